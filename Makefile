@@ -1,0 +1,42 @@
+# make demo    the whole way on sample data: .venv, install, `personaplug demo`
+# make test    .venv, install with the tools for development, all tests
+# make check   lint, types and floors, then the tests
+#
+# torch is installed as TORCH names it, when .venv is made. Another build, for example the CPU one of PyTorch's own index:
+#     make demo TORCH="torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu"
+# `make clean` removes .venv, for another choice.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH ?= torch==2.13.0
+
+BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(TORCH)
+
+.PHONY: demo test check clean
+
+demo: .venv/.installed
+	$(BIN)/personaplug demo
+
+test: .venv/.installed-dev
+	$(BIN)/pytest -n auto
+
+check: .venv/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n auto
+
+clean:
+	rm -rf .venv
+
+.venv/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e .
+	touch $@
+
+.venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[dev]'
+	touch .venv/.installed $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }

@@ -1,0 +1,48 @@
+"""``personaplug compare``: reports in one table."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  personaplug compare reports/*.json
+  personaplug compare plain.json tuned-prompt.json plug.json stranger.json --html report.html
+  personaplug compare bm25.json plug.json --baseline "bm25, k=4" --markdown table.md
+"""
+)
+@click.argument("paths", metavar="REPORT.json...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--baseline", help="The method that all differences are to; by default tuned-prompt, if it is there.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with pictures.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the table as Markdown.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Draws the answers that the page shows.")
+@click.option("--json", "as_json", is_flag=True, help="Write the comparison as JSON.")
+def compare(
+    paths: tuple[Path, ...], baseline: str | None, html: Path | None, markdown: Path | None, seed: int, as_json: bool
+) -> None:
+    """Compare reports in one table, with paired tests.
+
+    All reports must be of the same task, split and queries. Where a method was measured with its users' own histories
+    and with strangers', the last lines of each metric tell what of its score comes from the person.
+    """
+    from personaplug.cli.screen import print_json, results
+    from personaplug.evaluation.comparison import compare as compare_reports
+    from personaplug.evaluation.comparison import label_reports
+    from personaplug.evaluation.markdown import to_markdown
+    from personaplug.evaluation.report import Report
+    from personaplug.evaluation.table import comparison_table
+
+    reports = label_reports({path: Report.read(path) for path in paths})
+    comparison = compare_reports(reports, baseline=baseline)
+    if html:
+        from personaplug.evaluation.page import to_html
+
+        html.write_text(to_html(comparison, reports, seed=seed), encoding="utf-8")
+    if markdown:
+        markdown.write_text(to_markdown(comparison), encoding="utf-8")
+    if as_json:
+        print_json(comparison)
+    else:
+        results().print(comparison_table(comparison))

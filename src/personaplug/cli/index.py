@@ -1,0 +1,102 @@
+"""``personaplug index``: encode what is new in a log into a store."""
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import click
+
+from personaplug.cli.skipping import bad_rows, skipping
+
+if TYPE_CHECKING:
+    from personaplug.errors import DataError
+    from personaplug.store.indexing import IndexCounts
+
+
+@click.command(
+    epilog="""\b
+Example:
+  personaplug index log.jsonl --task log --store log.db
+"""
+)
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option("--task", "task_name", required=True, help="A built-in task or a .toml file.")
+@click.option(
+    "--store", "store_path", type=click.Path(path_type=Path), required=True, help="The store; made if absent."
+)
+@click.option("--encoder", default="minilm", show_default=True, help="minilm, a Hugging Face name, or a folder.")
+@click.option(
+    "--reuse", type=click.Path(path_type=Path), multiple=True, help="A store of the same encoder; repeatable."
+)
+@click.option("--json", "as_json", is_flag=True, help="Write the counts as JSON.")
+@skipping
+def index(
+    log: Path,
+    task_name: str,
+    store_path: Path,
+    encoder: str,
+    reuse: tuple[Path, ...],
+    as_json: bool,
+    skip_bad: bool,
+) -> None:
+    """Encode what is new in a log into a store.
+
+    Each text is encoded once, whoever wrote it; a text found in a store named with --reuse is not encoded at all.
+    Interrupt it whenever you like: the same command goes on from there.
+    """
+    from personaplug.cli.screen import print_json
+
+    with bad_rows(skip_bad) as on_bad:
+        counts = fill_store(log, task_name, store_path=store_path, encoder=encoder, reuse=reuse, on_bad=on_bad)
+    if as_json:
+        print_json(counts)
+    else:
+        click.echo(f"{store_path}: {_in_words(counts)}")
+
+
+def fill_store(
+    log: Path,
+    task_name: str,
+    *,
+    store_path: Path,
+    encoder: str = "minilm",
+    reuse: Iterable[Path] = (),
+    on_bad: "Callable[[DataError], None] | None" = None,
+) -> "IndexCounts":
+    """Index a log into a store, with a progress bar on stderr."""
+    from personaplug.cli.screen import progress
+    from personaplug.cli.wiring import build_encoder, encode_with, layout_of
+    from personaplug.data.log import read_log
+    from personaplug.store.indexing import index as index_log
+    from personaplug.store.sqlite import PersonaStore
+    from personaplug.tasks.task import load_task
+
+    task = load_task(task_name)
+    rows = read_log(log, task, on_bad=on_bad)
+    reader = build_encoder(encoder)
+    with ExitStack() as opened:
+        others = [opened.enter_context(PersonaStore.open(path)) for path in reuse]
+        store = opened.enter_context(PersonaStore.open(store_path, layout=layout_of(reader, task)))
+        advance = opened.enter_context(progress("index"))
+        began = perf_counter()
+        return index_log(
+            rows,
+            store,
+            encode_with(reader),
+            reuse=others,
+            progress=lambda now: advance(now.rows, _rate(now.encoded_texts, perf_counter() - began)),
+        )
+
+
+def _rate(texts: int, seconds: float) -> str:
+    return f"{texts:,} texts encoded, {texts / seconds:,.0f} a second"
+
+
+def _in_words(counts: "IndexCounts") -> str:
+    return (
+        f"{counts.new_items:,} new items from {counts.rows:,} rows ({counts.skipped_existing:,} were there already,"
+        f" {counts.skipped_questions:,} have no output); {counts.encoded_texts:,} texts encoded,"
+        f" {counts.reused_texts:,} known before"
+    )

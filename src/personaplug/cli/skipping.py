@@ -1,0 +1,26 @@
+"""``--skip-bad``: what becomes of a row that cannot be read."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from personaplug.errors import DataError
+
+skipping = click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read; count and list them.")
+
+
+@contextmanager
+def bad_rows(skip_bad: bool) -> Iterator[Callable[[DataError], None] | None]:
+    """Give what to do with a bad row (None to stop there); at the end tell on stderr what was left out."""
+    from personaplug.data.log import SkippedRows
+
+    skipped = SkippedRows()
+    try:
+        yield skipped if skip_bad else None
+    finally:
+        for error in skipped.first:
+            click.echo(f"  {error}", err=True)
+        if skipped.count:
+            more = f"; the first {len(skipped.first)} stand above" if skipped.count > len(skipped.first) else ""
+            click.echo(f"Left out {skipped.count:,} bad rows{more}.", err=True)

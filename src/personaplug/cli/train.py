@@ -1,0 +1,153 @@
+"""``personaplug train``: fit the plug, or the tuned prompt that is its control."""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from personaplug.cli.options import ABOVE_ZERO
+from personaplug.cli.skipping import bad_rows, skipping
+
+if TYPE_CHECKING:
+    from personaplug.errors import DataError
+    from personaplug.plug.run import RunConfig
+    from personaplug.store.bank import Bank
+    from personaplug.store.sqlite import PersonaStore
+    from personaplug.training.trainer import Fitted
+
+    OnBad = Callable[[DataError], None] | None
+
+
+@click.command()
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option("--task", "task_name", required=True, help="A built-in task or a .toml file.")
+@click.option("--store", "store_path", type=click.Path(path_type=Path), help="The index of the log.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--backbone", help="The frozen language model: nano, a Hugging Face name, or a folder.")
+@click.option("--encoder", help="The frozen encoder, as given to index.")
+@click.option("--config", type=click.Path(path_type=Path), help="A run's config.toml, in place of a preset.")
+@click.option(
+    "--preset",
+    type=click.Choice(["default", "paper"]),
+    default="default",
+    show_default=True,
+    help="Whose settings.",
+)
+@click.option("--method", type=click.Choice(["plug", "tuned-prompt"]), help="Persona, or its control without users.")
+@click.option("--epochs", type=ABOVE_ZERO, help="Passes over the training queries.")
+@click.option("--batch-size", type=click.IntRange(1), help="Queries a step.")
+@click.option("--max-input-tokens", type=click.IntRange(1), help="Longer inputs are cut at their end.")
+@click.option("--max-output-tokens", type=click.IntRange(2), help="Longer answers are cut.")
+@click.option("--seed", type=int, help="Of everything random.")
+@click.option("--limit", type=click.IntRange(1), help="Train on so many queries, drawn with the seed.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --out, with the configuration there.")
+@click.option("--json", "as_json", is_flag=True, help="Write the outcome as JSON.")
+@skipping
+def train(
+    log: Path,
+    task_name: str,
+    store_path: Path | None,
+    out: Path,
+    backbone: str | None,
+    encoder: str | None,
+    config: Path | None,
+    preset: str,
+    method: Literal["plug", "tuned-prompt"] | None,
+    limit: int | None,
+    resume: bool,
+    as_json: bool,
+    skip_bad: bool,
+    **training: Any,  # noqa: ANN401 (fields of a TrainingConfig)
+) -> None:
+    """Fit the plug on a log's training queries; the language model stays as it is.
+
+    \b
+    Examples:
+      personaplug train log.jsonl --task log --store log.db --out runs/plug
+      personaplug train log.jsonl --task log --method tuned-prompt --out runs/tuned-prompt
+    """
+    from personaplug.cli.screen import notes, print_json
+    from personaplug.cli.wiring import encoder_config, run_config
+
+    run = run_config(out / "config.toml" if resume and (out / "config.toml").exists() else config, preset)
+    if backbone:
+        run = replace(run, backbone=replace(run.backbone, model=backbone))
+    elif preset == "paper" and config is None and not resume:
+        notes().print(f"The paper's preset answers with {run.backbone.model}; --backbone nano works offline.")
+    if encoder:
+        run = replace(run, encoder=encoder_config(encoder))
+    chosen: dict[str, Any] = {name: value for name, value in training.items() if value is not None}
+    run = replace(run, task=task_name, training=replace(run.training, **chosen))
+    run = replace(run, method=method) if method else run
+    with bad_rows(skip_bad) as on_bad:
+        fitted = fit(run, log, out=out, store_path=store_path, limit=limit, resume=resume, on_bad=on_bad)
+    if as_json:
+        print_json(fitted)
+    else:
+        dev = "" if fitted.dev_loss is None else f", {fitted.dev_loss:.3f} nats a token on dev"
+        click.echo(f"{out}: {fitted.steps:,} steps in {fitted.seconds:.0f} s{dev}")
+
+
+def fit(
+    run: "RunConfig",
+    log: Path,
+    *,
+    out: Path,
+    store_path: Path | None,
+    limit: int | None = None,
+    resume: bool = False,
+    on_bad: "OnBad" = None,
+) -> "Fitted":
+    """Train a run on a log and leave it, with its model card, in a folder."""
+    from personaplug.cli.screen import counted, progress
+    from personaplug.cli.wiring import check_room, start_torch
+    from personaplug.data.log import read_log
+    from personaplug.data.split import split_examples
+    from personaplug.plug.model import build_plug
+    from personaplug.store.sqlite import PersonaStore
+    from personaplug.tasks.task import load_task
+    from personaplug.training.card import write_card
+    from personaplug.training.checkpoints import starting_point
+    from personaplug.training.trainer import train as train_plug
+
+    starting_point(out, resume=resume)  # the trainer asks again: that a folder is taken should show before the work
+    task, seed = load_task(run.task), run.training.seed
+    with ExitStack() as opened:
+        store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
+        run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")
+        plug = build_plug(run, task, store=store, device=start_torch())
+        check_room(plug)
+        rows = list(counted(read_log(log, task, on_bad=on_bad), "read"))
+        examples, dev = split_examples(rows, task, "train"), split_examples(rows, task, "dev")
+        del rows
+        examples = examples.sample(limit, seed=seed) if limit else examples
+        if store and plug.batcher.source:
+            plug.batcher.source = snapshot_of(store)
+        advance = opened.enter_context(progress(f"train {run.method}"))
+        fitted = train_plug(
+            plug,
+            examples,
+            dev=dev.sample(run.training.dev_queries, seed=seed),
+            folder=out,
+            resume=resume,
+            on_progress=lambda now: advance(now.step, now.words, total=now.steps),
+        )
+    write_card(out, run, task, fitted=fitted, queries=len(examples))
+    return fitted
+
+
+def snapshot_of(store: "PersonaStore") -> "Bank":
+    """Give the store's memory-mapped snapshot, kept beside it and made anew when the store has changed."""
+    from personaplug.errors import StoreError
+    from personaplug.store.bank import Bank
+
+    folder = store.path.with_name(f"{store.path.name}.bank")
+    try:
+        bank = Bank.open(folder)
+    except StoreError:
+        return store.snapshot(folder)
+    return bank if bank.is_current(store) else store.snapshot(folder)

@@ -1,0 +1,114 @@
+"""Small frozen dataclasses in and out of TOML, strictly.
+
+An unknown key, a missing key or a value of the wrong type is an error that names the key, what stands there and what
+may stand there. Help texts live in the field's metadata (see :func:`option`) and are written as comments.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, field, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import tomlkit
+from tomlkit.items import Table
+
+from personaplug.errors import ConfigError
+
+T = TypeVar("T")
+Document = tomlkit.TOMLDocument | Table
+
+
+def option(default: Any, help_text: str) -> Any:  # noqa: ANN401 (like dataclasses.field)
+    """Declare a config field with its default and the line of help written beside it."""
+    return field(default=default, metadata={"help": help_text})
+
+
+def read_toml(kind: type[T], path: Path) -> T:
+    """Read a dataclass from a TOML file.
+
+    Raises:
+        ConfigError: The file is missing, is not TOML, or does not fit ``kind``.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    return from_mapping(kind, values, where=str(path))
+
+
+def write_toml(value: object, path: Path) -> None:
+    """Write a dataclass as TOML, each field's help as a comment above it."""
+    document = tomlkit.document()
+    _fill(document, value)
+    path.write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
+def from_mapping(kind: type[T], values: Mapping[str, object], *, where: str) -> T:
+    """Build a dataclass from nested mappings.
+
+    Args:
+        kind: The dataclass.
+        values: As parsed from TOML or JSON.
+        where: The file and section to name in errors.
+
+    Raises:
+        ConfigError: A key is unknown or missing, or a value has the wrong type.
+    """
+    known = {f.name: f for f in _fields(kind)}
+    if unknown := sorted(set(values) - set(known)):
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}", hint=f"known keys: {', '.join(known)}")
+    hints = get_type_hints(kind)
+    parsed = {name: _parse(hints[name], value, where=f"{where}: {name}") for name, value in values.items()}
+    try:
+        return kind(**parsed)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _parse(kind: Any, value: object, *, where: str) -> object:  # noqa: ANN401 (a type form)
+    if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
+        return from_mapping(kind, value, where=where)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(_parse(get_args(kind)[0], item, where=where) for item in value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if not _fits(kind, value):
+        raise ConfigError(f"{where} is {value!r}, not {_describe(kind)}")
+    return value
+
+
+def _fits(kind: Any, value: object) -> bool:  # noqa: ANN401 (a type form)
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) in (Union, UnionType):
+        return any(_fits(member, value) for member in get_args(kind))
+    return isinstance(kind, type) and type(value) is kind
+
+
+def _describe(kind: Any) -> str:  # noqa: ANN401 (a type form)
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(repr(choice) for choice in get_args(kind))
+    return str(getattr(kind, "__name__", kind))
+
+
+def _fill(table: Document, value: object) -> None:
+    for each in _fields(type(value)):
+        content = getattr(value, each.name)
+        if content is None:
+            continue
+        if is_dataclass(content):
+            child = tomlkit.table()
+            _fill(child, content)
+            table.add(each.name, child)
+            continue
+        if "help" in each.metadata:
+            table.add(tomlkit.comment(each.metadata["help"]))
+        table.add(each.name, tomlkit.item(list(content) if isinstance(content, tuple) else content))
+
+
+def _fields(kind: type) -> tuple[Field[Any], ...]:
+    return tuple(f for f in fields(kind) if f.init)

@@ -1,0 +1,1 @@
+"""Logs in, examples out: connectors, splits that keep time, and an audit of both."""

@@ -1,0 +1,191 @@
+"""From a log to examples: who is asked what, and what of them may be seen.
+
+A history holds what the same user did strictly before the query, less the task's embargo; never the query itself.
+"""
+
+import hashlib
+import random
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import overload
+
+from personaplug.data.log import Interaction
+from personaplug.data.times import microseconds
+from personaplug.errors import ConfigError
+from personaplug.records import Example, HistoryItem, Profile
+from personaplug.tasks.task import History, Split, Task, start_of
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question and the slice of a profile that it may see.
+
+    Attributes:
+        item: The question with its answer, if known.
+        has_output: Whether the answer is known.
+        owner: Which profile: a position in :attr:`Examples.profiles`.
+        start: First item of the profile that is seen.
+        stop: One past the last item that is seen.
+    """
+
+    item: HistoryItem
+    has_output: bool
+    owner: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples(Sequence[Example]):
+    """Examples built when they are asked for: each user's items are kept once, each example as a few numbers.
+
+    Attributes:
+        profiles: Everything each user did, in order of user id.
+        queries: In order of user id, time and item id.
+        history: The rules the slices were cut by.
+    """
+
+    profiles: tuple[Profile, ...]
+    queries: tuple[Query, ...]
+    history: History
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Examples": ...
+    def __getitem__(self, index: int | slice) -> "Example | Examples":
+        if isinstance(index, slice):
+            return replace(self, queries=self.queries[index])
+        query = self.queries[index]
+        owner = self.profiles[query.owner]
+        return Example(
+            id=query.item.id,
+            profile=Profile(owner.user_id, owner.items[query.start : query.stop]),
+            input=query.item.input,
+            target=query.item.output if query.has_output else None,
+            time=query.item.time,
+        )
+
+    def subset(self, indices: Iterable[int]) -> "Examples":
+        """Keep the examples at these positions, in this order."""
+        return replace(self, queries=tuple(self.queries[index] for index in indices))
+
+    def sample(self, count: int, *, seed: int) -> "Examples":
+        """Draw ``count`` examples without replacement, order kept; all of them where there are no more."""
+        chosen = random.Random(seed).sample(range(len(self)), min(count, len(self)))
+        return self.subset(sorted(chosen))
+
+
+def split_examples(interactions: Iterable[Interaction], task: Task, split: Split) -> Examples:
+    """Make one split's examples of a log, whose rows may come in any order.
+
+    Rows marked ``history`` are never queries; in a split by column, where a user has such rows, the user's histories
+    hold them alone. A question whose answer is not known is a query of the test split alone, its target None, and is in
+    no history. Queries with fewer than ``task.history.min_items`` earlier items are left out, and so are users without
+    queries.
+
+    Raises:
+        ConfigError: The task splits by ``hex-user`` and a user id is no hexadecimal number.
+    """
+    profiles: list[Profile] = []
+    queries: list[Query] = []
+    for user_id, rows in sorted(_by_user(interactions, task, split).items()):
+        rows.sort(key=_order)
+        history = _history(rows, task)
+        mine = [query for query, where in _assigned(rows, history, task, owner=len(profiles)) if where == split]
+        mine = [query for query in mine if query.has_output or split == "test"]
+        if mine:
+            queries += mine
+            profiles.append(Profile(user_id, tuple(row.item for row in history)))
+    return Examples(tuple(profiles), tuple(queries), task.history)
+
+
+def visible_items(times: Sequence[int], query_time: int, embargo: timedelta) -> int:
+    """Count the items strictly before a query less the embargo; times in microseconds, sorted."""
+    return bisect_left(times, query_time - embargo // timedelta(microseconds=1))
+
+
+def user_split(user_id: str, task: Task) -> Split:
+    """Give the split of a user, for tasks that split by user.
+
+    Raises:
+        ConfigError: The task splits by ``hex-user`` and the id is no hexadecimal number.
+    """
+    if task.split.by == "hex-user" and not re.fullmatch("[0-9a-fA-F]+", user_id):
+        raise ConfigError(
+            f"task {task.name!r} splits by hex-user, but the user id {user_id[:40]!r} is not hexadecimal",
+            hint='set by = "user" under [split] in the task file',
+        )
+    if task.split.by == "hex-user":
+        number = int(user_id, 16)
+    else:
+        number = int.from_bytes(hashlib.sha256(user_id.encode()).digest()[:8], "big")
+    return {0: "test", 1: "dev"}.get(number % 10, "train")  # type: ignore[return-value]
+
+
+def _by_user(interactions: Iterable[Interaction], task: Task, split: Split) -> dict[str, list[Interaction]]:
+    """Collect each user's rows; of users who are all in another split, nothing is kept."""
+    is_by_user = task.split.by in ("user", "hex-user")
+    wanted: dict[str, bool] = {}
+    users: defaultdict[str, list[Interaction]] = defaultdict(list)
+    for row in interactions:
+        if is_by_user and row.user_id not in wanted:
+            wanted[row.user_id] = user_split(row.user_id, task) == split
+        if wanted.get(row.user_id, True):
+            users[row.user_id].append(row)
+    return users
+
+
+def _history(rows: Sequence[Interaction], task: Task) -> list[Interaction]:
+    """Pick what a user's histories may hold: answered rows; where the log marks rows as history, those alone."""
+    answered = [row for row in rows if row.has_output]
+    marked = [row for row in answered if row.split == "history" and task.split.by == "column"]
+    return marked or answered
+
+
+def _assigned(
+    rows: Sequence[Interaction], history: Sequence[Interaction], task: Task, *, owner: int
+) -> Iterator[tuple[Query, str | None]]:
+    """Pair each query of one user that has enough history with its split."""
+    times = [microseconds(row.item.time) for row in history]
+    eligible: list[tuple[Interaction, Query]] = []
+    for row in rows:
+        stop = visible_items(times, microseconds(row.item.time), task.history.embargo)
+        if row.split != "history" and stop >= task.history.min_items:
+            start = max(0, stop - task.history.max_items)
+            eligible.append((row, Query(row.item, row.has_output, owner, start, stop)))
+    for position, (row, query) in enumerate(eligible):
+        yield query, _split_of(row, task, later=len(eligible) - 1 - position)
+
+
+def _split_of(row: Interaction, task: Task, *, later: int) -> str | None:
+    """Give the split of a query after which the user has ``later`` more."""
+    match task.split.by:
+        case "column":
+            return row.split
+        case "latest":
+            return ("test", "dev", "train")[min(later, 2)]
+        case "time":
+            return _period(row, task)
+        case _:
+            return user_split(row.user_id, task)
+
+
+def _period(row: Interaction, task: Task) -> Split:
+    assert task.split.dev_from is not None
+    assert task.split.test_from is not None
+    if row.item.time >= start_of(task.split.test_from):
+        return "test"
+    return "dev" if row.item.time >= start_of(task.split.dev_from) else "train"
+
+
+def _order(row: Interaction) -> tuple[object, ...]:
+    item = row.item
+    return item.time, item.id, item.input, item.output, row.has_output, row.split or ""

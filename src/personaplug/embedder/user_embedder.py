@@ -1,0 +1,165 @@
+"""Turn a query and a user's history into the vectors that stand before the input: ``[instruction ; persona]``."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from personaplug.config import option
+from personaplug.embedder.aggregator import Aggregator
+from personaplug.embedder.history import HistoryBatch
+from personaplug.embedder.projector import Projector
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderConfig:
+    """What kind of persona to make; the defaults are ours, :data:`PAPER` is the paper's."""
+
+    personas: int = option(4, "persona vectors, each with an attention of its own")
+    instructions: int = option(1, "trained vectors that are the same for every user")
+    instruction_form: Literal["vectors", "mlp"] = option(
+        "vectors", "trained directly, or through an MLP as in the paper"
+    )
+    values: Literal["all", "first"] = option(
+        "all", "views of an item the persona is made of: all, or the attention's own"
+    )
+    query_encoder: Literal["frozen", "trained"] = option(
+        "frozen", "train a copy of the encoder for queries, or a linear map"
+    )
+    temperature: float = option(0.125, "similarities are divided by this before the softmax")
+    learn_temperature: bool = option(True, "train the temperature")
+    use_recency: bool = option(True, "train a preference for recent items")
+    normalize: bool = option(True, "give item vectors zero mean and unit variance before the projector")
+    is_residual: bool = option(True, "the history moves a trained generic persona, rather than replacing it")
+
+    def __post_init__(self) -> None:
+        if self.personas < 1 or self.instructions < 0:
+            raise ValueError(f"{self.personas} personas and {self.instructions} instructions: need at least 1 and 0")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature {self.temperature} must be above zero")
+
+
+PAPER = EmbedderConfig(
+    personas=1,
+    instructions=1,
+    instruction_form="mlp",
+    values="first",
+    query_encoder="trained",
+    temperature=1.0,
+    learn_temperature=False,
+    use_recency=False,
+    normalize=False,
+    is_residual=False,
+)
+
+
+class UserEmbedder(nn.Module):
+    """The plug-in user embedder of arXiv 2409.11901, section 3.2, and its extensions.
+
+    Args:
+        config: What kind of persona.
+        views: Views of an item in the history.
+        dim: Dimension of the encoder's vectors.
+        llm_dim: Dimension of the language model's embeddings.
+        embedding_norm: Mean length of the language model's token embeddings; prefix vectors start with it.
+    """
+
+    def __init__(self, config: EmbedderConfig, *, views: int, dim: int, llm_dim: int, embedding_norm: float) -> None:
+        super().__init__()
+        self.config = config
+        self.aggregator = Aggregator(
+            config.personas,
+            temperature=config.temperature,
+            learn_temperature=config.learn_temperature,
+            use_recency=config.use_recency,
+        )
+        used = views if config.values == "all" else 1
+        self.query_map = QueryMap(config.personas, dim) if config.query_encoder == "frozen" else None
+        self.projector = Projector(used, dim, llm_dim=llm_dim, normalize=config.normalize)
+        self.generic = SoftPrompt(config.personas, llm_dim, norm=embedding_norm)
+        kind = InstructionMLP if config.instruction_form == "mlp" else SoftPrompt
+        self.instruction = kind(config.instructions, llm_dim, norm=embedding_norm)
+        self.register_buffer("scale", torch.tensor(embedding_norm / self.projector.typical_norm()))
+        if config.is_residual:
+            # The first persona is the generic one; memories earn their influence.
+            nn.init.zeros_(self.projector.outer.weight)
+            nn.init.zeros_(self.projector.outer.bias)
+
+    def forward(
+        self, query: Float[Tensor, "batch dim"], history: HistoryBatch
+    ) -> Float[Tensor, "batch prefix llm_dim"]:
+        """Make ``[instruction ; persona]``; a user without a history gets the trained generic persona.
+
+        Args:
+            query: Unit vectors of the inputs.
+            history: The users' encoded items.
+        """
+        persona = self.persona(self.weights(query, history), history)
+        return torch.cat([self.instruction(len(query)), persona], dim=1)
+
+    def weights(
+        self, query: Float[Tensor, "batch dim"], history: HistoryBatch
+    ) -> Float[Tensor, "batch personas items"]:
+        """Say how much each item weighs in each persona vector."""
+        queries = (
+            query[:, None].expand(-1, self.config.personas, -1) if self.query_map is None else self.query_map(query)
+        )
+        weights: Tensor = self.aggregator(queries, history)
+        return weights
+
+    def persona(
+        self, weights: Float[Tensor, "batch personas items"], history: HistoryBatch
+    ) -> Float[Tensor, "batch personas llm_dim"]:
+        """Sum the projected items, scaled to the size of token embeddings."""
+        generic = self.generic(len(weights))
+        own = self.scale * self.projector(weights, history)
+        if self.config.is_residual:
+            own = own + generic
+        return torch.where(history.is_empty[:, None, None], generic, own)
+
+
+class QueryMap(nn.Module):
+    """One trained linear map a persona vector, in place of a trained copy of the encoder; starts as the identity."""
+
+    def __init__(self, personas: int, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(dim).repeat(personas, 1, 1))
+
+    def forward(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch personas dim"]:
+        """Map and bring back to unit length."""
+        return functional.normalize(torch.einsum("pde,be->bpd", self.weight, query.float()), dim=-1)
+
+
+class SoftPrompt(nn.Module):
+    """Trained vectors, the same for every user, that start with random directions and the given length."""
+
+    def __init__(self, count: int, llm_dim: int, *, norm: float) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(functional.normalize(torch.randn(count, llm_dim), dim=-1))
+        self.scale: Tensor
+        self.register_buffer("scale", torch.tensor(norm))
+
+    def forward(self, batch: int) -> Float[Tensor, "batch count llm_dim"]:
+        """Repeat for each example."""
+        return (self.scale * self.vectors).expand(batch, -1, -1)
+
+
+class InstructionMLP(nn.Module):
+    """The paper's instruction embedding: a trained vector through an MLP of its own."""
+
+    def __init__(self, count: int, llm_dim: int, *, norm: float) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(torch.randn(count, llm_dim))
+        self.inner, self.outer = nn.Linear(llm_dim, llm_dim), nn.Linear(llm_dim, llm_dim)
+        with torch.no_grad():
+            fresh = self.outer(functional.gelu(self.inner(self.vectors))).norm(dim=-1).mean() if count else 1.0
+        self.scale: Tensor
+        self.register_buffer("scale", torch.as_tensor(norm / fresh))
+
+    def forward(self, batch: int) -> Float[Tensor, "batch count llm_dim"]:
+        """Project the vectors and repeat them for each example."""
+        projected: Tensor = self.outer(functional.gelu(self.inner(self.vectors)))
+        return (self.scale * projected).expand(batch, -1, -1)

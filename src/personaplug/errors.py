@@ -1,0 +1,62 @@
+"""Errors that say what is wrong, where, and what to do about it."""
+
+from pathlib import Path
+
+
+class PersonaPlugError(Exception):
+    """Base of every error a user of personaplug can cause and mend.
+
+    Args:
+        message: What is wrong, with the values that show it.
+        hint: What the person who meets it can do; empty where nothing helps.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class DataError(PersonaPlugError):
+    """A log, question file or repository that cannot be read as it stands.
+
+    Args:
+        message: What is wrong, with the offending value shortened.
+        path: The file (or repository) at fault.
+        line: The 1-based line or row at fault; None where the whole file is.
+        hint: What to do.
+    """
+
+    def __init__(self, message: str, *, path: Path | str, line: int | None = None, hint: str = "") -> None:
+        place = f"{path}:{line}" if line is not None else f"{path}"
+        super().__init__(f"{place}: {message}", hint=hint)
+
+
+class ConfigError(PersonaPlugError):
+    """A configuration or task file with an unknown key or an impossible value."""
+
+
+class StoreError(PersonaPlugError):
+    """A store that is not one, is of another version, or lacks what was asked of it."""
+
+
+class FingerprintMismatchError(StoreError):
+    """A store whose vectors were made by another encoder or from other texts."""
+
+
+class UnknownUserError(StoreError):
+    """A user of whom the store holds nothing."""
+
+
+class MissingExtraError(PersonaPlugError):
+    """An optional feature whose packages are not installed.
+
+    Args:
+        feature: What was asked for, as a person would say it.
+        extra: The extra that brings it, as in ``pip install 'personaplug[extra]'``.
+    """
+
+    def __init__(self, feature: str, *, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs packages that are not installed",
+            hint=f"pip install 'personaplug[{extra}]'",
+        )

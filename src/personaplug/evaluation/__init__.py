@@ -1,0 +1,1 @@
+"""Measuring anything that answers: see :func:`personaplug.evaluation.harness.evaluate`."""

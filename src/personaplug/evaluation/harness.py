@@ -1,0 +1,168 @@
+"""Measuring anything that answers."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from personaplug.errors import PersonaPlugError
+from personaplug.evaluation.answers import Answer
+from personaplug.evaluation.attention import AttentionSummary, ExampleAttention
+from personaplug.evaluation.machine import peak_memory_mb
+from personaplug.evaluation.metrics import MetricName
+from personaplug.evaluation.report import Report, Setting
+from personaplug.evaluation.scores import buckets_of, scores_of
+from personaplug.records import Example
+
+
+@runtime_checkable
+class Method(Protocol):
+    """Anything that answers."""
+
+    @property
+    def name(self) -> str:
+        """The name in tables."""
+        ...
+
+    def respond(self, examples: Sequence[Example]) -> list[str]:
+        """Answer each example, in order."""
+        ...
+
+
+@runtime_checkable
+class LikelihoodMethod(Method, Protocol):
+    """A method that also tells how likely it held the right answers; every example has a target."""
+
+    def log_likelihood(self, examples: Sequence[Example]) -> Float[np.ndarray, " examples"]:
+        """Give the mean log-probability of a target's token, in nats, of each example."""
+        ...
+
+    def answer_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the tokens that the mean is of."""
+        ...
+
+
+@runtime_checkable
+class AttentiveMethod(Method, Protocol):
+    """A method that also tells where it looks."""
+
+    def attention(self, examples: Sequence[Example]) -> list[ExampleAttention]:
+        """Measure the attention of the examples whose history has two items or more."""
+        ...
+
+
+@runtime_checkable
+class ScoredTask(Protocol):
+    """What scoring needs of a task."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def metrics(self) -> Sequence[MetricName]:
+        """Its scores, the main one first."""
+        ...
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """All possible answers of a classification or rating."""
+        ...
+
+
+def evaluate(
+    method: Method,
+    task: ScoredTask,
+    examples: Sequence[Example],
+    *,
+    setting: Setting | None = None,
+    query_users: Sequence[str] | None = None,
+    batch_size: int = 32,
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Ask a method, score its answers.
+
+    Args:
+        method: Anything that answers; likelihood and attention are measured where it offers them.
+        task: Names the metrics and the labels.
+        examples: The queries; those without a target are answered and not scored.
+        setting: What the report says of how it was made, and the seed of its intervals.
+        query_users: Who asked each query, where the profiles are strangers'; the profiles' own users otherwise.
+        batch_size: Examples asked at once.
+        progress: Called after each batch with the number of examples done so far.
+
+    Raises:
+        PersonaPlugError: There are no examples, or the method's results do not fit them.
+    """
+    setting = setting or Setting()
+    users = query_users or [example.profile.user_id for example in examples]
+    _check_queries(examples, users)
+    answers: list[Answer] = []
+    attention: list[ExampleAttention] = []
+    start = time.perf_counter()
+    for first in range(0, len(examples), batch_size):
+        batch = [examples[place] for place in range(first, min(first + batch_size, len(examples)))]
+        answers += _answer(method, batch, users[first : first + batch_size])
+        attention += method.attention(batch) if isinstance(method, AttentiveMethod) else []
+        if progress:
+            progress(len(answers))
+    return Report(
+        task=task.name,
+        method=method.name,
+        labels=tuple(task.labels),
+        setting=setting,
+        seconds=time.perf_counter() - start,
+        peak_memory_mb=peak_memory_mb(),
+        scores=scores_of(answers, task.metrics, task.labels, seed=setting.seed),
+        buckets=buckets_of(answers, task.metrics, task.labels, seed=setting.seed),
+        answers=tuple(answers),
+        attention=AttentionSummary.of(attention) if attention else None,
+    )
+
+
+def _check_queries(examples: Sequence[Example], users: Sequence[str]) -> None:
+    if not examples:
+        hint = "`personaplug data audit` shows the splits of the log"
+        raise PersonaPlugError("there is no query to evaluate", hint=hint)
+    if len({(user, example.id) for user, example in zip(users, examples, strict=True)}) < len(examples):
+        raise PersonaPlugError("a user has two queries of one id", hint="give each row of the log an id of its own")
+
+
+def _answer(method: Method, batch: Sequence[Example], users: Sequence[str]) -> list[Answer]:
+    predictions = method.respond(batch)
+    if len(predictions) != len(batch):
+        raise PersonaPlugError(f"method {method.name!r} gave {len(predictions)} answers to {len(batch)} queries")
+    likelihoods = _likelihoods(method, batch)
+    return [
+        Answer(
+            id=example.id,
+            user_id=user,
+            history_items=len(example.profile.items),
+            input=example.input,
+            prediction=prediction,
+            target=example.target,
+            log_likelihood=log_likelihood,
+            tokens=tokens,
+        )
+        for example, user, prediction, (log_likelihood, tokens) in zip(
+            batch, users, predictions, likelihoods, strict=True
+        )
+    ]
+
+
+def _likelihoods(method: Method, batch: Sequence[Example]) -> list[tuple[float, int] | tuple[None, None]]:
+    """Ask for the likelihoods of the targets there are; a target of no token has none."""
+    known = [example for example in batch if example.target is not None]
+    if not known or not isinstance(method, LikelihoodMethod):
+        return [(None, None)] * len(batch)
+    means, counts = method.log_likelihood(known).tolist(), method.answer_tokens(known).tolist()
+    for example, mean, count in zip(known, means, counts, strict=True):
+        if count and not math.isfinite(mean):
+            raise PersonaPlugError(f"method {method.name!r} gave query {example.id!r} the log-likelihood {mean}")
+    found = iter(zip(means, counts, strict=True))
+    pairs = [next(found) if example.target is not None else (0.0, 0) for example in batch]
+    return [pair if pair[1] else (None, None) for pair in pairs]

@@ -1,0 +1,47 @@
+"""A comparison as a Markdown table, for a README or an issue."""
+
+from personaplug.evaluation.comparison import Comparison, Gap
+from personaplug.evaluation.scores import Score
+from personaplug.evaluation.words import (
+    MISSING,
+    gap_interval,
+    gap_text,
+    metric_title,
+    p_text,
+    score_interval,
+    score_text,
+)
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """Write the table of a comparison."""
+    header = ["", *(metric_title(metric) for metric in comparison.metrics)]
+    rows = [
+        [f"**{_escape(row.label)}**", *(_score_and_gap(*pair) for pair in zip(row.scores, row.gaps, strict=True))]
+        for row in comparison.rows
+    ]
+    rows += [
+        [f"{_escape(control.label)}: own less stranger's", *map(_gap, control.gaps)] for control in comparison.controls
+    ]
+    title = f"{_escape(comparison.task)}, {comparison.split}."
+    notes = f"95% intervals over users; differences to {_escape(comparison.baseline)}."
+    lines = [header, ["---"] * len(header), *rows]
+    return f"{title} {notes}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _score_and_gap(score: Score | None, gap: Gap | None) -> str:
+    if score is None:
+        return MISSING
+    text = f"**{score_text(score)}** {score_interval(score)}"
+    return text if gap is None else f"{text}<br>{_gap(gap)}"
+
+
+def _gap(gap: Gap | None) -> str:
+    return MISSING if gap is None else f"{gap_text(gap)} {gap_interval(gap)}, p {p_text(gap)}, {gap.verdict}"
+
+
+def _escape(text: str) -> str:
+    """Keep a name from ending its cell or becoming markup."""
+    for mark in "\\`*_[]<>|":
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())

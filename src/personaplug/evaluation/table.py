@@ -1,0 +1,74 @@
+"""Scores in the terminal."""
+
+from rich import box
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from personaplug.evaluation.comparison import Comparison, Gap
+from personaplug.evaluation.report import Report
+from personaplug.evaluation.scores import Score
+from personaplug.evaluation.words import (
+    MISSING,
+    gap_interval,
+    gap_text,
+    metric_title,
+    p_text,
+    score_interval,
+    score_text,
+)
+
+_STYLES = {"better": "bold green", "worse": "bold red", "unclear": "dim"}
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Lay out a comparison: for each metric a row a method, and below them the controls."""
+    table = _table(f"{comparison.task}, {comparison.split}; differences to {comparison.baseline}")
+    table.add_column("", min_width=17, overflow="fold")
+    for column in ("score", "95% interval", "diff.", "95% interval", "p", ""):
+        table.add_column(column, no_wrap=True, justify="right" if column else "left")
+    for place, metric in enumerate(comparison.metrics):
+        table.add_row(Text(metric_title(metric), style="bold"))
+        for row in comparison.rows:
+            table.add_row(_indented(row.label), *_score(row.scores[place]), *_gap(row.gaps[place]))
+        for control in comparison.controls:
+            table.add_row(_indented(f"{control.label}, own less stranger's"), "", "", *_gap(control.gaps[place]))
+        table.add_section()
+    return table
+
+
+def report_table(report: Report) -> Table:
+    """Lay out one report: a row a metric."""
+    table = _table(f"{report.task}, {report.setting.split}: {report.label}")
+    for column in ("", "score", "95% interval", "answers", "users"):
+        table.add_column(column, justify="left" if not column else "right")
+    for score in report.scores:
+        table.add_row(metric_title(score.metric), *_score(score), f"{score.answers:,}", f"{score.users:,}")
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        header_style="dim",
+        padding=0,
+    )
+
+
+def _indented(label: str) -> Padding:
+    return Padding(Text(label), (0, 0, 0, 2))
+
+
+def _score(score: Score | None) -> tuple[Text, Text]:
+    if score is None:
+        return Text(MISSING, style="dim"), Text("")
+    return Text(score_text(score), style="bold"), Text(score_interval(score), style="dim")
+
+
+def _gap(gap: Gap | None) -> tuple[Text, ...]:
+    if gap is None:
+        return ()
+    verdict = Text(gap.verdict, style=_STYLES[gap.verdict])
+    return Text(gap_text(gap)), Text(gap_interval(gap), style="dim"), Text(p_text(gap)), verdict

@@ -1,0 +1,43 @@
+"""How numbers of a comparison are written, the same in the terminal, in Markdown and on the page."""
+
+from personaplug.evaluation.comparison import Gap
+from personaplug.evaluation.metrics import METRICS, MetricName
+from personaplug.evaluation.scores import Score
+
+MISSING = "\N{EN DASH}"
+
+
+def metric_title(metric: MetricName) -> str:
+    """Name a metric, with an arrow to where better scores lie."""
+    return f"{METRICS[metric].title} {'↑' if METRICS[metric].higher_is_better else '↓'}"
+
+
+def score_text(score: Score | None) -> str:
+    """Write a score, as in ``0.372``."""
+    return f"{score.value:.3f}" if score else MISSING
+
+
+def score_interval(score: Score) -> str:
+    """Write a score's interval, as in ``[0.351, 0.393]``."""
+    return f"[{score.low:.3f}, {score.high:.3f}]"
+
+
+def gap_text(gap: Gap) -> str:
+    """Write a difference, as in ``+0.022``."""
+    return _signed(gap.difference.value)
+
+
+def gap_interval(gap: Gap) -> str:
+    """Write a difference's interval, as in ``[+0.005, +0.039]``."""
+    return f"[{_signed(gap.difference.low)}, {_signed(gap.difference.high)}]"
+
+
+def p_text(gap: Gap) -> str:
+    """Write a p-value, as in ``0.012`` or ``<0.001``."""
+    return "<0.001" if gap.difference.p_value < 0.001 else f"{gap.difference.p_value:.3f}"
+
+
+def _signed(number: float) -> str:
+    """Write a number with its sign, a true minus, and none on a zero."""
+    text = f"{number:+.3f}"
+    return "0.000" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")

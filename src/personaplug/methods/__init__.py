@@ -1,0 +1,1 @@
+"""The contenders, one protocol: :class:`personaplug.evaluation.harness.Method`."""

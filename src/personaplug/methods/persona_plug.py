@@ -1,0 +1,58 @@
+"""A trained plug as a method: the persona, or the tuned prompt that is its control."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from personaplug.evaluation.attention import ExampleAttention
+from personaplug.methods.prompted import targets
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.model import PersonaPlug
+from personaplug.plug.prefix import TunedPrefix
+from personaplug.records import Example
+
+
+@dataclass(frozen=True, slots=True)
+class PlugMethod:
+    """Answers with a trained prefix before the input.
+
+    Attributes:
+        name: In tables.
+        plug: The trained plug.
+        generation: How to decode.
+    """
+
+    name: str
+    plug: PersonaPlug
+    generation: GenerationConfig
+
+    def respond(self, examples: Sequence[Example]) -> list[str]:
+        """Answer each example in the way of its profile's user."""
+        return self.plug.respond(examples, self.generation)
+
+    def log_likelihood(self, examples: Sequence[Example]) -> Float[np.ndarray, " examples"]:
+        """Give the mean log-probability of a right answer's token, in nats."""
+        tokens = self.answer_tokens(examples)
+        means: Float[np.ndarray, " examples"] = self.plug.score(examples).log_likelihood.cpu().numpy() / tokens
+        return means
+
+    def answer_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the right answers' tokens, their end included."""
+        limit = self.plug.run.training.max_output_tokens
+        return np.array(self.plug.backbone.count_answer_tokens(targets(examples), max_tokens=limit))
+
+    def attention(self, examples: Sequence[Example]) -> list[ExampleAttention]:
+        """Measure where the attention goes; nothing for a tuned prompt, which has none."""
+        if isinstance(self.plug.prefix, TunedPrefix):
+            return []
+        measured = [memories for memories in self.plug.memories(examples) if len(memories) > 1]
+        return [
+            ExampleAttention.of(
+                np.array([memory.weight for memory in memories]),
+                np.array([memory.age_days for memory in memories]),
+                np.array([memory.similarity for memory in memories]),
+            )
+            for memories in measured
+        ]

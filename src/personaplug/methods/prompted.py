@@ -1,0 +1,64 @@
+"""The frozen language model with a written prompt and nothing else: ``plain``, and every retrieval prompt."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from personaplug.plug.backbone import Backbone, GenerationConfig
+from personaplug.plug.tokens import TokenEmbeddings
+from personaplug.records import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Prompted:
+    """Answers prompts with the bare language model.
+
+    Attributes:
+        name: In tables.
+        backbone: The frozen language model.
+        write: Writes an example's prompt.
+        generation: How to decode.
+        max_input_tokens: Longer prompts are cut at their end.
+        max_output_tokens: Longer right answers are cut where their likelihood is measured.
+    """
+
+    name: str
+    backbone: Backbone
+    write: Callable[[Example], str]
+    generation: GenerationConfig
+    max_input_tokens: int = 256
+    max_output_tokens: int = 128
+
+    def respond(self, examples: Sequence[Example]) -> list[str]:
+        """Answer each example."""
+        return self.backbone.generate(self._inputs(examples), self.generation)
+
+    def log_likelihood(self, examples: Sequence[Example]) -> Float[np.ndarray, " examples"]:
+        """Give the mean log-probability of a right answer's token, in nats."""
+        with torch.inference_mode():
+            scores = self.backbone.score(self._inputs(examples), targets(examples), max_tokens=self.max_output_tokens)
+        means: Float[np.ndarray, " examples"] = (scores.log_likelihood / scores.tokens).cpu().numpy()
+        return means
+
+    def answer_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the right answers' tokens, their end included."""
+        return np.array(self.backbone.count_answer_tokens(targets(examples), max_tokens=self.max_output_tokens))
+
+    def _inputs(self, examples: Sequence[Example]) -> TokenEmbeddings:
+        prompts = [self.write(example) for example in examples]
+        return self.backbone.embed(prompts, max_tokens=self.max_input_tokens)
+
+
+def targets(examples: Sequence[Example]) -> list[str]:
+    """Collect the right answers.
+
+    Raises:
+        ValueError: An example has none.
+    """
+    known = [example.target for example in examples if example.target is not None]
+    if len(known) < len(examples):
+        raise ValueError("the likelihood of an answer that is not known cannot be measured")
+    return known

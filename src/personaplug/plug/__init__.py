@@ -1,0 +1,1 @@
+"""Joins the embedder to a frozen language model."""

@@ -1,0 +1,226 @@
+"""A frozen Hugging Face language model behind a few verbs, for both families alike.
+
+What the two families, encoder-decoder and decoder-only, do differently is in ``encoder_decoder.py`` and
+``decoder_only.py``; nothing outside this folder knows which one it talks to.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TextIteratorStreamer
+
+from personaplug.config import option
+from personaplug.plug.tokens import Side, TokenEmbeddings, pad_rows
+
+IGNORED = -100
+_MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationConfig:
+    """How to decode an answer."""
+
+    strategy: Literal["greedy", "beam", "sample"] = option("greedy", "greedy, beam search, or sampling")
+    beams: int = option(4, "beams, for beam search")
+    temperature: float = option(1.0, "for sampling: below 1 is safer, above is wilder")
+    top_p: float = option(0.95, "for sampling: the smallest set of tokens with this probability")
+    max_new_tokens: int = option(48, "longest answer")
+    seed: int = option(0, "for sampling")
+
+    def __post_init__(self) -> None:
+        if self.beams < 1 or self.max_new_tokens < 1:
+            raise ValueError(f"beams {self.beams} and max_new_tokens {self.max_new_tokens} must be at least 1")
+        if not self.temperature > 0 or not 0 < self.top_p <= 1:
+            raise ValueError(
+                f"temperature {self.temperature} must be above 0, top_p {self.top_p} above 0 and at most 1"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScores:
+    """How likely each given answer is.
+
+    Attributes:
+        log_likelihood: Sum of the log-probabilities of the answer's tokens, its end included, in nats.
+        tokens: Number of those tokens.
+    """
+
+    log_likelihood: Float[Tensor, " batch"]
+    tokens: Int[Tensor, " batch"]
+
+
+class Backbone(ABC):
+    """A frozen language model.
+
+    Args:
+        model: The model; its weights are frozen and its dropout switched off here.
+        tokenizer: Reads inputs.
+        target_tokenizer: Writes answers, where that is another one than reads inputs.
+        use_chat_template: Wrap inputs as a user's turn, for instruction-tuned models.
+
+    Attributes:
+        side: Where the family wants padding.
+        separator: What stands between an input and its answer, for models that read both as one text.
+    """
+
+    side: Side
+    separator: str = ""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        target_tokenizer: PreTrainedTokenizerBase | None = None,
+        use_chat_template: bool = False,
+    ) -> None:
+        self.model = model.eval().requires_grad_(requires_grad=False)
+        self.tokenizer = tokenizer
+        self.target_tokenizer = target_tokenizer or tokenizer
+        self.use_chat_template = use_chat_template
+        for each in (self.tokenizer, self.target_tokenizer):
+            if each.pad_token_id is None:
+                each.pad_token = each.eos_token
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the token embeddings."""
+        return int(self._table.weight.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model stands."""
+        return self._table.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the embeddings."""
+        return self._table.weight.dtype
+
+    @property
+    def embedding_norm(self) -> float:
+        """Mean length of the token embeddings: what a vector among them should be like."""
+        every_token = torch.arange(self._table.num_embeddings, device=self.device)
+        return float(self._table(every_token).float().norm(dim=-1).mean())
+
+    def embed(self, texts: Sequence[str], *, max_tokens: int = 256) -> TokenEmbeddings:
+        """Look up the embeddings of inputs; a longer input loses its last words, never a chat's closing tokens."""
+        before, after = self._frame
+        room = max(1, max_tokens - len(before) - len(after))
+        ids = self.tokenizer(list(texts), truncation=True, max_length=room, add_special_tokens=False).input_ids
+        framed = [torch.tensor([*before, *row, *after], dtype=torch.long, device=self.device) for row in ids]
+        return pad_rows([self._table(row) for row in framed], side=self.side, lead=len(before))
+
+    def loss(self, inputs: TokenEmbeddings, targets: Sequence[str], *, max_tokens: int = 128) -> Float[Tensor, ""]:
+        """Give the mean negative log-likelihood of an answer token, in nats; differentiable in the inputs."""
+        scores = self.score(inputs, targets, max_tokens=max_tokens)
+        return -scores.log_likelihood.sum() / scores.tokens.sum()
+
+    def score(self, inputs: TokenEmbeddings, targets: Sequence[str], *, max_tokens: int = 128) -> AnswerScores:
+        """Give the log-likelihood of each answer; longer answers are cut at ``max_tokens``."""
+        labels = self._labels(targets, max_tokens=max_tokens)
+        logits = self._answer_logits(inputs, labels).float()
+        losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+        return AnswerScores(-losses.sum(dim=1), (labels != IGNORED).sum(dim=1))
+
+    @torch.inference_mode()
+    def generate(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> list[str]:
+        """Answer a batch of inputs."""
+        config = config or GenerationConfig()
+        torch.manual_seed(config.seed)
+        ids = self.model.generate(**self._generation_arguments(inputs, config))
+        return [text.strip() for text in self.target_tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    def stream(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> Iterator[str]:
+        """Answer one input, piece by piece; the pieces joined and stripped are the answer. Not for beams.
+
+        Raises:
+            ValueError: Beam search was asked for, or more than one input.
+        """
+        config = config or GenerationConfig()
+        if config.strategy == "beam" or len(inputs.embeds) != 1:
+            raise ValueError("streaming takes one input, and greedy decoding or sampling")
+        torch.manual_seed(config.seed)
+        streamer = TextIteratorStreamer(self.target_tokenizer, skip_prompt=False, skip_special_tokens=True)
+        arguments = self._generation_arguments(inputs, config) | {"streamer": streamer}
+        pool = ThreadPoolExecutor(max_workers=1)
+        answer = pool.submit(self._generate_into, streamer, arguments)
+        pool.shutdown(wait=False)
+        yield from (piece for piece in streamer if piece)
+        answer.result()
+
+    def count_tokens(self, text: str) -> int:
+        """Count an input's tokens as :meth:`embed` makes them, without cutting."""
+        before, after = self._frame
+        return len(before) + len(self._ids(text)) + len(after)
+
+    def count_answer_tokens(self, targets: Sequence[str], *, max_tokens: int = 128) -> list[int]:
+        """Count the tokens that :meth:`score` scores in each answer, its end included."""
+        return [len(row) for row in self._answer_ids(targets, max_tokens=max_tokens)]
+
+    @abstractmethod
+    def _answer_logits(self, inputs: TokenEmbeddings, labels: Tensor) -> Tensor:
+        """Give logits ``[batch, answer tokens, vocabulary]`` for right-padded labels ``[batch, answer tokens]``."""
+
+    @property
+    def _table(self) -> nn.Embedding:
+        table = self.model.get_input_embeddings()
+        assert isinstance(table, nn.Module)
+        return table  # type: ignore[return-value]
+
+    @cached_property
+    def _frame(self) -> tuple[list[int], list[int]]:
+        """Find the tokens that stand before and after every input: start and end tokens, or a chat's turn."""
+        if self.use_chat_template:
+            before, after = self._chat_turn.split(_MARK)
+            return self._ids(before), self._ids(after)
+        bare, whole = self._ids("a"), list(self.tokenizer("a").input_ids)
+        start = next(at for at in range(len(whole)) if whole[at : at + len(bare)] == bare)
+        return whole[:start], whole[start + len(bare) :] + self._ids(self.separator)
+
+    @property
+    def _chat_turn(self) -> str:
+        messages = [{"role": "user", "content": _MARK}]
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def _labels(self, targets: Sequence[str], *, max_tokens: int) -> Tensor:
+        """Tokenize answers and pad them with :data:`IGNORED`."""
+        rows = [torch.tensor(row, device=self.device) for row in self._answer_ids(targets, max_tokens=max_tokens)]
+        return pad_sequence(rows, batch_first=True, padding_value=IGNORED)
+
+    def _answer_ids(self, targets: Sequence[str], *, max_tokens: int) -> list[list[int]]:
+        tokenizer = self.target_tokenizer
+        ids = tokenizer(list(targets), add_special_tokens=False, truncation=True, max_length=max_tokens - 1).input_ids
+        return [[*row, tokenizer.eos_token_id] for row in ids]
+
+    def _generate_into(self, streamer: TextIteratorStreamer, arguments: dict[str, object]) -> None:
+        try:
+            self.model.generate(**arguments)
+        finally:
+            streamer.end()  # After a failure too, else its reader would wait forever.
+
+    def _generation_arguments(self, inputs: TokenEmbeddings, config: GenerationConfig) -> dict[str, object]:
+        is_sampled = config.strategy == "sample"
+        arguments: dict[str, object] = {
+            "inputs_embeds": inputs.embeds,
+            "attention_mask": inputs.mask.long(),
+            "max_new_tokens": config.max_new_tokens,
+            "num_beams": config.beams if config.strategy == "beam" else 1,
+            "do_sample": is_sampled,
+            "pad_token_id": self.target_tokenizer.pad_token_id,
+        }
+        if is_sampled:
+            arguments |= {"temperature": config.temperature, "top_p": config.top_p, "top_k": 0}
+        return arguments

@@ -1,0 +1,93 @@
+"""Turn examples into what the plug reads: prompts, queries and encoded histories."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from personaplug.embedder.history import History, HistoryBatch
+from personaplug.plug.queries import QueryVectors
+from personaplug.records import Example, Profile
+from personaplug.store.base import VectorSource
+from personaplug.tasks.task import Task
+
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlugBatch:
+    """Examples ready for the plug.
+
+    Attributes:
+        prompts: What the language model reads.
+        targets: The right answers; empty where they are not known.
+        queries: What a trained query encoder reads.
+        query_vectors: What a frozen one made of it; None where the query encoder is trained.
+        history: The users' encoded histories.
+    """
+
+    prompts: tuple[str, ...]
+    targets: tuple[str, ...]
+    queries: tuple[str, ...]
+    query_vectors: Float[Tensor, "batch dim"] | None
+    history: HistoryBatch
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def to(self, device: torch.device) -> "PlugBatch":
+        """Move the tensors to a device."""
+        vectors = None if self.query_vectors is None else self.query_vectors.to(device)
+        return replace(self, query_vectors=vectors, history=self.history.to(device))
+
+
+class Batcher:
+    """Make batches of a task's examples.
+
+    Args:
+        task: Says how inputs become prompts and queries.
+        source: Holds the vectors of every item in the examples' histories; None where the prefix reads no history.
+        query_vectors: Encodes queries; None where the query encoder is trained and reads texts.
+        prompt: What the language model reads of an example; the task's own prompt where not given.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        source: VectorSource | None,
+        *,
+        query_vectors: QueryVectors | None,
+        prompt: Callable[[Example], str] | None = None,
+    ) -> None:
+        self.task = task
+        self.source = source
+        self.query_vectors = query_vectors
+        self.prompt = prompt or (lambda example: task.prompt_text(example.input))
+
+    def __call__(self, examples: Sequence[Example]) -> PlugBatch:
+        """Make one batch of at least one example."""
+        queries = tuple(self.task.query_text(example.input) for example in examples)
+        return PlugBatch(
+            prompts=tuple(self.prompt(example) for example in examples),
+            targets=tuple(example.target for example in examples if example.target is not None),
+            queries=queries,
+            query_vectors=self.query_vectors(queries) if self.query_vectors else None,
+            history=HistoryBatch.pack([self.history(example) for example in examples]),
+        )
+
+    def history(self, example: Example) -> History:
+        """Fetch an example's history: vectors from the source, ages against the example's time."""
+        if self.source is None:
+            return History(torch.zeros(0, 1, 1), torch.zeros(0))
+        profile = self.seen(example)
+        vectors = np.array(self.source.vectors(profile), dtype=np.float32)
+        seconds = [(example.time - item.time).total_seconds() for item in profile.items]
+        ages = torch.tensor(seconds, dtype=torch.float32).clamp(min=0.0) / _DAY
+        return History(torch.from_numpy(vectors), ages)
+
+    def seen(self, example: Example) -> Profile:
+        """Give the part of an example's history that the task lets the persona see: the latest items."""
+        return example.profile.latest(self.task.history.max_items)

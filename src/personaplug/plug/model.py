@@ -1,0 +1,237 @@
+"""A frozen language model with a persona plugged in."""
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from personaplug.config import read_toml, write_toml
+from personaplug.embedder.checkpoint import load_weights, save_weights
+from personaplug.embedder.encoder import TextEncoder
+from personaplug.embedder.user_embedder import UserEmbedder
+from personaplug.errors import ConfigError, UnknownUserError
+from personaplug.plug.backbone import AnswerScores, Backbone, GenerationConfig
+from personaplug.plug.batch import Batcher, PlugBatch
+from personaplug.plug.loading import load_backbone
+from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
+from personaplug.plug.queries import QueryVectors
+from personaplug.plug.run import RunConfig
+from personaplug.plug.tokens import TokenEmbeddings
+from personaplug.records import Example, HistoryItem, Profile
+from personaplug.store.base import StoreLayout
+from personaplug.store.sqlite import PersonaStore
+from personaplug.tasks.task import Task, load_task
+
+_WEIGHTS, _CONFIG, _TASK = "model.safetensors", "config.toml", "task.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one history item meant to one answer.
+
+    Attributes:
+        item: The item.
+        weight: Its share of the persona, averaged over the persona vectors; all shares of a history sum to one.
+        similarity: Cosine of its first view and the query.
+        age_days: Days between it and the question.
+    """
+
+    item: HistoryItem
+    weight: float
+    similarity: float
+    age_days: float
+
+
+class PersonaPlug(nn.Module):
+    """Answers in each user's way.
+
+    Only the prefix has weights that train; the language model is no part of the module tree.
+
+    Args:
+        prefix: Makes the vectors before the input.
+        backbone: The frozen language model.
+        batcher: Makes batches of the run's task.
+        run: How all this was made.
+        store: Where ``generate(..., user=...)`` finds histories; None where only examples are answered.
+    """
+
+    def __init__(
+        self, prefix: Prefix, backbone: Backbone, *, batcher: Batcher, run: RunConfig, store: PersonaStore | None = None
+    ) -> None:
+        super().__init__()
+        self.prefix = prefix.to(backbone.device)
+        self.backbone = backbone
+        self.batcher = batcher
+        self.run = run
+        self.store = store
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: Path | str, *, store: PersonaStore | None = None, device: str = "cpu"
+    ) -> "PersonaPlug":
+        """Load a run folder.
+
+        Args:
+            folder: As written by :meth:`save_pretrained`.
+            store: The users' histories, encoded by the run's encoder.
+            device: Where to compute.
+
+        Raises:
+            ConfigError: The folder is no run, or its parts do not fit.
+            FingerprintMismatchError: The store's vectors are another encoder's.
+        """
+        folder = Path(folder)
+        if not (folder / _CONFIG).is_file():
+            raise ConfigError(f"{folder} is no run: it has no {_CONFIG}", hint="train one: personaplug train --help")
+        plug = build_plug(
+            read_toml(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK)), store=store, device=device
+        )
+        load_weights(plug.prefix, folder / _WEIGHTS)
+        return plug.eval()
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_toml(self.run, folder / _CONFIG)
+        write_toml(self.batcher.task, folder / _TASK)
+        save_weights(self.prefix, folder / _WEIGHTS)
+
+    def forward(self, batch: PlugBatch) -> dict[str, Tensor]:
+        """Give the loss of a batch as the trainer wants it."""
+        return {"loss": self.loss(batch)}
+
+    def loss(self, batch: PlugBatch) -> Float[Tensor, ""]:
+        """Give the mean negative log-likelihood of an answer token, in nats."""
+        return self.backbone.loss(self.inputs(batch), batch.targets, max_tokens=self.run.training.max_output_tokens)
+
+    @torch.inference_mode()
+    def score(self, examples: Sequence[Example]) -> AnswerScores:
+        """Give the log-likelihood of each example's right answer."""
+        batch = self.batcher(examples)
+        return self.backbone.score(self.inputs(batch), batch.targets, max_tokens=self.run.training.max_output_tokens)
+
+    @torch.inference_mode()
+    def respond(
+        self, examples: Sequence[Example], config: GenerationConfig | None = None, *, with_persona: bool = True
+    ) -> list[str]:
+        """Answer a batch of examples, of as many users as may be; without persona as the bare language model does."""
+        return self.backbone.generate(self._asked(examples, with_persona=with_persona), config)
+
+    def generate(
+        self, text: str, *, user: str, config: GenerationConfig | None = None, with_persona: bool = True
+    ) -> str:
+        """Answer one input of one user, whose history is all that the store holds of them.
+
+        Args:
+            text: The input, as the log would hold it.
+            user: The user's id; one the store does not know gets the generic persona.
+            config: How to decode.
+            with_persona: False for the bare language model.
+        """
+        return self.respond([self.example(text, user=user)], config, with_persona=with_persona)[0]
+
+    def stream(
+        self, text: str, *, user: str, config: GenerationConfig | None = None, with_persona: bool = True
+    ) -> Iterator[str]:
+        """Answer as :meth:`generate` does, piece by piece."""
+        with torch.inference_mode():
+            inputs = self._asked([self.example(text, user=user)], with_persona=with_persona)
+        return self.backbone.stream(inputs, config)
+
+    def explain(self, text: str, *, user: str) -> list[Memory]:
+        """List the user's memories, the weightiest for this input first; empty for a user without any.
+
+        Raises:
+            ConfigError: This run has no persona.
+        """
+        return sorted(self.memories([self.example(text, user=user)])[0], key=lambda memory: -memory.weight)
+
+    @torch.inference_mode()
+    def memories(self, examples: Sequence[Example]) -> list[list[Memory]]:
+        """Weigh the memories of each example's history, oldest first.
+
+        Raises:
+            ConfigError: This run has no persona.
+        """
+        if isinstance(self.prefix, TunedPrefix):
+            raise ConfigError("a tuned prompt has no memories to weigh", hint="give the run of a plug")
+        batch = self.batcher(examples).to(self.backbone.device)
+        weights = self.prefix.weights(batch).mean(dim=1).cpu()
+        similarity = torch.einsum("bid,bd->bi", batch.history.keys, self.prefix.query(batch)).cpu()
+        return [
+            self._weighed(example, weights[row], similarity[row], batch.history.ages[row].cpu())
+            for row, example in enumerate(examples)
+        ]
+
+    def _weighed(self, example: Example, *columns: Tensor) -> list[Memory]:
+        items = self.batcher.seen(example).items
+        rows = zip(*(column[: len(items)].tolist() for column in columns), strict=True)
+        return [Memory(item, *row) for item, row in zip(items, rows, strict=True)]
+
+    def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
+        """Put the prefix of each example into its embedded prompt."""
+        return self._embedded(batch.prompts).with_prefix(self.prefix(batch.to(self.backbone.device)))
+
+    def _asked(self, examples: Sequence[Example], *, with_persona: bool) -> TokenEmbeddings:
+        if with_persona:
+            return self.inputs(self.batcher(examples))
+        return self._embedded([self.batcher.prompt(example) for example in examples])
+
+    def _embedded(self, prompts: Sequence[str]) -> TokenEmbeddings:
+        return self.backbone.embed(prompts, max_tokens=self.run.training.max_input_tokens)
+
+    def example(self, text: str, *, user: str) -> Example:
+        """Ask in the name of a user, now."""
+        if self.store is None:
+            raise ConfigError("this plug was made without a store, so it knows no users")
+        return Example(id="", profile=_profile(self.store, user), input=text, target=None, time=datetime.now(UTC))
+
+
+def build_plug(run: RunConfig, task: Task, *, store: PersonaStore | None = None, device: str = "cpu") -> PersonaPlug:
+    """Make an untrained plug, seeded by the run's training seed.
+
+    Args:
+        run: Method and parts.
+        task: The run's task.
+        store: The users' histories; a tuned prompt needs none.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: A part cannot be loaded, or a persona is wanted without a store.
+        FingerprintMismatchError: The store's vectors are another encoder's or task's.
+    """
+    backbone = load_backbone(run.backbone, device=device)
+    torch.manual_seed(run.training.seed)
+    if run.method == "tuned-prompt":
+        count = run.embedder.instructions + run.embedder.personas
+        tuned = TunedPrefix(count, backbone.dim, embedding_norm=backbone.embedding_norm)
+        return PersonaPlug(tuned, backbone, batcher=Batcher(task, None, query_vectors=None), run=run, store=store)
+    if store is None:
+        raise ConfigError("a persona needs a store of histories", hint="name it with --store")
+    encoder = TextEncoder.load(run.encoder, device=device).freeze()
+    StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
+    prefix = _persona_prefix(run, encoder, backbone, views=len(task.views))
+    queries = QueryVectors(encoder, store) if prefix.query_encoder is None else None
+    return PersonaPlug(prefix, backbone, batcher=Batcher(task, store, query_vectors=queries), run=run, store=store)
+
+
+def _persona_prefix(run: RunConfig, encoder: TextEncoder, backbone: Backbone, *, views: int) -> PersonaPrefix:
+    embedder = UserEmbedder(
+        run.embedder, views=views, dim=encoder.dim, llm_dim=backbone.dim, embedding_norm=backbone.embedding_norm
+    )
+    if run.embedder.query_encoder == "frozen":
+        return PersonaPrefix(embedder, None)
+    return PersonaPrefix(embedder, deepcopy(encoder).requires_grad_(requires_grad=True))
+
+
+def _profile(store: PersonaStore, user: str) -> Profile:
+    try:
+        return store.get(user)
+    except UnknownUserError:
+        return Profile(user)

@@ -1,0 +1,61 @@
+"""What a run is: everything that says how a plug was made, in one ``config.toml``."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from personaplug.config import option
+from personaplug.embedder.encoder import BGE, EncoderConfig
+from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+from personaplug.plug.loading import BackboneConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """How the plug is fitted."""
+
+    epochs: float = option(2.0, "passes over the training queries")
+    batch_size: int = option(32, "queries a step")
+    gradient_accumulation: int = option(1, "batches summed before a step")
+    learning_rate: float = option(1e-3, "peak of AdamW's learning rate")
+    encoder_learning_rate: float = option(1e-4, "the same for a trained query encoder")
+    weight_decay: float = option(1e-4, "of AdamW")
+    warmup: float = option(0.05, "share of the steps with a rising learning rate")
+    max_input_tokens: int = option(256, "longer inputs are cut at their end")
+    max_output_tokens: int = option(128, "longer answers are cut in training and scoring")
+    history_dropout: bool = option(True, "each time an example is seen, keep a random half to all of its history")
+    gradient_checkpointing: bool = option(False, "less memory for more time")
+    evaluate_every: int = option(0, "steps between looks at dev; 0 for four a run")
+    dev_queries: int = option(500, "dev queries looked at, drawn once with the seed")
+    patience: int = option(0, "stop after so many looks without gain; 0 for never")
+    seed: int = option(0, "of everything random")
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.gradient_accumulation, self.max_input_tokens) < 1 or self.max_output_tokens < 2:
+            raise ValueError("batch_size, gradient_accumulation and the token limits must be positive")
+        if not self.epochs > 0 or not self.learning_rate > 0:
+            raise ValueError(f"epochs {self.epochs} and learning_rate {self.learning_rate} must be above zero")
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """A run's method, parts and training."""
+
+    task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
+    method: Literal["plug", "tuned-prompt"] = option("plug", "persona, or as many trained vectors without any user")
+    store: str = option("", "the histories it was trained with, as a path from the run's folder")
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+PRESETS = {
+    "default": RunConfig(),
+    "paper": RunConfig(
+        encoder=BGE,
+        embedder=PAPER,
+        backbone=BackboneConfig(model="google/flan-t5-xxl"),
+        training=TrainingConfig(learning_rate=1e-4, batch_size=64),
+    ),
+}
+"""``paper``: the settings of arXiv 2409.11901, section 4.3; encoder and backbone may be overridden one by one."""

@@ -1,0 +1,55 @@
+"""Inputs as a language model reads them: embeddings instead of ids, so that a persona can stand among them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEmbeddings:
+    """A padded batch of embedded inputs.
+
+    Attributes:
+        embeds: Embeddings; zeros where ``mask`` is False.
+        mask: True where a token is real.
+        side: Where the padding stands.
+        lead: Tokens at the start of every input that stay first, before any prefix (a start token, a chat header).
+    """
+
+    embeds: Float[Tensor, "batch tokens llm_dim"]
+    mask: Bool[Tensor, "batch tokens"]
+    side: Side
+    lead: int = 0
+
+    @property
+    def rows(self) -> list[Tensor]:
+        """Each input's own embeddings, without padding."""
+        return [embeds[mask] for embeds, mask in zip(self.embeds, self.mask, strict=True)]
+
+    @property
+    def position_ids(self) -> Tensor:
+        """Each token's place in its own input, counted without padding."""
+        return (self.mask.long().cumsum(dim=1) - 1).clamp(min=0)
+
+    def with_prefix(self, prefix: Float[Tensor, "batch prefix llm_dim"]) -> "TokenEmbeddings":
+        """Put a prefix into each input, after its leading tokens; padding stays where it was."""
+        prefix = prefix.to(self.embeds.dtype)
+        rows = [
+            torch.cat([row[: self.lead], own, row[self.lead :]]) for row, own in zip(self.rows, prefix, strict=True)
+        ]
+        return pad_rows(rows, side=self.side, lead=self.lead)
+
+
+def pad_rows(rows: Sequence[Tensor], *, side: Side, lead: int = 0) -> TokenEmbeddings:
+    """Pad embedded inputs of shape ``[tokens, llm_dim]`` to the longest."""
+    ones = [torch.ones(len(row), dtype=torch.bool, device=row.device) for row in rows]
+    embeds = pad_sequence(list(rows), batch_first=True, padding_side=side)
+    mask = pad_sequence(ones, batch_first=True, padding_value=False, padding_side=side)
+    return TokenEmbeddings(embeds, mask, side, lead)

@@ -1,0 +1,1 @@
+"""Ranking one user's items for a prompt: see :class:`personaplug.retrieval.base.Retriever`."""

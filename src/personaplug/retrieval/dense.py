@@ -1,0 +1,37 @@
+"""Ranking by the similarity of vectors."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from personaplug.records import HistoryItem
+from personaplug.retrieval.base import best_first
+
+
+@dataclass(frozen=True, slots=True)
+class DenseRetriever:
+    """Inner product of the query's vector with each item's.
+
+    Attributes:
+        encode: Encodes queries, one row a text.
+        vectors: Gives the items' vectors, one row an item: looked up in a store, or encoded here and now.
+    """
+
+    encode: Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]
+    vectors: Callable[[Sequence[HistoryItem]], Float[np.ndarray, "items dim"]]
+
+    def rank(self, query: str, items: Sequence[HistoryItem]) -> list[int]:
+        """Rank items by similarity to the query."""
+        if not items:
+            return []
+        return nearest(self.encode([query])[0], self.vectors(items))
+
+
+def nearest(query: Float[np.ndarray, " dim"], keys: Float[np.ndarray, "items dim"]) -> list[int]:
+    """Rank keys by inner product with the query, in float32, the nearest first.
+
+    Each row is summed by itself, so that equal keys get equal scores; a matrix product does not promise that.
+    """
+    return best_first((keys.astype(np.float32) * query.astype(np.float32)).sum(axis=1))

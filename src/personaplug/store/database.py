@@ -1,0 +1,89 @@
+"""One open SQLite file: statements, transactions, and failures told in words a person can act on."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from personaplug.errors import StoreError
+
+BUSY_SECONDS = 30.0
+
+REASONS = {
+    "SQLITE_NOTADB": ("not a persona store", "check the path; personaplug index makes a store from a log"),
+    "SQLITE_CORRUPT": ("the store file is damaged", "index the log again into a new store"),
+    "SQLITE_FULL": ("the disk is full; this change was not stored", "free some space and repeat"),
+    "SQLITE_IOERR": (
+        "the disk could not be read or written; this change was not stored",
+        "check the disk and its quota",
+    ),
+    "SQLITE_READONLY": ("the store may only be read", "check the owner and the permissions of the file and its folder"),
+    "SQLITE_CANTOPEN": ("the store cannot be opened", "check that its folder is there and may be written"),
+    "SQLITE_BUSY": ("another process is using the store", "repeat when it is done"),
+}
+
+
+class Database:
+    """A connection to one file, for one thread; transactions begin and end only where :meth:`transaction` says.
+
+    Args:
+        path: The file; made where it is absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._told():
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+        self.rows("PRAGMA secure_delete = ON")
+        self.rows("PRAGMA synchronous = NORMAL")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._told():
+            self._connection.close()
+
+    def rows(self, statement: str, *values: object) -> list[Any]:
+        """Run a statement and fetch all its rows, so that none is left open and holds up other processes."""
+        with self._told():
+            return self._connection.execute(statement, values).fetchall()
+
+    def stream(self, statement: str, **functions: Any) -> Iterator[Any]:  # noqa: ANN401 (SQL functions of one argument)
+        """Iterate over a statement's rows; it may call these Python functions. For use inside a transaction."""
+        for name, function in functions.items():
+            self._connection.create_function(name, 1, function, deterministic=True)
+        with self._told():
+            yield from self._connection.execute(statement)
+
+    def change(self, statement: str, rows: Iterable[tuple[object, ...]]) -> int:
+        """Run a statement once for each row of values; count the rows that it wrote or removed."""
+        with self._told():
+            return self._connection.executemany(statement, rows).rowcount
+
+    @contextmanager
+    def transaction(self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[None]:
+        """Do all inside or, on any error, none of it; an inner transaction is part of the outer.
+
+        Args:
+            kind: IMMEDIATE to write, after other writers; DEFERRED to read one state of the file throughout.
+        """
+        if self._connection.in_transaction:
+            yield
+            return
+        with self._told():
+            self._connection.execute(f"BEGIN {kind}")
+            with self._connection:
+                yield
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            # Longer names are special cases of shorter ones: SQLITE_BUSY_SNAPSHOT, SQLITE_IOERR_WRITE.
+            name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+            reason, hint = REASONS.get(name, (str(error), ""))
+            raise StoreError(f"{self.path}: {reason}", hint=hint) from error
+        except UnicodeEncodeError as error:
+            reason = "a text or an id holds half a character (a lone surrogate)"
+            raise StoreError(f"{self.path}: {reason}", hint="mend the log, or leave the row out") from error

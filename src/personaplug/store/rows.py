@@ -1,0 +1,39 @@
+"""How a history item stands in the table: its moment as a number, its content as hashes."""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float16
+
+from personaplug.records import HistoryItem
+from personaplug.store.base import HASH_SIZE, StoreLayout, text_hash
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_microseconds(time: datetime) -> int:
+    """Count whole microseconds since 1970, UTC."""
+    return (time - EPOCH) // MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """Give the moment so many microseconds after 1970, in UTC."""
+    return EPOCH + count * MICROSECOND
+
+
+def content_hash(item: HistoryItem) -> bytes:
+    """Hash what makes two items of one id the same: time, input and output."""
+    parts = (str(to_microseconds(item.time)), item.input, item.output)
+    return blake2b(b"".join(text_hash(part) for part in parts), digest_size=HASH_SIZE).digest()
+
+
+def item_row(
+    user: int, item: HistoryItem, vectors: Float16[np.ndarray, "views dim"], *, layout: StoreLayout
+) -> tuple[Any, ...]:
+    """Write an item in the order of the table's columns."""
+    hashes = b"".join(text_hash(text) for text in layout.texts(item))
+    stored = content_hash(item), hashes, vectors.tobytes()
+    return (user, to_microseconds(item.time), item.id, *stored, item.input, item.output)

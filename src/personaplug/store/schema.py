@@ -1,0 +1,96 @@
+"""The tables of a store file, and what it says of itself."""
+
+import json
+import secrets
+from pathlib import Path
+
+from personaplug.errors import StoreError
+from personaplug.store.base import HASH_SIZE, StoreLayout
+from personaplug.store.database import Database
+
+APPLICATION_ID = 0x50504C47  # "PPLG": tells a store from any other SQLite file
+SCHEMA_VERSION = 1
+
+# Items lie in the file by user, then time, so that one user's fetch is one run of pages; a large page holds whole rows.
+# Texts stand last: a fetch of vectors stops reading before them. `user` is a number since it stands in every key.
+SETTINGS = "PRAGMA page_size = 32768; PRAGMA journal_mode = WAL"
+TABLES = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE snapshots (folder TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE users (key INTEGER PRIMARY KEY, user_id TEXT NOT NULL UNIQUE);
+CREATE TABLE items (
+    user INTEGER NOT NULL,
+    time INTEGER NOT NULL, -- microseconds since 1970, UTC
+    id TEXT NOT NULL,
+    content BLOB NOT NULL, -- hash of time, input and output
+    hashes BLOB NOT NULL, -- of the view texts, one after the other
+    vectors BLOB NOT NULL, -- float16, little-endian, [views, dim]
+    input TEXT NOT NULL,
+    output TEXT NOT NULL,
+    PRIMARY KEY (user, time, id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX items_by_id ON items (user, id);
+"""
+
+
+def create(path: Path, layout: StoreLayout) -> None:
+    """Make an empty store at ``path`` in one step; where another process was faster, what it made stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    database = Database(draft)
+    try:
+        for setting in SETTINGS.split(";"):
+            database.rows(setting)
+        with database.transaction():
+            for statement in TABLES.split(";"):
+                database.rows(statement)
+            for view in range(len(layout.views)):
+                database.rows(f"CREATE INDEX items_by_text_{view} ON items ({hash_of(view)})")
+            database.change("INSERT INTO meta VALUES (?, ?)", _first_meta(layout))
+        database.close()
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    finally:
+        database.close()
+        draft.unlink(missing_ok=True)
+
+
+def hash_of(view: int) -> str:
+    """Write the expression for one view's hash, word for word as the index has it."""
+    return f"substr(hashes, {1 + view * HASH_SIZE}, {HASH_SIZE})"
+
+
+def read_layout(database: Database) -> StoreLayout:
+    """Read what a store's vectors are made of.
+
+    Raises:
+        StoreError: The file is no store, or one of another schema version.
+    """
+    ((application,),) = database.rows("PRAGMA application_id")
+    ((schema,),) = database.rows("PRAGMA user_version")
+    if application != APPLICATION_ID:
+        raise StoreError(
+            f"{database.path}: an SQLite file, but not a persona store",
+            hint="check the path; personaplug index makes a store from a log",
+        )
+    if schema != SCHEMA_VERSION:
+        raise StoreError(
+            f"{database.path}: a store of schema version {schema}; this personaplug reads version {SCHEMA_VERSION}",
+            hint="index the log again into a new store: personaplug index LOG --task TASK --store NEW_FILE",
+        )
+    meta = dict(database.rows("SELECT key, value FROM meta"))
+    return StoreLayout(meta["fingerprint"], tuple(json.loads(meta["views"])), meta["dim"])
+
+
+def _first_meta(layout: StoreLayout) -> list[tuple[str, str | int]]:
+    return [
+        ("fingerprint", layout.fingerprint),
+        ("views", json.dumps(layout.views)),
+        ("dim", layout.dim),
+        ("identity", secrets.token_hex(16)),
+        ("version", 0),
+        ("unscrubbed", 0),  # the version of a forget whose remains are not wiped out yet
+    ]

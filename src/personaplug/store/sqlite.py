@@ -1,0 +1,289 @@
+"""The persona store: every user's history items with their vectors, in one SQLite file."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from jaxtyping import Float, Float16
+
+from personaplug.errors import StoreError, UnknownUserError
+from personaplug.records import HistoryItem, Profile
+from personaplug.store.bank import Bank, BankRows, write_bank
+from personaplug.store.base import VECTOR_TYPE, StoreLayout, checked_vectors, missing_item, text_hash
+from personaplug.store.database import Database
+from personaplug.store.rows import content_hash, from_microseconds, item_row, to_microseconds
+from personaplug.store.schema import create, hash_of, read_layout
+from personaplug.store.wiping import wipe_remains
+
+USERS_A_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class UserSummary:
+    """How much a store holds of one user, and from when to when (UTC)."""
+
+    user_id: str
+    items: int
+    first: datetime
+    last: datetime
+
+
+class PersonaStore:
+    """An open store. Any number of processes may read and write one file; each process and thread opens its own.
+
+    Make one with :meth:`open`; it closes as a context manager or by :meth:`close`.
+
+    Args:
+        file: A file that holds a store's tables.
+        layout: What its vectors are made of.
+    """
+
+    def __init__(self, file: Database, layout: StoreLayout) -> None:
+        self.path = file.path
+        self.layout = layout
+        self._file = file
+
+    @classmethod
+    def open(cls, path: Path | str, *, layout: StoreLayout | None = None) -> "PersonaStore":
+        """Open a store, and make it first if it is not there and a layout is given.
+
+        Args:
+            path: The file.
+            layout: What the store's vectors must be made of; None to take the store as it is.
+
+        Raises:
+            StoreError: There is no store, or the file is something else.
+            FingerprintMismatchError: The store is of another layout.
+        """
+        path = Path(path)
+        if not path.exists():
+            if layout is None:
+                raise StoreError(
+                    f"{path}: there is no such store",
+                    hint=f"make it: personaplug index LOG --task TASK --store {path}",
+                )
+            create(path, layout)
+        file = Database(path)
+        try:
+            found = read_layout(file)
+            if layout is not None:
+                layout.check(found, where=str(path))
+        except StoreError:
+            file.close()
+            raise
+        return cls(file, found)
+
+    def close(self) -> None:
+        """Close the file; the store cannot be used afterwards."""
+        self._file.close()
+
+    def __enter__(self) -> "PersonaStore":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def version(self) -> int:
+        """A number that grows whenever an item comes, changes or goes: a key for caches."""
+        return int(self._meta("version"))
+
+    @property
+    def identity(self) -> str:
+        """A random name of this store, its own from when it was made."""
+        return str(self._meta("identity"))
+
+    def count(self) -> int:
+        """Count the items of all users."""
+        ((items,),) = self._file.rows("SELECT count(*) FROM items")
+        return int(items)
+
+    def users(self) -> Iterator[str]:
+        """Iterate over the user ids, sorted; users that come or go meanwhile may be among them or not."""
+        page = self._file.rows("SELECT user_id FROM users ORDER BY user_id LIMIT ?", USERS_A_PAGE)
+        while page:
+            yield from (user_id for (user_id,) in page)
+            # Page by page, since an unfinished SELECT would keep `forget` from truncating the write-ahead log.
+            following = "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?"
+            page = self._file.rows(following, page[-1][0], USERS_A_PAGE)
+
+    def get(self, user_id: str) -> Profile:
+        """Read all of a user's items; those of one moment stand in the order of their ids.
+
+        Raises:
+            UnknownUserError: The store holds nothing of the user.
+        """
+        query = "SELECT id, input, output, time FROM items WHERE user = ? ORDER BY time, id"
+        rows = self._file.rows(query, self._key(user_id))
+        return Profile(
+            user_id,
+            tuple(HistoryItem(id, input, output, from_microseconds(time)) for id, input, output, time in rows),
+        )
+
+    def summary(self, user_id: str) -> UserSummary:
+        """Say how much the store holds of a user, without reading a text.
+
+        Raises:
+            UnknownUserError: It holds nothing.
+        """
+        query = "SELECT count(*), min(time), max(time) FROM items WHERE user = ?"
+        ((items, first, last),) = self._file.rows(query, self._key(user_id))
+        return UserSummary(user_id, items, from_microseconds(first), from_microseconds(last))
+
+    def vectors(self, profile: Profile) -> Float16[np.ndarray, "items views dim"]:
+        """Fetch the vectors of a profile's items, in the profile's order.
+
+        Items are known by user, id and time; whether their texts are still those that were indexed is not looked at.
+
+        Raises:
+            StoreError: An item is not in the store.
+        """
+        shape = (len(profile.items), len(self.layout.views), self.layout.dim)
+        if not profile.items:
+            return np.zeros(shape, VECTOR_TYPE)
+        query = (
+            "SELECT id, vectors FROM items WHERE user = (SELECT key FROM users WHERE user_id = ?)"
+            " AND time BETWEEN ? AND ? ORDER BY time, id"
+        )
+        span = to_microseconds(profile.items[0].time), to_microseconds(profile.items[-1].time)
+        found: dict[str, bytes] = dict(self._file.rows(query, profile.user_id, *span))
+        try:
+            stacked = bytearray().join(found[item.id] for item in profile.items)
+        except KeyError as error:
+            raise missing_item(error.args[0], where=str(self.path)) from None
+        return np.frombuffer(stacked, VECTOR_TYPE).reshape(shape)
+
+    def known(self, hashes: Sequence[bytes]) -> Mapping[bytes, Float16[np.ndarray, " dim"]]:
+        """Look up texts by :func:`text_hash`, whichever user, item and view they came from.
+
+        Returns:
+            The vectors of those found.
+        """
+        found = {}
+        for wanted in dict.fromkeys(hashes):
+            for view in range(len(self.layout.views)):
+                if row := self._file.rows(self._text_query(view), wanted):
+                    found[wanted] = np.frombuffer(row[0][0], VECTOR_TYPE)
+                    break
+        return found
+
+    def missing(self, user_id: str, items: Sequence[HistoryItem]) -> list[HistoryItem]:
+        """Pick the items that the store does not hold as they are: new, or of another time or content.
+
+        Where an id comes twice, its last item counts.
+        """
+        latest = {item.id: item for item in items}
+        query = "SELECT 1 FROM items WHERE user = (SELECT key FROM users WHERE user_id = ?) AND id = ? AND content = ?"
+        return [item for item in latest.values() if not self._file.rows(query, user_id, item.id, content_hash(item))]
+
+    def append(self, user_id: str, items: Sequence[HistoryItem], vectors: Float[np.ndarray, "items views dim"]) -> int:
+        """Add items to a user's history, all or none; those held already as they are stay, those changed are replaced.
+
+        Args:
+            user_id: The user; unknown ones are new.
+            items: In any order.
+            vectors: One stack of views for each, of unit length, zero where a view's text is empty.
+
+        Returns:
+            How many items are new or changed.
+
+        Raises:
+            StoreError: The vectors do not fit, or the file cannot be written.
+        """
+        vectors_of = dict(zip((item.id for item in items), checked_vectors(vectors, items, self.layout), strict=True))
+        with self._file.transaction():
+            if written := self.missing(user_id, items):
+                self._file.rows("INSERT OR IGNORE INTO users (user_id) VALUES (?)", user_id)
+                key = self._key(user_id)
+                self._file.change("DELETE FROM items WHERE user = ? AND id = ?", [(key, item.id) for item in written])
+                rows = [item_row(key, item, vectors_of[item.id], layout=self.layout) for item in written]
+                self._file.change("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                self._grow_version()
+        return len(written)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Store what is appended inside as one change: all of it or, after an error or a kill, none. Keep it short."""
+        with self._file.transaction():
+            yield
+
+    def forget(self, *user_ids: str) -> int:
+        """Remove users, and every byte of them from the file, its write-ahead log and the snapshots made from it.
+
+        The whole file is written anew, for the reason that :mod:`personaplug.store.wiping` gives; that takes as long as
+        copying it about twice and needs twice its size free, so forget many users at once. Snapshots are deleted, not
+        mended. Where a forget was cut short, the next one, of whatever users, finishes it.
+
+        Returns:
+            How many items are gone.
+
+        Raises:
+            UnknownUserError: The store holds nothing of one of the users; then none is forgotten.
+            StoreError: Remains could not be wiped out, be it that another process kept the file busy; repeat.
+        """
+        if was_cut_short := bool(self._meta("unscrubbed")):
+            wipe_remains(self._file, identity=self.identity)
+        with self._file.transaction():
+            if was_cut_short and not any(self._keys(user_id) for user_id in user_ids):
+                return 0
+            gone = sum(self._delete(user_id) for user_id in user_ids)
+            self._grow_version()
+            self._file.rows("UPDATE meta SET value = ? WHERE key = 'unscrubbed'", self.version)
+        wipe_remains(self._file, identity=self.identity)
+        return gone
+
+    def snapshot(self, folder: Path | str) -> Bank:
+        """Write all vectors, without any text, as a memory-mapped :class:`Bank`, in place of what stands there.
+
+        The store remembers the folder, by its absolute path, so that :meth:`forget` can delete it.
+
+        Raises:
+            StoreError: The folder holds something else.
+        """
+        folder = Path(folder).absolute()
+        # Before it is written and for good: a folder that is not known here would outlive `forget`.
+        self._file.rows("INSERT OR IGNORE INTO snapshots VALUES (?)", str(folder))
+        with self._file.transaction("DEFERRED"):
+            write_bank(folder, self._bank_rows(), self.layout, identity=self.identity, version=self.version)
+        return Bank.open(folder)
+
+    def _delete(self, user_id: str) -> int:
+        key = self._key(user_id)
+        self._file.rows("DELETE FROM users WHERE key = ?", key)
+        return self._file.change("DELETE FROM items WHERE user = ?", [(key,)])
+
+    def _bank_rows(self) -> Iterator[BankRows]:
+        users = "SELECT user_id, key FROM users ORDER BY text_hash(user_id)"
+        for user_id, key in self._file.stream(users, text_hash=text_hash):
+            items = self._file.rows("SELECT id, vectors FROM items WHERE user = ? ORDER BY time, id", key)
+            ids, vectors = zip(*items, strict=True)
+            yield BankRows(text_hash(user_id), ids, b"".join(vectors))
+
+    def _keys(self, user_id: str) -> list[int]:
+        return [key for (key,) in self._file.rows("SELECT key FROM users WHERE user_id = ?", user_id)]
+
+    def _key(self, user_id: str) -> int:
+        keys = self._keys(user_id)
+        if not keys:
+            raise UnknownUserError(
+                f"{self.path}: there is nothing of user {user_id!r}",
+                hint=f"who is there: personaplug persona list --store {self.path}",
+            )
+        return keys[0]
+
+    def _text_query(self, view: int) -> str:
+        size = self.layout.dim * VECTOR_TYPE.itemsize
+        return f"SELECT substr(vectors, {1 + view * size}, {size}) FROM items WHERE {hash_of(view)} = ? LIMIT 1"
+
+    def _meta(self, key: str) -> str | int:
+        ((value,),) = self._file.rows("SELECT value FROM meta WHERE key = ?", key)
+        return value  # type: ignore[no-any-return]
+
+    def _grow_version(self) -> None:
+        self._file.rows("UPDATE meta SET value = value + 1 WHERE key = 'version'")

@@ -1,0 +1,41 @@
+"""Wiping out what deleted rows leave in a store's files.
+
+SQLite's ``secure_delete`` overwrites a row where it stands. But when SQLite splits or merges pages, rows move, and what
+they leave in the unused part of the old page stays, readable, until that part is used again. Only VACUUM, which writes
+every live row to new pages, gets rid of it; truncating the write-ahead log gets rid of the old pages there.
+"""
+
+from pathlib import Path
+
+from personaplug.errors import StoreError
+from personaplug.store.bank import destroy_bank
+from personaplug.store.database import Database
+
+
+def wipe_remains(file: Database, *, identity: str) -> None:
+    """Wipe what deleted rows left in the file, its write-ahead log and the snapshots made from it.
+
+    Until it is done, ``unscrubbed`` in the file holds the version of the deletion, so that a later call can finish it.
+
+    Args:
+        file: The store's file, outside any transaction.
+        identity: The store's, by which its snapshots are known.
+
+    Raises:
+        StoreError: Something kept it from being done.
+    """
+    ((deletion,),) = file.rows("SELECT value FROM meta WHERE key = 'unscrubbed'")
+    try:
+        file.rows("VACUUM")
+        ((is_busy, _, _),) = file.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        if is_busy:
+            raise StoreError(f"{file.path}: another process reads the store")
+        # Only now can no snapshot be in the making that still sees the deleted rows.
+        for (folder,) in file.rows("SELECT folder FROM snapshots"):
+            destroy_bank(Path(folder), identity=identity)
+    except (StoreError, OSError) as error:
+        raise StoreError(
+            f"the rows are deleted, but remains of them could not be wiped out: {error}",
+            hint="close what else uses the store, see to the cause, then repeat: that finishes the work",
+        ) from error
+    file.rows("UPDATE meta SET value = 0 WHERE key = 'unscrubbed' AND value = ?", deletion)

@@ -1,0 +1,1 @@
+"""Tasks as data: see :class:`personaplug.tasks.task.Task`."""

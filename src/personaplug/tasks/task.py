@@ -1,0 +1,218 @@
+"""A task is data: which columns, which words, which history, which split, which score.
+
+Everything that differs between two tasks stands in a TOML file; no other room knows a task by its name.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from personaplug.config import read_toml
+from personaplug.errors import ConfigError
+from personaplug.records import HistoryItem, fill
+
+Kind = Literal["classification", "rating", "generation"]
+Split = Literal["train", "dev", "test"]
+Metric = Literal["accuracy", "macro-f1", "mae", "rmse", "rouge-1", "rouge-l"]
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(])|\n\s*\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The log's columns that hold what was asked and what the user answered.
+
+    Attributes:
+        input: Column of the text responded to.
+        output: Column of the response.
+        output_part: ``first-sentence`` makes the task about the beginning of the column alone.
+        output_words: Longest output in words; 0 for no limit.
+    """
+
+    input: str = "input"
+    output: str = "output"
+    output_part: Literal["all", "first-sentence"] = "all"
+    output_words: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Where in the input the text for the query encoder stands (paper, section 3.1).
+
+    Attributes:
+        after: The query begins after the first occurrence of this; empty for the start.
+        before: The query ends before the last occurrence of this; empty for the end.
+    """
+
+    after: str = ""
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """How retrieved items stand in a prompt.
+
+    Attributes:
+        item: One item in words, with ``{input}`` and ``{output}``.
+        separator: Between two items.
+        prompt: The whole, with ``{items}`` and ``{prompt}``.
+    """
+
+    item: str = "{input} -> {output}"
+    separator: str = "\n"
+    prompt: str = "{items}\n{prompt}"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Which of a user's earlier items a query may see.
+
+    Attributes:
+        min_items: A query with fewer earlier items is not an example.
+        max_items: Only the latest so many are used.
+        embargo_days: Items must be more than this much earlier than the query.
+    """
+
+    min_items: int = 1
+    max_items: int = 512
+    embargo_days: float = 0.0
+
+    @property
+    def embargo(self) -> timedelta:
+        """The embargo as a duration."""
+        return timedelta(days=self.embargo_days)
+
+
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """Which queries are for training, development and test.
+
+    Attributes:
+        by: ``user``: by a hash of the user id, 8:1:1. ``hex-user``: the same by the id read as a hexadecimal number,
+            modulo 10 (0 test, 1 dev). ``time``: by the two dates. ``latest``: each user's last query is for test, the
+            one before for dev. ``column``: the log's own column ``split``; rows marked ``history`` are no queries.
+        dev_from: First day of dev, for ``time``.
+        test_from: First day of test, for ``time``.
+    """
+
+    by: Literal["user", "hex-user", "time", "latest", "column"] = "latest"
+    dev_from: date | None = None
+    test_from: date | None = None
+
+    def __post_init__(self) -> None:
+        if self.by == "time" and (self.dev_from is None or self.test_from is None):
+            raise ValueError("a split by time needs dev_from and test_from")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A personalized task.
+
+    Attributes:
+        name: As given to ``--task``.
+        description: One sentence.
+        kind: What the answer is.
+        metrics: The scores of a report, the main one first.
+        prompt: What the language model reads, with ``{input}``, which should stand last: a long one is cut at its end.
+        views: The texts of a history item that the encoder reads, with ``{input}`` and ``{output}``. The first is what
+            the attention compares with the query; the persona is made of all.
+        labels: All possible answers of a classification or rating, in order; empty for generation.
+        columns: See :class:`Columns`.
+        query: See :class:`Query`.
+        retrieval: See :class:`Retrieval`.
+        history: See :class:`History`.
+        split: See :class:`Splitting`.
+    """
+
+    name: str
+    description: str
+    kind: Kind
+    metrics: tuple[Metric, ...]
+    prompt: str = "{input}"
+    views: tuple[str, ...] = ("{input}", "{output}")
+    labels: tuple[str, ...] = ()
+    columns: Columns = field(default_factory=Columns)
+    query: Query = field(default_factory=Query)
+    retrieval: Retrieval = field(default_factory=Retrieval)
+    history: History = field(default_factory=History)
+    split: Splitting = field(default_factory=Splitting)
+
+    def __post_init__(self) -> None:
+        if not self.metrics:
+            raise ValueError("a task needs at least one metric")
+        if not self.views:
+            raise ValueError("a task needs at least one view of a history item")
+        if "{input}" not in self.prompt:
+            raise ValueError(f"the prompt {self.prompt!r} has no {{input}}")
+
+    def input_of(self, row: Mapping[str, str]) -> str:
+        """Read the input out of a log row that holds the task's input column."""
+        return row[self.columns.input]
+
+    def output_of(self, row: Mapping[str, str]) -> str:
+        """Read the output out of a log row that holds the task's output column."""
+        text = row[self.columns.output]
+        if self.columns.output_part == "first-sentence":
+            text = " ".join(_SENTENCE_END.split(text.strip(), maxsplit=1)[0].split())
+        if self.columns.output_words:
+            text = " ".join(text.split()[: self.columns.output_words])
+        return text
+
+    def query_text(self, text: str) -> str:
+        """Cut the query for the encoder out of an input; the whole input where the marks are missing."""
+        start = text.find(self.query.after) + len(self.query.after) if self.query.after else 0
+        if self.query.after and self.query.after not in text:
+            start = 0
+        end = text.rfind(self.query.before, start) if self.query.before else -1
+        return text[start : end if end >= 0 else None].strip()
+
+    def prompt_text(self, text: str, items: Sequence[HistoryItem] = ()) -> str:
+        """Write what the language model reads: the input in the task's words, after the retrieved items if any."""
+        prompt = fill(self.prompt, {"input": text})
+        if not items:
+            return prompt
+        written = self.retrieval.separator.join(self.item_text(item) for item in items)
+        return fill(self.retrieval.prompt, {"items": written, "prompt": prompt})
+
+    def item_text(self, item: HistoryItem) -> str:
+        """Write a retrieved item as it stands in a prompt."""
+        return fill(self.retrieval.item, _values(item))
+
+    def view_texts(self, item: HistoryItem) -> tuple[str, ...]:
+        """Write a history item as the encoder reads it, one text a view."""
+        return tuple(fill(view, _values(item)) for view in self.views)
+
+
+def _values(item: HistoryItem) -> dict[str, str]:
+    return {"input": item.input, "output": item.output}
+
+
+def start_of(day: date) -> datetime:
+    """Give the first moment of a day, in UTC."""
+    return datetime.combine(day, time.min, tzinfo=UTC)
+
+
+def builtin_tasks() -> tuple[str, ...]:
+    """List the names of the tasks that ship with personaplug, sorted."""
+    folder = files("personaplug.tasks")
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def load_task(name: str) -> Task:
+    """Load a built-in task by its exact name, or a task file by its path (ending in ``.toml``).
+
+    Raises:
+        ConfigError: There is no such task, or its file does not fit.
+    """
+    if name.endswith(".toml"):
+        return read_toml(Task, Path(name))
+    if name not in builtin_tasks():
+        raise ConfigError(
+            f"there is no task {name!r}",
+            hint=f"built in: {', '.join(builtin_tasks())}; or give the path of a .toml file",
+        )
+    return read_toml(Task, Path(str(files("personaplug.tasks") / f"{name}.toml")))

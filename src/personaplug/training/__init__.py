@@ -1,0 +1,1 @@
+"""Fits a plug with transformers' own trainer."""

@@ -1,0 +1,71 @@
+"""The order in which training sees its examples, the same for the same seed, after a crash too."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Dataset, Sampler
+
+from personaplug.records import Example
+from personaplug.training.augment import drop_history
+
+_BATCHES_A_POOL = 50
+
+
+class TrainingSet(Dataset[Example]):
+    """Examples by visit: visit ``v`` is example ``v % len(examples)`` in epoch ``v // len(examples)``.
+
+    Args:
+        examples: The task's training examples.
+        seed: Of the history dropout, which differs from epoch to epoch.
+        drops_history: Whether a visit sees only a random part of its history.
+    """
+
+    def __init__(self, examples: Sequence[Example], *, seed: int, drops_history: bool) -> None:
+        self.examples = examples
+        self.seed = seed
+        self.drops_history = drops_history
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, visit: int) -> Example:
+        example = self.examples[visit % len(self.examples)]
+        return drop_history(example, seed=f"{self.seed}/{visit}") if self.drops_history else example
+
+
+class LengthGroupedVisits(Sampler[int]):
+    """Visits in a random order in which a batch holds examples of similar length, so that little of it is padding.
+
+    Args:
+        lengths: Of each example, in any unit.
+        batch_size: Of the batches that the order will be cut into.
+        seed: Of the order, which differs from epoch to epoch.
+    """
+
+    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
+        self.lengths = np.asarray(lengths)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose visits come next; the trainer calls this, also when it resumes."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        draw = np.random.default_rng([self.seed, self.epoch])
+        order = draw.permutation(len(self))
+        pool = self.batch_size * _BATCHES_A_POOL
+        pools = (order[start : start + pool] for start in range(0, len(order), pool))
+        batches = [batch for pool in pools for batch in self._cut(pool[np.argsort(-self.lengths[pool], kind="stable")])]
+        # The one incomplete batch, if any, stays last: a short batch elsewhere would shift all that follow.
+        whole = [batch for batch in batches if len(batch) == self.batch_size]
+        rest = [batch for batch in batches if len(batch) != self.batch_size]
+        shuffled = [whole[at] for at in draw.permutation(len(whole))] + rest
+        yield from (self.epoch * len(self) + int(index) for batch in shuffled for index in batch)
+
+    def _cut(self, pool: np.ndarray) -> list[np.ndarray]:
+        return [pool[start : start + self.batch_size] for start in range(0, len(pool), self.batch_size)]

@@ -1,0 +1,55 @@
+"""The model card of a run: what it is, what it was made from, how good it is."""
+
+from pathlib import Path
+
+from personaplug.plug.run import RunConfig
+from personaplug.tasks.task import Task
+from personaplug.training.trainer import Fitted
+
+_CARD = """# {title}
+
+{description}
+
+| | |
+|---|---|
+| method | {method} |
+| task | {task} |
+| language model (frozen) | {backbone} |
+| encoder of histories (frozen) | {encoder} |
+| vectors before the input | {vectors} |
+| training queries | {queries:,} |
+| steps | {steps:,} of {batch} queries, seed {seed} |
+| loss on dev | {dev} |
+
+Trained weights only, in `model.safetensors`; `config.toml` and `task.toml` say how to build the rest. Use it:
+
+```python
+from personaplug import PersonaPlug, PersonaStore
+
+plug = PersonaPlug.from_pretrained("{folder}", store=PersonaStore.open("STORE.db"))
+plug.generate("...", user="USER")
+```
+"""
+
+
+def write_card(folder: Path, run: RunConfig, task: Task, *, fitted: Fitted, queries: int) -> None:
+    """Write ``README.md`` into a run folder."""
+    dev = "no dev queries" if fitted.dev_loss is None else f"{fitted.dev_loss:.4f} nats an answer token"
+    text = _CARD.format(
+        title=f"{run.method} for {task.name}",
+        description=task.description,
+        method=run.method,
+        task=task.name,
+        backbone=run.backbone.model,
+        encoder=run.encoder.model,
+        vectors=f"{run.embedder.instructions} for the task, {run.embedder.personas} for the user"
+        if run.method == "plug"
+        else f"{run.embedder.instructions + run.embedder.personas}, the same for every user",
+        queries=queries,
+        steps=fitted.steps,
+        batch=run.training.batch_size * run.training.gradient_accumulation,
+        seed=run.training.seed,
+        dev=dev,
+        folder=folder,
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")

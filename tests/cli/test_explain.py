@@ -1,0 +1,82 @@
+import json
+from itertools import pairwise
+
+import pytest
+from rich.cells import cell_len
+
+from tests.cli.conftest import USERS, done
+
+QUESTION = "tea?"
+WIDTH = 80
+
+
+@pytest.fixture
+def explain(personaplug, place):
+    return lambda *words, run=place.plug: personaplug("explain", "--run", run, *words)
+
+
+@pytest.fixture
+def memories(explain):
+    return lambda user: json.loads(done(explain("--user", user, QUESTION, "--json")).stdout)
+
+
+@pytest.mark.parametrize(("user", "count"), USERS.items())
+def test_a_program_reads_every_memory_the_weightiest_first(memories, user, count):
+    found = memories(user)
+    weights = [memory["weight"] for memory in found]
+    assert sorted(int(memory["item"]["id"]) for memory in found) == list(range(count))
+    assert sum(weights) == pytest.approx(1.0, abs=1e-5)
+    assert all(first >= second for first, second in pairwise(weights))
+    assert len(set(weights)) > 1
+    assert all(set(memory) == {"item", "weight", "similarity", "age_days"} for memory in found)
+    assert found[0]["item"]["time"].startswith("2024-01-0")
+    assert found[0]["item"]["time"].endswith("T00:00:00+00:00")
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_the_table_is_no_wider_than_a_terminal_and_shows_texts_as_they_are(explain, memories, user):
+    lines = done(explain("--user", user, QUESTION)).stdout.splitlines()
+    assert max(map(cell_len, lines)) <= WIDTH
+    assert lines[0].strip() == f"{USERS[user]} of {USERS[user]} memories of {user}"
+    rows = [line for line in lines if "%" in line]
+    assert len(rows) == USERS[user]
+    for row, memory in zip(rows, memories(user), strict=True):
+        assert f"{memory['weight']:.1%}" in row
+        assert f"{memory['similarity']:+.2f} 2024-01-0" in row
+    (tea,) = [row for row, memory in zip(rows, memories(user), strict=True) if memory["item"]["id"] == "0"]
+    assert "[bold]tea[/bold]" in tea
+
+
+def test_no_memory_can_steer_the_terminal(explain):
+    assert "\x1b" not in explain("--user", "ada", QUESTION).stdout
+
+
+def test_only_so_many_memories_are_shown_and_the_rest_is_counted(explain):
+    lines = explain("--user", "ada", QUESTION, "--top", 2).stdout.splitlines()
+    assert lines[0].strip() == "2 of 6 memories of ada"
+    assert sum("%" in line for line in lines) == 2
+
+
+def test_the_weightiest_memory_has_the_longest_bar(explain):
+    bars = [line.count("█") for line in explain("--user", "ada", QUESTION).stdout.splitlines() if "%" in line]
+    assert bars == sorted(bars, reverse=True)
+    assert bars[0] == 10
+    assert bars[-1] >= 1
+
+
+def test_a_user_without_memories_is_our_error(explain, place):
+    result = explain("--user", "eve", QUESTION)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "there is nothing of user 'eve'" in result.stderr
+    assert f"Hint: who is there: personaplug persona list --store {place.store}" in result.stderr
+
+
+def test_a_tuned_prompt_has_no_memories_to_explain(explain, place):
+    result = explain("--user", "ada", QUESTION, "--store", place.store, run=place.tuned)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "tuned prompt has no memories" in result.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("--user", "ada"), ("--user", "ada", QUESTION, "--top", 0)])
+def test_wrong_usage_exits_2(explain, words):
+    assert explain(*words).exit_code == 2

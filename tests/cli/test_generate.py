@@ -1,0 +1,181 @@
+import json
+import shutil
+
+import pytest
+
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.model import PersonaPlug
+from personaplug.store.sqlite import PersonaStore
+from tests.cli.conftest import USERS, done
+
+SECRET = "what shall I call this"
+SHORT = ("--max-new-tokens", 8)
+QUESTIONS = [f"what of {word}?" for word in ["tea", "coffee", "rain", "war", "love", "work", "sleep", "bread"]]
+
+
+@pytest.fixture
+def generate(personaplug, place):
+    return lambda *words, run=place.plug, **typed: personaplug("generate", "--run", run, *SHORT, *words, **typed)
+
+
+@pytest.fixture
+def answers(generate):
+    """Ask several questions in the name of one user: a tiny model may well answer one of them always alike."""
+
+    def ask(user, *words):
+        result = done(generate("--jsonl", "-", *words, input=lines_of(*((user, text) for text in QUESTIONS))))
+        return tuple(json.loads(line)["answer"] for line in result.stdout.splitlines())
+
+    return ask
+
+
+@pytest.fixture
+def plug(place):
+    """The plug as a program uses it."""
+    with PersonaStore.open(place.store) as store:
+        yield PersonaPlug.from_pretrained(place.plug, store=store)
+
+
+def answer_of(result):
+    return done(result).stdout.removesuffix("\n")
+
+
+def lines_of(*questions):
+    return "".join(json.dumps({"user": user, "text": text}) + "\n" for user, text in questions)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_an_answer_is_the_plugs_and_stands_alone_on_stdout(generate, plug, user):
+    result = generate("--user", user, SECRET)
+    assert answer_of(result) == plug.generate(SECRET, user=user, config=GenerationConfig(max_new_tokens=8))
+    assert SECRET not in result.stderr
+
+
+def test_users_are_answered_each_in_their_own_way(answers):
+    assert len({answers(user) for user in USERS}) == len(USERS)
+
+
+def test_an_unknown_user_gets_the_generic_persona(answers):
+    assert answers("nobody") == answers("anybody") != answers("ada")
+
+
+def test_without_persona_the_bare_language_model_answers(answers, plug):
+    backbone = plug.backbone
+    bare = tuple(backbone.generate(backbone.embed(QUESTIONS), GenerationConfig(max_new_tokens=8)))
+    assert {answers(user, "--no-persona") for user in USERS} == {bare}
+    assert answers("ada") != bare
+
+
+@pytest.mark.parametrize("more", [(), ("--no-persona",), ("--strategy", "sample")])
+def test_a_stream_is_the_answer(generate, more):
+    assert answer_of(generate("--user", "ada", SECRET, "--stream", *more)).strip() == answer_of(
+        generate("--user", "ada", SECRET, *more)
+    )
+
+
+def test_an_answer_is_read_by_a_program(generate):
+    found = json.loads(generate("--user", "[red]", SECRET, "--json").stdout)
+    assert found == {"user": "[red]", "text": SECRET, "answer": answer_of(generate("--user", "[red]", SECRET))}
+
+
+def test_sampling_repeats_with_its_seed(generate):
+    wild = "--strategy", "sample", "--temperature", 9, "--user", "ada", SECRET
+    first, again, other = (answer_of(generate(*wild, "--seed", seed)) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_file_of_many_users_is_answered_as_one_by_one_in_its_order(generate, tmp_path):
+    questions = [(user, f"{SECRET} {number}") for number in range(2) for user in [*USERS, "nobody"]]
+    path = tmp_path / "questions.jsonl"
+    path.write_text(lines_of(*questions[:4]) + "\n \n" + lines_of(*questions[4:]))
+    result = done(generate("--jsonl", path, "--batch-size", 4))
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(each["user"], each["text"]) for each in found] == questions
+    for each in (found[0], found[-1]):
+        assert each["answer"] == answer_of(generate("--user", each["user"], each["text"]))
+    assert "generate" in result.stderr
+    assert SECRET not in result.stderr
+
+
+def test_questions_come_from_stdin_too(generate):
+    result = done(generate("--jsonl", "-", input=lines_of(("ada", SECRET))))
+    assert json.loads(result.stdout)["answer"] == answer_of(generate("--user", "ada", SECRET))
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (b"{", "Expecting property name"),
+        (b"\xff", "can't decode"),
+        (b"[1]", "a list"),
+        (b'{"user": "ada"}', "its 'text' is missing"),
+        (b'{"text": "x"}', "its 'user' is missing"),
+        (b'{"user": null, "text": "x"}', "its 'user' is no text"),
+        (b'{"user": "ada", "text": "\\ud83d"}', "surrogates not allowed"),
+    ],
+)
+def test_a_line_that_is_no_question_is_named_after_the_batches_before_it(generate, tmp_path, broken, reason):
+    path = tmp_path / "questions.jsonl"
+    path.write_bytes(lines_of(("ada", SECRET)).encode() + b"\n" + broken + b"\n")
+    result = generate("--jsonl", path, "--batch-size", 1)
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 1
+    assert f"Error: {path}:3: not a question: " in result.stderr
+    assert reason in result.stderr
+    assert 'Hint: each line is like {"user": "ada", "text": "..."}' in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--user", "ada"),
+        (SECRET,),
+        (SECRET, "--user", "ada", "--jsonl", "-"),
+        ("--user", "ada", "--jsonl", "-"),
+        ("--stream", "--jsonl", "-"),
+        (SECRET, "--user", "ada", "--stream", "--strategy", "beam"),
+        (SECRET, "--user", "ada", "--stream", "--json"),
+        ("--jsonl", "nowhere.jsonl"),
+        (SECRET, "--user", "ada", "--beams", 0),
+        (SECRET, "--user", "ada", "--temperature", 0),
+        (SECRET, "--user", "ada", "--top-p", 1.5),
+        (SECRET, "--user", "ada", "--max-new-tokens", 0),
+        ("bytes \udcff", "--user", "ada"),
+        (SECRET, "--user", "\udcff"),
+    ],
+)
+def test_wrong_usage_exits_2_before_any_work(generate, words, tmp_path):
+    result = generate(*words, run=tmp_path / "nowhere", input="")
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_a_folder_that_is_no_run_is_our_error(generate, tmp_path):
+    result = generate("--user", "ada", SECRET, run=tmp_path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"Error: {tmp_path} is no run: it has no config.toml\nHint: train one" in result.stderr
+
+
+def test_a_run_that_has_left_its_store_asks_for_it(generate, place, tmp_path):
+    shutil.copytree(place.plug, tmp_path / "deep" / "plug")
+    lost = generate("--user", "ada", SECRET, run=tmp_path / "deep" / "plug")
+    assert lost.exit_code == 1
+    assert f"{tmp_path / 'deep' / 'log.db'}: there is no such store" in lost.stderr
+    found = generate("--user", "ada", SECRET, "--store", place.store, run=tmp_path / "deep" / "plug")
+    assert answer_of(found) == answer_of(generate("--user", "ada", SECRET))
+
+
+def test_a_run_that_is_moved_with_its_store_finds_it(generate, place, tmp_path):
+    shutil.copytree(place.plug, tmp_path / "plug")
+    shutil.copy(place.store, tmp_path)
+    assert answer_of(generate("--user", "ada", SECRET, run=tmp_path / "plug")) == answer_of(
+        generate("--user", "ada", SECRET)
+    )
+
+
+def test_a_tuned_prompt_answers_every_user_alike_once_there_are_users(generate, place):
+    result = generate("--user", "ada", SECRET, run=place.tuned)
+    assert result.exit_code == 1
+    assert "was trained without a store of histories\nHint: name one with --store" in result.stderr
+    answers = {answer_of(generate("--user", user, SECRET, "--store", place.store, run=place.tuned)) for user in USERS}
+    assert len(answers) == 1

@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from personaplug.cli import wiring
+from personaplug.store.sqlite import PersonaStore
+from tests.cli.fake_encoder import FakeEncoder
+
+QUESTION = {"user_id": "bob", "time": "2024-02-01", "input": "asked", "output": None}
+ROWS = [
+    {"user_id": "ada", "time": "2024-01-01", "id": "1", "input": "night falls", "output": "dusk"},
+    {"user_id": "ada", "time": "2024-01-02", "id": "2", "input": "day breaks", "output": "dawn"},
+    {"user_id": "bob", "time": "2024-01-03", "id": "1", "input": "night falls", "output": "late"},
+    QUESTION,
+]
+
+
+@pytest.fixture(autouse=True)
+def encoder(monkeypatch):
+    monkeypatch.setattr(wiring, "build_encoder", FakeEncoder)
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+@pytest.fixture
+def index(personaplug, log, tmp_path):
+    return lambda *words: personaplug("index", log, "--task", "log", "--store", tmp_path / "log.db", *words)
+
+
+def test_a_log_is_encoded_into_a_new_store_and_counted_in_one_line(index, tmp_path):
+    result = index()
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == (
+        f"{tmp_path / 'log.db'}: 3 new items from 4 rows (0 were there already, 1 have no output);"
+        " 5 texts encoded, 1 known before\n"
+    )
+    with PersonaStore.open(tmp_path / "log.db") as store:
+        assert (list(store.users()), store.count()) == (["ada", "bob"], 3)
+
+
+def test_the_same_command_again_encodes_nothing(index):
+    index()
+    again = json.loads(index("--json").stdout)
+    assert (again["new_items"], again["encoded_texts"], again["skipped_existing"]) == (0, 0, 3)
+
+
+def test_another_encoder_is_refused_with_a_way_out(index):
+    index()
+    result = index("--encoder", "other")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "'minilm@1', not 'other@1'" in result.stderr
+    assert "Hint: index the log again into a new store" in result.stderr
+
+
+def test_vectors_of_another_store_are_taken(index, personaplug, log, tmp_path):
+    index()
+    words = "--task", "log", "--store", tmp_path / "new.db", "--reuse", tmp_path / "log.db", "--json"
+    assert json.loads(personaplug("index", log, *words).stdout)["encoded_texts"] == 0
+
+
+def test_a_bad_row_stops_the_index_unless_it_is_to_be_left_out(index, log):
+    log.write_text(log.read_text() + "{broken\n")
+    stopped = index()
+    assert stopped.exit_code == 1
+    assert f"{log}:5" in stopped.stderr
+    done = index("--skip-bad", "--json")
+    assert json.loads(done.stdout)["rows"] == 4
+    assert f"{log}:5" in done.stderr
+    assert "Left out 1 bad rows." in done.stderr
+
+
+def test_a_file_that_is_no_store_is_our_error(personaplug, log):
+    result = personaplug("index", log, "--task", "log", "--store", log)
+    assert result.exit_code == 1
+    assert "not a persona store" in result.stderr
+    assert log.read_text().startswith('{"user_id"')

@@ -1,0 +1,140 @@
+import json
+
+import pytest
+
+from personaplug.cli import wiring
+from personaplug.store.sqlite import PersonaStore
+from tests.cli.fake_encoder import FakeEncoder
+from tests.factories import make_items
+from tests.store.fakes import LAYOUT, stack
+
+SECRET = "what ada keeps to herself"
+ITEMS = make_items(SECRET, "second", "third")
+BGE = "BAAI/bge-base-en-v1.5"
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A store that ``minilm`` filled."""
+    return make_store(tmp_path / "log.db", "minilm@1")
+
+
+@pytest.fixture
+def encoders(monkeypatch):
+    """The names of the encoders that were loaded."""
+    loaded = []
+    monkeypatch.setattr(wiring, "build_encoder", lambda name: loaded.append(name) or FakeEncoder(name.split("/")[-1]))
+    return loaded
+
+
+def make_store(path, fingerprint):
+    layout = type(LAYOUT)(fingerprint, LAYOUT.views, LAYOUT.dim)
+    with PersonaStore.open(path, layout=layout) as store:
+        store.append("ada", ITEMS, stack(ITEMS))
+        store.append("bob", ITEMS[:1], stack(ITEMS[:1]))
+    return path
+
+
+def held(path, user):
+    with PersonaStore.open(path) as store:
+        return [(item.input, item.output) for item in store.get(user).items]
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", "ada"), ("export", "ada"), ("forget", "ada", "--yes")])
+def test_a_store_that_is_not_there_is_our_error(personaplug, tmp_path, words):
+    result = personaplug("persona", *words, "--store", tmp_path / "absent.db")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "there is no such store" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("show", "eve"), ("export", "eve"), ("forget", "eve", "--yes")])
+def test_an_unknown_user_is_our_error(personaplug, path, words):
+    result = personaplug("persona", *words, "--store", path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "nothing of user 'eve'" in result.stderr
+
+
+def test_list_gives_a_line_for_each_user_with_count_and_dates(personaplug, path):
+    lines = personaplug("persona", "list", "--store", path).stdout.splitlines()
+    assert lines == ["ada\t3 items\t2020-01-01 to 2020-01-03", "bob\t1 items\t2020-01-01 to 2020-01-01"]
+    as_json = json.loads(personaplug("persona", "list", "--store", path, "--json").stdout)
+    assert [(user["user_id"], user["items"]) for user in as_json] == [("ada", 3), ("bob", 1)]
+
+
+def test_show_tells_text_only_when_asked(personaplug, path):
+    plain = personaplug("persona", "show", "--store", path, "ada")
+    assert "3 items" in plain.stdout
+    assert "minilm@1" in plain.stdout
+    assert SECRET not in plain.stdout + personaplug("persona", "show", "--store", path, "ada", "--json").stdout
+    assert SECRET in personaplug("persona", "show", "--store", path, "ada", "--text").stdout
+    as_json = json.loads(personaplug("persona", "show", "--store", path, "ada", "--text", "--json").stdout)
+    assert [row["input"] for row in as_json["rows"]] == [SECRET, "second", "third"]
+
+
+def test_append_adds_one_item_encoded_by_the_stores_own_encoder(personaplug, path, encoders):
+    words = "--input", "a new text", "--output", "a new answer", "--time", "2024-05-01"
+    result = personaplug("persona", "append", "--store", path, "ada", *words)
+    assert result.stdout == "ada: 1 new, now 4 items\t2020-01-01 to 2024-05-01\n"
+    assert encoders == ["minilm"]
+    assert held(path, "ada")[-1] == ("a new text", "a new answer")
+    assert "0 new, now 4" in personaplug("persona", "append", "--store", path, "ada", *words).stdout
+
+
+def test_the_stores_encoder_is_known_by_the_end_of_its_name(personaplug, tmp_path, encoders):
+    store = make_store(tmp_path / "bge.db", "bge-base-en-v1.5@1")
+    assert personaplug("persona", "append", "--store", store, "eve", "--input", "x", "--output", "y").exit_code == 0
+    assert encoders == [BGE]
+
+
+def test_append_refuses_another_encoder(personaplug, path, encoders):
+    words = "--input", "x", "--output", "y", "--encoder", "other"
+    result = personaplug("persona", "append", "--store", path, "ada", *words)
+    assert result.exit_code == 1
+    assert "by encoder 'minilm@1', not by 'other@1'" in result.stderr
+    assert encoders == ["other"]
+    assert len(held(path, "ada")) == 3
+
+
+@pytest.mark.usefixtures("encoders")
+def test_what_is_exported_can_be_appended_to_another_store(personaplug, path, tmp_path):
+    log = tmp_path / "ada.jsonl"
+    log.write_text(personaplug("persona", "export", "--store", path, "ada").stdout)
+    other = make_store(tmp_path / "other.db", "minilm@1")
+    personaplug("persona", "forget", "--store", other, "ada", "--yes")
+    result = personaplug("persona", "append", "--store", other, "ada", "--log", log, "--json")
+    assert json.loads(result.stdout)["new_items"] == 3
+    assert held(other, "ada") == held(path, "ada")
+
+
+def test_append_refuses_a_log_of_other_users(personaplug, path, tmp_path, encoders):
+    log = tmp_path / "bob.jsonl"
+    log.write_text(personaplug("persona", "export", "--store", path, "bob").stdout)
+    result = personaplug("persona", "append", "--store", path, "ada", "--log", log)
+    assert result.exit_code == 1
+    assert "row of user 'bob'" in result.stderr
+    assert encoders == []
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--input", "x"), ("--output", "y"), ("--log", "l", "--input", "x", "--output", "y")]
+)
+def test_append_takes_either_a_log_or_an_input_with_its_output(personaplug, path, words):
+    assert personaplug("persona", "append", "--store", path, "ada", *words).exit_code == 2
+
+
+def test_a_time_that_cannot_be_read_is_wrong_usage(personaplug, path):
+    words = "--input", "x", "--output", "y", "--time", "yesterday"
+    assert personaplug("persona", "append", "--store", path, "ada", *words).exit_code == 2
+
+
+def test_forget_asks_first_and_forgets_nobody_on_no(personaplug, path):
+    result = personaplug("persona", "forget", "--store", path, "ada", input="n\n")
+    assert result.exit_code == 1
+    assert len(held(path, "ada")) == 3
+
+
+@pytest.mark.parametrize(("words", "typed"), [((), "y\n"), (("--yes",), None)])
+def test_forget_removes_every_user_named(personaplug, path, words, typed):
+    result = personaplug("persona", "forget", "--store", path, "ada", "bob", *words, "--json", input=typed)
+    assert json.loads(result.stdout) == {"users": ["ada", "bob"], "items": 4}
+    assert SECRET.encode() not in b"".join(each.read_bytes() for each in path.parent.iterdir())

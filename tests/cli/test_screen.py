@@ -1,0 +1,50 @@
+import json
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from personaplug.cli import screen
+from tests.factories import make_item
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Let stderr be a terminal; give what is written there."""
+    written = StringIO()
+    monkeypatch.setattr(screen, "notes", lambda: Console(file=written, force_terminal=True, width=80))
+    return written
+
+
+def test_results_stay_on_stdout_while_a_bar_moves_on_a_terminal(terminal, capsys):
+    with screen.progress("work", total=2) as advance:
+        advance(1)
+        print("a result")  # noqa: T201
+    assert capsys.readouterr().out == "a result\n"
+    assert "a result" not in terminal.getvalue()
+    assert "work" in terminal.getvalue()
+
+
+def test_a_word_about_the_work_is_no_markup(terminal):
+    with screen.progress("[red]", total=1) as advance:
+        advance(1, "[/bold] done")
+    assert "[red]" in terminal.getvalue()
+    assert "[/bold] done" in terminal.getvalue()
+
+
+def test_counted_rows_are_the_rows(capsys):
+    assert list(screen.counted(iter(range(1200)), "read")) == list(range(1200))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_counted_rows_show_on_a_terminal(terminal):
+    for number, _ in enumerate(screen.counted(range(600), "read")):
+        if number == 599:
+            assert "read" in terminal.getvalue()
+
+
+def test_a_record_is_one_line_of_json_with_iso_times(capsys):
+    screen.print_json(make_item(0, "é"))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == {"id": "0", "input": "é", "output": "", "time": "2020-01-01T00:00:00+00:00"}
+    assert "é" in line

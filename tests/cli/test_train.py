@@ -1,0 +1,192 @@
+import json
+import tomllib
+
+import pytest
+from safetensors.torch import load_file
+
+from personaplug.cli.train import snapshot_of
+from personaplug.config import write_toml
+from personaplug.plug.run import RunConfig, TrainingConfig
+from personaplug.store.bank import Bank
+from personaplug.store.sqlite import PersonaStore
+from tests import tiny
+from tests.cli.conftest import USERS, done
+from tests.factories import make_item
+
+QUERIES = sum(count - 3 for count in USERS.values())  # the first has no history, the last two are for dev and test
+
+
+@pytest.fixture
+def train(personaplug, place, models, tmp_path):
+    """Train a small run into ``run``."""
+
+    def run(*words, log=place.log, task="log", store=place.store, encoder=models["encoder"], family="encoder-decoder"):
+        named = {"--store": store, "--encoder": encoder, "--backbone": family and models.get(family, family)}
+        given = [word for name, value in named.items() if value for word in (name, value)]
+        return personaplug("train", log, "--task", task, "--out", tmp_path / "run", *given, *words)
+
+    return run
+
+
+def test_a_run_is_left_in_its_folder_and_told_in_one_line(train, place, tmp_path):
+    result = done(train("--epochs", 1, "--batch-size", 4))
+    assert result.stdout.startswith(f"{tmp_path / 'run'}: 2 steps in ")
+    assert result.stdout.endswith(" nats a token on dev\n")
+    assert "train plug" in result.stderr
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "README.md", "config.toml", "metrics.jsonl", "model.safetensors", "task.toml",
+    }  # fmt: skip
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert (tmp_path / "run" / config["store"]).resolve() == place.store.resolve()
+    assert f"| training queries | {QUERIES} |" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_a_program_reads_the_outcome(train):
+    found = json.loads(done(train("--epochs", 1, "--json", family="decoder-only")).stdout)
+    assert found["steps"] == 1
+    assert found["dev_loss"] > 0
+
+
+def test_a_tuned_prompt_needs_neither_store_nor_encoder(train, tmp_path):
+    done(train("--method", "tuned-prompt", "--epochs", 1, store=None, encoder=None))
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert (config["method"], config["store"]) == ("tuned-prompt", "")
+
+
+def test_words_of_the_command_line_go_before_the_configuration_file(train, tmp_path):
+    training = TrainingConfig(epochs=1.0, batch_size=7, learning_rate=0.5, max_input_tokens=40)
+    write_toml(RunConfig(method="tuned-prompt", training=training), tmp_path / "my.toml")
+    done(train("--config", tmp_path / "my.toml", "--batch-size", 3, "--limit", 2, "--seed", 5))
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    found = config["training"]
+    assert (found["batch_size"], found["seed"], found["learning_rate"], found["max_input_tokens"]) == (3, 5, 0.5, 40)
+    assert config["method"] == "tuned-prompt"
+    assert "| training queries | 2 |" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_the_same_seed_trains_the_same_weights(train, tmp_path):
+    def weights(folder, seed):
+        done(train("--epochs", 2, "--seed", seed, "--out", tmp_path / folder))
+        return load_file(tmp_path / folder / "model.safetensors")
+
+    first, again, other = weights("a", 1), weights("b", 1), weights("c", 2)
+    assert all(bool((first[name] == again[name]).all()) for name in first)
+    assert not all(bool((first[name] == other[name]).all()) for name in first)
+
+
+def test_a_folder_that_holds_a_run_is_refused_before_any_work(train, tmp_path):
+    (tmp_path / "run").mkdir()
+    write_toml(RunConfig(), tmp_path / "run" / "config.toml")
+    result = train(log=tmp_path / "nowhere.jsonl", family="nowhere")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"Error: {tmp_path / 'run'} already holds a run\nHint: give another --out, or --resume" in result.stderr
+
+
+def test_a_finished_run_is_not_resumed(train, place):
+    result = train("--resume", "--out", place.plug)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"the run in {place.plug} is finished" in result.stderr
+
+
+def test_a_store_of_another_encoder_is_refused_with_a_way_out(train, tmp_path):
+    other = tiny.save_model(tiny.text_encoder(seed=1), tmp_path / "other")
+    result = train(encoder=other)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "its vectors were made with fingerprint 'encoder@" in result.stderr
+    assert "index the log again into a new store: personaplug index LOG --task TASK --store NEW_FILE" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plug_without_a_store_is_refused(train, tmp_path):
+    result = train(store=None)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "a persona needs a store of histories\nHint: name it with --store" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_log_that_leaves_nothing_to_train_on_points_to_the_audit(train, tmp_path):
+    log = tmp_path / "short.jsonl"
+    log.write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')
+    result = train(log=log)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "there is no query to train on\nHint: personaplug data audit" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('colour = "red"', "my.toml: unknown key 'colour'"),
+        ("[training]\nepoch = 3", "my.toml: training: unknown key 'epoch'"),
+        ("[training]\nepochs = 0", "must be above zero"),
+        (None, "my.toml: there is no such file"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_named_with_its_key(train, tmp_path, content, message):
+    if content:
+        (tmp_path / "my.toml").write_text(content)
+    result = train("--config", tmp_path / "my.toml")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"task": "no-task"}, "there is no task 'no-task'"),
+        ({"log": "nowhere.jsonl"}, "nowhere.jsonl: there is no such file"),
+        ({"store": "nowhere.db"}, "nowhere.db: there is no such store\nHint: make it: personaplug index"),
+        ({"family": "nowhere"}, "the language model 'nowhere' cannot be loaded"),
+        ({"encoder": "nowhere"}, "the encoder 'nowhere' cannot be loaded"),
+    ],
+)
+def test_what_is_not_there_is_named(train, changed, message):
+    result = train(**changed)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert message in result.stderr
+
+
+def test_inputs_longer_than_the_language_model_reads_are_refused(train):
+    result = train("--max-input-tokens", 508, family="decoder-only")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "inputs of 508 tokens after 5 vectors: the language model reads 512 at most" in result.stderr
+    assert "Hint: --max-input-tokens 507" in result.stderr
+
+
+def test_bad_rows_stop_the_training_unless_they_are_to_be_left_out(train, place, tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text(place.log.read_text() + "{broken\n")
+    line = f"{log}:{sum(USERS.values()) + 1}"
+    stopped = train(log=log)
+    assert stopped.exit_code == 1
+    assert line in stopped.stderr
+    went_on = done(train("--epochs", 1, "--skip-bad", log=log))
+    assert line in went_on.stderr
+    assert "Left out 1 bad row" in went_on.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--epochs", 0),
+        ("--batch-size", 0),
+        ("--limit", 0),
+        ("--max-output-tokens", 1),
+        ("--preset", "mine"),
+        ("--method", "bm25"),
+    ],
+)
+def test_wrong_usage_exits_2(train, words):
+    assert train(*words).exit_code == 2
+
+
+def test_a_snapshot_is_made_anew_only_when_the_store_has_changed(place, tmp_path):
+    with PersonaStore.open(place.store) as small:
+        layout, vectors = small.layout, small.vectors(small.get("ada"))
+    with PersonaStore.open(tmp_path / "own.db", layout=layout) as store:
+        store.append("ada", [make_item(0)], vectors[:1])
+        assert isinstance(snapshot_of(store), Bank)
+        made = {path: path.stat().st_mtime_ns for path in (tmp_path / "own.db.bank").iterdir()}
+        snapshot_of(store)
+        assert {path: path.stat().st_mtime_ns for path in (tmp_path / "own.db.bank").iterdir()} == made
+        store.append("bob", [make_item(0)], vectors[:1])
+        assert snapshot_of(store).vectors(store.get("bob")).shape[0] == 1

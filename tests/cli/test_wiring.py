@@ -1,0 +1,171 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, EncoderDecoderConfig
+
+from personaplug.cli import wiring
+from personaplug.cli.wiring import METHODS, MethodOptions, build_encoder, build_method, encoder_config, encoder_of
+from personaplug.data.log import read_log
+from personaplug.data.split import split_examples
+from personaplug.embedder.encoder import BGE
+from personaplug.errors import ConfigError, FingerprintMismatchError, StoreError
+from personaplug.evaluation.harness import LikelihoodMethod
+from personaplug.methods.prompted import Prompted
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.records import Profile
+from personaplug.store.base import StoreLayout
+from personaplug.store.sqlite import PersonaStore
+from personaplug.tasks.task import load_task
+from tests import tiny
+from tests.factories import make_item
+
+LOG = load_task("log")
+SHORT = GenerationConfig(max_new_tokens=4)
+LONG = "this goes on " * 200
+
+
+@pytest.fixture
+def options(place):
+    """What every method may need: the plug's run, and its store, open."""
+    with PersonaStore.open(place.store) as store:
+        yield MethodOptions(run=place.plug, store=store, k=2, generation=SHORT)
+
+
+@pytest.fixture(scope="module")
+def examples(place):
+    return split_examples(read_log(place.log, LOG), LOG, "test")
+
+
+def error_of(name, options, *, task=LOG):
+    with pytest.raises(ConfigError) as caught:
+        build_method(name, task, options)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_built_by_its_name_and_answers(name, options, place, examples):
+    method = build_method(name, LOG, replace(options, run=place.tuned if name == "tuned-prompt" else place.plug))
+    assert isinstance(method, LikelihoodMethod)
+    assert method.name == (f"{name}, k=2" if isinstance(method, Prompted) and name != "plain" else name)
+    assert len(method.respond(list(examples))) == len(examples)
+
+
+@pytest.mark.parametrize("name", ["Plug", "plug ", "bm52", "", "mean"])
+def test_a_name_is_never_guessed(name, options):
+    error = error_of(name, options)
+    assert str(error) == f"there is no method {name!r}"
+    assert error.hint == f"methods: {', '.join(METHODS)}"
+
+
+@pytest.mark.parametrize("name", ["plug", "tuned-prompt"])
+def test_a_trained_method_needs_its_own_run(name, options, place):
+    assert "needs a trained run" in str(error_of(name, replace(options, run=None)))
+    other = place.plug if name == "tuned-prompt" else place.tuned
+    error = error_of(name, replace(options, run=other))
+    assert f"{other} holds a {'plug' if name == 'tuned-prompt' else 'tuned-prompt'}, not a {name}" in str(error)
+    assert error.hint
+
+
+def test_a_run_of_another_task_is_refused(options):
+    error = error_of("plug", options, task=replace(LOG, name="mail"))
+    assert "was trained for the task 'log', not 'mail'" in str(error)
+
+
+@pytest.mark.parametrize("name", ["plug", "dense"])
+def test_a_method_that_reads_vectors_needs_a_store(name, options):
+    error = error_of(name, replace(options, store=None))
+    assert "needs a store" in str(error)
+    assert "--store" in error.hint
+
+
+def test_an_untrained_method_takes_its_language_model_and_limits_from_a_run_or_by_name(options, models):
+    of_run = build_method("plain", LOG, options)
+    by_name = build_method("plain", LOG, replace(options, run=None, backbone=models["encoder-decoder"]))
+    assert [method.backbone.model.config.model_type for method in (of_run, by_name)] == ["llama", "t5"]
+    assert (of_run.max_input_tokens, of_run.max_output_tokens) == (256, 128)
+
+
+@pytest.mark.parametrize("k", [1, 4, 100])
+@pytest.mark.parametrize("family", ["encoder-decoder", "decoder-only"])
+def test_beside_retrieved_items_the_input_keeps_all_the_room_it_has_without(family, k, options, models, examples):
+    options = replace(options, run=None, backbone=models[family], k=k)
+    asked = replace(examples[0], input=LONG)
+    plain, rival = (build_method(name, LOG, options) for name in ("plain", "recency"))
+    (bare,), (prompted,) = (read_by(method, asked).rows for method in (plain, rival))
+    lead, end = read_by(plain, asked).lead, 1
+    shown = bare[lead:-end]
+    assert len(bare) == 256
+    assert any((prompted[at : at + len(shown)] == shown).all() for at in range(len(prompted) - len(shown)))
+    assert len(prompted) <= (wiring.positions_of(rival.backbone) or len(prompted))
+
+
+def read_by(method, example):
+    """Embed an example's prompt as the method does."""
+    return method.backbone.embed([method.write(example)], max_tokens=method.max_input_tokens)
+
+
+def test_more_items_than_the_language_model_has_room_for_are_refused(options, models):
+    error = error_of("bm25", replace(options, run=None, backbone=models["decoder-only"], k=300))
+    assert "reads 512 tokens: there is no room for 300 items" in str(error)
+    assert "--k" in error.hint
+
+
+def test_a_joined_language_model_reads_what_its_encoder_does():
+    joined = EncoderDecoderConfig.from_encoder_decoder_configs(
+        BertConfig(max_position_embeddings=512), BertConfig(max_position_embeddings=96)
+    )
+    backbone = SimpleNamespace(model=SimpleNamespace(config=joined))
+    assert wiring.positions_of(backbone) == 512
+
+
+def test_a_language_model_that_counts_from_token_to_token_reads_any_number():
+    assert wiring.positions_of(tiny.encoder_decoder()) is None
+
+
+@pytest.mark.parametrize("named", ["run", "encoder"])
+def test_dense_retrieval_ranks_by_the_stored_vectors(named, options, place, examples, monkeypatch):
+    by = {"run": options, "encoder": replace(options, run=None, encoder=place.models["encoder"])}[named]
+    method = build_method("dense", LOG, replace(by, backbone=place.models["decoder-only"]))
+    encoder = build_encoder(place.models["encoder"])
+    example = examples[0]
+    (query,) = encoder.encode([example.input]).numpy()
+    keys = options.store.vectors(example.profile)[:, 0].astype(np.float32)
+    monkeypatch.setattr(type(encoder), "encode", lambda _, texts: pytest.fail(f"{len(texts)} texts were encoded anew"))
+    monkeypatch.setattr("personaplug.plug.queries.QueryVectors.__call__", lambda *_: torch.from_numpy(query[None]))
+    ranks = method.write.retriever.rank(example.input, example.profile.items)
+    assert ranks == sorted(range(len(keys)), key=lambda at: (-(keys[at] * query).sum(), -at))
+
+
+def test_dense_retrieval_of_an_item_that_is_not_indexed_says_to_index(options, examples):
+    method = build_method("dense", LOG, options)
+    unknown = replace(examples[0], profile=Profile("ada", (make_item(1, "never indexed"),)))
+    with pytest.raises(StoreError, match="no vector of history item '1'") as caught:
+        method.respond([unknown])
+    assert "personaplug index" in caught.value.hint
+
+
+def test_an_encoder_has_the_settings_it_was_trained_with():
+    assert encoder_config("BAAI/bge-base-en-v1.5") == BGE
+    assert (encoder_config("minilm").model, encoder_config("minilm").pooling) == ("minilm", "mean")
+    assert (encoder_config("some/other").model, encoder_config("some/other").pooling) == ("some/other", "mean")
+
+
+def test_an_encoder_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match="the encoder 'nowhere' cannot be loaded"):
+        build_encoder("nowhere")
+
+
+def test_a_built_encoder_is_frozen(models):
+    assert not any(weight.requires_grad for weight in build_encoder(models["encoder"]).parameters())
+
+
+def test_a_stores_encoder_is_found_by_its_fingerprint_and_no_other_is_taken(options, models, tmp_path, monkeypatch):
+    layout = options.store.layout
+    monkeypatch.chdir(tmp_path)
+    tiny.save_model(tiny.text_encoder(), tmp_path / "encoder")
+    assert encoder_of(layout).fingerprint == layout.fingerprint
+    with pytest.raises(FingerprintMismatchError, match="were made by encoder 'other@1'"):
+        encoder_of(StoreLayout("other@1", ("{input}",), 16), name=models["encoder"])

@@ -1,0 +1,54 @@
+"""What every test runs under: checked shapes, repeatable hypotheses, one thread a worker, no network."""
+
+import os
+import socket
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("exploring", settings.get_profile("repeatable"), derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# Read once, when a package is first imported. In no hook: a room's own conftest.py comes before the first of them.
+install_import_hook(["personaplug.embedder", "personaplug.plug"], "beartype.beartype")
+os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "Agg"}
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network():
+    """Refuse every connection that would leave the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, _refusing_outside(getattr(socket.socket, name)))
+        patch.setattr(socket, "getaddrinfo", _refusing_names(socket.getaddrinfo))
+        yield
+
+
+def _refusing_outside(connect):
+    def guarded(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_local(address[0]):
+            pytest.fail(f"a test tried to reach {address[0]}")
+        return connect(self, address)
+
+    return guarded
+
+
+def _refusing_names(getaddrinfo):
+    def guarded(host, *args, **kwargs):
+        if host is not None and not _is_local(host):
+            pytest.fail(f"a test tried to look up {host}")
+        return getaddrinfo(host, *args, **kwargs)
+
+    return guarded
+
+
+def _is_local(host):
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False

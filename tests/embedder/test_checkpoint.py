@@ -1,0 +1,44 @@
+import pytest
+import torch
+from torch import nn
+
+from personaplug.embedder.checkpoint import load_weights, save_weights
+from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
+from personaplug.errors import ConfigError
+from tests.embedder.histories import DIM, LLM_DIM, VIEWS, as_if_trained
+
+
+def embedder(config=EmbedderConfig(), *, llm_dim=LLM_DIM):  # noqa: B008 (frozen)
+    return UserEmbedder(config, views=VIEWS, dim=DIM, llm_dim=llm_dim, embedding_norm=3.0)
+
+
+@pytest.mark.parametrize("config", [EmbedderConfig(), PAPER], ids=["default", "paper"])
+def test_save_then_load_changes_no_bit(config, tmp_path):
+    saved, loaded = as_if_trained(embedder(config), seed=1), as_if_trained(embedder(config), seed=2)
+    save_weights(saved, tmp_path / "model.safetensors")
+    load_weights(loaded, tmp_path / "model.safetensors")
+    assert saved.state_dict().keys() == loaded.state_dict().keys()
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in saved.state_dict().items())
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "other", [embedder(PAPER), embedder(llm_dim=8), embedder(EmbedderConfig(personas=2))], ids=["form", "size", "count"]
+)
+def test_weights_of_another_configuration_are_refused_with_a_hint(other, tmp_path):
+    save_weights(embedder(), tmp_path / "model.safetensors")
+    with pytest.raises(ConfigError, match="does not fit") as caught:
+        load_weights(other, tmp_path / "model.safetensors")
+    assert caught.value.hint
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nothing\.safetensors"):
+        load_weights(nn.Linear(1, 1), tmp_path / "nothing.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"not tensors", b"\x80\x04pickle"])
+def test_a_file_that_is_not_safetensors_is_named(content, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(ConfigError, match="not a safetensors file"):
+        load_weights(nn.Linear(1, 1), tmp_path / "model.safetensors")

@@ -1,0 +1,122 @@
+"""What every method promises, whichever family of language model it asks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from personaplug.embedder.encoder import EncoderConfig, TextEncoder
+from personaplug.evaluation.harness import LikelihoodMethod
+from personaplug.methods.persona_plug import PlugMethod
+from personaplug.methods.prompted import Prompted
+from personaplug.methods.retrieval_prompt import RetrievalPrompt
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.loading import BackboneConfig, load_backbone
+from personaplug.plug.model import build_plug
+from personaplug.records import Profile
+from personaplug.retrieval.bm25 import BM25Retriever
+from personaplug.retrieval.dense import DenseRetriever
+from personaplug.retrieval.random_order import RandomRetriever
+from personaplug.retrieval.recency import RecencyRetriever
+from tests.world import TASK, as_if_trained, make_run
+
+SHORT = GenerationConfig(max_new_tokens=8)
+TRAINED = ("tuned-prompt", "plug")
+RETRIEVAL = ("bm25", "recency", "random", "dense")
+READS_HISTORY = (*RETRIEVAL, "plug")
+END = 1  # the token that closes an answer; the tiny models' other tokens are bytes
+
+
+def build(name, family, models, store):
+    """Build a method of tiny models."""
+    if name in TRAINED:
+        plug = build_plug(make_run(models, family, method=name), TASK, store=store)
+        return PlugMethod(name, as_if_trained(plug), SHORT)
+    backbone = load_backbone(BackboneConfig(models[family]))
+    plain = Prompted(name, backbone, lambda example: TASK.prompt_text(example.input), SHORT)
+    if name == "plain":
+        return plain
+    return replace(plain, write=RetrievalPrompt(TASK, retriever(name, models), 2, 40, backbone.count_tokens))
+
+
+def retriever(name, models):
+    """Build a retriever that reads an item's input."""
+    encoder = TextEncoder.load(EncoderConfig(model=models["encoder"], precision="float32"))
+    return {
+        "bm25": BM25Retriever(lambda item: item.input),
+        "recency": RecencyRetriever(),
+        "random": RandomRetriever(),
+        "dense": DenseRetriever(
+            lambda texts: encoder.encode(texts).numpy(),
+            lambda items: encoder.encode([item.input for item in items]).numpy(),
+        ),
+    }[name]
+
+
+@pytest.fixture(scope="module", params=["plain", *TRAINED, *RETRIEVAL])
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def method(name, family, models, store):
+    return build(name, family, models, store)
+
+
+def test_every_method_also_tells_how_likely_it_held_the_right_answer(method, name):
+    assert isinstance(method, LikelihoodMethod)
+    assert method.name == name
+
+
+def test_a_mixed_batch_is_answered_as_one_by_one(method, examples):
+    together = method.respond(examples)
+    assert together == [answer for example in examples for answer in method.respond([example])]
+    assert len(together) == len(examples)
+
+
+def test_a_mixed_batch_is_as_likely_as_one_by_one(method, examples):
+    alone = [float(method.log_likelihood([example])[0]) for example in examples]
+    np.testing.assert_allclose(method.log_likelihood(examples), alone, atol=1e-3)
+
+
+def test_a_likelihood_is_the_backbones_own_score_a_token(method, name, examples):
+    backbone = method.plug.backbone if name in TRAINED else method.backbone
+    if name in TRAINED:
+        inputs = method.plug.inputs(method.plug.batcher(examples))
+    else:
+        inputs = backbone.embed([method.write(example) for example in examples])
+    loss = backbone.loss(inputs, [example.target for example in examples]).item()
+    means, counts = method.log_likelihood(examples), method.answer_tokens(examples)
+    assert (means < 0).all()
+    assert -(means * counts).sum() / counts.sum() == pytest.approx(loss, abs=1e-4)
+
+
+def test_the_tokens_of_an_answer_are_its_own_and_its_end(method, examples):
+    assert {example.target for example in examples} == {"yes", "no"}
+    assert method.answer_tokens(examples).tolist() == [len(example.target) + END for example in examples]
+
+
+def test_an_answer_is_counted_and_scored_up_to_the_longest_there_may_be(method, examples):
+    endless = [replace(examples[-1], target="yes" * 100)]
+    assert method.answer_tokens(endless).tolist() == [128]
+    assert np.isfinite(method.log_likelihood(endless)).all()
+
+
+def test_an_answer_that_is_not_known_has_no_likelihood(method, examples):
+    unknown = [examples[0], replace(examples[1], target=None)]
+    assert len(method.respond(unknown)) == 2
+    for measure in (method.log_likelihood, method.answer_tokens):
+        with pytest.raises(ValueError, match="not known"):
+            measure(unknown)
+
+
+def test_an_empty_history_is_a_history(method, examples):
+    strangers_to_us = [replace(example, profile=Profile("nobody")) for example in examples]
+    assert len(method.respond(strangers_to_us)) == len(examples)
+    assert np.isfinite(method.log_likelihood(strangers_to_us)).all()
+
+
+def test_a_strangers_history_matters_to_who_reads_histories_and_to_nobody_else(method, name, examples):
+    (*_, cyd, dee) = examples
+    own, strangers = method.log_likelihood([cyd, replace(cyd, profile=dee.profile)])
+    assert (abs(own - strangers) > 1e-4) == (name in READS_HISTORY)

@@ -1,0 +1,136 @@
+"""Retrieved items in a prompt: which, where and how much of each."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from personaplug.methods.retrieval_prompt import RetrievalPrompt
+from personaplug.records import Example, HistoryItem, Profile
+from personaplug.retrieval.bm25 import BM25Retriever
+from personaplug.retrieval.recency import RecencyRetriever
+from personaplug.tasks.task import History, Query, Retrieval, Task
+from tests.factories import START, make_item
+from tests.world import NOW
+
+TASK = Task(
+    name="any",
+    description="Any.",
+    kind="generation",
+    metrics=("rouge-1",),
+    prompt="Answer: {input}",
+    query=Query(after="about "),
+    retrieval=Retrieval(item="<{input}|{output}>", separator=" & ", prompt="{items} ; {prompt}"),
+    history=History(max_items=5),
+)
+
+texts = st.text("ab \n{}é語", max_size=60) | st.lists(st.sampled_from(["word", "longer", "語" * 70]), max_size=30).map(
+    " ".join
+)
+profiles = st.lists(st.tuples(texts, texts), max_size=8).map(
+    lambda pairs: Profile("ada", tuple(make_item(day, *pair) for day, pair in enumerate(pairs)))
+)
+
+
+def characters(text):
+    """Count tokens as a language model would whose tokens are characters."""
+    return len(text)
+
+
+def ask(text, profile):
+    return Example("1", profile, text, None, NOW)
+
+
+def remember(*pairs):
+    return Profile("ada", tuple(make_item(day, *pair) for day, pair in enumerate(pairs)))
+
+
+def write(profile, text="what about tea", *, task=TASK, retriever=None, k=2, item_tokens=1000, count=characters):
+    return RetrievalPrompt(task, retriever or RecencyRetriever(), k, item_tokens, count)(ask(text, profile))
+
+
+def test_the_best_item_stands_first_and_the_input_last():
+    profile = remember(("old news", "1"), ("all about tea", "2"), ("new weather", "3"))
+    by_words = BM25Retriever(lambda item: item.input)
+    assert write(profile) == "<new weather|3> & <all about tea|2> ; Answer: what about tea"
+    assert write(profile, retriever=by_words).startswith("<all about tea|2>")
+
+
+def test_items_are_ranked_by_the_query_not_by_the_words_around_it():
+    profile = remember(("a cup of tea", "1"), ("what what what", "2"), ("rain", "3"))
+    assert write(profile, retriever=BM25Retriever(lambda item: item.input), k=1).startswith("<a cup of tea|1>")
+
+
+@pytest.mark.parametrize("k", [3, 4, 99])
+def test_more_items_than_there_are_is_all_of_them(k):
+    profile = remember(("a", "1"), ("b", "2"), ("c", "3"))
+    assert write(profile, k=k) == "<c|3> & <b|2> & <a|1> ; Answer: what about tea"
+
+
+def test_without_history_the_prompt_is_the_plain_one():
+    assert write(Profile("nobody")) == TASK.prompt_text("what about tea")
+
+
+def test_only_the_items_that_the_task_lets_a_query_see_are_ranked():
+    profile = remember(*((f"tea {day}", "") for day in range(7)))
+    assert write(profile, k=99).count("<") == TASK.history.max_items
+    assert "tea 1" not in write(profile, k=99)
+
+
+@settings(max_examples=50)
+@given(profile=profiles, text=texts, k=st.integers(1, 9), item_tokens=st.integers(1, 80))
+def test_the_input_is_never_shortened(profile, text, k, item_tokens):
+    assert write(profile, text, k=k, item_tokens=item_tokens).endswith(TASK.prompt_text(text))
+
+
+@settings(max_examples=50)
+@given(profile=profiles, k=st.integers(1, 9), item_tokens=st.integers(1, 80))
+def test_an_item_is_as_short_as_asked_or_a_word_of_input_and_of_output(profile, k, item_tokens):
+    shown = shown_items(profile, k=k, item_tokens=item_tokens)
+    assert len(shown) == min(k, len(profile.items), TASK.history.max_items)
+    for item in shown:
+        is_short = characters(TASK.item_text(item) + TASK.retrieval.separator) <= item_tokens
+        assert is_short or max(map(words, (item.input, item.output))) <= 1
+
+
+@settings(max_examples=50)
+@given(profile=profiles, k=st.integers(1, 9), item_tokens=st.integers(1, 80))
+def test_what_is_left_of_an_item_is_its_beginning(profile, k, item_tokens):
+    latest_first = reversed(profile.latest(TASK.history.max_items).items)
+    for shown, whole in zip(shown_items(profile, k=k, item_tokens=item_tokens), latest_first, strict=False):
+        assert (shown.id, shown.time) == (whole.id, whole.time)
+        assert one_line(whole.input).startswith(one_line(shown.input))
+        assert one_line(whole.output).startswith(one_line(shown.output))
+
+
+def test_an_item_that_fits_stays_as_it_is_white_space_too():
+    item = HistoryItem("1", " two\nlines ", "an answer", START)
+    room = characters(TASK.item_text(item) + TASK.retrieval.separator)
+    assert shown_items(Profile("ada", (item,)), k=1, item_tokens=room) == [item]
+    assert shown_items(Profile("ada", (item,)), k=1, item_tokens=room - 1) != [item]
+
+
+def test_a_text_without_spaces_is_shortened_too():
+    (item,) = shown_items(remember(("語" * 10_000, "yes")), k=1, item_tokens=64)
+    assert 16 <= len(item.input) <= 64
+
+
+def shown_items(profile, *, k, item_tokens):
+    """Catch the items as they enter the prompt."""
+    caught = []
+
+    class Catching(Task):
+        def prompt_text(self, text, items=()):
+            caught.extend(items)
+            return super().prompt_text(text, items)
+
+    fields = {name: getattr(TASK, name) for name in TASK.__dataclass_fields__}
+    write(profile, task=Catching(**fields), k=k, item_tokens=item_tokens)
+    return caught
+
+
+def words(text):
+    return len(text.split())
+
+
+def one_line(text):
+    return " ".join(text.split())

@@ -1,0 +1,225 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+from transformers import BartConfig, BartForConditionalGeneration
+
+from personaplug.config import from_mapping
+from personaplug.errors import ConfigError
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
+from tests import tiny
+
+few = settings(max_examples=12)
+INPUTS = ["what is it", "", "a longer question than all the others here", "🙂"]
+ANSWERS = ["no", "a very long answer indeed", "", "yes 🙂"]
+SHORT = GenerationConfig(max_new_tokens=10)
+BEAM = GenerationConfig(strategy="beam", max_new_tokens=10)
+WORDS = st.text(max_size=12)
+
+
+@pytest.fixture(scope="module")
+def backbone(family):
+    return tiny.FAMILIES[family]()
+
+
+@pytest.fixture(scope="module")
+def chat(family):
+    return tiny.FAMILIES[family](use_chat_template=True)
+
+
+def random_prefixes(backbone, rows, *, count=3, seed=0):
+    draw = torch.randn(rows, count, backbone.dim, generator=torch.Generator().manual_seed(seed))
+    return backbone.embedding_norm * functional.normalize(draw, dim=-1)
+
+
+def inputs_of(backbone, texts, prefixes):
+    inputs = backbone.embed(texts)
+    return inputs if prefixes is None else inputs.with_prefix(prefixes)
+
+
+def embedded(backbone, ids):
+    return backbone.model.get_input_embeddings()(torch.tensor(ids))
+
+
+def test_no_weight_of_the_model_can_move(backbone):
+    assert not any(weight.requires_grad for weight in backbone.model.parameters())
+
+
+def test_dropout_is_off(backbone):
+    first, second = (backbone.score(backbone.embed(INPUTS), ANSWERS).log_likelihood for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_an_input_is_read_as_the_tokenizer_would_read_it(backbone):
+    ids = backbone.tokenizer("what is it").input_ids + backbone._ids(backbone.separator)
+    assert torch.equal(backbone.embed(["what is it"]).embeds[0], embedded(backbone, ids))
+
+
+@few
+@given(pairs=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=4), has_prefix=st.booleans())
+def test_batched_scores_equal_one_by_one(backbone, pairs, has_prefix):
+    texts, targets = map(list, zip(*pairs, strict=True))
+    prefixes = random_prefixes(backbone, len(texts)) if has_prefix else None
+    together = backbone.score(inputs_of(backbone, texts, prefixes), targets)
+    for row, (text, target) in enumerate(pairs):
+        own = None if prefixes is None else prefixes[row : row + 1]
+        alone = backbone.score(inputs_of(backbone, [text], own), [target])
+        torch.testing.assert_close(together.log_likelihood[row], alone.log_likelihood[0], atol=1e-3, rtol=1e-4)
+        assert together.tokens[row] == alone.tokens[0]
+
+
+@pytest.mark.parametrize("config", [SHORT, BEAM], ids=["greedy", "beam"])
+@pytest.mark.parametrize("count", [None, 0, 3])
+def test_batched_answers_equal_one_by_one(backbone, config, count):
+    prefixes = None if count is None else random_prefixes(backbone, len(INPUTS), count=count)
+    together = backbone.generate(inputs_of(backbone, INPUTS, prefixes), config)
+    own = [None if prefixes is None else prefixes[row : row + 1] for row in range(len(INPUTS))]
+    alone = [backbone.generate(inputs_of(backbone, [text], own[row]), config)[0] for row, text in enumerate(INPUTS)]
+    assert together == alone
+    assert len(set(together)) > 1
+
+
+def test_a_prefix_of_no_vectors_changes_nothing(backbone):
+    bare, prefixed = (inputs_of(backbone, INPUTS, each) for each in (None, random_prefixes(backbone, 4, count=0)))
+    assert torch.equal(bare.embeds, prefixed.embeds)
+    assert torch.equal(bare.mask, prefixed.mask)
+
+
+def test_another_prefix_gives_other_scores_and_answers(backbone):
+    one, other = (inputs_of(backbone, INPUTS, random_prefixes(backbone, 4, seed=seed)) for seed in (1, 2))
+    assert not torch.allclose(
+        backbone.score(one, ANSWERS).log_likelihood, backbone.score(other, ANSWERS).log_likelihood
+    )
+    assert backbone.generate(one, SHORT) != backbone.generate(other, SHORT)
+
+
+@few
+@given(text=WORDS, target=WORDS)
+def test_an_encoder_decoders_score_is_its_models_own_loss(text, target):
+    backbone = tiny.encoder_decoder()
+    encoded = backbone.tokenizer(text, return_tensors="pt")
+    labels = backbone.tokenizer(target, return_tensors="pt").input_ids
+    own = backbone.model(**encoded, labels=labels).loss
+    torch.testing.assert_close(backbone.loss(backbone.embed([text]), [target]), own, atol=1e-4, rtol=1e-4)
+
+
+@few
+@given(text=WORDS, target=WORDS, count=st.integers(0, 3))
+def test_a_decoder_onlys_score_is_the_log_softmax_along_one_sequence(text, target, count):
+    """Against one plain pass over [start, prefix, input, separator, answer, end], without masks or positions."""
+    backbone = tiny.decoder_only()
+    start, end = [backbone.tokenizer.bos_token_id], [backbone.tokenizer.eos_token_id]
+    asked, answered = backbone._ids(text + "\n"), backbone._ids(target) + end
+    prefix = random_prefixes(backbone, 1, count=count)
+    parts = [embedded(backbone, start), prefix[0], embedded(backbone, asked), embedded(backbone, answered)]
+    logits = backbone.model(inputs_embeds=torch.cat(parts)[None]).logits[0].log_softmax(dim=-1)
+    by_hand = sum(logits[at - 1 - len(answered), token] for at, token in enumerate(answered))
+    scores = backbone.score(backbone.embed([text]).with_prefix(prefix), [target])
+    torch.testing.assert_close(scores.log_likelihood[0], by_hand, atol=1e-3, rtol=1e-4)
+    assert scores.tokens[0] == len(answered)
+
+
+def test_the_loss_is_the_mean_over_all_answer_tokens_and_reaches_the_prefix(backbone):
+    prefixes = random_prefixes(backbone, len(INPUTS)).requires_grad_()
+    inputs = inputs_of(backbone, INPUTS, prefixes)
+    loss, scores = backbone.loss(inputs, ANSWERS), backbone.score(inputs, ANSWERS)
+    torch.testing.assert_close(loss, -scores.log_likelihood.sum() / scores.tokens.sum())
+    loss.backward()
+    assert prefixes.grad.isfinite().all()
+    assert (prefixes.grad.abs().sum(dim=-1) > 0).all()
+
+
+def test_a_long_answer_is_scored_up_to_the_limit(backbone):
+    asked = backbone.embed(["x"])
+    cut, whole = backbone.score(asked, ["abcdef"], max_tokens=4), backbone.score(asked, ["abc"])
+    assert cut.tokens.tolist() == [4]
+    torch.testing.assert_close(cut.log_likelihood, whole.log_likelihood)
+
+
+def test_tokens_are_counted_as_they_are_read_and_scored(backbone):
+    assert [backbone.count_tokens(text) for text in INPUTS] == [len(row) for row in backbone.embed(INPUTS).rows]
+    counted = backbone.count_answer_tokens(ANSWERS, max_tokens=6)
+    assert counted == backbone.score(backbone.embed(INPUTS), ANSWERS, max_tokens=6).tokens.tolist()
+
+
+@pytest.mark.parametrize("limit", [1, 6, 20])
+def test_a_long_input_loses_its_end_but_neither_start_nor_closing_tokens(backbone, chat, limit):
+    for each in (backbone, chat):
+        before, after = each._frame
+        room = max(1, limit - len(before) - len(after))
+        kept = each._ids("a long input that is cut"[:room])
+        (row,) = each.embed(["a long input that is cut"], max_tokens=limit).rows
+        assert torch.equal(row, embedded(each, [*before, *kept, *after]))
+
+
+def test_a_chat_is_read_as_its_template_writes_it_and_the_prefix_follows_the_header(chat):
+    ids = chat._ids("<s>[what is it]!")
+    prefix = random_prefixes(chat, 1)
+    inputs = chat.embed(["what is it"])
+    assert torch.equal(inputs.embeds[0], embedded(chat, ids))
+    prefixed = inputs.with_prefix(prefix).embeds[0]
+    assert torch.equal(prefixed, torch.cat([embedded(chat, ids[:2]), prefix[0], embedded(chat, ids[2:])]))
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "sample"])
+def test_streamed_pieces_join_to_the_answer(backbone, strategy):
+    for text in INPUTS[:2]:
+        config = GenerationConfig(strategy=strategy, max_new_tokens=16)
+        inputs = backbone.embed([text])
+        pieces = list(backbone.stream(inputs, config))
+        assert "".join(pieces).strip() == backbone.generate(inputs, config)[0]
+        assert all(pieces)
+
+
+@pytest.mark.parametrize(("texts", "strategy"), [(["a"], "beam"), (["a", "b"], "greedy")])
+def test_neither_beams_nor_batches_are_streamed(backbone, texts, strategy):
+    with pytest.raises(ValueError, match="one input"):
+        list(backbone.stream(backbone.embed(texts), GenerationConfig(strategy=strategy)))
+
+
+def test_a_failure_while_streaming_reaches_the_reader(backbone, monkeypatch):
+    def fail(**_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(backbone.model, "generate", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(backbone.stream(backbone.embed(["a"])))
+
+
+def test_sampling_repeats_with_its_seed_and_changes_with_another(backbone):
+    inputs = backbone.embed(["what is it"])
+    first, again, other = (
+        backbone.generate(inputs, GenerationConfig(strategy="sample", max_new_tokens=10, seed=seed))
+        for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_a_tokenizer_without_padding_is_given_its_end_token(family):
+    make = tiny.FAMILIES[family]()
+    make.tokenizer.pad_token = None
+    again = type(make)(make.model, make.tokenizer)
+    assert again.tokenizer.pad_token_id == make.tokenizer.eos_token_id
+
+
+def test_the_norm_of_embeddings_is_that_of_what_the_model_reads():
+    """BART may scale what it looks up: the norm is measured after that."""
+    config = BartConfig(
+        vocab_size=260, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, scale_embedding=True, pad_token_id=0,
+    )  # fmt: skip
+    model = BartForConditionalGeneration(config)
+    backbone = EncoderDecoderBackbone(model, tiny.byte_tokenizer(start=False, end=True))
+    every = embedded(backbone, list(range(260)))
+    assert backbone.embedding_norm == pytest.approx(float(every.norm(dim=-1).mean()))
+    assert backbone.embedding_norm == pytest.approx(4 * float(model.model.shared.weight.norm(dim=-1).mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "values", [{"beams": 0}, {"max_new_tokens": 0}, {"temperature": 0.0}, {"top_p": 0.0}, {"strategy": "guess"}]
+)
+def test_impossible_ways_of_decoding_are_refused(values):
+    with pytest.raises(ConfigError, match="here"):
+        from_mapping(GenerationConfig, values, where="here")

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from personaplug.errors import ConfigError, MissingExtraError
+from personaplug.plug.decoder_only import DecoderOnlyBackbone
+from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
+from personaplug.plug.loading import BackboneConfig, load_backbone
+from tests import tiny
+
+
+def test_a_folder_of_either_family_loads_as_the_model_it_was_saved_from(models, family):
+    built, loaded = tiny.FAMILIES[family](), load_backbone(BackboneConfig(models[family]))
+    kinds = {"encoder-decoder": EncoderDecoderBackbone, "decoder-only": DecoderOnlyBackbone}
+    assert type(loaded) is kinds[family]
+    scores = [each.score(each.embed(["what is it"]), ["this"]).log_likelihood for each in (built, loaded)]
+    assert torch.equal(*scores)
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "dtype"),
+    [("auto", "cpu", torch.float32), ("auto", "cuda:0", torch.bfloat16), ("float16", "cpu", torch.float16)],
+)
+def test_precision_is_settled_by_name_and_device(name, device, dtype):
+    assert BackboneConfig(dtype=name).torch_dtype(device) == dtype
+
+
+def test_a_model_in_bfloat16_scores_with_a_prefix_in_float32(models, family):
+    backbone = load_backbone(BackboneConfig(models[family], dtype="bfloat16"))
+    assert backbone.dtype == torch.bfloat16
+    inputs = backbone.embed(["what is it"]).with_prefix(torch.randn(1, 2, backbone.dim))
+    assert inputs.embeds.dtype == torch.bfloat16
+    assert backbone.score(inputs, ["this"]).log_likelihood.isfinite().all()
+
+
+def test_a_chat_template_is_used_where_it_is_asked_for(models, family):
+    chat = load_backbone(BackboneConfig(models[family], use_chat_template=True))
+    assert chat.count_tokens("what") == len("[what]!") + 1
+
+
+@pytest.mark.parametrize("quantization", ["8bit", "4bit"])
+def test_quantized_loading_without_bitsandbytes_names_the_extra(models, family, quantization, monkeypatch):
+    monkeypatch.setattr("personaplug.plug.loading.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=quantization) as caught:
+        load_backbone(BackboneConfig(models[family], quantization=quantization))
+    assert "personaplug[quantized]" in caught.value.hint
+
+
+def test_an_unknown_model_is_named_with_a_hint():
+    with pytest.raises(ConfigError, match="no-such/model") as caught:
+        load_backbone(BackboneConfig("no-such/model"))
+    assert "google/flan-t5-base" in caught.value.hint
+
+
+def test_a_model_that_writes_no_text_is_refused(models):
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        load_backbone(BackboneConfig(str(Path(models["encoder"]).parent)))
+
+
+def test_pickled_weights_are_never_read(family, tmp_path):
+    backbone = tiny.FAMILIES[family]()
+    tiny.save_model(backbone, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(backbone.model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        load_backbone(BackboneConfig(str(tmp_path)))
+
+
+def test_remote_code_is_never_run_even_where_a_person_would_agree(tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    tiny.save_with_own_code(tmp_path)
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        load_backbone(BackboneConfig(str(tmp_path)))
+    assert not (tmp_path / "ran").exists()

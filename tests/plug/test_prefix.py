@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
+from personaplug.plug.batch import Batcher
+from personaplug.plug.prefix import PersonaPrefix, TunedPrefix
+from personaplug.plug.queries import QueryVectors
+from tests import tiny
+from tests.world import TASK
+
+
+def embedder(config):
+    torch.manual_seed(0)
+    return UserEmbedder(config, views=2, dim=16, llm_dim=8, embedding_norm=2.0)
+
+
+def test_a_frozen_query_encoder_is_no_part_of_the_prefix_and_a_trained_one_is():
+    frozen, trained = (
+        PersonaPrefix(embedder(EmbedderConfig()), None),
+        PersonaPrefix(embedder(PAPER), tiny.text_encoder()),
+    )
+    assert not any("query_encoder" in name for name in frozen.state_dict())
+    assert any("query_encoder" in name for name in trained.state_dict())
+
+
+def test_both_ways_to_make_a_query_vector_agree(store, examples):
+    encoder = tiny.text_encoder()
+    given = Batcher(TASK, store, query_vectors=QueryVectors(encoder, store))(examples)
+    read = Batcher(TASK, store, query_vectors=None)(examples)
+    frozen, trained = (PersonaPrefix(embedder(PAPER), each) for each in (None, encoder))
+    torch.testing.assert_close(frozen(given), trained(read), atol=1e-3, rtol=1e-3)
+
+
+def test_a_batch_made_for_a_trained_query_encoder_is_not_read_by_a_frozen_one(store, examples):
+    batch = Batcher(TASK, store, query_vectors=None)(examples)
+    with pytest.raises(ValueError, match="trained query encoder"):
+        PersonaPrefix(embedder(EmbedderConfig()), None)(batch)
+
+
+def test_the_query_decides_what_weighs_most(store, examples):
+    prefix = PersonaPrefix(embedder(EmbedderConfig()), None)
+    batch = Batcher(TASK, store, query_vectors=QueryVectors(tiny.text_encoder(), store))
+    dee = examples[-1]
+    weights = [prefix.weights(batch([dee.__class__("", dee.profile, text, None, dee.time)])) for text in "xy"]
+    assert not torch.allclose(*weights)
+
+
+def test_a_tuned_prefix_ignores_the_user(store, examples):
+    prefix = TunedPrefix(5, 8, embedding_norm=2.0)
+    made = prefix(Batcher(TASK, store, query_vectors=None)(examples))
+    assert made.shape == (len(examples), 5, 8)
+    assert torch.equal(made, prefix(Batcher(TASK, None, query_vectors=None)(examples[::-1])))
+    assert torch.equal(made[0], made[-1])

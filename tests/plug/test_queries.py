@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from personaplug.plug.queries import QueryVectors
+from tests import tiny
+
+STORED = "a talk about x 0"
+
+
+@pytest.fixture
+def encoder(monkeypatch):
+    """An encoder that remembers, in ``asked``, what it was given."""
+    encoder = tiny.text_encoder()
+    asked = []
+    encode = encoder.encode
+
+    def remembering(texts):
+        asked.extend(texts)
+        return encode(texts)
+
+    monkeypatch.setattr(encoder, "encode", remembering, raising=False)
+    encoder.asked = asked
+    return encoder
+
+
+def test_each_text_is_encoded_once(encoder, store):
+    queries = QueryVectors(encoder, store)
+    for texts in (["a", "b", "a"], ["b", "c"], ["a"]):
+        queries(texts)
+    assert sorted(encoder.asked) == ["a", "b", "c"]
+
+
+def test_a_text_that_the_store_knows_is_not_encoded_again(encoder, store):
+    (found,) = QueryVectors(encoder, store)([STORED])
+    assert not encoder.asked
+    torch.testing.assert_close(found, tiny.text_encoder().encode([STORED])[0], atol=1e-3, rtol=0.0)
+
+
+def test_vectors_come_in_the_order_asked_and_do_not_depend_on_what_was_asked_before(encoder, store):
+    texts = ["b", STORED, "a", "b"]
+    together = QueryVectors(encoder, store)(texts)
+    alone = torch.cat([QueryVectors(encoder, store)([text]) for text in texts])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0.0)
+    assert together.dtype == torch.float32
+
+
+def test_no_texts_give_no_vectors(encoder, store):
+    assert QueryVectors(encoder, store)([]).shape == (0, encoder.dim)
+
+
+def test_no_more_vectors_are_kept_than_there_is_room_for(encoder, store):
+    queries = QueryVectors(encoder, store, capacity=2)
+    for texts in (["a", "b", "c"], ["c"], ["a"]):
+        queries(texts)
+    assert encoder.asked == ["a", "b", "c", "a"]
+
+
+def test_a_query_is_encoded_with_its_prefix_and_never_mistaken_for_an_item(encoder, store):
+    encoder.config = replace(encoder.config, query_prefix="find: ")
+    QueryVectors(encoder, store)([STORED])
+    assert encoder.asked == [f"find: {STORED}"]
+
+
+def test_the_vectors_can_stand_in_a_graph_of_gradients(encoder, store):
+    weight = torch.ones(encoder.dim, requires_grad=True)
+    (QueryVectors(encoder, store)(["a", STORED]) * weight).sum().backward()
+    assert weight.grad is not None

@@ -1,0 +1,56 @@
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from personaplug.plug.tokens import pad_rows
+
+DIM = 3
+few = settings(max_examples=25)
+LENGTHS = st.lists(st.integers(1, 6), min_size=1, max_size=4)
+SIDES = st.sampled_from(["left", "right"])
+
+
+def rows_of(lengths):
+    """Rows in which every number is another, and none is zero."""
+    start = 1.0
+    for length in lengths:
+        yield start + torch.arange(length * DIM, dtype=torch.float32).reshape(length, DIM)
+        start += length * DIM
+
+
+@few
+@given(lengths=LENGTHS, side=SIDES)
+def test_padding_keeps_every_row_and_stands_on_its_side(lengths, side):
+    rows = list(rows_of(lengths))
+    padded = pad_rows(rows, side=side)
+    assert all(torch.equal(own, row) for own, row in zip(padded.rows, rows, strict=True))
+    assert not padded.embeds[~padded.mask].any()
+    edge = padded.mask[:, -1] if side == "left" else padded.mask[:, 0]
+    assert edge.all()
+
+
+@few
+@given(lengths=LENGTHS, side=SIDES, count=st.integers(0, 3), data=st.data())
+def test_a_prefix_stands_after_the_leading_tokens_and_padding_stays_on_its_side(lengths, side, count, data):
+    lead = data.draw(st.integers(0, min(lengths)))
+    rows = list(rows_of(lengths))
+    prefix = -1.0 - torch.arange(len(rows) * count * DIM, dtype=torch.float32).reshape(len(rows), count, DIM)
+    result = pad_rows(rows, side=side, lead=lead).with_prefix(prefix)
+    for own, row, ahead in zip(result.rows, rows, prefix, strict=True):
+        assert own.tolist() == [*row[:lead].tolist(), *ahead.tolist(), *row[lead:].tolist()]
+    assert (result.side, result.lead) == (side, lead)
+    assert (result.mask[:, -1] if side == "left" else result.mask[:, 0]).all()
+
+
+@few
+@given(lengths=LENGTHS, side=SIDES)
+def test_places_are_counted_without_padding(lengths, side):
+    padded = pad_rows(list(rows_of(lengths)), side=side)
+    for places, mask, length in zip(padded.position_ids, padded.mask, lengths, strict=True):
+        assert places[mask].tolist() == list(range(length))
+        assert (places >= 0).all()
+
+
+def test_a_prefix_takes_the_precision_of_the_embeddings():
+    inputs = pad_rows([torch.ones(2, DIM, dtype=torch.bfloat16)], side="left")
+    assert inputs.with_prefix(torch.ones(1, 1, DIM)).embeds.dtype == torch.bfloat16

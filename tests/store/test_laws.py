@@ -1,0 +1,78 @@
+"""A store is a dict from users to their items by id, whatever is appended and forgotten in whatever order."""
+
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from personaplug.errors import UnknownUserError
+from personaplug.store.base import text_hash
+from personaplug.store.sqlite import PersonaStore
+from tests.factories import make_item
+from tests.store.fakes import LAYOUT, stack
+
+INPUTS, OUTPUTS = ("", "x", "y"), ("x", "z")
+TEXTS = {text for i in INPUTS for o in OUTPUTS for text in LAYOUT.texts(make_item(0, i, o))}
+
+
+class StoreMachine(RuleBasedStateMachine):
+    users = st.sampled_from(["ada", "bob", "ада", ""])
+    items = st.lists(st.builds(make_item, st.integers(0, 5), st.sampled_from(INPUTS), st.sampled_from(OUTPUTS)))
+
+    def __init__(self):
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.store = PersonaStore.open(f"{self.folder.name}/personas.db", layout=LAYOUT)
+        self.model = {}
+        self.version = 0
+
+    @rule(user=users, items=items)
+    def append(self, user, items):
+        held = self.model.get(user, {})
+        changed = {id: item for id, item in {item.id: item for item in items}.items() if held.get(id) != item}
+        assert self.store.append(user, items, stack(items)) == len(changed)
+        assert (self.store.version > self.version) == bool(changed)
+        if changed:
+            self.model[user] = held | changed
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def forget(self, data):
+        user = data.draw(st.sampled_from(sorted(self.model)))
+        assert self.store.forget(user) == len(self.model.pop(user))
+        assert self.store.version > self.version
+
+    @rule(user=users)
+    def a_user_of_whom_there_is_nothing_is_unknown(self, user):
+        for verb in (self.store.get, self.store.summary, self.store.forget):
+            if user not in self.model:
+                with pytest.raises(UnknownUserError):
+                    verb(user)
+
+    @invariant()
+    def it_holds_what_the_dict_holds(self):
+        self.version = self.store.version
+        assert list(self.store.users()) == sorted(self.model)
+        assert self.store.count() == sum(map(len, self.model.values()))
+        for user, items in self.model.items():
+            profile = self.store.get(user)
+            assert profile.items == tuple(sorted(items.values(), key=lambda item: item.time))
+            assert np.array_equal(self.store.vectors(profile), stack(profile.items).astype(np.float16))
+            assert not self.store.missing(user, profile.items)
+
+    @invariant()
+    def it_knows_the_texts_of_these_items_and_no_others(self):
+        held = {text for items in self.model.values() for item in items.values() for text in LAYOUT.texts(item)}
+        known = self.store.known([text_hash(text) for text in TEXTS])
+        assert known.keys() == {text_hash(text) for text in held}
+
+    def teardown(self):
+        self.store.close()
+        self.folder.cleanup()
+
+
+class TestAStoreIsADictOfDicts(StoreMachine.TestCase):
+    settings = settings(max_examples=12, stateful_step_count=10)

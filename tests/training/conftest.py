@@ -1,0 +1,1 @@
+from tests.world import family, models, store  # noqa: F401 (fixtures)

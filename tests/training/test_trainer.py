@@ -1,0 +1,215 @@
+import json
+import logging
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+from personaplug.errors import ConfigError
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.model import PersonaPlug
+from personaplug.plug.run import TrainingConfig
+from personaplug.training.checkpoints import CHECKPOINTS
+from personaplug.training.trainer import train
+from tests.training.fit import INTERRUPTED, build, fit
+from tests.world import make_examples
+
+SHORT = TrainingConfig(batch_size=5, epochs=3.0, learning_rate=3e-2)
+ACCUMULATING = replace(SHORT, batch_size=3, gradient_accumulation=2, evaluate_every=4)
+"""15 steps that log and save at 4, 8, 12 and 15; an epoch is 5."""
+
+VOLATILE = ("runtime", "per_second", "train_loss", "total_flos")
+
+
+class Interruption(BaseException):
+    """Ends training as abruptly as a signal, without ending the test."""
+
+
+def interrupting(step):
+    """Interrupt training as soon as it has logged a step."""
+
+    def interrupt(progress):
+        if progress.step >= step:
+            raise Interruption
+
+    return interrupt
+
+
+def logged(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if not key.endswith(VOLATILE)} for line in lines]
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def are_equal(these, those):
+    return these.keys() == those.keys() and all(torch.equal(tensor, those[name]) for name, tensor in these.items())
+
+
+def copied(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+METHODS = {"default": ("encoder-decoder", EmbedderConfig()), "paper": ("decoder-only", PAPER)}
+
+
+@pytest.fixture(scope="module", params=list(METHODS))
+def fresh(models, store, request):
+    """Make a fresh plug, by either method, each with a family of its own."""
+    family, embedder = METHODS[request.param]
+    return lambda training: build(models, family, store, training, embedder=embedder)
+
+
+@pytest.mark.parametrize("has_dev", [True, False])
+def test_a_few_steps_lower_the_loss(fresh, store, has_dev, tmp_path):
+    plug = fresh(SHORT)
+    examples = make_examples(store, each=5)
+    before = plug.eval().score(examples).log_likelihood.mean()
+    fitted = fit(plug, tmp_path / "run", has_dev=has_dev)
+    assert fitted.steps == 15
+    assert plug.score(examples).log_likelihood.mean() > before + 0.5
+
+
+def test_what_is_frozen_keeps_every_bit_and_every_trained_weight_moves(models, family, store, tmp_path):
+    plug = build(models, family, store, SHORT)
+    encoder = plug.batcher.query_vectors.encoder
+    frozen = copied(plug.backbone.model), copied(encoder)
+    trained = {name: weight.detach().clone() for name, weight in plug.named_parameters()}
+    fit(plug, tmp_path / "run")
+    assert are_equal(frozen[0], plug.backbone.model.state_dict())
+    assert are_equal(frozen[1], encoder.state_dict())
+    assert all(weight.isfinite().all() for weight in plug.parameters())
+    assert not [name for name, weight in plug.named_parameters() if torch.equal(weight, trained[name])]
+
+
+def test_what_is_left_in_memory_answers_as_what_is_left_on_disk(fresh, store, tmp_path):
+    plug = fresh(SHORT)
+    fit(plug, tmp_path / "run", has_dev=False)
+    loaded = PersonaPlug.from_pretrained(tmp_path / "run", store=store)
+    assert are_equal(plug.prefix.state_dict(), weights(tmp_path / "run"))
+    examples, config = make_examples(store), GenerationConfig(max_new_tokens=8)
+    torch.testing.assert_close(loaded.score(examples).log_likelihood, plug.score(examples).log_likelihood)
+    assert loaded.respond(examples, config) == plug.respond(examples, config)
+
+
+def test_the_run_folder_holds_trained_weights_and_words_and_no_pickle(models, store, tmp_path):
+    fit(build(models, "decoder-only", store, SHORT), tmp_path / "run")
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == ["config.toml", "metrics.jsonl", "model.safetensors", "task.toml"]
+
+
+def test_the_weights_kept_are_those_that_were_best_on_dev(models, store, tmp_path):
+    plug = build(models, "decoder-only", store, replace(SHORT, learning_rate=1.0, epochs=6.0, evaluate_every=4))
+    fitted = fit(plug, tmp_path / "run")
+    looks = [line["eval_loss"] for line in logged(tmp_path / "run") if "eval_loss" in line]
+    assert fitted.dev_loss == min(looks) < looks[-1]
+    scores = plug.score(make_examples(store, each=5)[::5])
+    assert float(-scores.log_likelihood.sum() / scores.tokens.sum()) == pytest.approx(fitted.dev_loss, abs=1e-4)
+
+
+def test_one_seed_gives_the_same_run_and_another_seed_another(fresh, tmp_path):
+    for folder, seed in (("first", 0), ("again", 0), ("other", 1)):
+        fit(fresh(replace(SHORT, epochs=1.0, seed=seed)), tmp_path / folder)
+    assert are_equal(weights(tmp_path / "first"), weights(tmp_path / "again"))
+    assert not are_equal(weights(tmp_path / "first"), weights(tmp_path / "other"))
+    assert logged(tmp_path / "first") == logged(tmp_path / "again")
+
+
+def test_a_run_killed_in_the_middle_and_resumed_equals_one_that_was_not(models, store, tmp_path):
+    folder = Path(models["encoder"]).parent
+    command = [sys.executable, "-m", "tests.training.fit", folder, store.path, tmp_path / "killed", "44"]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=False)
+    assert killed.returncode == -9, killed.stderr.decode()
+    assert [path.name for path in (tmp_path / "killed" / CHECKPOINTS).iterdir()] == ["checkpoint-22"]
+    assert logged(tmp_path / "killed")[-1]["step"] == 44
+    for name, resume in (("killed", True), ("whole", False)):
+        fit(build(models, "decoder-only", store, INTERRUPTED), tmp_path / name, resume=resume)
+    assert are_equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    assert logged(tmp_path / "killed") == logged(tmp_path / "whole")
+    lines = [(line["step"], tuple(line)) for line in logged(tmp_path / "whole")]
+    assert len(set(lines)) == len(lines)
+
+
+@pytest.fixture(scope="module")
+def whole(fresh, tmp_path_factory):
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    fit(fresh(ACCUMULATING), folder)
+    return folder
+
+
+@pytest.mark.parametrize("step", [2, 8, 15], ids=["before the first checkpoint", "between two", "after the last"])
+def test_wherever_a_run_is_interrupted_it_goes_on_to_the_same_numbers(fresh, whole, step, tmp_path):
+    with pytest.raises(Interruption):
+        fit(fresh(ACCUMULATING), tmp_path, on_progress=interrupting(step))
+    fit(fresh(ACCUMULATING), tmp_path, resume=True)
+    assert are_equal(weights(tmp_path), weights(whole))
+    assert logged(tmp_path) == logged(whole)
+
+
+def test_a_finished_run_is_neither_resumed_nor_overwritten(models, store, tmp_path):
+    fit(build(models, "decoder-only", store, replace(SHORT, epochs=1.0)), tmp_path / "run")
+    kept = weights(tmp_path / "run")
+    for resume, message in ((True, "is finished"), (False, "already holds a run")):
+        with pytest.raises(ConfigError, match=message):
+            fit(build(models, "decoder-only", store, SHORT), tmp_path / "run", resume=resume)
+    assert are_equal(kept, weights(tmp_path / "run"))
+
+
+def test_training_stops_when_dev_no_longer_gains(models, store, tmp_path):
+    training = replace(SHORT, learning_rate=0.3, epochs=20.0, evaluate_every=4, patience=2)
+    fitted = fit(build(models, "decoder-only", store, training), tmp_path / "run")
+    looks = [line["eval_loss"] for line in logged(tmp_path / "run") if "eval_loss" in line]
+    assert fitted.steps < 100
+    assert looks.index(min(looks)) == len(looks) - 3
+
+
+def test_patience_is_remembered_over_an_interruption(models, store, tmp_path):
+    training = replace(SHORT, learning_rate=0.3, epochs=20.0, evaluate_every=4, patience=2)
+    whole = fit(build(models, "decoder-only", store, training), tmp_path / "whole")
+    with pytest.raises(Interruption):
+        fit(build(models, "decoder-only", store, training), tmp_path / "cut", on_progress=interrupting(whole.steps))
+    assert fit(build(models, "decoder-only", store, training), tmp_path / "cut", resume=True).steps == whole.steps
+    assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
+
+
+def test_gradient_checkpointing_changes_no_number(models, family, store, tmp_path):
+    for name in ("plain", "recomputed"):
+        training = replace(SHORT, epochs=1.0, gradient_checkpointing=name == "recomputed")
+        fit(build(models, family, store, training), tmp_path / name)
+    plain, recomputed = (weights(tmp_path / name) for name in ("plain", "recomputed"))
+    assert all(torch.allclose(tensor, recomputed[name], atol=1e-4) for name, tensor in plain.items())
+
+
+def test_a_trained_query_encoder_learns_at_a_rate_of_its_own(models, store, tmp_path):
+    training = replace(SHORT, epochs=1.0, encoder_learning_rate=0.0)
+    plug = build(models, "decoder-only", store, training, embedder=PAPER)
+    encoder, projector = copied(plug.prefix.query_encoder), copied(plug.prefix.embedder.projector)
+    fit(plug, tmp_path / "run")
+    assert are_equal(encoder, plug.prefix.query_encoder.state_dict())
+    assert not are_equal(projector, plug.prefix.embedder.projector.state_dict())
+
+
+def test_progress_is_told_and_nothing_is_printed_nor_any_users_text_logged(models, store, tmp_path, capsys, caplog):
+    told = []
+    with caplog.at_level(logging.DEBUG):
+        fit(build(models, "decoder-only", store, SHORT), tmp_path / "run", on_progress=told.append)
+    assert [progress.step for progress in told] == sorted(progress.step for progress in told)
+    assert (told[-1].step, told[-1].steps) == (15, 15)
+    assert None not in (told[-1].loss, told[-1].dev_loss)
+    assert capsys.readouterr().out == ""
+    assert "view about" not in caplog.text + (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+def test_there_must_be_something_to_train_on(models, store, tmp_path):
+    with pytest.raises(ConfigError, match="no query to train on") as caught:
+        train(build(models, "decoder-only", store, SHORT), [], folder=tmp_path / "run")
+    assert caught.value.hint
+    assert not (tmp_path / "run").exists()
