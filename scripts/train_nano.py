@@ -61,7 +61,7 @@ def main() -> None:
     """Prepare what is missing, train, export."""
     options = _options()
     options.work.mkdir(parents=True, exist_ok=True)
-    handlers = [logging.StreamHandler(), logging.FileHandler(options.work / "train.log")]
+    handlers: list[logging.Handler] = [logging.StreamHandler(), logging.FileHandler(options.work / "train.log")]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
@@ -227,7 +227,8 @@ def export(work: Path) -> None:
 
 
 def _by_row(each: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
-    return each.split((targets != -100).sum(dim=1).tolist())
+    rows: tuple[Tensor, ...] = each.split((targets != -100).sum(dim=1).tolist())
+    return rows
 
 
 def _options() -> argparse.Namespace:

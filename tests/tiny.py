@@ -12,6 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -70,6 +72,17 @@ def decoder_only(*, use_chat_template: bool = False) -> Backbone:
     tokenizer = byte_tokenizer(start=True, end=False)
     model = writing_ascii(LlamaForCausalLM(config), tokenizer)
     return DecoderOnlyBackbone(model, tokenizer, use_chat_template=use_chat_template)
+
+
+def absolute_decoder_only() -> Backbone:
+    """A GPT-2 of 16 dimensions, which knows each token's place by its number, where Llama knows distances alone."""
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=260, n_embd=16, n_layer=2, n_head=2, n_positions=128, initializer_range=0.5,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    tokenizer = byte_tokenizer(start=True, end=False)
+    return DecoderOnlyBackbone(writing_ascii(GPT2LMHeadModel(config), tokenizer), tokenizer)
 
 
 def writing_ascii(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:

@@ -22,9 +22,16 @@ def test_save_then_load_changes_no_bit(config, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-@pytest.mark.parametrize(
-    "other", [embedder(PAPER), embedder(llm_dim=8), embedder(EmbedderConfig(personas=2))], ids=["form", "size", "count"]
-)
+OTHERS = {
+    "the paper's": embedder(PAPER),
+    "another size": embedder(llm_dim=8),
+    "more personas": embedder(EmbedderConfig(personas=5)),
+    "more layers": embedder(EmbedderConfig(instruction_form="mlp")),
+    "fewer layers": embedder(EmbedderConfig(query_encoder="trained")),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_weights_of_another_configuration_are_refused_with_a_hint(other, tmp_path):
     save_weights(embedder(), tmp_path / "model.safetensors")
     with pytest.raises(ConfigError, match="does not fit") as caught:

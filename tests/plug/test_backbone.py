@@ -81,6 +81,18 @@ def test_batched_answers_equal_one_by_one(backbone, config, count):
     assert len(set(together)) > 1
 
 
+def test_places_known_by_number_are_counted_without_padding():
+    backbone = tiny.absolute_decoder_only()
+    prefixes = random_prefixes(backbone, len(INPUTS))
+    together = inputs_of(backbone, INPUTS, prefixes)
+    alone = [inputs_of(backbone, [text], prefixes[row : row + 1]) for row, text in enumerate(INPUTS)]
+    scores = [backbone.score(each, [answer]).log_likelihood for each, answer in zip(alone, ANSWERS, strict=True)]
+    torch.testing.assert_close(
+        backbone.score(together, ANSWERS).log_likelihood, torch.cat(scores), atol=1e-3, rtol=1e-4
+    )
+    assert backbone.generate(together, SHORT) == [backbone.generate(each, SHORT)[0] for each in alone]
+
+
 def test_a_prefix_of_no_vectors_changes_nothing(backbone):
     bare, prefixed = (inputs_of(backbone, INPUTS, each) for each in (None, random_prefixes(backbone, 4, count=0)))
     assert torch.equal(bare.embeds, prefixed.embeds)
