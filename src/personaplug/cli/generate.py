@@ -118,11 +118,12 @@ def _questions(lines: Iterable[bytes]) -> Iterator[Question]:
         if not line.strip():
             continue
         try:
-            yield _question(line)
+            question = _question(line)
         except ValueError as error:
             hint = 'each line is like {"user": "ada", "text": "..."}'
             name = getattr(lines, "name", "-")
             raise DataError(f"not a question: {error}", path=name, line=number, hint=hint) from error
+        yield question
 
 
 def _question(line: bytes) -> Question:
