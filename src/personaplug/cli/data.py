@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from personaplug.cli.skipping import bad_rows, skipping
+
 if TYPE_CHECKING:
     from personaplug.data.audit import Audit
-    from personaplug.data.rows import OnBad
     from personaplug.data.sample import SampleName
 
 Command = Callable[..., None]
 
 SAMPLES = click.Choice(["sample-tags", "sample-headlines"])
 to_log = click.option("--out", type=click.Path(path_type=Path), required=True, help="The log: .jsonl or .jsonl.gz.")
-skipping = click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read; count and list them.")
 
 
 @click.group()
@@ -63,7 +63,7 @@ def import_log(source: Path, task_name: str, out: Path, skip_bad: bool) -> None:
     from personaplug.data.log import read_plain
     from personaplug.tasks.task import load_task
 
-    with _bad_rows(skip_bad) as on_bad:
+    with bad_rows(skip_bad) as on_bad:
         _write(read_plain(source, load_task(task_name), on_bad=on_bad), out)
 
 
@@ -83,7 +83,7 @@ def import_lamp(source: Path, task_name: str, out: Path, skip_bad: bool) -> None
     """
     from personaplug.data.lamp import read_lamp
 
-    with _bad_rows(skip_bad) as on_bad:
+    with bad_rows(skip_bad) as on_bad:
         _write(read_lamp(source, task_name, on_bad=on_bad), out)
 
 
@@ -179,7 +179,7 @@ def audit_log(log: Path, task_name: str, as_json: bool, skip_bad: bool) -> None:
     from personaplug.tasks.task import load_task
 
     task = load_task(task_name)
-    with _bad_rows(skip_bad) as on_bad:
+    with bad_rows(skip_bad) as on_bad:
         found = audit(counted(read_log(log, task, on_bad=on_bad), "read"), task)
     if as_json:
         print_json(found)
@@ -193,23 +193,6 @@ def _write(rows: Iterator[Mapping[str, str | None]], out: Path) -> None:
 
     count = write_log(counted(rows, "rows"), out)
     click.echo(f"{out}: {count:,} rows")
-
-
-@contextmanager
-def _bad_rows(skip_bad: bool) -> "Iterator[OnBad]":
-    """Give what to do with a bad row; at the end tell what was left out."""
-    from personaplug.data.log import SkippedRows
-    from personaplug.data.rows import refuse
-
-    skipped = SkippedRows()
-    try:
-        yield skipped if skip_bad else refuse
-    finally:
-        for error in skipped.first:
-            click.echo(f"  {error}", err=True)
-        if skipped.count:
-            more = f"; the first {len(skipped.first)} stand above" if skipped.count > len(skipped.first) else ""
-            click.echo(f"Left out {skipped.count:,} bad rows{more}.", err=True)
 
 
 @contextmanager

@@ -11,13 +11,14 @@ skipping = click.option("--skip-bad", is_flag=True, help="Leave out rows that ca
 
 
 @contextmanager
-def bad_rows(skip_bad: bool) -> Iterator[Callable[[DataError], None] | None]:
-    """Give what to do with a bad row (None to stop there); at the end tell on stderr what was left out."""
+def bad_rows(skip_bad: bool) -> Iterator[Callable[[DataError], None]]:
+    """Give what to do with a bad row (without --skip-bad, stop there); at the end tell on stderr what was left out."""
     from personaplug.data.log import SkippedRows
+    from personaplug.data.rows import refuse
 
     skipped = SkippedRows()
     try:
-        yield skipped if skip_bad else None
+        yield skipped if skip_bad else refuse
     finally:
         for error in skipped.first:
             click.echo(f"  {error}", err=True)
