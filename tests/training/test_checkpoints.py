@@ -3,7 +3,7 @@ import json
 import pytest
 
 from personaplug.errors import ConfigError
-from personaplug.training.checkpoints import CHECKPOINTS, METRICS, discard_checkpoints, starting_point
+from personaplug.training.checkpoints import CHECKPOINTS, METRICS, discard_checkpoints, rewind_metrics, starting_point
 
 LAST = {"step": 9, "train_runtime": 1.5}
 
@@ -51,19 +51,22 @@ def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(tmp_path, s
 def test_what_was_logged_after_the_checkpoint_is_dropped(tmp_path):
     lines = [{"step": step, "loss": 0.1 * step} for step in (2, 4, 6, 8)]
     leave_run(tmp_path, checkpoints=[4], metrics=[*lines, LAST], torn='{"step": 9, "lo')
-    starting_point(tmp_path, resume=True)
+    rewind_metrics(tmp_path, to=tmp_path / CHECKPOINTS / "checkpoint-4")
     assert logged(tmp_path) == lines[:2]
 
 
 def test_what_was_logged_before_the_first_checkpoint_is_dropped(tmp_path):
     leave_run(tmp_path, metrics=[{"step": 2, "loss": 1.0}])
     assert starting_point(tmp_path, resume=True) is None
+    rewind_metrics(tmp_path, to=None)
     assert not (tmp_path / METRICS).exists()
 
 
 def test_a_run_killed_before_its_weights_were_saved_is_not_finished(tmp_path):
     leave_run(tmp_path, checkpoints=[9], metrics=[{"step": 9, "loss": 1.0}, LAST])
-    assert starting_point(tmp_path, resume=True).name == "checkpoint-9"
+    start = starting_point(tmp_path, resume=True)
+    assert start.name == "checkpoint-9"
+    rewind_metrics(tmp_path, to=start)
     assert logged(tmp_path) == [{"step": 9, "loss": 1.0}]
 
 

@@ -3,6 +3,7 @@ import logging
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from tests.world import make_examples
 
 SHORT = TrainingConfig(batch_size=5, epochs=3.0, learning_rate=3e-2)
 ACCUMULATING = replace(SHORT, batch_size=3, gradient_accumulation=2, evaluate_every=4)
-"""15 steps that log and save at 4, 8, 12 and 15; an epoch is 5."""
+"""15 steps that log two lines and save at 4, 8, 12 and 15, then log a last line; an epoch is 5."""
 
 VOLATILE = ("runtime", "per_second", "train_loss", "total_flos")
 
@@ -30,11 +31,12 @@ class Interruption(BaseException):
     """Ends training as abruptly as a signal, without ending the test."""
 
 
-def interrupting(step):
-    """Interrupt training as soon as it has logged a step."""
+def interrupting(*, line):
+    """Interrupt training when it has logged so many lines."""
+    told = count(1)
 
-    def interrupt(progress):
-        if progress.step >= step:
+    def interrupt(_):
+        if next(told) == line:
             raise Interruption
 
     return interrupt
@@ -145,10 +147,10 @@ def whole(fresh, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("step", [2, 8, 15], ids=["before the first checkpoint", "between two", "after the last"])
-def test_wherever_a_run_is_interrupted_it_goes_on_to_the_same_numbers(fresh, whole, step, tmp_path):
+@pytest.mark.parametrize("line", [1, 5, 9], ids=["before the first checkpoint", "between two", "after the last"])
+def test_wherever_a_run_is_interrupted_it_goes_on_to_the_same_numbers(fresh, whole, line, tmp_path):
     with pytest.raises(Interruption):
-        fit(fresh(ACCUMULATING), tmp_path, on_progress=interrupting(step))
+        fit(fresh(ACCUMULATING), tmp_path, on_progress=interrupting(line=line))
     fit(fresh(ACCUMULATING), tmp_path, resume=True)
     assert are_equal(weights(tmp_path), weights(whole))
     assert logged(tmp_path) == logged(whole)
@@ -174,8 +176,9 @@ def test_training_stops_when_dev_no_longer_gains(models, store, tmp_path):
 def test_patience_is_remembered_over_an_interruption(models, store, tmp_path):
     training = replace(SHORT, learning_rate=0.3, epochs=20.0, evaluate_every=4, patience=2)
     whole = fit(build(models, "decoder-only", store, training), tmp_path / "whole")
+    last = [line["step"] for line in logged(tmp_path / "whole")].index(whole.steps) + 1
     with pytest.raises(Interruption):
-        fit(build(models, "decoder-only", store, training), tmp_path / "cut", on_progress=interrupting(whole.steps))
+        fit(build(models, "decoder-only", store, training), tmp_path / "cut", on_progress=interrupting(line=last))
     assert fit(build(models, "decoder-only", store, training), tmp_path / "cut", resume=True).steps == whole.steps
     assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
 

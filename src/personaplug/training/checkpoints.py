@@ -16,7 +16,7 @@ _LAST_LINE = "train_runtime"
 
 
 def starting_point(folder: Path, *, resume: bool) -> Path | None:
-    """Find the checkpoint to go on from, and drop what was logged after it; None for the start.
+    """Find the checkpoint to go on from; None for the start.
 
     Args:
         folder: The run folder.
@@ -31,9 +31,19 @@ def starting_point(folder: Path, *, resume: bool) -> Path | None:
     if _is_finished(folder):
         raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
     whole = [path for path in (folder / CHECKPOINTS).glob("checkpoint-*") if _is_whole(path)]
-    last = max(whole, key=_step, default=None)
-    _rewind(folder / METRICS, last_step=_step(last) if last else 0)
-    return last
+    return max(whole, key=_step, default=None)
+
+
+def rewind_metrics(folder: Path, *, to: Path | None) -> None:
+    """Drop what was logged after a checkpoint, or all where there is none: it will be logged again."""
+    metrics, last_step = folder / METRICS, _step(to) if to else 0
+    kept = [line for line in _read(metrics) if line["step"] <= last_step and _LAST_LINE not in line]
+    if kept:
+        fresh = metrics.with_suffix(".partial")
+        fresh.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        fresh.replace(metrics)
+    else:
+        metrics.unlink(missing_ok=True)
 
 
 def discard_checkpoints(folder: Path) -> None:
@@ -63,16 +73,6 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
-
-
-def _rewind(metrics: Path, *, last_step: int) -> None:
-    kept = [line for line in _read(metrics) if line["step"] <= last_step and _LAST_LINE not in line]
-    if kept:
-        fresh = metrics.with_suffix(".partial")
-        fresh.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        fresh.replace(metrics)
-    else:
-        metrics.unlink(missing_ok=True)
 
 
 def _read(metrics: Path) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.training.batches import LengthGroupedVisits, TrainingSet
-from personaplug.training.checkpoints import CHECKPOINTS, METRICS, discard_checkpoints, starting_point
+from personaplug.training.checkpoints import CHECKPOINTS, METRICS, discard_checkpoints, rewind_metrics, starting_point
 from personaplug.training.recomputation import recomputing
 
 logger = logging.getLogger(__name__)
@@ -96,14 +96,18 @@ def train(
     if not examples:
         raise ConfigError("there is no query to train on", hint="personaplug data audit shows what the split leaves")
     checkpoint = starting_point(folder, resume=resume)
-    plug.save_pretrained(folder)
-    _encode_queries(plug, chain(examples, dev))
     trainer = PlugTrainer(plug, examples, dev=dev, folder=folder, on_progress=on_progress)
+    trainer.accelerator.wait_for_everyone()  # Every process has looked before one writes.
+    if trainer.is_world_process_zero():
+        plug.save_pretrained(folder)
+        rewind_metrics(folder, to=checkpoint)
+    _encode_queries(plug, chain(examples, dev))
     with recomputing(plug.backbone.model, enabled=plug.run.training.gradient_checkpointing):
         outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     plug.eval()
-    save_weights(plug.prefix, folder / "model.safetensors")
-    discard_checkpoints(folder)
+    if trainer.is_world_process_zero():
+        save_weights(plug.prefix, folder / "model.safetensors")
+        discard_checkpoints(folder)
     return Fitted(trainer.state.global_step, trainer.state.best_metric, outcome.metrics["train_runtime"])
 
 
@@ -210,7 +214,9 @@ class _Log(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: object,
     ) -> None:
-        """Keep one line a logged step."""
+        """Keep one line a logged step, whatever the number of processes."""
+        if not state.is_world_process_zero:
+            return
         self.latest |= logs or {}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
