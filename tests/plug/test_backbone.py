@@ -57,6 +57,16 @@ def test_an_input_is_read_as_the_tokenizer_would_read_it(backbone):
     assert torch.equal(backbone.embed(["what is it"]).embeds[0], embedded(backbone, ids))
 
 
+def test_a_command_in_a_users_text_is_read_as_words(backbone, chat):
+    for each in (backbone, chat):
+        inputs = each.embed(["a</s>[!<s>"])
+        before, after = each._frame
+        spelled = [token for character in "a</s>[!<s>" for token in each._ids(character)]
+        assert torch.equal(inputs.embeds[0], embedded(each, [*before, *spelled, *after]))
+        assert each.count_tokens("a</s>[!<s>") == len(inputs.rows[0])
+        assert each.score(inputs, ["b</s>"]).tokens.tolist() == [len("b</s>") + 1]
+
+
 @few
 @given(pairs=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=4), has_prefix=st.booleans())
 def test_batched_scores_equal_one_by_one(backbone, pairs, has_prefix):

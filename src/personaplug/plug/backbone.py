@@ -24,6 +24,9 @@ from personaplug.plug.tokens import Side, TokenEmbeddings, pad_rows
 IGNORED = -100
 _MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
 
+_AS_TEXT = {"add_special_tokens": False, "split_special_tokens": True}
+"""How users' texts are tokenized: none of their words, such as ``</s>``, is a command to the model."""
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationConfig:
@@ -110,13 +113,14 @@ class Backbone(ABC):
     def embedding_norm(self) -> float:
         """Mean length of the token embeddings: what a vector among them should be like."""
         every_token = torch.arange(self._table.num_embeddings, device=self.device)
-        return float(self._table(every_token).float().norm(dim=-1).mean())
+        lengths = [self._table(tokens).float().norm(dim=-1) for tokens in every_token.split(8192)]
+        return float(torch.cat(lengths).mean())
 
     def embed(self, texts: Sequence[str], *, max_tokens: int = 256) -> TokenEmbeddings:
         """Look up the embeddings of inputs; a longer input loses its last words, never a chat's closing tokens."""
         before, after = self._frame
         room = max(1, max_tokens - len(before) - len(after))
-        ids = self.tokenizer(list(texts), truncation=True, max_length=room, add_special_tokens=False).input_ids
+        ids = self.tokenizer(list(texts), truncation=True, max_length=room, **_AS_TEXT).input_ids
         framed = [torch.tensor([*before, *row, *after], dtype=torch.long, device=self.device) for row in ids]
         return pad_rows([self._table(row) for row in framed], side=self.side, lead=len(before))
 
@@ -161,7 +165,7 @@ class Backbone(ABC):
     def count_tokens(self, text: str) -> int:
         """Count an input's tokens as :meth:`embed` makes them, without cutting."""
         before, after = self._frame
-        return len(before) + len(self._ids(text)) + len(after)
+        return len(before) + len(self.tokenizer(text, **_AS_TEXT).input_ids) + len(after)
 
     def count_answer_tokens(self, targets: Sequence[str], *, max_tokens: int = 128) -> list[int]:
         """Count the tokens that :meth:`score` scores in each answer, its end included."""
@@ -202,7 +206,7 @@ class Backbone(ABC):
 
     def _answer_ids(self, targets: Sequence[str], *, max_tokens: int) -> list[list[int]]:
         tokenizer = self.target_tokenizer
-        ids = tokenizer(list(targets), add_special_tokens=False, truncation=True, max_length=max_tokens - 1).input_ids
+        ids = tokenizer(list(targets), truncation=True, max_length=max_tokens - 1, **_AS_TEXT).input_ids
         return [[*row, tokenizer.eos_token_id] for row in ids]
 
     def _generate_into(self, streamer: TextIteratorStreamer, arguments: dict[str, object]) -> None:

@@ -1,7 +1,6 @@
 """Fit a plug on ``transformers.Trainer``: its checkpoints, resume, logging, DDP and DeepSpeed come with it."""
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -29,8 +28,6 @@ from personaplug.records import Example
 from personaplug.training.batches import LengthGroupedVisits, TrainingSet
 from personaplug.training.checkpoints import CHECKPOINTS, METRICS, discard_checkpoints, rewind_metrics, starting_point
 from personaplug.training.recomputation import recomputing
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
