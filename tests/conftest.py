@@ -13,7 +13,8 @@ settings.register_profile("exploring", settings.get_profile("repeatable"), deran
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Read once, when a package is first imported. In no hook: a room's own conftest.py comes before the first of them.
-install_import_hook(["personaplug.embedder", "personaplug.plug"], "beartype.beartype")
+CHECKED = ("embedder", "plug", "store", "evaluation")
+install_import_hook([f"personaplug.{room}" for room in CHECKED], "beartype.beartype")
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "Agg"}
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

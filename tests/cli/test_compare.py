@@ -22,7 +22,9 @@ def test_reports_are_shown_in_one_table(personaplug, folder, monkeypatch):
 
 def test_the_table_is_also_written_as_a_page_and_as_markdown(personaplug, folder):
     outputs = ("--html", folder / "page.html", "--markdown", folder / "table.md")
-    assert personaplug("compare", *sorted(folder.glob("*.json")), *outputs).exit_code == 0
+    result = personaplug("compare", *sorted(folder.glob("*.json")), *outputs)
+    assert result.exit_code == 0
+    assert [f"written: {path}" for path in outputs[1::2]] == result.stdout.splitlines()[-2:]
     assert (folder / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "| **plug** |" in (folder / "table.md").read_text(encoding="utf-8")
 

@@ -114,13 +114,15 @@ def test_questions_come_from_stdin_too(generate):
         (b'{"user": "ada", "text": "\\ud83d"}', "surrogates not allowed"),
     ],
 )
-def test_a_line_that_is_no_question_is_named_after_the_batches_before_it(generate, tmp_path, broken, reason):
+def test_a_line_that_is_no_question_is_named_after_what_stands_before_it_is_answered(
+    generate, tmp_path, broken, reason
+):
     path = tmp_path / "questions.jsonl"
-    path.write_bytes(lines_of(("ada", SECRET)).encode() + b"\n" + broken + b"\n")
-    result = generate("--jsonl", path, "--batch-size", 1)
+    path.write_bytes(lines_of(*[("ada", SECRET)] * 3).encode() + b"\n" + broken + b"\n")
+    result = generate("--jsonl", path, "--batch-size", 2)
     assert result.exit_code == 1
-    assert len(result.stdout.splitlines()) == 1
-    assert f"Error: {path}:3: not a question: " in result.stderr
+    assert len(result.stdout.splitlines()) == 3
+    assert f"Error: {path}:5: not a question: " in result.stderr
     assert reason in result.stderr
     assert 'Hint: each line is like {"user": "ada", "text": "..."}' in result.stderr
 

@@ -61,6 +61,15 @@ def test_list_gives_a_line_for_each_user_with_count_and_dates(personaplug, path)
     assert [(user["user_id"], user["items"]) for user in as_json] == [("ada", 3), ("bob", 1)]
 
 
+def test_a_user_id_with_control_characters_cannot_paint_the_screen(personaplug, path):
+    with PersonaStore.open(path) as store:
+        store.append("\x1b[31m\nevé", ITEMS[:1], stack(ITEMS[:1]))
+    for words in [("list",), ("show", "\x1b[31m\nevé")]:
+        result = personaplug("persona", *words, "--store", path)
+        assert "\\x1b[31m\\nevé" in result.stdout
+        assert "\x1b" not in result.stdout
+
+
 def test_show_tells_text_only_when_asked(personaplug, path):
     plain = personaplug("persona", "show", "--store", path, "ada")
     assert "3 items" in plain.stdout

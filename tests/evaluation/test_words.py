@@ -22,6 +22,13 @@ def test_a_score_has_three_decimals_and_one_that_is_missing_a_dash():
 
 
 @pytest.mark.parametrize(
+    ("value", "text"), [(12.3456, "12.35"), (123.456, "123.5"), (9.9994, "9.999"), (12345.6, "12346")]
+)
+def test_a_large_score_takes_no_more_room_than_a_small_one(value, text):
+    assert words.score_text(Score("rmse", value, 0.0, 1.0, 10, 5)) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"), [(0.0216, "+0.022"), (-0.0216, "-0.022"), (0.0004, "0.000"), (-0.0004, "0.000"), (0.0, "0.000")]
 )
 def test_a_difference_has_a_sign_unless_it_rounds_to_zero(value, text):

@@ -46,3 +46,5 @@ def compare(
         print_json(comparison)
     else:
         results().print(comparison_table(comparison))
+    for written in filter(None, (html, markdown)):
+        click.echo(f"written: {written}", err=as_json)

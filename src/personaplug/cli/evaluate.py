@@ -31,7 +31,7 @@ Examples:
 @click.option("--task", "task_name", required=True, help="A built-in task or a .toml file.")
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @click.option(
-    "--method", "method_name", required=True, help="plain, tuned-prompt, recency, random, bm25, dense, plug, ..."
+    "--method", "method_name", required=True, help="plain, tuned-prompt, recency, random, bm25, dense or plug."
 )
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of a trained plug or tuned prompt.")
 @click.option("--store", type=click.Path(path_type=Path), help="The index of the log; by default the run's own.")
@@ -103,7 +103,7 @@ def measure(
     from personaplug.data.lamp import write_predictions
     from personaplug.data.log import read_log
     from personaplug.data.split import split_examples
-    from personaplug.data.stranger import with_strangers
+    from personaplug.data.stranger import count_shorter, with_strangers
     from personaplug.evaluation.harness import evaluate as ask
     from personaplug.evaluation.report import Setting
     from personaplug.plug.backbone import GenerationConfig
@@ -119,6 +119,8 @@ def measure(
     own = split_examples(counted(read_log(log, task, on_bad=on_bad), "read"), task, split)
     own = own.sample(limit, seed=seed) if limit else own
     examples = with_strangers(own, seed=seed) if stranger else own
+    if shorter := count_shorter(own, examples):
+        click.echo(f"{shorter:,} of {len(own):,} strangers have a shorter history: nobody has a longer one", err=True)
     store = store or (store_of(run) if run else None)
     with ExitStack() as opened:
         opened_store = opened.enter_context(PersonaStore.open(store)) if store else None

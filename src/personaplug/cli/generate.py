@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -97,7 +96,7 @@ def _answer_all(
 
     done = 0
     with nullcontext() if sys.stdout.isatty() else progress("generate") as advance:
-        while batch := list(islice(questions, batch_size)):
+        for batch in filter(None, _batches(questions, batch_size)):
             examples = [plug.example(question.text, user=question.user) for question in batch]
             answers = plug.respond(examples, config, with_persona=with_persona)
             for question, answer in zip(batch, answers, strict=True):
@@ -124,6 +123,23 @@ def _questions(lines: Iterable[bytes]) -> Iterator[Question]:
             name = getattr(lines, "name", "-")
             raise DataError(f"not a question: {error}", path=name, line=number, hint=hint) from error
         yield question
+
+
+def _batches(questions: Iterator[Question], size: int) -> Iterator[list[Question]]:
+    """Cut questions into batches; those before a broken line are answered before the error is shown."""
+    from personaplug.errors import DataError
+
+    batch: list[Question] = []
+    try:
+        for question in questions:
+            batch.append(question)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except DataError:
+        yield batch
+        raise
+    yield batch
 
 
 def _question(line: bytes) -> Question:

@@ -34,7 +34,7 @@ def persona() -> None:
 @as_json_too
 def list_users(path: Path, as_json: bool) -> None:
     """List the users, with how many items each has, and from when to when."""
-    from personaplug.cli.screen import print_json
+    from personaplug.cli.screen import print_json, printable
 
     with _opened(path) as store:
         summaries = (store.summary(user_id) for user_id in store.users())
@@ -42,7 +42,7 @@ def list_users(path: Path, as_json: bool) -> None:
             print_json([asdict(summary) for summary in summaries])
             return
         for summary in summaries:
-            click.echo(f"{summary.user_id}\t{_extent(summary)}")
+            click.echo(f"{printable(summary.user_id)}\t{_extent(summary)}")
 
 
 @persona.command(epilog="Example: personaplug persona show --store log.db ada --text")
@@ -52,7 +52,7 @@ def list_users(path: Path, as_json: bool) -> None:
 @as_json_too
 def show(path: Path, user: str, with_text: bool, as_json: bool) -> None:
     """Show how much a store holds of a user, and by which encoder."""
-    from personaplug.cli.screen import print_json
+    from personaplug.cli.screen import print_json, printable
 
     with _opened(path) as store:
         summary, layout = store.summary(user), store.layout
@@ -60,7 +60,7 @@ def show(path: Path, user: str, with_text: bool, as_json: bool) -> None:
     if as_json:
         print_json({**asdict(summary), "layout": asdict(layout), **({"rows": items} if with_text else {})})
         return
-    click.echo(f"{user}: {_extent(summary)}")
+    click.echo(f"{printable(user)}: {_extent(summary)}")
     click.echo(f"encoder: {layout.fingerprint}")
     click.echo(f"views: {', '.join(map(repr, layout.views))}")
     for item in items:

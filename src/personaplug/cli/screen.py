@@ -31,6 +31,11 @@ def notes() -> Console:
     return Console(file=sys.stderr, highlight=False)
 
 
+def printable(text: str) -> str:
+    """Write what would move the cursor, or begin a new line, as an escape such as ``\\x1b``."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 @contextmanager
 def progress(what: str, *, total: int | None = None, transient: bool = False) -> Iterator[Advance]:
     """Show a bar on stderr.

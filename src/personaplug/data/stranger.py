@@ -13,16 +13,28 @@ def with_strangers(examples: Examples, *, seed: int) -> Examples:
     """Give each query the history of another user of the same examples.
 
     A stranger is drawn among those who have as many items before the query (less the embargo) as the true history has;
-    where nobody has as many, it is who has most. Of these items the latest are kept, as many as the true history has.
-    A query's stranger depends on the seed, the query and the users alone, so a subset keeps its strangers.
+    where nobody has as many, it is who has most (see :func:`count_shorter`). Of these items the latest are kept, as
+    many as the true history has. A query's stranger depends on the seed, the query and the users alone, so a subset
+    keeps its strangers.
 
     Raises:
-        PersonaPlugError: For some query, no other user has the fewest items that the task asks for.
+        PersonaPlugError: There is no other user.
     """
+    if len(examples.profiles) == 1:
+        raise PersonaPlugError(
+            "there is no stranger: all queries are of one user",
+            hint="take a log of more users, or leave --stranger out",
+        )
     times = [[microseconds(item.time) for item in profile.items] for profile in examples.profiles]
     order = Random(seed).sample(range(len(times)), len(times))
     queries = (_estranged(query, examples, times, order, seed=seed) for query in examples.queries)
     return replace(examples, queries=tuple(queries))
+
+
+def count_shorter(examples: Examples, estranged: Examples) -> int:
+    """Count the queries for which no stranger had as long a history."""
+    pairs = zip(examples.queries, estranged.queries, strict=True)
+    return sum(theirs.stop - theirs.start < own.stop - own.start for own, theirs in pairs)
 
 
 def _estranged(
@@ -37,9 +49,4 @@ def _estranged(
             stranger, most = candidate, stop
             if most >= length:
                 break
-    if most < min(length, max(1, examples.history.min_items)):
-        raise PersonaPlugError(
-            f"no stranger for the query of {query.item.time:%Y-%m-%d}: no other user has {length} earlier items",
-            hint="take more users into the split, or evaluate without strangers",
-        )
     return replace(query, owner=stranger, start=max(0, most - length), stop=most)

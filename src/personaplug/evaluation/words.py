@@ -14,12 +14,12 @@ def metric_title(metric: MetricName) -> str:
 
 def score_text(score: Score | None) -> str:
     """Write a score, as in ``0.372``."""
-    return f"{score.value:.3f}" if score else MISSING
+    return _number(score.value) if score else MISSING
 
 
 def score_interval(score: Score) -> str:
     """Write a score's interval, as in ``[0.351, 0.393]``."""
-    return f"[{score.low:.3f}, {score.high:.3f}]"
+    return f"[{_number(score.low)}, {_number(score.high)}]"
 
 
 def gap_text(gap: Gap) -> str:
@@ -39,5 +39,11 @@ def p_text(gap: Gap) -> str:
 
 def _signed(number: float) -> str:
     """Write a number with its sign, a true minus, and none on a zero."""
-    text = f"{number:+.3f}"
+    text = _number(number, sign="+")
     return "0.000" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
+def _number(number: float, *, sign: str = "") -> str:
+    """Write a number in as many characters whatever its size, so that a table keeps its width."""
+    decimals = max(0, 3 - len(str(int(abs(number)))) + 1)
+    return f"{number:{sign}.{decimals}f}"

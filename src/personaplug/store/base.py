@@ -48,7 +48,7 @@ class StoreLayout:
         field = next(f for f in ("fingerprint", "views", "dim") if getattr(found, f) != getattr(self, f))
         raise FingerprintMismatchError(
             f"{where}: its vectors were made with {field} {getattr(found, field)!r}, not {getattr(self, field)!r}",
-            hint="index the log again into a new store: personaplug index LOG --task TASK --store NEW_FILE",
+            hint="name with --encoder and --task what the store was indexed with, or index the log into a new one",
         )
 
 
