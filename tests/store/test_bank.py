@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -61,6 +62,19 @@ def test_an_open_bank_can_be_read_while_a_new_one_takes_its_place(bank, filled):
     filled.append("user-0", [make_item(9)], stack([make_item(9)]))
     filled.snapshot(bank.folder)
     assert np.array_equal(bank.vectors(Profile("user-2", ITEMS)), stack(ITEMS).astype(np.float16))
+
+
+@pytest.mark.usefixtures("filled")
+def test_many_may_make_one_snapshot_at_once(path, tmp_path):
+    """As the processes of a training on several devices do, or two trainings that begin together."""
+
+    def read_a_snapshot_of_ones_own(user):
+        with PersonaStore.open(path) as store:
+            return store.snapshot(tmp_path / "bank").vectors(store.get(user))
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(read_a_snapshot_of_ones_own, ["user-2"] * 24))
+    assert all(np.array_equal(vectors, stack(ITEMS).astype(np.float16)) for vectors in found)
 
 
 def test_the_bank_of_an_empty_store_is_empty(store, tmp_path):

@@ -35,7 +35,7 @@ def test_another_layout_is_refused_by_what_differs_with_a_way_out(other, differs
     with pytest.raises(FingerprintMismatchError, match=differs) as caught:
         LAYOUT.check(other, where="personas.db")
     assert str(caught.value).startswith("personas.db: ")
-    assert "personaplug index" in caught.value.hint
+    assert "--encoder" in caught.value.hint
 
 
 def test_text_hashes_are_those_of_blake2():

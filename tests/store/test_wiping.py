@@ -109,6 +109,11 @@ def test_all_or_none_of_the_users_are_forgotten(filled):
     assert list(filled.users()) == ["bob-marley"]
 
 
+def test_a_user_named_twice_is_forgotten_once(filled):
+    assert filled.forget("bob-marley", "bob-marley") == 8
+    assert "bob-marley" not in filled.users()
+
+
 def test_a_forget_deletes_the_stores_own_snapshots_and_no_others(filled, tmp_path):
     ours, moved = tmp_path / "ours", tmp_path / "moved"
     filled.snapshot(ours)
