@@ -153,11 +153,11 @@ def test_an_unknown_user_is_named(store):
 
 
 @pytest.mark.usefixtures("store")
-def test_a_store_refuses_another_layout_and_says_how_to_index_again(path):
+def test_a_store_refuses_another_layout_and_says_what_to_name(path):
     other = replace(LAYOUT, fingerprint="fake@2")
     with pytest.raises(FingerprintMismatchError, match=r"'fake@1', not 'fake@2'") as caught:
         PersonaStore.open(path, layout=other)
-    assert "personaplug index" in caught.value.hint
+    assert "--encoder" in caught.value.hint
 
 
 def test_many_threads_may_make_one_store_at_once(path):
