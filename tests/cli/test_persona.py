@@ -89,6 +89,16 @@ def test_append_adds_one_item_encoded_by_the_stores_own_encoder(personaplug, pat
     assert "0 new, now 4" in personaplug("persona", "append", "--store", path, "ada", *words).stdout
 
 
+@pytest.mark.usefixtures("encoders")
+def test_what_was_appended_by_hand_is_not_new_when_a_log_without_ids_brings_it(personaplug, path, tmp_path):
+    words = "--input", "a new text", "--output", "a new answer", "--time", "2024-05-01T12:00:00+02:00"
+    personaplug("persona", "append", "--store", path, "ada", *words)
+    row = {"user_id": "ada", "time": "2024-05-01T10:00:00Z", "input": "a new text", "output": "a new answer"}
+    (tmp_path / "ada.jsonl").write_text(json.dumps(row))
+    again = personaplug("persona", "append", "--store", path, "ada", "--log", tmp_path / "ada.jsonl")
+    assert again.stdout.startswith("ada: 0 new, now 4 items")
+
+
 def test_the_stores_encoder_is_known_by_the_end_of_its_name(personaplug, tmp_path, encoders):
     store = make_store(tmp_path / "bge.db", "bge-base-en-v1.5@1")
     assert personaplug("persona", "append", "--store", store, "eve", "--input", "x", "--output", "y").exit_code == 0

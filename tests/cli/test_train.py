@@ -146,10 +146,13 @@ def test_what_is_not_there_is_named(train, changed, message):
 
 
 def test_inputs_longer_than_the_language_model_reads_are_refused(train):
-    result = train("--max-input-tokens", 508, family="decoder-only")
+    result = train("--max-input-tokens", 480, "--max-output-tokens", 28, family="decoder-only")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "inputs of 508 tokens after 5 vectors: the language model reads 512 at most" in result.stderr
-    assert "Hint: --max-input-tokens 507" in result.stderr
+    assert (
+        "inputs of 480 tokens after 5 vectors: the language model has room for 484, beside answers of 28"
+        in result.stderr
+    )
+    assert "Hint: --max-input-tokens 479" in result.stderr
 
 
 def test_bad_rows_stop_the_training_unless_they_are_to_be_left_out(train, place, tmp_path):

@@ -69,16 +69,18 @@ def test_a_history_is_strictly_earlier_than_its_query_less_the_embargo(rows, tas
 def test_a_history_is_all_that_a_slow_reading_of_the_rules_finds(rows, task):
     for split in SPLITS:
         for example in split_examples(rows, task, split):
-            mine = may_be_history([row for row in rows if row.user_id == example.profile.user_id], task)
+            mine = may_be_history([row for row in rows if row.user_id == example.profile.user_id], task, split)
             earlier = sorted((item for item in mine if item.time < example.time - embargo(task)), key=key_of)
             assert len(earlier) >= task.history.min_items
             assert list(example.profile.items) == earlier[max(0, len(earlier) - task.history.max_items) :]
 
 
-def may_be_history(rows, task):
+def may_be_history(rows, task, split):
     answered = [row for row in rows if row.has_output]
     if task.split.by == "column" and any(row.split == "history" for row in answered):
         answered = [row for row in answered if row.split == "history"]
+    elif task.split.by == "column":
+        answered = [row for row in answered if SPLITS.index(row.split) <= SPLITS.index(split)]
     return [row.item for row in answered]
 
 
@@ -204,3 +206,11 @@ def test_where_a_log_marks_history_nothing_else_is_history():
     rows += [make_row("ada", day, split="train") for day in (4, 5)]
     examples = split_examples(rows, make_task(Splitting(by="column")), "train")
     assert [len(example.profile.items) for example in examples] == [3, 3]
+
+
+def test_a_history_holds_no_row_that_the_log_puts_into_a_later_split():
+    marks = ("test", "dev", "train", "train", "dev", "test")
+    rows = [make_row("ada", day, split=mark) for day, mark in enumerate(marks)]
+    task = make_task(Splitting(by="column"), History(min_items=0))
+    seen = {split: [ids(example.profile.items) for example in split_examples(rows, task, split)] for split in SPLITS}
+    assert seen == {"train": [[], ["2"]], "dev": [[], ["1", "2", "3"]], "test": [[], ["0", "1", "2", "3", "4"]]}

@@ -112,9 +112,8 @@ def measure(
 
     task = load_task(task_name)
     if predictions:
-        write_predictions(
-            task.name, (), predictions
-        )  # what is wrong with the task or the file shows now, not at the end
+        # What is wrong with the task or the file shows now, not at the end.
+        write_predictions(task.name, (), predictions)
     out.parent.mkdir(parents=True, exist_ok=True)
     own = split_examples(counted(read_log(log, task, on_bad=on_bad), "read"), task, split)
     own = own.sample(limit, seed=seed) if limit else own

@@ -67,12 +67,13 @@ class MethodOptions:
 def start_torch() -> str:
     """Ready torch for a command and name the device to compute on: the GPU where there is one.
 
+    Of the processes that ``torchrun`` starts on one machine each takes the GPU of its own number, as the trainer does.
     The bars of weights being loaded are switched off, those of downloads stay; of transformers' notes, errors alone.
     """
     disable_progress_bar()
     set_verbosity_error()
     enable_progress_bars()
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
 def encoder_config(name: str) -> EncoderConfig:
@@ -181,11 +182,14 @@ def build_method(name: str, task: Task, options: MethodOptions) -> Method:
     return prompted if name == "plain" else _with_items(prompted, task, options, run)
 
 
-def positions_of(backbone: Backbone) -> int | None:
-    """Say how many tokens, or vectors in their place, the language model reads at most; None for any number."""
+def positions_of(backbone: Backbone, *, answer_tokens: int) -> int | None:
+    """Say how many tokens, or vectors in their place, an input may have; None for any number.
+
+    A decoder-only model reads the answer, of at most ``answer_tokens``, behind the input: they share its positions.
+    """
     config = backbone.model.config
     count: int | None = getattr(getattr(config, "encoder", config), "max_position_embeddings", None)
-    return count
+    return count if count is None or config.is_encoder_decoder else count - answer_tokens
 
 
 def check_room(plug: PersonaPlug) -> None:
@@ -194,12 +198,16 @@ def check_room(plug: PersonaPlug) -> None:
     Raises:
         ConfigError: There are too few.
     """
-    longest, positions = plug.run.training.max_input_tokens, positions_of(plug.backbone)
+    training = plug.run.training
+    positions = positions_of(plug.backbone, answer_tokens=training.max_output_tokens)
     vectors = plug.run.embedder.instructions + plug.run.embedder.personas
-    if positions is not None and longest + vectors > positions:
+    if positions is not None and training.max_input_tokens + vectors > positions:
         raise ConfigError(
-            f"inputs of {longest} tokens after {vectors} vectors: the language model reads {positions} at most",
-            hint=f"--max-input-tokens {positions - vectors}",
+            f"inputs of {training.max_input_tokens} tokens after {vectors} vectors: the language model has room for "
+            f"{max(0, positions)}, beside answers of {training.max_output_tokens}",
+            hint=f"--max-input-tokens {positions - vectors}"
+            if positions > vectors
+            else "a smaller --max-output-tokens",
         )
 
 
@@ -218,11 +226,13 @@ def _trained(name: str, task: Task, options: MethodOptions) -> Method:
 def _with_items(plain: Prompted, task: Task, options: MethodOptions, run: RunConfig | None) -> Prompted:
     """Put retrieved items before the input, which keeps all the room that it has without them."""
     room = plain.max_input_tokens + options.k * options.item_tokens
-    room = min(room, positions_of(plain.backbone) or room)
+    longest_answer = max(plain.max_output_tokens, options.generation.max_new_tokens)
+    positions = positions_of(plain.backbone, answer_tokens=longest_answer)
+    room = room if positions is None else min(room, positions)
     item_tokens = (room - plain.max_input_tokens) // options.k
     if item_tokens < 1:
         raise ConfigError(
-            f"the language model reads {room} tokens: there is no room for {options.k} items beside the input",
+            f"the language model has room for {max(0, room)} tokens: too few for {options.k} items beside the input",
             hint="a smaller --k, or a --run with a smaller max_input_tokens",
         )
     retriever = _retriever(plain.name, task, options, run)
