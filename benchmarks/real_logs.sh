@@ -10,7 +10,7 @@ set -euo pipefail
 task=$1 log=$2 out=$3 train=${4:-12000} test=${5:-500} seed=${6:-0}
 here=$out/$task/seed-$seed
 store=$out/$task/store.db
-fit=(--epochs 1 --limit "$train" --seed "$seed" --max-input-tokens 64 --max-output-tokens 48 --batch-size 32)
+fit=(--epochs 1 --limit "$train" --seed "$seed" --max-input-tokens 64 --max-output-tokens 48 --batch-size 32 --set training.dev_queries=200)
 ask=(--split test --limit "$test" --seed 0 --max-new-tokens 48)
 mkdir -p "$here"
 
@@ -18,7 +18,7 @@ timed() { # NAME COMMAND...
   /usr/bin/time -a -o "$here/times.tsv" -f "$1\t%e s\t%M KB" "${@:2}"
 }
 train() { # NAME OPTIONS...
-  [ -e "$here/$1/README.md" ] || timed "train $1" personaplug train "$log" --task "$task" --store "$store" \
+  [ -e "$here/$1/model.safetensors" ] || timed "train $1" personaplug train "$log" --task "$task" --store "$store" \
     --out "$here/$1" --resume "${fit[@]}" "${@:2}"
 }
 measure() { # NAME METHOD OPTIONS...

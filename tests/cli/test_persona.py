@@ -23,7 +23,12 @@ def path(tmp_path):
 def encoders(monkeypatch):
     """The names of the encoders that were loaded."""
     loaded = []
-    monkeypatch.setattr(wiring, "build_encoder", lambda name: loaded.append(name) or FakeEncoder(name.split("/")[-1]))
+
+    def build(name, like=None):  # noqa: ARG001
+        loaded.append(name)
+        return FakeEncoder(name.split("/")[-1])
+
+    monkeypatch.setattr(wiring, "build_encoder", build)
     return loaded
 
 

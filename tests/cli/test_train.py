@@ -64,6 +64,21 @@ def test_words_of_the_command_line_go_before_the_configuration_file(train, tmp_p
     assert "| training queries | 2 |" in (tmp_path / "run" / "README.md").read_text()
 
 
+def test_any_setting_of_a_run_is_changed_on_the_command_line(train, tmp_path):
+    done(train("--set", "training.learning_rate=0.25", "--set", "embedder.personas=2", "--epochs", 1, "--limit", 3))
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert (config["training"]["learning_rate"], config["embedder"]["personas"]) == (0.25, 2)
+    assert config["training"]["queries"] == 3
+    assert "| training queries | 3 |" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_a_setting_that_there_is_not_is_named(train, tmp_path):
+    result = train("--set", "training.speed=9")
+    assert result.exit_code == 1
+    assert "training.speed=9: unknown key 'speed'" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_same_seed_trains_the_same_weights(train, tmp_path):
     def weights(folder, seed):
         done(train("--epochs", 2, "--seed", seed, "--out", tmp_path / folder))

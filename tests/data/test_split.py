@@ -1,5 +1,6 @@
 """Laws of splits and histories, against a reference that is slow and plain."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import get_args
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personaplug.data.split import split_examples, user_split
-from personaplug.errors import ConfigError
+from personaplug.errors import ConfigError, PersonaPlugError
 from personaplug.tasks.task import History, Split, Splitting, Task
 from tests.factories import START, make_row
 
@@ -33,6 +34,11 @@ def make_task(splitting: Splitting, history: History | None = None) -> Task:
     return Task("mine", "", "generation", ("rouge-1",), split=splitting, history=history or History())
 
 
+def numbered(rows):
+    """Give each row an id of its own, in an order that is not the order of time."""
+    return [replace(row, item=replace(row.item, id=f"{number:02}")) for number, row in enumerate(rows)]
+
+
 tasks = st.builds(make_task, SPLITTINGS, HISTORIES)
 rows = st.lists(
     st.builds(
@@ -45,7 +51,7 @@ rows = st.lists(
     ),
     min_size=8,
     max_size=20,
-)
+).map(numbered)
 
 
 def embargo(task):
@@ -214,3 +220,15 @@ def test_a_history_holds_no_row_that_the_log_puts_into_a_later_split():
     task = make_task(Splitting(by="column"), History(min_items=0))
     seen = {split: [ids(example.profile.items) for example in split_examples(rows, task, split)] for split in SPLITS}
     assert seen == {"train": [[], ["2"]], "dev": [[], ["1", "2", "3"]], "test": [[], ["0", "1", "2", "3", "4"]]}
+
+
+def test_a_row_that_stands_twice_counts_once():
+    rows = [make_row("ada", day) for day in (0, 0, 1, 2, 3)]
+    examples = split_examples(rows, make_task(Splitting(by="latest")), "test")
+    assert [len(example.profile.items) for example in examples] == [3]
+
+
+def test_two_different_rows_of_one_id_are_refused():
+    rows = [make_row("ada", 0, text=text) for text in "ab"]
+    with pytest.raises(PersonaPlugError, match="user 'ada' has two different rows of the id '0'"):
+        split_examples(rows, make_task(Splitting(by="latest")), "test")

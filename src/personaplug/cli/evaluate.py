@@ -99,7 +99,7 @@ def measure(
 ) -> "Report":
     """Measure a method and write its report, with a progress bar on stderr."""
     from personaplug.cli.screen import counted, progress
-    from personaplug.cli.wiring import MethodOptions, build_method, store_of
+    from personaplug.cli.wiring import MethodOptions, build_method, check_method, store_of
     from personaplug.data.lamp import write_predictions
     from personaplug.data.log import read_log
     from personaplug.data.split import split_examples
@@ -110,6 +110,7 @@ def measure(
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import load_task
 
+    check_method(method_name)
     task = load_task(task_name)
     if predictions:
         # What is wrong with the task or the file shows now, not at the end.

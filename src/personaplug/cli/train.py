@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 @click.option("--max-input-tokens", type=click.IntRange(1), help="Longer inputs are cut at their end.")
 @click.option("--max-output-tokens", type=click.IntRange(2), help="Longer answers are cut.")
 @click.option("--seed", type=int, help="Of everything random.")
-@click.option("--limit", type=click.IntRange(1), help="Train on so many queries, drawn with the seed.")
+@click.option("--limit", "queries", type=click.IntRange(1), help="Train on so many queries, drawn with the seed.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any setting of a run's config.toml; repeatable."
+)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --out, with the configuration there.")
 @click.option("--json", "as_json", is_flag=True, help="Write the outcome as JSON.")
 @skipping
@@ -57,7 +60,7 @@ def train(
     config: Path | None,
     preset: str,
     method: Literal["plug", "tuned-prompt"] | None,
-    limit: int | None,
+    settings: tuple[str, ...],
     resume: bool,
     as_json: bool,
     skip_bad: bool,
@@ -69,9 +72,12 @@ def train(
     Examples:
       personaplug train log.jsonl --task log --store log.db --out runs/plug
       personaplug train log.jsonl --task log --method tuned-prompt --out runs/tuned-prompt
+      personaplug train log.jsonl --task log --store log.db --out runs/chat --backbone Qwen/Qwen3-0.6B \\
+        --set backbone.use_chat_template=true --set training.learning_rate=3e-3
     """
     from personaplug.cli.screen import notes, print_json
     from personaplug.cli.wiring import encoder_config, run_config
+    from personaplug.config import override
 
     run = run_config(out / "config.toml" if resume and (out / "config.toml").exists() else config, preset)
     if backbone:
@@ -82,9 +88,9 @@ def train(
         run = replace(run, encoder=encoder_config(encoder))
     chosen: dict[str, Any] = {name: value for name, value in training.items() if value is not None}
     run = replace(run, task=task_name, training=replace(run.training, **chosen))
-    run = replace(run, method=method) if method else run
+    run = override(replace(run, method=method) if method else run, settings)
     with bad_rows(skip_bad) as on_bad:
-        fitted = fit(run, log, out=out, store_path=store_path, limit=limit, resume=resume, on_bad=on_bad)
+        fitted = fit(run, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
     if as_json:
         print_json(fitted)
     else:
@@ -98,7 +104,6 @@ def fit(
     *,
     out: Path,
     store_path: Path | None,
-    limit: int | None = None,
     resume: bool = False,
     on_bad: "OnBad" = None,
 ) -> "Fitted":
@@ -115,7 +120,7 @@ def fit(
     from personaplug.training.trainer import train as train_plug
 
     starting_point(out, resume=resume)  # the trainer asks again: that a folder is taken should show before the work
-    task, seed = load_task(run.task), run.training.seed
+    task, training = load_task(run.task), run.training
     with ExitStack() as opened:
         store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
         run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")
@@ -124,14 +129,14 @@ def fit(
         rows = list(counted(read_log(log, task, on_bad=on_bad), "read"))
         examples, dev = split_examples(rows, task, "train"), split_examples(rows, task, "dev")
         del rows
-        examples = examples.sample(limit, seed=seed) if limit else examples
+        examples = examples.sample(training.queries, seed=training.seed) if training.queries else examples
         if store and plug.batcher.source:
             plug.batcher.source = snapshot_of(store)
         advance = opened.enter_context(progress(f"train {run.method}"))
         fitted = train_plug(
             plug,
             examples,
-            dev=dev.sample(run.training.dev_queries, seed=seed),
+            dev=dev.sample(training.dev_queries, seed=training.seed),
             folder=out,
             resume=resume,
             on_progress=lambda now: advance(now.step, now.words, total=now.steps),

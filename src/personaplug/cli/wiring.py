@@ -38,7 +38,10 @@ from personaplug.tasks.task import Task
 Retrieval = Literal["recency", "random", "bm25", "dense"]
 Trained = Literal["plug", "tuned-prompt"]
 METHODS = ("plain", *get_args(Trained), *get_args(Retrieval))
-ENCODERS = {"minilm": EncoderConfig(), BGE.model: BGE}
+ENCODERS = {
+    "minilm": EncoderConfig(),
+    **{name: replace(BGE, model=name) for name in (BGE.model, "BAAI/bge-small-en-v1.5", "BAAI/bge-large-en-v1.5")},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +80,18 @@ def start_torch() -> str:
 
 
 def encoder_config(name: str) -> EncoderConfig:
-    """Choose an encoder's settings: those it was trained with where we know them, else mean pooling."""
+    """Choose an encoder's settings: those it was trained with where we know them, else what its folder says."""
     return ENCODERS.get(name, EncoderConfig(model=name))
 
 
-def build_encoder(name: str) -> TextEncoder:
-    """Load an encoder by name.
+def build_encoder(name: str, *, like: StoreLayout | None = None) -> TextEncoder:
+    """Load an encoder by name; a precision left open is that of a store's vectors, where there is a store.
 
     Raises:
         ConfigError: No such encoder is at hand.
     """
-    return TextEncoder.load(encoder_config(name), device=start_torch()).freeze()
+    config = encoder_config(name)
+    return TextEncoder.load(config.as_in(like.fingerprint) if like else config, device=start_torch()).freeze()
 
 
 def encoder_of(layout: StoreLayout, *, name: str | None = None) -> TextEncoder:
@@ -102,7 +106,8 @@ def encoder_of(layout: StoreLayout, *, name: str | None = None) -> TextEncoder:
         FingerprintMismatchError: It made other vectors.
     """
     model, _, _ = layout.fingerprint.partition("@")
-    encoder = build_encoder(name or next((known for known in ENCODERS if Path(known).name == model), model))
+    known = next((known for known in ENCODERS if Path(known).name == model), model)
+    encoder = build_encoder(name or known, like=layout)
     if encoder.fingerprint != layout.fingerprint:
         raise FingerprintMismatchError(
             f"the store's vectors were made by encoder {layout.fingerprint!r}, not by {encoder.fingerprint!r}",
@@ -158,25 +163,35 @@ def store_of(run: Path) -> Path | None:
     return Path(os.path.normpath(run / name)) if name else None
 
 
+def check_method(name: str) -> None:
+    """Refuse a name that no contender has.
+
+    Raises:
+        ConfigError: There is no such method.
+    """
+    if name not in METHODS:
+        raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(METHODS)}")
+
+
 def build_method(name: str, task: Task, options: MethodOptions) -> Method:
     """Build a contender by its exact name.
 
     Raises:
         ConfigError: There is no such method, or it needs a run or a store that was not given.
     """
+    check_method(name)
     if name in get_args(Trained):
         return _trained(name, task, options)
-    if name not in METHODS:
-        raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(METHODS)}")
     run = read_toml(RunConfig, options.run / "config.toml") if options.run else None
     backbone = load_backbone(run.backbone if run else BackboneConfig(model=options.backbone), device=start_torch())
     training = (run or RunConfig()).training
+    positions = positions_of(backbone, answer_tokens=max(training.max_output_tokens, options.generation.max_new_tokens))
     prompted = Prompted(
         name,
         backbone,
         lambda example: task.prompt_text(example.input),
         options.generation,
-        max_input_tokens=training.max_input_tokens,
+        max_input_tokens=training.max_input_tokens if positions is None else min(training.max_input_tokens, positions),
         max_output_tokens=training.max_output_tokens,
     )
     return prompted if name == "plain" else _with_items(prompted, task, options, run)

@@ -15,7 +15,7 @@ from typing import overload
 
 from personaplug.data.log import Interaction
 from personaplug.data.times import microseconds
-from personaplug.errors import ConfigError
+from personaplug.errors import ConfigError, PersonaPlugError
 from personaplug.records import Example, HistoryItem, Profile
 from personaplug.tasks.task import History, Split, Task, start_of
 
@@ -95,15 +95,17 @@ def split_examples(interactions: Iterable[Interaction], task: Task, split: Split
     Rows marked ``history`` are never queries. In a split by column, where a user has such rows, the user's histories
     hold them alone; where not, they hold no row of a later split, so that training sees nothing of dev and test. A
     question whose answer is not known is a query of the test split alone, its target None, and is in no history.
-    Queries with fewer than ``task.history.min_items`` earlier items are left out, and so are users without queries.
+    Queries with fewer than ``task.history.min_items`` earlier items are left out, and so are users without queries. A
+    row that stands twice in the log counts once.
 
     Raises:
         ConfigError: The task splits by ``hex-user`` and a user id is no hexadecimal number.
+        PersonaPlugError: A user has two different rows of one id.
     """
     profiles: list[Profile] = []
     queries: list[Query] = []
     for user_id, rows in sorted(_by_user(interactions, task, split).items()):
-        rows.sort(key=_order)
+        rows = _once(user_id, sorted(rows, key=_order))
         history = _history(rows, task, split)
         mine = [query for query, where in _assigned(rows, history, task, owner=len(profiles)) if where == split]
         mine = [query for query in mine if query.has_output or split == "test"]
@@ -147,6 +149,19 @@ def _by_user(interactions: Iterable[Interaction], task: Task, split: Split) -> d
         if wanted.get(row.user_id, True):
             users[row.user_id].append(row)
     return users
+
+
+def _once(user_id: str, rows: Sequence[Interaction]) -> list[Interaction]:
+    """Drop exact repeats; two different things under one id would leave open which of them a history saw."""
+    kept = list(dict.fromkeys(rows))
+    answered: dict[str, HistoryItem] = {}
+    for row in kept:
+        if row.has_output and answered.setdefault(row.item.id, row.item) != row.item:
+            raise PersonaPlugError(
+                f"user {user_id[:40]!r} has two different rows of the id {row.item.id[:40]!r}",
+                hint="give each row an id of its own, or leave the column out: ids are then made from the content",
+            )
+    return kept
 
 
 def _history(rows: Sequence[Interaction], task: Task, split: Split) -> list[Interaction]:
