@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from personaplug.config import option
 from personaplug.errors import ConfigError
@@ -47,10 +47,8 @@ class EncoderConfig:
 
     def as_in(self, fingerprint: str) -> "EncoderConfig":
         """Settle a precision of ``auto`` as the vectors of a store have it, which may come from another machine."""
-        precision = fingerprint.rpartition("|")[2]
-        if self.precision != "auto" or precision not in ("float32", "bfloat16"):
-            return self
-        return replace(self, precision=precision)
+        stored: Literal["float32", "bfloat16"] = "bfloat16" if fingerprint.endswith("|bfloat16") else "float32"
+        return replace(self, precision=stored) if self.precision == "auto" else self
 
 
 BGE = EncoderConfig(

@@ -190,9 +190,12 @@ class Backbone(ABC):
     @property
     def _chat_turn(self) -> str:
         messages = [{"role": "user", "content": _MARK}]
-        options = {"tokenize": False, "add_generation_prompt": True}
-        # Templates that know of no thinking (most) take no notice of the last word.
-        return str(self.tokenizer.apply_chat_template(messages, **options, enable_thinking=False))
+        # Most templates know of no thinking, and take no notice of the last word.
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
+        )
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
