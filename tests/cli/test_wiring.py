@@ -168,8 +168,10 @@ def test_dense_retrieval_of_an_item_that_is_not_indexed_says_to_index(options, e
 
 def test_an_encoder_has_the_settings_it_was_trained_with():
     assert encoder_config("BAAI/bge-base-en-v1.5") == BGE
-    assert (encoder_config("minilm").model, encoder_config("minilm").pooling) == ("minilm", "mean")
-    assert (encoder_config("some/other").model, encoder_config("some/other").pooling) == ("some/other", "mean")
+    small = encoder_config("BAAI/bge-small-en-v1.5")
+    assert (small.model, small.pooling, small.query_prefix) == ("BAAI/bge-small-en-v1.5", "cls", BGE.query_prefix)
+    for name in ("minilm", "some/other"):  # as their folders say
+        assert (encoder_config(name).model, encoder_config(name).pooling) == (name, "auto")
 
 
 def test_an_encoder_that_is_not_there_is_named():

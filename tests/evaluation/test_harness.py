@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -136,9 +137,9 @@ def test_no_queries_are_an_error():
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (replace(TAGS, labels=()), "macro-f1 needs the task's labels"),
+        (SimpleNamespace(name="tags", metrics=("macro-f1",), labels=()), "macro-f1 needs the task's labels"),
         (replace(RATINGS, labels=("low", "high")), "need the scale of ratings"),
-        (RATINGS, "'a', which is no number"),
+        (RATINGS, "is no number"),
     ],
 )
 def test_what_a_metric_lacks_shows_before_the_first_question(task, message):
