@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from personaplug.cli import wiring
+from personaplug.cli import encoders as named
 from personaplug.store.sqlite import PersonaStore
 from tests.cli.fake_encoder import FakeEncoder
 from tests.factories import make_items
@@ -23,7 +23,7 @@ def path(tmp_path):
 def encoders(monkeypatch):
     """The names of the encoders that were loaded."""
     loaded = []
-    monkeypatch.setattr(wiring, "build_encoder", lambda name: loaded.append(name) or FakeEncoder(name.split("/")[-1]))
+    monkeypatch.setattr(named, "build_encoder", lambda name: loaded.append(name) or FakeEncoder(name.split("/")[-1]))
     return loaded
 
 
