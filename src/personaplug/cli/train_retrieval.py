@@ -49,16 +49,10 @@ def retrieval_run(
         ConfigError: The file does not fit, or a word means nothing to this method.
     """
     run = read_toml(RetrievalRun, config) if config else PAPER if preset == "paper" else RetrievalRun()
-    words = {name: value for name, value in words.items() if value is not None}
-    if "encoder" in words:
-        run = replace(run, encoder=encoder_config(words.pop("encoder")))
-    if "backbone" in words:
-        run = replace(run, backbone=replace(run.backbone, model=words.pop("backbone")))
-    run = replace(run, fitting=replace(run.fitting, **_taken(words, FittingConfig)))  # --batch-size is of queries
-    run = replace(run, scoring=replace(run.scoring, **_taken(words, ScoringConfig)))
-    if "k" in words:
-        run = replace(run, selection=replace(run.selection, k=words.pop("k")))
-    run = replace(run, **words)
+    try:
+        run = _overridden(run, {name: value for name, value in words.items() if value is not None})
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     return _with_ropg(run, ropg, out) if ropg else run
 
 
@@ -97,6 +91,24 @@ def fit_retrieval(
         chosen = _fit(chooser, choices, listener, run, dev=dev_choices, folder=out)
         finish(out, run, task, chooser=chooser, chosen=chosen)
     return chosen
+
+
+def _overridden(run: RetrievalRun, words: dict[str, Any]) -> RetrievalRun:
+    if "encoder" in words:
+        run = replace(run, encoder=encoder_config(words.pop("encoder")))
+    if "backbone" in words:
+        run = replace(run, backbone=replace(run.backbone, model=words.pop("backbone")))
+    if "k" in words:
+        run = replace(run, selection=replace(run.selection, k=words.pop("k")))
+    run = replace(run, fitting=replace(run.fitting, **_taken(words, FittingConfig)))  # --batch-size is of queries
+    run = replace(run, scoring=replace(run.scoring, **_taken(words, ScoringConfig)))
+    return replace(run, **words)
+
+
+def _taken(words: dict[str, Any], part: type) -> dict[str, Any]:
+    """Take the words that are fields of a part."""
+    names = {field.name for field in fields(part)}
+    return {name: words.pop(name) for name in list(words) if name in names}
 
 
 def _fit(
@@ -158,12 +170,6 @@ def _choices(
 
 def _selector(run: RetrievalRun, encoder: TextEncoder) -> PromptSelector:
     return PromptSelector(encoder, pool_size(run.selection))
-
-
-def _taken(words: dict[str, Any], part: type) -> dict[str, Any]:
-    """Take the words that are fields of a part."""
-    names = {field.name for field in fields(part)}
-    return {name: words.pop(name) for name in list(words) if name in names}
 
 
 def _with_ropg(run: RetrievalRun, ropg: Sequence[Path], out: Path) -> RetrievalRun:
