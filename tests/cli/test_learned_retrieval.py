@@ -22,7 +22,7 @@ from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.evaluation.report import Report
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalRun, load_ranker, load_selector, read_run
 from personaplug.records import Profile
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
@@ -91,6 +91,16 @@ def test_a_run_is_loaded_by_its_folder_and_answers(name, runs, options, examples
     assert method.name == f"{name}, k=2"
     assert method.respond(examples) == again.respond(examples)
     np.testing.assert_array_equal(method.log_likelihood(examples), again.log_likelihood(examples))
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_what_was_saved_is_what_is_loaded_and_frozen(name, runs):
+    load = load_ranker if name in ROPG else load_selector
+    loaded = load(runs[name], read_run(runs[name], method=name, task=LOG))
+    saved = load_file(runs[name] / "model.safetensors")
+    assert loaded.state_dict().keys() == saved.keys()
+    assert all((weight == saved[key]).all() for key, weight in loaded.state_dict().items())
+    assert not any(weight.requires_grad for weight in loaded.parameters())
 
 
 @pytest.mark.parametrize("name", LEARNED)

@@ -171,22 +171,18 @@ def test_more_of_a_metric_score_is_better(metric, right, wrong):
     assert score([Question("5", "5"), Question("1", "5")]) == [right, wrong]
 
 
-def test_candidates_are_the_untrained_retrievers_best_and_of_the_history_alone():
+@pytest.mark.parametrize(("max_items", "count", "days"), [(9, 3, (8, 7, 6)), (2, 3, (8, 7))])
+def test_candidates_are_the_untrained_retrievers_best_of_what_the_query_may_see(max_items, count, days):
     profile = Profile("ada", tuple(make_item(day, f"day {day}", "yes") for day in range(9)))
-    task = replace(TASK, history=History(max_items=5))
     choice = item_choice(
         Example("1", profile, "all about tea", "no", NOW),
-        task=task,
+        task=replace(TASK, history=History(max_items=max_items)),
         retriever=RecencyRetriever(),
-        count=3,
+        count=count,
         write=lambda example, items: f"{[item.id for item in items]} {example.input}",
     )
-    assert choice == Choice(
-        "tea",
-        ("day 8\nyes", "day 7\nyes", "day 6\nyes"),
-        ("['8'] all about tea", "['7'] all about tea", "['6'] all about tea"),
-        "no",
-    )
+    options = tuple(f"day {day}\nyes" for day in days)
+    assert choice == Choice("tea", options, tuple(f"['{day}'] all about tea" for day in days), "no")
 
 
 def test_an_empty_history_leaves_no_choice_and_is_no_error():

@@ -45,7 +45,9 @@ def test_options_that_are_not_there_neither_count_nor_break_the_gradient(pairs):
     logits, scores = ([[pair[at] for pair in row] for row in pairs] for at in (0, 1))
     for objective in (Distillation(said, 1.0), PolicyGradient(said)):
         weights = padded([*logits, [0.0] * 6]).requires_grad_()
-        objective(weights, choices_of([*scores, [1.0] * 6])).backward()
+        loss = objective(weights, choices_of([*scores, [1.0] * 6]))
+        loss.backward()
+        assert loss.isfinite()
         assert weights.grad.isfinite().all()
         assert (weights.grad[weights.isinf()] == 0).all()
 
