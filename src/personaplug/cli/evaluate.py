@@ -25,15 +25,19 @@ Examples:
   personaplug evaluate log.jsonl --task log --method plug --run runs/log --store log.db --out plug.json
   personaplug evaluate log.jsonl --task log --method plug --run runs/log --store log.db --stranger --out stranger.json
   personaplug evaluate log.jsonl --task log --method bm25 --backbone nano --out bm25.json
+  personaplug evaluate log.jsonl --task log --method ropg-kd --run runs/kd -k 2 --out kd.json
 """
 )
 @click.argument("log", type=click.Path(path_type=Path))
 @click.option("--task", "task_name", required=True, help="A built-in task or a .toml file.")
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @click.option(
-    "--method", "method_name", required=True, help="plain, tuned-prompt, recency, random, bm25, dense or plug."
+    "--method",
+    "method_name",
+    required=True,
+    help="plain, tuned-prompt, recency, random, bm25, dense, ropg-kd, ropg-rl, rspg-pre, rspg-post or plug.",
 )
-@click.option("--run", type=click.Path(path_type=Path), help="Folder of a trained plug or tuned prompt.")
+@click.option("--run", type=click.Path(path_type=Path), help="Folder of what was trained.")
 @click.option("--store", type=click.Path(path_type=Path), help="The index of the log; by default the run's own.")
 @click.option("--backbone", default="nano", show_default=True, help="The language model, where there is no run.")
 @click.option("--encoder", help="As given to index, where neither run nor store tells: for dense.")

@@ -1,11 +1,11 @@
-"""``personaplug train``: fit the plug, or the tuned prompt that is its control."""
+"""``personaplug train``: fit the plug, the tuned prompt that is its control, or a rival that learns to retrieve."""
 
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from personaplug.plug.run import RunConfig
     from personaplug.store.bank import Bank
     from personaplug.store.sqlite import PersonaStore
+    from personaplug.training.choosing import Chosen
     from personaplug.training.trainer import Fitted
 
     OnBad = Callable[[DataError], None] | None
+
+LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 
 
 @click.command()
@@ -37,13 +40,20 @@ if TYPE_CHECKING:
     show_default=True,
     help="Whose settings.",
 )
-@click.option("--method", type=click.Choice(["plug", "tuned-prompt"]), help="Persona, or its control without users.")
+@click.option(
+    "--method",
+    type=click.Choice(["plug", "tuned-prompt", *LEARNED]),
+    help="Persona, its control without users, or a trained retriever (ropg) or choice of retriever (rspg).",
+)
 @click.option("--epochs", type=ABOVE_ZERO, help="Passes over the training queries.")
 @click.option("--batch-size", type=click.IntRange(1), help="Queries a step.")
 @click.option("--max-input-tokens", type=click.IntRange(1), help="Longer inputs are cut at their end.")
 @click.option("--max-output-tokens", type=click.IntRange(2), help="Longer answers are cut.")
 @click.option("--seed", type=int, help="Of everything random.")
 @click.option("--limit", "queries", type=click.IntRange(1), help="Train on so many queries, drawn with the seed.")
+@click.option("--score", type=click.Choice(["likelihood", "metric"]), help="ropg, rspg: what to learn from.")
+@click.option("--ropg", type=click.Path(path_type=Path), multiple=True, help="rspg: a trained retriever's run; repeat.")
+@click.option("-k", "--k", type=click.IntRange(1), help="rspg: items in a prompt.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any setting of a run's config.toml; repeatable."
 )
@@ -59,14 +69,17 @@ def train(
     encoder: str | None,
     config: Path | None,
     preset: str,
-    method: Literal["plug", "tuned-prompt"] | None,
+    method: str | None,
+    score: str | None,
+    ropg: tuple[Path, ...],
+    k: int | None,
     settings: tuple[str, ...],
     resume: bool,
     as_json: bool,
     skip_bad: bool,
     **training: Any,  # noqa: ANN401 (fields of a TrainingConfig)
 ) -> None:
-    """Fit the plug on a log's training queries; the language model stays as it is.
+    """Fit the plug, or a rival, on a log's training queries; the language model stays as it is.
 
     \b
     Examples:
@@ -74,28 +87,50 @@ def train(
       personaplug train log.jsonl --task log --method tuned-prompt --out runs/tuned-prompt
       personaplug train log.jsonl --task log --store log.db --out runs/chat --backbone Qwen/Qwen3-0.6B \\
         --set backbone.use_chat_template=true --set training.learning_rate=3e-3
+      personaplug train log.jsonl --task log --method ropg-kd --store log.db --out runs/kd
+      personaplug train log.jsonl --task log --method rspg-pre --ropg runs/kd -k 2 --store log.db --out runs/choice
     """
-    from personaplug.cli.screen import notes, print_json
-    from personaplug.cli.wiring import encoder_config, run_config
-    from personaplug.config import override
+    from personaplug.cli.encoders import encoder_config
+    from personaplug.cli.screen import notes
+    from personaplug.cli.train_retrieval import fit_retrieval, retrieval_run
+    from personaplug.cli.wiring import run_config
+    from personaplug.config import override, read_values
 
-    run = run_config(out / "config.toml" if resume and (out / "config.toml").exists() else config, preset)
+    config = out / "config.toml" if resume and (out / "config.toml").exists() else config
+    method = method or (str(read_values(config).get("method", "plug")) if config else "plug")
+    if method in LEARNED:
+        words = {"task": task_name, "method": method, "score": score, "k": k, "encoder": encoder, "backbone": backbone}
+        rival = retrieval_run(config, preset, words | training, settings=settings, ropg=ropg, out=out)
+        with bad_rows(skip_bad) as on_bad:
+            chosen = fit_retrieval(rival, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
+        _tell(chosen, chosen.words, out, as_json=as_json)
+        return
+    if score or ropg or k:
+        raise click.UsageError("--score, --ropg and -k go with --method ropg or rspg")
+    run = run_config(config, preset)
     if backbone:
         run = replace(run, backbone=replace(run.backbone, model=backbone))
     elif preset == "paper" and config is None and not resume:
         notes().print(f"The paper's preset answers with {run.backbone.model}; --backbone nano works offline.")
     if encoder:
         run = replace(run, encoder=encoder_config(encoder))
-    chosen: dict[str, Any] = {name: value for name, value in training.items() if value is not None}
-    run = replace(run, task=task_name, training=replace(run.training, **chosen))
-    run = override(replace(run, method=method) if method else run, settings)
+    given: dict[str, Any] = {name: value for name, value in training.items() if value is not None}
+    run = replace(run, task=task_name, training=replace(run.training, **given))
+    run = replace(run, method=method)  # type: ignore[arg-type]  # click's choices are the field's
+    run = override(run, settings)
     with bad_rows(skip_bad) as on_bad:
         fitted = fit(run, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
+    dev = "" if fitted.dev_loss is None else f", {fitted.dev_loss:.3f} nats a token on dev"
+    _tell(fitted, f"{fitted.steps:,} steps in {fitted.seconds:.0f} s{dev}", out, as_json=as_json)
+
+
+def _tell(outcome: "Fitted | Chosen", words: str, out: Path, *, as_json: bool) -> None:
+    from personaplug.cli.screen import print_json
+
     if as_json:
-        print_json(fitted)
+        print_json(outcome)
     else:
-        dev = "" if fitted.dev_loss is None else f", {fitted.dev_loss:.3f} nats a token on dev"
-        click.echo(f"{out}: {fitted.steps:,} steps in {fitted.seconds:.0f} s{dev}")
+        click.echo(f"{out}: {words}")
 
 
 def fit(
@@ -108,8 +143,9 @@ def fit(
     on_bad: "OnBad" = None,
 ) -> "Fitted":
     """Train a run on a log and leave it, with its model card, in a folder."""
+    from personaplug.cli.encoders import start_torch
     from personaplug.cli.screen import counted, progress
-    from personaplug.cli.wiring import check_room, start_torch
+    from personaplug.cli.wiring import check_room
     from personaplug.data.log import read_log
     from personaplug.data.split import split_examples
     from personaplug.plug.model import build_plug

@@ -1,47 +1,29 @@
 """Words to objects: the only place where a name chooses what is built, by exact match."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
-import torch
-from huggingface_hub.utils.tqdm import enable_progress_bars
-from jaxtyping import Float
-from transformers.utils.logging import disable_progress_bar, set_verbosity_error
-
-from personaplug.config import read_toml
-from personaplug.embedder.encoder import BGE, EncoderConfig, TextEncoder
-from personaplug.errors import ConfigError, FingerprintMismatchError
+from personaplug.cli.encoders import start_torch
+from personaplug.cli.learned import build_ropg, build_rspg
+from personaplug.cli.retrievers import Retrieval, build_retriever, positions_of, with_items, without_items
+from personaplug.config import read_toml, read_values
+from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.methods.persona_plug import PlugMethod
-from personaplug.methods.prompted import Prompted
-from personaplug.methods.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.backbone import Backbone, GenerationConfig
+from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.queries import QueryVectors
-from personaplug.plug.run import PRESETS, RunConfig
-from personaplug.records import HistoryItem
-from personaplug.retrieval.base import Retriever
-from personaplug.retrieval.bm25 import BM25Retriever
-from personaplug.retrieval.dense import DenseRetriever
-from personaplug.retrieval.random_order import RandomRetriever
-from personaplug.retrieval.recency import RecencyRetriever
-from personaplug.store.base import StoreLayout, missing_item, text_hash
+from personaplug.plug.retrieval_run import LearnedRetrieval, is_ropg
+from personaplug.plug.run import PRESETS, RunConfig, method_of
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
-Retrieval = Literal["recency", "random", "bm25", "dense"]
 Trained = Literal["plug", "tuned-prompt"]
-METHODS = ("plain", *get_args(Trained), *get_args(Retrieval))
-ENCODERS = {
-    "minilm": EncoderConfig(),
-    **{name: replace(BGE, model=name) for name in (BGE.model, "BAAI/bge-small-en-v1.5", "BAAI/bge-large-en-v1.5")},
-}
+METHODS = ("plain", *get_args(Trained), *get_args(Retrieval), *get_args(LearnedRetrieval))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +31,8 @@ class MethodOptions:
     """What a method may need beside its name and task.
 
     Attributes:
-        run: Folder of a trained plug or tuned prompt; untrained methods take language model and limits from it.
-        store: The histories' vectors, for ``plug`` and ``dense``.
+        run: Folder of what was trained; untrained methods take language model and limits from a plug's.
+        store: The histories' vectors, for ``plug`` and ``dense``, and for a choice that has ``dense`` in it.
         backbone: The language model, where there is no run.
         encoder: As given to ``index``, for ``dense``; where it is None, the run's or the one that the store names.
         k: Items in a retrieval prompt.
@@ -65,65 +47,6 @@ class MethodOptions:
     k: int = 4
     item_tokens: int = 64
     generation: GenerationConfig = field(default_factory=GenerationConfig)
-
-
-def start_torch() -> str:
-    """Ready torch for a command and name the device to compute on: the GPU where there is one.
-
-    Of the processes that ``torchrun`` starts on one machine each takes the GPU of its own number, as the trainer does.
-    The bars of weights being loaded are switched off, those of downloads stay; of transformers' notes, errors alone.
-    """
-    disable_progress_bar()
-    set_verbosity_error()
-    enable_progress_bars()
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-
-
-def encoder_config(name: str) -> EncoderConfig:
-    """Choose an encoder's settings: those it was trained with where we know them, else what its folder says."""
-    return ENCODERS.get(name, EncoderConfig(model=name))
-
-
-def build_encoder(name: str, *, like: StoreLayout | None = None) -> TextEncoder:
-    """Load an encoder by name; a precision left open is that of a store's vectors, where there is a store.
-
-    Raises:
-        ConfigError: No such encoder is at hand.
-    """
-    config = encoder_config(name)
-    return TextEncoder.load(config.as_in(like.fingerprint) if like else config, device=start_torch()).freeze()
-
-
-def encoder_of(layout: StoreLayout, *, name: str | None = None) -> TextEncoder:
-    """Load the encoder that made a store's vectors.
-
-    Args:
-        layout: The store's.
-        name: As given to ``index``; None to read it out of the store's fingerprint, which has no folders in it.
-
-    Raises:
-        ConfigError: No such encoder is at hand.
-        FingerprintMismatchError: It made other vectors.
-    """
-    model, _, _ = layout.fingerprint.partition("@")
-    known = next((known for known in ENCODERS if Path(known).name == model), model)
-    encoder = build_encoder(name or known, like=layout)
-    if encoder.fingerprint != layout.fingerprint:
-        raise FingerprintMismatchError(
-            f"the store's vectors were made by encoder {layout.fingerprint!r}, not by {encoder.fingerprint!r}",
-            hint="name with --encoder what the store was indexed with",
-        )
-    return encoder
-
-
-def layout_of(encoder: TextEncoder, task: Task) -> StoreLayout:
-    """Say what a store holds that this encoder fills for this task."""
-    return StoreLayout(encoder.fingerprint, task.views, encoder.dim)
-
-
-def encode_with(encoder: TextEncoder) -> Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]:
-    """Give the encoder's verb as rooms without torch know it."""
-    return lambda texts: encoder.encode(texts).numpy()
 
 
 def run_config(config: Path | None, preset: str) -> RunConfig:
@@ -148,6 +71,8 @@ def open_run(run: Path, store: Path | None) -> Iterator[PersonaPlug]:
         StoreError: They are not there, or of another encoder.
     """
     path = store or store_of(run)
+    if (run / "config.toml").is_file():
+        _plug_run(run)
     with PersonaStore.open(path) if path else nullcontext() as opened:
         plug = PersonaPlug.from_pretrained(run, store=opened, device=start_torch())
         if opened is None:
@@ -159,7 +84,7 @@ def store_of(run: Path) -> Path | None:
     """Find the store that a run was trained with; None where there was none, or where the folder is no run."""
     if not (run / "config.toml").is_file():
         return None
-    name = read_toml(RunConfig, run / "config.toml").store
+    name = read_values(run / "config.toml").get("store")
     return Path(os.path.normpath(run / name)) if name else None
 
 
@@ -182,29 +107,24 @@ def build_method(name: str, task: Task, options: MethodOptions) -> Method:
     check_method(name)
     if name in get_args(Trained):
         return _trained(name, task, options)
-    run = read_toml(RunConfig, options.run / "config.toml") if options.run else None
+    if name in get_args(LearnedRetrieval):
+        return _learned(name, task, options)
+    run = _plug_run(options.run) if options.run else None
     backbone = load_backbone(run.backbone if run else BackboneConfig(model=options.backbone), device=start_torch())
     training = (run or RunConfig()).training
-    positions = positions_of(backbone, answer_tokens=max(training.max_output_tokens, options.generation.max_new_tokens))
-    prompted = Prompted(
+    plain = without_items(
         name,
+        task,
         backbone,
-        lambda example: task.prompt_text(example.input),
         options.generation,
-        max_input_tokens=training.max_input_tokens if positions is None else min(training.max_input_tokens, positions),
+        max_input_tokens=training.max_input_tokens,
         max_output_tokens=training.max_output_tokens,
     )
-    return prompted if name == "plain" else _with_items(prompted, task, options, run)
-
-
-def positions_of(backbone: Backbone, *, answer_tokens: int) -> int | None:
-    """Say how many tokens, or vectors in their place, an input may have; None for any number.
-
-    A decoder-only model reads the answer, of at most ``answer_tokens``, behind the input: they share its positions.
-    """
-    config = backbone.model.config
-    count: int | None = getattr(getattr(config, "encoder", config), "max_position_embeddings", None)
-    return count if count is None or config.is_encoder_decoder else count - answer_tokens
+    if name == "plain":
+        return plain
+    encoder_name = options.encoder or (run.encoder.model if run else None)
+    retriever = build_retriever(name, task, store=options.store, encoder_name=encoder_name)
+    return with_items(plain, task, retriever, k=options.k, item_tokens=options.item_tokens)
 
 
 def check_room(plug: PersonaPlug) -> None:
@@ -227,62 +147,31 @@ def check_room(plug: PersonaPlug) -> None:
 
 
 def _trained(name: str, task: Task, options: MethodOptions) -> Method:
-    if options.run is None:
-        raise ConfigError(f"the method {name!r} needs a trained run", hint="train one, then name its folder with --run")
-    held = read_toml(RunConfig, options.run / "config.toml").method
-    if held != name:
-        raise ConfigError(f"{options.run} holds a {held}, not a {name}", hint=f"--method {held}, or another --run")
-    plug = PersonaPlug.from_pretrained(options.run, store=options.store, device=start_torch())
+    folder = _needed_run(name, options)
+    if (held := method_of(folder)) != name:
+        raise ConfigError(f"{folder} holds a {held}, not a {name}", hint=f"--method {held}, or another --run")
+    plug = PersonaPlug.from_pretrained(folder, store=options.store, device=start_torch())
     if plug.batcher.task.name != task.name:
-        raise ConfigError(f"{options.run} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
+        raise ConfigError(f"{folder} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
     return PlugMethod(name, plug, options.generation)
 
 
-def _with_items(plain: Prompted, task: Task, options: MethodOptions, run: RunConfig | None) -> Prompted:
-    """Put retrieved items before the input, which keeps all the room that it has without them."""
-    room = plain.max_input_tokens + options.k * options.item_tokens
-    longest_answer = max(plain.max_output_tokens, options.generation.max_new_tokens)
-    positions = positions_of(plain.backbone, answer_tokens=longest_answer)
-    room = room if positions is None else min(room, positions)
-    item_tokens = (room - plain.max_input_tokens) // options.k
-    if item_tokens < 1:
-        raise ConfigError(
-            f"the language model has room for {max(0, room)} tokens: too few for {options.k} items beside the input",
-            hint="a smaller --k, or a --run with a smaller max_input_tokens",
-        )
-    retriever = _retriever(plain.name, task, options, run)
-    return replace(
-        plain,
-        name=f"{plain.name}, k={options.k}",
-        write=RetrievalPrompt(task, retriever, options.k, item_tokens, plain.backbone.count_tokens),
-        max_input_tokens=room,
-    )
+def _learned(name: str, task: Task, options: MethodOptions) -> Method:
+    folder = _needed_run(name, options)
+    if is_ropg(name):
+        return build_ropg(name, task, folder=folder, k=options.k, generation=options.generation)
+    return build_rspg(name, task, folder=folder, store=options.store, k=options.k, generation=options.generation)
 
 
-def _retriever(name: str, task: Task, options: MethodOptions, run: RunConfig | None) -> Retriever:
-    if name == "recency":
-        return RecencyRetriever()
-    if name == "random":
-        return RandomRetriever()
-    if name == "bm25":
-        return BM25Retriever(lambda item: " ".join(task.view_texts(item)))
-    if options.store is None:
-        raise ConfigError("dense retrieval needs a store", hint="name it with --store")
-    return _dense(task, options.store, encoder_name=options.encoder or (run.encoder.model if run else None))
+def _needed_run(name: str, options: MethodOptions) -> Path:
+    if options.run is None:
+        raise ConfigError(f"the method {name!r} needs a trained run", hint="train one, then name its folder with --run")
+    return options.run
 
 
-def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None) -> Retriever:
-    encoder = encoder_of(store.layout, name=encoder_name)
-    layout_of(encoder, task).check(store.layout, where=str(store.path))
-    queries = QueryVectors(encoder, store)
-    return DenseRetriever(lambda texts: queries(texts).numpy(), lambda items: _stored_keys(items, store, task))
-
-
-def _stored_keys(items: Sequence[HistoryItem], store: PersonaStore, task: Task) -> Float[np.ndarray, "items dim"]:
-    """Look up the vectors of the items' first view, whoever they belong to."""
-    hashes = [text_hash(task.view_texts(item)[0]) for item in items]
-    known = store.known(hashes)
-    for item, key in zip(items, hashes, strict=True):
-        if key not in known:
-            raise missing_item(item.id, where=str(store.path))
-    return np.stack([known[key] for key in hashes])
+def _plug_run(folder: Path) -> RunConfig:
+    """Read the configuration of a plug or tuned prompt, and refuse the folder of anything else."""
+    held = method_of(folder)
+    if held in get_args(LearnedRetrieval):
+        raise ConfigError(f"{folder} holds a {held}, not a plug or tuned prompt", hint="give another --run, or none")
+    return read_toml(RunConfig, folder / "config.toml")
