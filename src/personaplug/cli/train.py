@@ -1,4 +1,4 @@
-"""``personaplug train``: fit the plug, or the tuned prompt that is its control."""
+"""``personaplug train``: fit the plug, the tuned prompt that is its control, or an adapter for each user."""
 
 import os
 from collections.abc import Callable
@@ -14,9 +14,11 @@ from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
     from personaplug.errors import DataError
+    from personaplug.evaluation.user_cost import UserCost
     from personaplug.plug.run import RunConfig
     from personaplug.store.bank import Bank
     from personaplug.store.sqlite import PersonaStore
+    from personaplug.tasks.task import Split
     from personaplug.training.trainer import Fitted
 
     OnBad = Callable[[DataError], None] | None
@@ -37,14 +39,23 @@ if TYPE_CHECKING:
     show_default=True,
     help="Whose settings.",
 )
-@click.option("--method", type=click.Choice(["plug", "tuned-prompt"]), help="Persona, or its control without users.")
-@click.option("--epochs", type=ABOVE_ZERO, help="Passes over the training queries.")
+@click.option(
+    "--method",
+    type=click.Choice(["plug", "tuned-prompt", "user-lora"]),
+    help="Persona, its control without users, or an adapter for each user.",
+)
+@click.option(
+    "--split", type=click.Choice(["train", "dev", "test"]), help="user-lora: whose users get adapters; by default test."
+)
+@click.option("--stranger", is_flag=True, help="user-lora: adapters for `evaluate --stranger`.")
+@click.option("-k", "--k", type=click.IntRange(0), help="user-lora: the user's items in each prompt; by default none.")
+@click.option("--epochs", type=ABOVE_ZERO, help="Passes over the training queries, or over each user's history.")
 @click.option("--batch-size", type=click.IntRange(1), help="Queries a step.")
 @click.option("--max-input-tokens", type=click.IntRange(1), help="Longer inputs are cut at their end.")
 @click.option("--max-output-tokens", type=click.IntRange(2), help="Longer answers are cut.")
 @click.option("--seed", type=int, help="Of everything random.")
-@click.option("--limit", type=click.IntRange(1), help="Train on so many queries, drawn with the seed.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --out, with the configuration there.")
+@click.option("--limit", type=click.IntRange(1), help="Train on (user-lora: for) so many queries, drawn with the seed.")
+@click.option("--resume", is_flag=True, help="Go on where the run in --out was stopped, with the configuration there.")
 @click.option("--json", "as_json", is_flag=True, help="Write the outcome as JSON.")
 @skipping
 def train(
@@ -56,7 +67,10 @@ def train(
     encoder: str | None,
     config: Path | None,
     preset: str,
-    method: Literal["plug", "tuned-prompt"] | None,
+    method: Literal["plug", "tuned-prompt", "user-lora"] | None,
+    split: "Split | None",
+    stranger: bool,
+    k: int | None,
     limit: int | None,
     resume: bool,
     as_json: bool,
@@ -69,10 +83,24 @@ def train(
     Examples:
       personaplug train log.jsonl --task log --store log.db --out runs/plug
       personaplug train log.jsonl --task log --method tuned-prompt --out runs/tuned-prompt
+      personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
     """
     from personaplug.cli.screen import notes, print_json
     from personaplug.cli.wiring import encoder_config, run_config
+    from personaplug.plug.user_lora import held_method
 
+    if "user-lora" in (method, held_method(out) if resume and not method else None):
+        words = {"task": task_name, "split": split, "stranger": stranger, "k": k, "backbone": backbone, **training}
+        with bad_rows(skip_bad) as on_bad:
+            cost = train_users(log, config, words, out=out, limit=limit, resume=resume, on_bad=on_bad)
+        if as_json:
+            print_json(cost)
+        else:
+            each = f"{cost.seconds_a_user:.1f} s and {cost.bytes_a_user / 1e6:.2f} MB a user"
+            click.echo(f"{out}: {cost.users:,} users' adapters, {each}")
+        return
+    if split or stranger or k is not None:
+        raise click.UsageError("--split, --stranger and -k are for --method user-lora")
     run = run_config(out / "config.toml" if resume and (out / "config.toml").exists() else config, preset)
     if backbone:
         run = replace(run, backbone=replace(run.backbone, model=backbone))
@@ -90,6 +118,25 @@ def train(
     else:
         dev = "" if fitted.dev_loss is None else f", {fitted.dev_loss:.3f} nats a token on dev"
         click.echo(f"{out}: {fitted.steps:,} steps in {fitted.seconds:.0f} s{dev}")
+
+
+def train_users(
+    log: Path,
+    config: Path | None,
+    words: dict[str, Any],
+    *,
+    out: Path,
+    limit: int | None,
+    resume: bool,
+    on_bad: "OnBad" = None,
+) -> "UserCost":
+    """Train an adapter for each user of a split, as a configuration file and the words of the command line say."""
+    from personaplug.cli.evaluate import this_machine
+    from personaplug.cli.user_lora import chosen, fit_users, user_lora_config
+    from personaplug.cli.wiring import start_torch
+
+    run = chosen(user_lora_config(config, out=out, resume=resume), **words)
+    return fit_users(run, log, out=out, device=start_torch(), machine=this_machine(), limit=limit, on_bad=on_bad)
 
 
 def fit(

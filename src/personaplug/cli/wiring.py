@@ -13,31 +13,32 @@ from huggingface_hub.utils.tqdm import enable_progress_bars
 from jaxtyping import Float
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+from personaplug.cli.prompts import positions_of, with_items, with_profiles, word_retriever
+from personaplug.cli.user_lora import open_user_lora
 from personaplug.config import read_toml
 from personaplug.embedder.encoder import BGE, EncoderConfig, TextEncoder
 from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.evaluation.harness import Method
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
-from personaplug.methods.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.backbone import Backbone, GenerationConfig
+from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.run import PRESETS, RunConfig
+from personaplug.plug.user_lora import held_method
 from personaplug.records import HistoryItem
 from personaplug.retrieval.base import Retriever
-from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever
-from personaplug.retrieval.random_order import RandomRetriever
-from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.store.base import StoreLayout, missing_item, text_hash
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
 Retrieval = Literal["recency", "random", "bm25", "dense"]
 Trained = Literal["plug", "tuned-prompt"]
-METHODS = ("plain", *get_args(Trained), *get_args(Retrieval))
+METHODS = ("plain", *get_args(Trained), *get_args(Retrieval), "user-lora", "text-profile")
+RETRIEVED = 4  # items in a retrieval prompt
+PROFILED = 16  # items that a user is described by
 ENCODERS = {"minilm": EncoderConfig(), BGE.model: BGE}
 
 
@@ -50,18 +51,21 @@ class MethodOptions:
         store: The histories' vectors, for ``plug`` and ``dense``.
         backbone: The language model, where there is no run.
         encoder: As given to ``index``, for ``dense``; where it is None, the run's or the one that the store names.
-        k: Items in a retrieval prompt.
+        k: Items in a retrieval prompt; None for :data:`RETRIEVED`, for as many as ``user-lora`` was trained with, and for
+            :data:`PROFILED` of which ``text-profile`` is written.
         item_tokens: Longest item in a retrieval prompt; shorter where the language model has no room for ``k`` such.
         generation: How to decode.
+        profiles: Where ``text-profile`` keeps what the language model wrote about users.
     """
 
     run: Path | None = None
     store: PersonaStore | None = None
     backbone: str = "nano"
     encoder: str | None = None
-    k: int = 4
+    k: int | None = None
     item_tokens: int = 64
     generation: GenerationConfig = field(default_factory=GenerationConfig)
+    profiles: Path | None = None
 
 
 def start_torch() -> str:
@@ -141,6 +145,7 @@ def open_run(run: Path, store: Path | None) -> Iterator[PersonaPlug]:
         ConfigError: The folder is no run, or does not say where the histories are.
         StoreError: They are not there, or of another encoder.
     """
+    _check_is_plug(run)
     path = store or store_of(run)
     with PersonaStore.open(path) if path else nullcontext() as opened:
         plug = PersonaPlug.from_pretrained(run, store=opened, device=start_torch())
@@ -151,7 +156,7 @@ def open_run(run: Path, store: Path | None) -> Iterator[PersonaPlug]:
 
 def store_of(run: Path) -> Path | None:
     """Find the store that a run was trained with; None where there was none, or where the folder is no run."""
-    if not (run / "config.toml").is_file():
+    if not (run / "config.toml").is_file() or held_method(run) == "user-lora":
         return None
     name = read_toml(RunConfig, run / "config.toml").store
     return Path(os.path.normpath(run / name)) if name else None
@@ -163,29 +168,29 @@ def build_method(name: str, task: Task, options: MethodOptions) -> Method:
     Raises:
         ConfigError: There is no such method, or it needs a run or a store that was not given.
     """
-    if name in get_args(Trained):
+    if name in (*get_args(Trained), "user-lora"):
         return _trained(name, task, options)
     if name not in METHODS:
         raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(METHODS)}")
+    if options.run:
+        _check_is_plug(options.run)
     run = read_toml(RunConfig, options.run / "config.toml") if options.run else None
-    backbone = load_backbone(run.backbone if run else BackboneConfig(model=options.backbone), device=start_torch())
+    source = run.backbone if run else BackboneConfig(model=options.backbone)
     training = (run or RunConfig()).training
     prompted = Prompted(
         name,
-        backbone,
+        load_backbone(source, device=start_torch()),
         lambda example: task.prompt_text(example.input),
         options.generation,
         max_input_tokens=training.max_input_tokens,
         max_output_tokens=training.max_output_tokens,
     )
-    return prompted if name == "plain" else _with_items(prompted, task, options, run)
-
-
-def positions_of(backbone: Backbone) -> int | None:
-    """Say how many tokens, or vectors in their place, the language model reads at most; None for any number."""
-    config = backbone.model.config
-    count: int | None = getattr(getattr(config, "encoder", config), "max_position_embeddings", None)
-    return count
+    if name == "plain":
+        return prompted
+    if name == "text-profile":
+        return _described(prompted, task, options, source)
+    retriever = _retriever(name, task, options, run)
+    return with_items(prompted, task, retriever, k=options.k or RETRIEVED, item_tokens=options.item_tokens)
 
 
 def check_room(plug: PersonaPlug) -> None:
@@ -203,44 +208,37 @@ def check_room(plug: PersonaPlug) -> None:
         )
 
 
+def _check_is_plug(run: Path) -> None:
+    if held_method(run) == "user-lora":
+        raise ConfigError(
+            f"{run} holds adapters of a user-lora, no plug", hint="personaplug evaluate --method user-lora --run RUN"
+        )
+
+
 def _trained(name: str, task: Task, options: MethodOptions) -> Method:
     if options.run is None:
         raise ConfigError(f"the method {name!r} needs a trained run", hint="train one, then name its folder with --run")
-    held = read_toml(RunConfig, options.run / "config.toml").method
+    held = held_method(options.run) or read_toml(RunConfig, options.run / "config.toml").method
     if held != name:
         raise ConfigError(f"{options.run} holds a {held}, not a {name}", hint=f"--method {held}, or another --run")
+    if name == "user-lora":
+        return open_user_lora(options.run, task, k=options.k, generation=options.generation, device=start_torch())
     plug = PersonaPlug.from_pretrained(options.run, store=options.store, device=start_torch())
     if plug.batcher.task.name != task.name:
         raise ConfigError(f"{options.run} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
     return PlugMethod(name, plug, options.generation)
 
 
-def _with_items(plain: Prompted, task: Task, options: MethodOptions, run: RunConfig | None) -> Prompted:
-    """Put retrieved items before the input, which keeps all the room that it has without them."""
-    room = plain.max_input_tokens + options.k * options.item_tokens
-    room = min(room, positions_of(plain.backbone) or room)
-    item_tokens = (room - plain.max_input_tokens) // options.k
-    if item_tokens < 1:
-        raise ConfigError(
-            f"the language model reads {room} tokens: there is no room for {options.k} items beside the input",
-            hint="a smaller --k, or a --run with a smaller max_input_tokens",
-        )
-    retriever = _retriever(plain.name, task, options, run)
-    return replace(
-        plain,
-        name=f"{plain.name}, k={options.k}",
-        write=RetrievalPrompt(task, retriever, options.k, item_tokens, plain.backbone.count_tokens),
-        max_input_tokens=room,
-    )
+def _described(plain: Prompted, task: Task, options: MethodOptions, source: BackboneConfig) -> Method:
+    if options.profiles is None:
+        raise ConfigError("text-profile needs a folder for what it writes about users", hint="name it with --profiles")
+    k = options.k or PROFILED
+    return with_profiles(plain, task, options.profiles, source=source, k=k, item_tokens=options.item_tokens)
 
 
 def _retriever(name: str, task: Task, options: MethodOptions, run: RunConfig | None) -> Retriever:
-    if name == "recency":
-        return RecencyRetriever()
-    if name == "random":
-        return RandomRetriever()
-    if name == "bm25":
-        return BM25Retriever(lambda item: " ".join(task.view_texts(item)))
+    if name in ("bm25", "recency", "random"):
+        return word_retriever(name, task)
     if options.store is None:
         raise ConfigError("dense retrieval needs a store", hint="name it with --store")
     return _dense(task, options.store, encoder_name=options.encoder or (run.encoder.model if run else None))

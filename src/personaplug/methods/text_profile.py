@@ -18,7 +18,7 @@ REQUEST = (
 )
 """What is asked of the language model, in the words of any task."""
 
-BEFORE_INPUT = "About the person who asks: {profile}\n{prompt}"
+BEFORE_INPUT = "About this person: {profile}\n{prompt}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class TextProfiles:
 
     Attributes:
         author: Writes; its prompt of an example shows the items of the example's history and ends with the request.
-        author_id: Names language model and decoding, for descriptions of others are not taken for its own.
+        author_id: Names language model and decoding, so that no other's descriptions are taken for its own.
         folder: One folder a user, named by a hash of the id; deleting it forgets what was written about the user.
     """
 
@@ -61,7 +61,7 @@ class ProfilePrompt:
     Attributes:
         profiles: The descriptions.
         prompt: Writes the prompt without one.
-        profile_tokens: A longer description, in the prompt's words, loses its last words; the input is never shortened.
+        profile_tokens: A longer description, in the prompt's words, loses its end; the input is never shortened.
         count_tokens: Counts as the language model does.
     """
 
@@ -72,10 +72,10 @@ class ProfilePrompt:
 
     def __call__(self, example: Example) -> str:
         """Write an example's prompt; without a description it is the plain one."""
-        prompt, words = self.prompt(example), self.profiles.read(example).split()
-        while words and self.count_tokens(_before(" ".join(words), "")) > self.profile_tokens:
-            words = words[: len(words) * 9 // 10]
-        return _before(" ".join(words), prompt) if words else prompt
+        prompt, profile = self.prompt(example), self.profiles.read(example)
+        while profile and self.count_tokens(_before(profile, "")) > self.profile_tokens:
+            profile = profile[: len(profile) * 9 // 10].rstrip()
+        return _before(profile, prompt) if profile else prompt
 
 
 @dataclass(frozen=True, slots=True)

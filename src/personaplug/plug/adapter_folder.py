@@ -69,7 +69,9 @@ class AdapterFolder:
         except FileNotFoundError:
             return None
         except (ConfigError, json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-            raise DataError(f"not an adapter's record: {error}", path=path, hint="delete its folder, train anew") from error
+            raise DataError(
+                f"not an adapter's record: {error}", path=path, hint="delete its folder, train anew"
+            ) from error
 
     def weights(self, user_id: str) -> Weights:
         """Read a user's adapter.
@@ -81,7 +83,9 @@ class AdapterFolder:
         try:
             return load_file(path)
         except (FileNotFoundError, SafetensorError) as error:
-            raise ConfigError(f"{path}: no adapter: {error}", hint="delete its folder and train with --resume") from error
+            raise ConfigError(
+                f"{path}: no adapter: {error}", hint="delete its folder and train with --resume"
+            ) from error
 
     def write(self, record: AdapterRecord, save: Callable[[Path], None] | None = None) -> AdapterRecord:
         """Write a user's adapter in the place of an older one.

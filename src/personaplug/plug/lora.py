@@ -125,7 +125,9 @@ class UserAdapters:
             with self._all_rows(_only(users), adapters):
                 yield
             return
-        places = dict(zip(dict.fromkeys(user for user in users if user is not None), map(_PLACE.format, count()), strict=False))
+        places = dict(
+            zip(dict.fromkeys(user for user in users if user is not None), map(_PLACE.format, count()), strict=False)
+        )
         for user, place in places.items():
             self._place(place, adapters[user])
         choose = _choosing([_BARE if user is None else places[user] for user in users])
