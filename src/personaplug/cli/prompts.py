@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
 
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
@@ -28,12 +27,13 @@ def positions_of(backbone: Backbone) -> int | None:
     return count
 
 
-def word_retriever(name: Literal["bm25", "recency", "random"], task: Task) -> Retriever:
-    """Build a retriever that needs no vectors."""
+def word_retriever(name: str, task: Task) -> Retriever:
+    """Build a retriever that needs no vectors: ``bm25``, ``recency`` or ``random``."""
     if name == "recency":
         return RecencyRetriever()
     if name == "random":
         return RandomRetriever()
+    assert name == "bm25", name
     return BM25Retriever(lambda item: " ".join(task.view_texts(item)))
 
 

@@ -110,7 +110,7 @@ def train(
         run = replace(run, encoder=encoder_config(encoder))
     chosen: dict[str, Any] = {name: value for name, value in training.items() if value is not None}
     run = replace(run, task=task_name, training=replace(run.training, **chosen))
-    run = replace(run, method=method) if method else run
+    run = replace(run, method=method) if method and method != "user-lora" else run
     with bad_rows(skip_bad) as on_bad:
         fitted = fit(run, log, out=out, store_path=store_path, limit=limit, resume=resume, on_bad=on_bad)
     if as_json:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -51,8 +51,8 @@ class MethodOptions:
         store: The histories' vectors, for ``plug`` and ``dense``.
         backbone: The language model, where there is no run.
         encoder: As given to ``index``, for ``dense``; where it is None, the run's or the one that the store names.
-        k: Items in a retrieval prompt; None for :data:`RETRIEVED`, for as many as ``user-lora`` was trained with, and for
-            :data:`PROFILED` of which ``text-profile`` is written.
+        k: Items in a retrieval prompt, or of which ``text-profile`` is written; None for :data:`RETRIEVED`, for
+            :data:`PROFILED`, or for as many as ``user-lora`` was trained with.
         item_tokens: Longest item in a retrieval prompt; shorter where the language model has no room for ``k`` such.
         generation: How to decode.
         profiles: Where ``text-profile`` keeps what the language model wrote about users.

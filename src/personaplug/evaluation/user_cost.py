@@ -1,4 +1,4 @@
-"""What personalization costs for every further user, measured: a file beside the score, ``cost.json`` in a run folder."""
+"""What every further user costs, measured: ``cost.json`` in a run folder, for who compares scores to read."""
 
 import json
 from collections.abc import Sequence

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,9 +124,8 @@ class UserAdapters:
             with self._all_rows(_only(users), adapters):
                 yield
             return
-        places = dict(
-            zip(dict.fromkeys(user for user in users if user is not None), map(_PLACE.format, count()), strict=False)
-        )
+        known = dict.fromkeys(user for user in users if user is not None)
+        places = {user: _PLACE.format(number) for number, user in enumerate(known)}
         for user, place in places.items():
             self._place(place, adapters[user])
         choose = _choosing([_BARE if user is None else places[user] for user in users])
@@ -197,7 +195,7 @@ def attention_projections(model: PreTrainedModel) -> dict[str, nn.Module]:
         ConfigError: There are none.
     """
     attentions = [name for name, module in model.named_modules() if "Attention" in type(module).__name__]
-    found = {
+    found: dict[str, nn.Module] = {
         name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and any(name.startswith(f"{each}.") for each in attentions)

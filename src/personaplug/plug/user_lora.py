@@ -12,7 +12,7 @@ from personaplug.errors import ConfigError
 from personaplug.plug.adapter_folder import AdapterFolder
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
-from personaplug.tasks.task import Split, Task, load_task
+from personaplug.tasks.task import Task, load_task
 
 CONFIG, TASK, START, ADAPTERS = "config.toml", "task.toml", "start.safetensors", "adapters"
 
@@ -58,7 +58,7 @@ class UserLoraConfig:
 
     task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
     method: Literal["user-lora"] = option("user-lora", "one adapter a user")
-    split: Split = option("test", "whose users' adapters, each as of the user's first query in it")
+    split: Literal["train", "dev", "test"] = option("test", "whose users, each as of their first query in it")
     history: Literal["own", "stranger"] = option("own", "whose history a query goes with")
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     adapter: LoraConfig = field(default_factory=LoraConfig)

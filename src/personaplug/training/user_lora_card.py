@@ -23,9 +23,9 @@ One LoRA adapter a user, trained on what is strictly earlier than that user's fi
 | **MB a user** | {size:.3f} (all {all_size:,.1f}) |
 | machine | {machine} |
 
-Every user starts from the weights in `start.safetensors`. An adapter is a folder below `adapters/`, named by a hash of the user's
-id (`record.json` in it says whose it is), in PEFT's own format. Deleting the folder forgets the user. The same
-numbers are in `cost.json`.
+Every user starts from the weights in `start.safetensors`. An adapter is a folder below `adapters/`, in PEFT's own
+format, named by a hash of the user's id; `record.json` in it says whose it is. Deleting the folder forgets the user.
+The costs are in `cost.json`, too.
 """
 
 
