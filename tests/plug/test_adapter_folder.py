@@ -59,10 +59,12 @@ def test_a_process_that_dies_while_writing_leaves_no_half_adapter(folder, dies_a
     def die(*_, **__):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    save = die if dies_at == "save" else saving(2.0)
+    with monkeypatch.context() as patch:
         if dies_at != "save":
             patch.setattr(Path, {"record": "write_text", "rename": "rename"}[dies_at], die)
-        folder.write(replace(RECORD, content="new"), die if dies_at == "save" else saving(2.0))
+        with pytest.raises(KeyboardInterrupt):
+            folder.write(replace(RECORD, content="new"), save)
     found = folder.record(RECORD.user_id)
     assert found is None or (found.content == "abc" and folder.weights(RECORD.user_id)["w"].tolist() == [1.0] * 3)
     if dies_at != "rename":

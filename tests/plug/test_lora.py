@@ -119,8 +119,9 @@ def test_training_moves_the_adapter_alone(backbone, adapters):
     after, trained = backbone.model.state_dict(), adapters.weights()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert trained.keys() == adapters.start.keys()
-    assert not any(torch.equal(trained[name], tensor) for name, tensor in adapters.start.items() if ".q" in name)
-    assert not any(torch.equal(trained[name], adapters.start[name]) for name in trained if "lora_B" in name)
+    moved = {name for name, tensor in adapters.start.items() if not torch.equal(trained[name], tensor)}
+    assert {kind for kind in ("lora_A", "lora_B") if any(kind in name for name in moved)} == {"lora_A", "lora_B"}
+    assert len(moved) > len(trained) * 0.9
     assert not any(weight.requires_grad for weight in backbone.model.parameters())
 
 
@@ -170,12 +171,14 @@ def test_adapters_stand_beside_the_linear_maps_of_the_attention(make, names):
 
 
 def test_a_model_without_attention_is_refused():
-    with pytest.raises(ConfigError, match="Linear has no attention") as caught:
-        attention_projections(nn.Linear(2, 2))
+    model = tiny.decoder_only().model
+    model.model.layers = nn.ModuleList()
+    with pytest.raises(ConfigError, match="LlamaForCausalLM has no attention") as caught:
+        attention_projections(model)
     assert "--backbone" in caught.value.hint
 
 
-def test_an_adapter_of_another_size_is_refused(backbone, adapters):
+def test_an_adapter_of_another_size_is_refused(adapters):
     other = UserAdapters(tiny.encoder_decoder(), LoraConfig(rank=3))
     with pytest.raises(ConfigError, match="does not fit"), adapters.answering(["ada"], some(other, "ada")):
         pass
