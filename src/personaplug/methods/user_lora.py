@@ -70,7 +70,7 @@ class UserLora:
         if record is None and example.profile.items:
             raise ConfigError(
                 f"{self.run.path} holds no adapter of user {user!r}",
-                hint="train with --resume on the split, --limit, --seed and --stranger that are evaluated",
+                hint="train with --resume, and the --split, --limit, --seed and --stranger that are evaluated",
             )
         if record is None or record.latest is None:
             return None
