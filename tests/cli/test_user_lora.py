@@ -127,6 +127,14 @@ def test_a_run_of_adapters_explains_nothing(train, personaplug, tmp_path):
     assert "no plug" in result.stderr
 
 
+def test_without_peft_the_extra_is_named_before_the_log_is_read(train, monkeypatch, tmp_path):
+    monkeypatch.setattr("personaplug.plug.lora.find_spec", lambda _: None)
+    result = train(log=tmp_path / "nowhere.jsonl")
+    assert result.exit_code == 1
+    assert "pip install 'personaplug[lora]'" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_split_without_queries_is_an_error_before_any_run_is_made(train, tmp_path):
     log = tmp_path / "log.jsonl"
     log.write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')

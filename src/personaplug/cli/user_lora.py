@@ -95,6 +95,7 @@ def fit_users(
     """Train an adapter for each user whom the queries ask for, and leave them, with what they cost, in a folder."""
     run = UserLoraRun(out, config, load_task(config.task))
     prompted = _prompts(run, k=config.items.k, generation=GenerationConfig(), device=device)
+    adapters = _adapters(run, prompted)
     examples = split_examples(counted(read_log(log, run.task, on_bad=on_bad), "read"), run.task, config.split)
     histories = histories_of(_asked(examples, config, limit=limit))
     if not histories:
@@ -111,7 +112,7 @@ def fit_users(
 
         train_users(
             run,
-            _adapters(run, prompted),
+            adapters,
             histories,
             write=prompted.write,
             max_input_tokens=prompted.max_input_tokens,

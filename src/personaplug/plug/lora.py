@@ -5,6 +5,7 @@ model is the bare one. Where its layers allow it, each row of a batch goes throu
 (https://huggingface.co/docs/peft/developer_guides/lora, "Inference with different LoRA adapters in the same batch").
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,7 +79,8 @@ class UserAdapters:
             target_modules=list(targets),
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in targets.values()),
         )
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PEFT asks the model by a name that transformers will drop
             torch.manual_seed(seed)
             self._model = library.PeftModel(backbone.model, self.settings, adapter_name=_FIRST)
         self._model.eval()
