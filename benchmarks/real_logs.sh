@@ -4,34 +4,44 @@
 #   benchmarks/real_logs.sh TASK LOG OUT [TRAIN_QUERIES] [TEST_QUERIES] [SEED]
 #
 # For example: benchmarks/real_logs.sh acl-venue ../shared/data/acl_papers.jsonl.gz build/results
+# What is done is not done again. Wall time and memory of each step go to OUT/TASK/seed-SEED/times.tsv.
 set -euo pipefail
 
 task=$1 log=$2 out=$3 train=${4:-12000} test=${5:-500} seed=${6:-0}
 here=$out/$task/seed-$seed
 store=$out/$task/store.db
-fit=(--epochs 1 --limit "$train" --seed "$seed" --max-input-tokens 64 --max-output-tokens 48 --batch-size 32)
+fit=(--epochs 1 --limit "$train" --seed "$seed" --max-input-tokens 64 --max-output-tokens 48 --batch-size 32 --set training.dev_queries=200)
+ask=(--split test --limit "$test" --seed 0 --max-new-tokens 48)
 mkdir -p "$here"
 
-[ -s "$store" ] || personaplug index "$log" --task "$task" --store "$store"
-
+timed() { # NAME COMMAND...
+  /usr/bin/time -a -o "$here/times.tsv" -f "$1\t%e s\t%M KB" "${@:2}"
+}
 train() { # NAME OPTIONS...
-  [ -e "$here/$1/README.md" ] || personaplug train "$log" --task "$task" --store "$store" --out "$here/$1" --resume "${fit[@]}" "${@:2}"
+  [ -e "$here/$1/model.safetensors" ] || timed "train $1" personaplug train "$log" --task "$task" --store "$store" \
+    --out "$here/$1" --resume "${fit[@]}" "${@:2}"
 }
 measure() { # NAME METHOD OPTIONS...
-  [ -e "$here/$1.json" ] || personaplug evaluate "$log" --task "$task" --split test --method "$2" --store "$store" \
-    --limit "$test" --seed 0 --out "$here/$1.json" "${@:3}"
+  [ -e "$here/$1.json" ] || timed "evaluate $1" personaplug evaluate "$log" --task "$task" --method "$2" \
+    --store "$store" --out "$here/$1.json" "${ask[@]}" "${@:3}"
 }
 
-train plug
-train tuned-prompt --method tuned-prompt
-train paper --preset paper --encoder minilm --backbone nano
+timed index personaplug index "$log" --task "$task" --store "$store"
 
-measure plain plain --run "$here/plug"
-measure tuned-prompt tuned-prompt --run "$here/tuned-prompt"
+train plug
 measure plug plug --run "$here/plug"
 measure plug-stranger plug --run "$here/plug" --stranger
-measure paper plug --run "$here/paper"
-measure paper-stranger plug --run "$here/paper" --stranger
+train tuned-prompt --method tuned-prompt
+measure tuned-prompt tuned-prompt --run "$here/tuned-prompt"
+measure plain plain --run "$here/plug"
+
+train paper --preset paper --encoder minilm --backbone nano
+mkdir -p "$here/paper-reports"
+measure paper-reports/paper plug --run "$here/paper"
+measure paper-reports/paper-stranger plug --run "$here/paper" --stranger
 measure bm25 bm25 --run "$here/plug" --k 2
 
-personaplug compare "$here"/*.json --html "$here/report.html" --markdown "$here/table.md"
+personaplug compare "$here"/{plain,tuned-prompt,bm25,plug,plug-stranger}.json \
+  --html "$here/report.html" --markdown "$here/table.md"
+personaplug compare "$here/tuned-prompt.json" "$here"/paper-reports/{paper,paper-stranger}.json "$here/plug.json" \
+  --markdown "$here/paper.md"

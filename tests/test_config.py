@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personaplug.config import from_mapping, option, read_toml, write_toml
+from personaplug.config import from_mapping, option, override, read_toml, write_toml
 from personaplug.errors import ConfigError
 
 
@@ -112,3 +112,38 @@ def test_a_file_that_is_no_toml_is_an_error_that_names_it(content, message, tmp_
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=f"{path}: .*{message}"):
         read_toml(Part, Path(path))
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("mode=fast", Whole("a", mode="fast")),
+        ('mode = "fast"', Whole("a", mode="fast")),
+        ("part.share=1", Whole("a", part=Part(share=1.0))),
+        ("words=['x', 'y']", Whole("a", words=("x", "y"))),
+        ("is_new=true", Whole("a", is_new=True)),
+    ],
+)
+def test_a_setting_changes_one_field(setting, expected):
+    assert override(Whole("a"), [setting]) == expected
+
+
+def test_of_two_settings_the_later_counts_and_the_others_stay():
+    given = Whole("a", words=("x",), part=Part(size=7))
+    assert override(given, ["part.share=2", "part.share=3"]) == Whole("a", words=("x",), part=Part(7, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("mode", "'mode' is no setting"),
+        ("mode=quick", "mode is 'quick', not one of"),
+        ("speed=1", "unknown key 'speed'"),
+        ("part.speed=1", "unknown key 'speed'"),
+        ("mode.speed=1", "there is no section 'mode'"),
+        ("part.size=-1", "size is -1, below 0"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_an_error_that_shows_it(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        override(Whole("a"), [setting])

@@ -5,7 +5,7 @@ may stand there. Help texts live in the field's metadata (see :func:`option`) an
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -69,10 +69,45 @@ def from_mapping(kind: type[T], values: Mapping[str, object], *, where: str) -> 
         raise ConfigError(f"{where}: {error}") from error
 
 
+def override(value: T, settings: Sequence[str]) -> T:
+    """Change fields of a dataclass by settings such as ``training.epochs=3``.
+
+    Args:
+        value: The dataclass, of dataclasses.
+        settings: Each a path of field names, ``=`` and a TOML value; text needs no quotes.
+
+    Raises:
+        ConfigError: A setting has no ``=``, or does not fit.
+    """
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"{setting!r} is no setting", hint="as in training.learning_rate=3e-3")
+        value = _with(value, path.strip().split("."), _toml_value(text.strip()), where=setting)
+    return value
+
+
+def _with(value: Any, path: Sequence[str], new: object, *, where: str) -> Any:  # noqa: ANN401 (a dataclass)
+    name, *rest = path
+    if rest and is_dataclass(getattr(value, name, None)):
+        new = _with(getattr(value, name), rest, new, where=where)
+    elif rest:
+        raise ConfigError(f"{where}: there is no section {name!r}")
+    values = {each.name: getattr(value, each.name) for each in _fields(type(value))}
+    return from_mapping(type(value), values | {name: new}, where=where)
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
 def _parse(kind: Any, value: object, *, where: str) -> object:  # noqa: ANN401 (a type form)
     if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
         return from_mapping(kind, value, where=where)
-    if get_origin(kind) is tuple and isinstance(value, list):
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
         return tuple(_parse(get_args(kind)[0], item, where=where) for item in value)
     if kind is float and type(value) is int:
         return float(value)

@@ -51,6 +51,14 @@ def test_an_answer_is_the_plugs_and_stands_alone_on_stdout(generate, plug, user)
     assert SECRET not in result.stderr
 
 
+def test_the_log_tells_what_is_loaded_and_nothing_that_a_user_wrote(personaplug, place, caplog):
+    done(personaplug("-v", "generate", "--run", place.plug, "--user", "ada", SECRET, *SHORT))
+    assert "language model" in caplog.text
+    assert "encoder" in caplog.text
+    assert SECRET not in caplog.text
+    assert "ada" not in caplog.text
+
+
 def test_users_are_answered_each_in_their_own_way(answers):
     assert len({answers(user) for user in USERS}) == len(USERS)
 

@@ -17,7 +17,7 @@ ROWS = [
 
 @pytest.fixture(autouse=True)
 def encoder(monkeypatch):
-    monkeypatch.setattr(wiring, "build_encoder", FakeEncoder)
+    monkeypatch.setattr(wiring, "build_encoder", lambda name, like=None: FakeEncoder(name))  # noqa: ARG005
 
 
 @pytest.fixture

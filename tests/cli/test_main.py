@@ -103,9 +103,9 @@ def test_an_unknown_command_exits_2_and_is_named():
     assert "No such command 'trian'" in result.stderr
 
 
-@pytest.mark.parametrize(("option", "level"), [("", "WARNING"), ("-v", "INFO"), ("-vv", "DEBUG"), ("-vvv", "DEBUG")])
-def test_each_v_logs_more(run, option, level):
-    run(lambda: None, *filter(None, [option]), "fake")
+@pytest.mark.parametrize(("options", "level"), [([], "WARNING"), (["-v"], "INFO"), (["--verbose"], "INFO")])
+def test_what_is_done_is_logged_when_asked_for(run, options, level):
+    run(lambda: None, *options, "fake")
     assert logging.getLevelName(logging.getLogger("personaplug").level) == level
 
 

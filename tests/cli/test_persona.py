@@ -23,7 +23,12 @@ def path(tmp_path):
 def encoders(monkeypatch):
     """The names of the encoders that were loaded."""
     loaded = []
-    monkeypatch.setattr(wiring, "build_encoder", lambda name: loaded.append(name) or FakeEncoder(name.split("/")[-1]))
+
+    def build(name, like=None):  # noqa: ARG001
+        loaded.append(name)
+        return FakeEncoder(name.split("/")[-1])
+
+    monkeypatch.setattr(wiring, "build_encoder", build)
     return loaded
 
 
@@ -87,6 +92,16 @@ def test_append_adds_one_item_encoded_by_the_stores_own_encoder(personaplug, pat
     assert encoders == ["minilm"]
     assert held(path, "ada")[-1] == ("a new text", "a new answer")
     assert "0 new, now 4" in personaplug("persona", "append", "--store", path, "ada", *words).stdout
+
+
+@pytest.mark.usefixtures("encoders")
+def test_what_was_appended_by_hand_is_not_new_when_a_log_without_ids_brings_it(personaplug, path, tmp_path):
+    words = "--input", "a new text", "--output", "a new answer", "--time", "2024-05-01T12:00:00+02:00"
+    personaplug("persona", "append", "--store", path, "ada", *words)
+    row = {"user_id": "ada", "time": "2024-05-01T10:00:00Z", "input": "a new text", "output": "a new answer"}
+    (tmp_path / "ada.jsonl").write_text(json.dumps(row))
+    again = personaplug("persona", "append", "--store", path, "ada", "--log", tmp_path / "ada.jsonl")
+    assert again.stdout.startswith("ada: 0 new, now 4 items")
 
 
 def test_the_stores_encoder_is_known_by_the_end_of_its_name(personaplug, tmp_path, encoders):

@@ -64,6 +64,21 @@ def test_words_of_the_command_line_go_before_the_configuration_file(train, tmp_p
     assert "| training queries | 2 |" in (tmp_path / "run" / "README.md").read_text()
 
 
+def test_any_setting_of_a_run_is_changed_on_the_command_line(train, tmp_path):
+    done(train("--set", "training.learning_rate=0.25", "--set", "embedder.personas=2", "--epochs", 1, "--limit", 3))
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert (config["training"]["learning_rate"], config["embedder"]["personas"]) == (0.25, 2)
+    assert config["training"]["queries"] == 3
+    assert "| training queries | 3 |" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_a_setting_that_there_is_not_is_named(train, tmp_path):
+    result = train("--set", "training.speed=9")
+    assert result.exit_code == 1
+    assert "training.speed=9: unknown key 'speed'" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_same_seed_trains_the_same_weights(train, tmp_path):
     def weights(folder, seed):
         done(train("--epochs", 2, "--seed", seed, "--out", tmp_path / folder))
@@ -146,10 +161,13 @@ def test_what_is_not_there_is_named(train, changed, message):
 
 
 def test_inputs_longer_than_the_language_model_reads_are_refused(train):
-    result = train("--max-input-tokens", 508, family="decoder-only")
+    result = train("--max-input-tokens", 480, "--max-output-tokens", 28, family="decoder-only")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "inputs of 508 tokens after 5 vectors: the language model reads 512 at most" in result.stderr
-    assert "Hint: --max-input-tokens 507" in result.stderr
+    assert (
+        "inputs of 480 tokens after 5 vectors: the language model has room for 484, beside answers of 28"
+        in result.stderr
+    )
+    assert "Hint: --max-input-tokens 479" in result.stderr
 
 
 def test_bad_rows_stop_the_training_unless_they_are_to_be_left_out(train, place, tmp_path):

@@ -86,14 +86,14 @@ def test_a_run_is_gone_on_with_only_when_asked(train, tmp_path):
     assert "already holds a run" in result.stderr
     (first,) = (tmp_path / "run" / "adapters").iterdir()
     before = (first / "record.json").stat().st_mtime_ns
-    done(train("--resume"))
+    done(train("--resume", "--set", "queries=0"))
     assert UserCost.read(tmp_path / "run").users == len(USERS)
     assert (first / "record.json").stat().st_mtime_ns == before
 
 
 def test_a_run_is_known_by_its_configuration_when_it_is_resumed(train, personaplug, place, tmp_path):
     done(train("--limit", 1))
-    done(personaplug("train", place.log, "--task", "log", "--out", tmp_path / "run", "--resume"))
+    done(personaplug("train", place.log, "--task", "log", "--out", tmp_path / "run", "--resume", "--limit", 9))
     assert UserCost.read(tmp_path / "run").users == len(USERS)
 
 

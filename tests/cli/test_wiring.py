@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import get_args
@@ -101,7 +102,7 @@ def test_beside_retrieved_items_the_input_keeps_all_the_room_it_has_without(fami
     shown = bare[lead:-end]
     assert len(bare) == 256
     assert any((prompted[at : at + len(shown)] == shown).all() for at in range(len(prompted) - len(shown)))
-    assert len(prompted) <= (wiring.positions_of(rival.backbone) or len(prompted))
+    assert len(prompted) <= (wiring.positions_of(rival.backbone, answer_tokens=128) or len(prompted))
 
 
 def read_by(method, example):
@@ -111,7 +112,7 @@ def read_by(method, example):
 
 def test_more_items_than_the_language_model_has_room_for_are_refused(options, models):
     error = error_of("bm25", replace(options, run=None, backbone=models["decoder-only"], k=300))
-    assert "reads 512 tokens: there is no room for 300 items" in str(error)
+    assert "has room for 384 tokens: too few for 300 items" in str(error)
     assert "--k" in error.hint
 
 
@@ -120,11 +121,29 @@ def test_a_joined_language_model_reads_what_its_encoder_does():
         BertConfig(max_position_embeddings=512), BertConfig(max_position_embeddings=96)
     )
     backbone = SimpleNamespace(model=SimpleNamespace(config=joined))
-    assert wiring.positions_of(backbone) == 512
+    assert wiring.positions_of(backbone, answer_tokens=40) == 512
 
 
 def test_a_language_model_that_counts_from_token_to_token_reads_any_number():
-    assert wiring.positions_of(tiny.encoder_decoder()) is None
+    assert wiring.positions_of(tiny.encoder_decoder(), answer_tokens=40) is None
+
+
+def test_a_decoder_only_model_has_room_for_the_longest_input_with_its_answer_and_for_no_more():
+    backbone = tiny.absolute_decoder_only()
+    room = wiring.positions_of(backbone, answer_tokens=40)
+    for longest in (room, room + 1):
+        inputs = backbone.embed(["x" * 200], max_tokens=longest)
+        with nullcontext() if longest == room else pytest.raises(IndexError):
+            backbone.score(inputs, ["y" * 100], max_tokens=40)
+
+
+@pytest.mark.parametrize(("rank", "device"), [(None, "cuda:0"), ("3", "cuda:3")])
+def test_each_process_of_a_training_on_many_gpus_takes_its_own(rank, device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    assert wiring.start_torch() == device
 
 
 @pytest.mark.parametrize("named", ["run", "encoder"])
@@ -151,8 +170,10 @@ def test_dense_retrieval_of_an_item_that_is_not_indexed_says_to_index(options, e
 
 def test_an_encoder_has_the_settings_it_was_trained_with():
     assert encoder_config("BAAI/bge-base-en-v1.5") == BGE
-    assert (encoder_config("minilm").model, encoder_config("minilm").pooling) == ("minilm", "mean")
-    assert (encoder_config("some/other").model, encoder_config("some/other").pooling) == ("some/other", "mean")
+    small = encoder_config("BAAI/bge-small-en-v1.5")
+    assert (small.model, small.pooling, small.query_prefix) == ("BAAI/bge-small-en-v1.5", "cls", BGE.query_prefix)
+    for name in ("minilm", "some/other"):  # as their folders say
+        assert (encoder_config(name).model, encoder_config(name).pooling) == (name, "auto")
 
 
 def test_an_encoder_that_is_not_there_is_named():

@@ -1,5 +1,6 @@
 """Laws of splits and histories, against a reference that is slow and plain."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import get_args
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personaplug.data.split import split_examples, user_split
-from personaplug.errors import ConfigError
+from personaplug.errors import ConfigError, PersonaPlugError
 from personaplug.tasks.task import History, Split, Splitting, Task
 from tests.factories import START, make_row
 
@@ -33,6 +34,11 @@ def make_task(splitting: Splitting, history: History | None = None) -> Task:
     return Task("mine", "", "generation", ("rouge-1",), split=splitting, history=history or History())
 
 
+def numbered(rows):
+    """Give each row an id of its own, in an order that is not the order of time."""
+    return [replace(row, item=replace(row.item, id=f"{number:02}")) for number, row in enumerate(rows)]
+
+
 tasks = st.builds(make_task, SPLITTINGS, HISTORIES)
 rows = st.lists(
     st.builds(
@@ -45,7 +51,7 @@ rows = st.lists(
     ),
     min_size=8,
     max_size=20,
-)
+).map(numbered)
 
 
 def embargo(task):
@@ -69,16 +75,18 @@ def test_a_history_is_strictly_earlier_than_its_query_less_the_embargo(rows, tas
 def test_a_history_is_all_that_a_slow_reading_of_the_rules_finds(rows, task):
     for split in SPLITS:
         for example in split_examples(rows, task, split):
-            mine = may_be_history([row for row in rows if row.user_id == example.profile.user_id], task)
+            mine = may_be_history([row for row in rows if row.user_id == example.profile.user_id], task, split)
             earlier = sorted((item for item in mine if item.time < example.time - embargo(task)), key=key_of)
             assert len(earlier) >= task.history.min_items
             assert list(example.profile.items) == earlier[max(0, len(earlier) - task.history.max_items) :]
 
 
-def may_be_history(rows, task):
+def may_be_history(rows, task, split):
     answered = [row for row in rows if row.has_output]
     if task.split.by == "column" and any(row.split == "history" for row in answered):
         answered = [row for row in answered if row.split == "history"]
+    elif task.split.by == "column":
+        answered = [row for row in answered if SPLITS.index(row.split) <= SPLITS.index(split)]
     return [row.item for row in answered]
 
 
@@ -204,3 +212,23 @@ def test_where_a_log_marks_history_nothing_else_is_history():
     rows += [make_row("ada", day, split="train") for day in (4, 5)]
     examples = split_examples(rows, make_task(Splitting(by="column")), "train")
     assert [len(example.profile.items) for example in examples] == [3, 3]
+
+
+def test_a_history_holds_no_row_that_the_log_puts_into_a_later_split():
+    marks = ("test", "dev", "train", "train", "dev", "test")
+    rows = [make_row("ada", day, split=mark) for day, mark in enumerate(marks)]
+    task = make_task(Splitting(by="column"), History(min_items=0))
+    seen = {split: [ids(example.profile.items) for example in split_examples(rows, task, split)] for split in SPLITS}
+    assert seen == {"train": [[], ["2"]], "dev": [[], ["1", "2", "3"]], "test": [[], ["0", "1", "2", "3", "4"]]}
+
+
+def test_a_row_that_stands_twice_counts_once():
+    rows = [make_row("ada", day) for day in (0, 0, 1, 2, 3)]
+    examples = split_examples(rows, make_task(Splitting(by="latest")), "test")
+    assert [len(example.profile.items) for example in examples] == [3]
+
+
+def test_two_different_rows_of_one_id_are_refused():
+    rows = [make_row("ada", 0, text=text) for text in "ab"]
+    with pytest.raises(PersonaPlugError, match="user 'ada' has two different rows of the id '0'"):
+        split_examples(rows, make_task(Splitting(by="latest")), "test")

@@ -34,9 +34,19 @@ def test_every_form_of_one_moment_is_that_moment(written):
     assert parse_time(written).tzinfo is UTC
 
 
-@pytest.mark.parametrize("written", ["2024-05-01", "20240501T000000", date(2024, 5, 1)])
+@pytest.mark.parametrize("written", ["2024-05-01", "20240501", "20240501T000000", date(2024, 5, 1)])
 def test_a_day_is_its_first_moment(written):
     assert parse_time(written) == datetime(2024, 5, 1, tzinfo=UTC)
+
+
+def test_a_year_is_its_first_moment():
+    assert parse_time("2024") == datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("written", [2024, 2024.0, 20240501])
+def test_a_date_written_as_a_number_is_not_taken_for_seconds(written):
+    with pytest.raises(ValueError, match="looks like a date"):
+        parse_time(written)
 
 
 @pytest.mark.parametrize("written", ["yesterday", "", "2024-13-01", "nan", float("nan"), True, None, [2024], b"2024"])

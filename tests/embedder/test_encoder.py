@@ -1,3 +1,4 @@
+import json
 from copy import deepcopy
 from dataclasses import replace
 
@@ -170,3 +171,25 @@ def test_the_papers_encoder_is_bge_with_cls_pooling_and_its_retrieval_instructio
     """Against https://huggingface.co/BAAI/bge-base-en-v1.5."""
     assert (BGE.model, BGE.pooling, BGE.max_tokens) == ("BAAI/bge-base-en-v1.5", "cls", 512)
     assert BGE.query_prefix == "Represent this sentence for searching relevant passages: "
+
+
+@pytest.mark.parametrize(("is_cls", "pooling"), [(True, "cls"), (False, "mean"), (None, "mean")])
+def test_an_open_pooling_is_the_one_that_the_models_folder_names(encoder, tmp_path, is_cls, pooling):
+    folder = tiny.save_model(encoder, tmp_path / "encoder")
+    if is_cls is not None:
+        (tmp_path / "encoder" / "1_Pooling").mkdir()
+        settings = {"pooling_mode_cls_token": is_cls, "pooling_mode_mean_tokens": not is_cls}
+        (tmp_path / "encoder" / "1_Pooling" / "config.json").write_text(json.dumps(settings))
+    assert f"|{pooling}|" in TextEncoder.load(EncoderConfig(model=folder)).fingerprint
+    assert "|cls|" in TextEncoder.load(EncoderConfig(model=folder, pooling="cls")).fingerprint
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_open_precision_is_that_of_the_stores_vectors(encoder, precision):
+    made = TextEncoder(encoder.model, encoder.tokenizer, replace(encoder.config, precision=precision)).fingerprint
+    config = EncoderConfig(precision="auto").as_in(made)
+    assert TextEncoder(encoder.model, encoder.tokenizer, config).fingerprint == made
+
+
+def test_a_precision_that_was_asked_for_stays():
+    assert EncoderConfig(precision="float32").as_in("minilm@1|mean|256 tokens|bfloat16").precision == "float32"

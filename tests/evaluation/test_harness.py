@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from personaplug.errors import PersonaPlugError
 from personaplug.evaluation.harness import AttentiveMethod, LikelihoodMethod, evaluate
 from personaplug.evaluation.report import Setting
-from tests.evaluation.factories import TAGS, AttentiveParrot, Parrot, make_examples
+from tests.evaluation.factories import RATINGS, TAGS, AttentiveParrot, Parrot, make_examples
 
 
 @dataclass
@@ -131,6 +132,22 @@ def test_answers_of_emoji_and_of_100_000_characters_are_kept_whole():
 def test_no_queries_are_an_error():
     with pytest.raises(PersonaPlugError, match="no query"):
         evaluate(Parrot(), TAGS, [])
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (SimpleNamespace(name="tags", metrics=("macro-f1",), labels=()), "macro-f1 needs the task's labels"),
+        (replace(RATINGS, labels=("low", "high")), "need the scale of ratings"),
+        (RATINGS, "is no number"),
+    ],
+)
+def test_what_a_metric_lacks_shows_before_the_first_question(task, message):
+    method = Recorder()
+    with pytest.raises(PersonaPlugError, match=message) as caught:
+        evaluate(method, task, make_examples())
+    assert caught.value.hint
+    assert method.asked == []
 
 
 def test_two_queries_of_one_user_with_one_id_are_an_error():

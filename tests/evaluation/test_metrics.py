@@ -120,8 +120,9 @@ def test_an_answer_without_target_or_likelihood_cannot_be_scored():
 
 
 def test_a_gold_rating_that_is_no_number_is_an_error_that_names_the_query():
-    with pytest.raises(PersonaPlugError, match=r"query '0' is 'good'.*no number"):
+    with pytest.raises(PersonaPlugError, match=r"query '0' is no number") as caught:
         score("mae", [("1", "good")], RATINGS.labels)
+    assert "good" not in str(caught.value)  # what users wrote stands in no error
 
 
 @pytest.mark.parametrize(("name", "labels"), [("mae", ()), ("rmse", ("low", "high")), ("macro-f1", ())])

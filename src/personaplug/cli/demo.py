@@ -102,11 +102,13 @@ def whole_way(
     log, store = folder / "log.jsonl", folder / "store.db"
     write_log(sample_log(task_name, users=users, seed=0), log)
     fill_store(log, task_name, store_path=store)
-    training = TrainingConfig(epochs=1.0, max_input_tokens=96, max_output_tokens=48, dev_queries=100)
+    training = TrainingConfig(
+        epochs=1.0, queries=train_queries, max_input_tokens=96, max_output_tokens=48, dev_queries=100
+    )
     run = RunConfig(task=task_name, training=training)
     for method in ("tuned-prompt", "plug"):
         _clear(folder / method)
-        fit(replace(run, method=method), log, out=folder / method, store_path=store, limit=train_queries)
+        fit(replace(run, method=method), log, out=folder / method, store_path=store)
     return [
         measure(
             log,

@@ -112,7 +112,7 @@ def measure(
 ) -> "Report":
     """Measure a method and write its report, with a progress bar on stderr."""
     from personaplug.cli.screen import counted, progress
-    from personaplug.cli.wiring import MethodOptions, build_method, store_of
+    from personaplug.cli.wiring import MethodOptions, build_method, check_method, store_of
     from personaplug.data.lamp import write_predictions
     from personaplug.data.log import read_log
     from personaplug.data.split import split_examples
@@ -123,11 +123,11 @@ def measure(
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import load_task
 
+    check_method(method_name)
     task = load_task(task_name)
     if predictions:
-        write_predictions(
-            task.name, (), predictions
-        )  # what is wrong with the task or the file shows now, not at the end
+        # What is wrong with the task or the file shows now, not at the end.
+        write_predictions(task.name, (), predictions)
     out.parent.mkdir(parents=True, exist_ok=True)
     own = split_examples(counted(read_log(log, task, on_bad=on_bad), "read"), task, split)
     own = own.sample(limit, seed=seed) if limit else own

@@ -12,6 +12,7 @@ from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
     from personaplug.errors import DataError
+    from personaplug.store.base import StoreLayout
     from personaplug.store.indexing import IndexCounts
 
 
@@ -56,6 +57,16 @@ def index(
         click.echo(f"{store_path}: {_in_words(counts)}")
 
 
+def _layout_in(path: Path) -> "StoreLayout | None":
+    """Read what a store's vectors are made of; None where there is no store yet."""
+    from personaplug.store.sqlite import PersonaStore
+
+    if not path.exists():
+        return None
+    with PersonaStore.open(path) as store:
+        return store.layout
+
+
 def fill_store(
     log: Path,
     task_name: str,
@@ -75,7 +86,7 @@ def fill_store(
 
     task = load_task(task_name)
     rows = read_log(log, task, on_bad=on_bad)
-    reader = build_encoder(encoder)
+    reader = build_encoder(encoder, like=_layout_in(store_path))
     with ExitStack() as opened:
         others = [opened.enter_context(PersonaStore.open(path)) for path in reuse]
         store = opened.enter_context(PersonaStore.open(store_path, layout=layout_of(reader, task)))

@@ -24,8 +24,6 @@ COMMANDS = {
     "persona": "List, show, extend, export and forget users.",
 }
 
-LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
-
 
 class LazyGroup(click.Group):
     """The root of all commands."""
@@ -87,17 +85,17 @@ Examples:
 Results go to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 wrong usage.
 """,
 )
-@click.option("-v", "--verbose", count=True, help="Log what is done; -vv for more. What users wrote is never logged.")
+@click.option("-v", "--verbose", is_flag=True, help="Log what is loaded and done. What users wrote is never logged.")
 @click.option("--debug", is_flag=True, envvar="PERSONAPLUG_DEBUG", help="Show the traceback of an error.")
 @click.version_option(package_name="personaplug", message="%(prog)s %(version)s")
-def cli(verbose: int, debug: bool) -> None:  # noqa: ARG001 (LazyGroup.invoke reads it)
+def cli(verbose: bool, debug: bool) -> None:  # noqa: ARG001 (LazyGroup.invoke reads it)
     """Give a frozen language model each user's own way of answering.
 
     From a log of (user, time, input, output) to a measured model: index the log, train the plug, evaluate it
     against its rivals. Begin with the demo.
     """
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("personaplug").setLevel(LEVELS[min(verbose, len(LEVELS) - 1)])
+    logging.getLogger("personaplug").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 def main(args: Sequence[str] | None = None) -> None:

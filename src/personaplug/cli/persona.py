@@ -182,14 +182,13 @@ def _rows_of(user: str, log: Path) -> "Iterator[LogRow]":
 
 
 def _one_row(user: str, input_text: str, output_text: str, time_text: str | None) -> "LogRow":
-    from personaplug.data.log import Interaction
+    from personaplug.data.log import Interaction, content_id
     from personaplug.data.times import parse_time
     from personaplug.records import HistoryItem
-    from personaplug.store.base import text_hash
 
     try:
         time = parse_time(time_text) if time_text else datetime.now(UTC)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--time") from error
-    item_id = text_hash(repr((user, time.isoformat(), input_text, output_text))).hex()[:16]
+    item_id = content_id(user, time, input_text, output_text)
     return Interaction(user, HistoryItem(item_id, input_text, output_text, time))

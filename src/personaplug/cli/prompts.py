@@ -20,11 +20,35 @@ PROFILE_TOKENS = 64
 """Longest description of a user, of those that a prompt holds."""
 
 
-def positions_of(backbone: Backbone) -> int | None:
-    """Say how many tokens, or vectors in their place, the language model reads at most; None for any number."""
+def positions_of(backbone: Backbone, *, answer_tokens: int) -> int | None:
+    """Say how many tokens, or vectors in their place, an input may have; None for any number.
+
+    A decoder-only model reads the answer, of at most ``answer_tokens``, behind the input: they share its positions.
+    """
     config = backbone.model.config
     count: int | None = getattr(getattr(config, "encoder", config), "max_position_embeddings", None)
-    return count
+    return count if count is None or config.is_encoder_decoder else count - answer_tokens
+
+
+def plain_prompts(
+    name: str,
+    backbone: Backbone,
+    task: Task,
+    generation: GenerationConfig,
+    *,
+    max_input_tokens: int,
+    max_output_tokens: int,
+) -> Prompted:
+    """Ask the bare language model, whose inputs are cut where its positions end."""
+    plain = Prompted(
+        name,
+        backbone,
+        lambda example: task.prompt_text(example.input),
+        generation,
+        max_input_tokens=max_input_tokens,
+        max_output_tokens=max_output_tokens,
+    )
+    return replace(plain, max_input_tokens=_room(plain, 0))
 
 
 def word_retriever(name: str, task: Task) -> Retriever:
@@ -43,11 +67,11 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
     Raises:
         ConfigError: The language model has no room for them.
     """
-    room = _room(plain.backbone, plain.max_input_tokens + k * item_tokens)
+    room = _room(plain, k * item_tokens)
     item_tokens = (room - plain.max_input_tokens) // k
     if item_tokens < 1:
         raise ConfigError(
-            f"the language model reads {room} tokens: there is no room for {k} items beside the input",
+            f"the language model has room for {max(0, room)} tokens: too few for {k} items beside the input",
             hint="a smaller --k, or a --run with a smaller max_input_tokens",
         )
     return replace(
@@ -81,13 +105,17 @@ def with_profiles(
     shown = with_items(bare, asked, RecencyRetriever(), k=k, item_tokens=item_tokens)
     author = replace(shown, write=lambda example: shown.write(_asking(example, request)))
     profiles = TextProfiles(author, repr((asdict(source), asdict(decoding))), folder)
-    room = _room(plain.backbone, plain.max_input_tokens + PROFILE_TOKENS)
+    room = _room(plain, PROFILE_TOKENS)
     write = ProfilePrompt(profiles, plain.write, room - plain.max_input_tokens, plain.backbone.count_tokens)
     return TextProfile(replace(plain, name="text-profile", write=write, max_input_tokens=room), profiles)
 
 
-def _room(backbone: Backbone, tokens: int) -> int:
-    return min(tokens, positions_of(backbone) or tokens)
+def _room(plain: Prompted, more_tokens: int) -> int:
+    """Say how long a prompt may be that holds so many tokens beside the input."""
+    longest_answer = max(plain.max_output_tokens, plain.generation.max_new_tokens)
+    room = plain.max_input_tokens + more_tokens
+    positions = positions_of(plain.backbone, answer_tokens=longest_answer)
+    return room if positions is None else min(room, positions)
 
 
 def _asking(example: Example, request: str) -> Example:

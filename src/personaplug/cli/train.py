@@ -1,7 +1,7 @@
 """``personaplug train``: fit the plug, the tuned prompt that is its control, or an adapter for each user."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +54,12 @@ if TYPE_CHECKING:
 @click.option("--max-input-tokens", type=click.IntRange(1), help="Longer inputs are cut at their end.")
 @click.option("--max-output-tokens", type=click.IntRange(2), help="Longer answers are cut.")
 @click.option("--seed", type=int, help="Of everything random.")
-@click.option("--limit", type=click.IntRange(1), help="Train on (user-lora: for) so many queries, drawn with the seed.")
+@click.option(
+    "--limit", "queries", type=click.IntRange(1), help="Train on (user-lora: for) so many queries, drawn with the seed."
+)
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any setting of a run's config.toml; repeatable."
+)
 @click.option("--resume", is_flag=True, help="Go on where the run in --out was stopped, with the configuration there.")
 @click.option("--json", "as_json", is_flag=True, help="Write the outcome as JSON.")
 @skipping
@@ -71,7 +76,7 @@ def train(
     split: "Split | None",
     stranger: bool,
     k: int | None,
-    limit: int | None,
+    settings: tuple[str, ...],
     resume: bool,
     as_json: bool,
     skip_bad: bool,
@@ -84,15 +89,18 @@ def train(
       personaplug train log.jsonl --task log --store log.db --out runs/plug
       personaplug train log.jsonl --task log --method tuned-prompt --out runs/tuned-prompt
       personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
+      personaplug train log.jsonl --task log --store log.db --out runs/chat --backbone Qwen/Qwen3-0.6B \\
+        --set backbone.use_chat_template=true --set training.learning_rate=3e-3
     """
     from personaplug.cli.screen import notes, print_json
     from personaplug.cli.wiring import encoder_config, run_config
+    from personaplug.config import override
     from personaplug.plug.user_lora import held_method
 
     if "user-lora" in (method, held_method(out) if resume and not method else None):
         words = {"task": task_name, "split": split, "stranger": stranger, "k": k, "backbone": backbone, **training}
         with bad_rows(skip_bad) as on_bad:
-            cost = train_users(log, config, words, out=out, limit=limit, resume=resume, on_bad=on_bad)
+            cost = train_users(log, config, words, settings, out=out, resume=resume, on_bad=on_bad)
         if as_json:
             print_json(cost)
         else:
@@ -111,8 +119,9 @@ def train(
     chosen: dict[str, Any] = {name: value for name, value in training.items() if value is not None}
     run = replace(run, task=task_name, training=replace(run.training, **chosen))
     run = replace(run, method=method) if method and method != "user-lora" else run
+    run = override(run, settings)
     with bad_rows(skip_bad) as on_bad:
-        fitted = fit(run, log, out=out, store_path=store_path, limit=limit, resume=resume, on_bad=on_bad)
+        fitted = fit(run, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
     if as_json:
         print_json(fitted)
     else:
@@ -124,9 +133,9 @@ def train_users(
     log: Path,
     config: Path | None,
     words: dict[str, Any],
+    settings: Sequence[str] = (),
     *,
     out: Path,
-    limit: int | None,
     resume: bool,
     on_bad: "OnBad" = None,
 ) -> "UserCost":
@@ -134,9 +143,10 @@ def train_users(
     from personaplug.cli.evaluate import this_machine
     from personaplug.cli.user_lora import chosen, fit_users, user_lora_config
     from personaplug.cli.wiring import start_torch
+    from personaplug.config import override
 
-    run = chosen(user_lora_config(config, out=out, resume=resume), **words)
-    return fit_users(run, log, out=out, device=start_torch(), machine=this_machine(), limit=limit, on_bad=on_bad)
+    run = override(chosen(user_lora_config(config, out=out, resume=resume), **words), settings)
+    return fit_users(run, log, out=out, device=start_torch(), machine=this_machine(), on_bad=on_bad)
 
 
 def fit(
@@ -145,7 +155,6 @@ def fit(
     *,
     out: Path,
     store_path: Path | None,
-    limit: int | None = None,
     resume: bool = False,
     on_bad: "OnBad" = None,
 ) -> "Fitted":
@@ -162,7 +171,7 @@ def fit(
     from personaplug.training.trainer import train as train_plug
 
     starting_point(out, resume=resume)  # the trainer asks again: that a folder is taken should show before the work
-    task, seed = load_task(run.task), run.training.seed
+    task, training = load_task(run.task), run.training
     with ExitStack() as opened:
         store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
         run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")
@@ -171,14 +180,14 @@ def fit(
         rows = list(counted(read_log(log, task, on_bad=on_bad), "read"))
         examples, dev = split_examples(rows, task, "train"), split_examples(rows, task, "dev")
         del rows
-        examples = examples.sample(limit, seed=seed) if limit else examples
+        examples = examples.sample(training.queries, seed=training.seed) if training.queries else examples
         if store and plug.batcher.source:
             plug.batcher.source = snapshot_of(store)
         advance = opened.enter_context(progress(f"train {run.method}"))
         fitted = train_plug(
             plug,
             examples,
-            dev=dev.sample(run.training.dev_queries, seed=seed),
+            dev=dev.sample(training.dev_queries, seed=training.seed),
             folder=out,
             resume=resume,
             on_progress=lambda now: advance(now.step, now.words, total=now.steps),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from personaplug.cli.prompts import with_items, word_retriever
+from personaplug.cli.prompts import plain_prompts, with_items, word_retriever
 from personaplug.cli.screen import counted, progress
 from personaplug.config import read_toml
 from personaplug.data.log import read_log
@@ -67,6 +67,7 @@ def chosen(
     stranger: bool,
     backbone: str | None,
     k: int | None,
+    queries: int | None,
     **training: Any,  # noqa: ANN401 (fields of a UserTrainingConfig)
 ) -> UserLoraConfig:
     """Put what was typed in the place of what is configured; what is None was not typed."""
@@ -76,6 +77,7 @@ def chosen(
         task=task,
         split=split or config.split,
         history="stranger" if stranger else config.history,
+        queries=config.queries if queries is None else queries,
         backbone=replace(config.backbone, model=backbone or config.backbone.model),
         items=replace(config.items, k=config.items.k if k is None else k),
         training=replace(config.training, **typed),
@@ -89,7 +91,6 @@ def fit_users(
     out: Path,
     device: str,
     machine: str,
-    limit: int | None = None,
     on_bad: Callable[[DataError], None] | None = None,
 ) -> UserCost:
     """Train an adapter for each user whom the queries ask for, and leave them, with what they cost, in a folder."""
@@ -97,7 +98,7 @@ def fit_users(
     prompted = _prompts(run, k=config.items.k, generation=GenerationConfig(), device=device)
     adapters = _adapters(run, prompted)
     examples = split_examples(counted(read_log(log, run.task, on_bad=on_bad), "read"), run.task, config.split)
-    histories = histories_of(_asked(examples, config, limit=limit))
+    histories = histories_of(_asked(examples, config))
     if not histories:
         raise ConfigError(
             f"there is no query in the split {config.split!r}",
@@ -124,19 +125,19 @@ def fit_users(
     return cost
 
 
-def _asked(examples: Examples, config: UserLoraConfig, *, limit: int | None) -> Examples:
+def _asked(examples: Examples, config: UserLoraConfig) -> Examples:
     """Choose the queries, and whose history they go with, as ``evaluate`` does with the same seed."""
     seed = config.training.seed
-    examples = examples.sample(limit, seed=seed) if limit else examples
+    examples = examples.sample(config.queries, seed=seed) if config.queries else examples
     return with_strangers(examples, seed=seed) if config.history == "stranger" else examples
 
 
 def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: str) -> Prompted:
     config, task = run.config, run.task
-    plain = Prompted(
+    plain = plain_prompts(
         config.method,
         load_backbone(config.backbone, device=device),
-        lambda example: task.prompt_text(example.input),
+        task,
         generation,
         max_input_tokens=config.training.max_input_tokens,
         max_output_tokens=config.training.max_output_tokens,

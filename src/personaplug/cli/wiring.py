@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,7 +13,7 @@ from huggingface_hub.utils.tqdm import enable_progress_bars
 from jaxtyping import Float
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from personaplug.cli.prompts import positions_of, with_items, with_profiles, word_retriever
+from personaplug.cli.prompts import plain_prompts, positions_of, with_items, with_profiles, word_retriever
 from personaplug.cli.user_lora import open_user_lora
 from personaplug.config import read_toml
 from personaplug.embedder.encoder import BGE, EncoderConfig, TextEncoder
@@ -39,7 +39,10 @@ Trained = Literal["plug", "tuned-prompt"]
 METHODS = ("plain", *get_args(Trained), *get_args(Retrieval), "user-lora", "text-profile")
 RETRIEVED = 4  # items in a retrieval prompt
 PROFILED = 16  # items that a user is described by
-ENCODERS = {"minilm": EncoderConfig(), BGE.model: BGE}
+ENCODERS = {
+    "minilm": EncoderConfig(),
+    **{name: replace(BGE, model=name) for name in (BGE.model, "BAAI/bge-small-en-v1.5", "BAAI/bge-large-en-v1.5")},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +74,28 @@ class MethodOptions:
 def start_torch() -> str:
     """Ready torch for a command and name the device to compute on: the GPU where there is one.
 
+    Of the processes that ``torchrun`` starts on one machine each takes the GPU of its own number, as the trainer does.
     The bars of weights being loaded are switched off, those of downloads stay; of transformers' notes, errors alone.
     """
     disable_progress_bar()
     set_verbosity_error()
     enable_progress_bars()
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
 def encoder_config(name: str) -> EncoderConfig:
-    """Choose an encoder's settings: those it was trained with where we know them, else mean pooling."""
+    """Choose an encoder's settings: those it was trained with where we know them, else what its folder says."""
     return ENCODERS.get(name, EncoderConfig(model=name))
 
 
-def build_encoder(name: str) -> TextEncoder:
-    """Load an encoder by name.
+def build_encoder(name: str, *, like: StoreLayout | None = None) -> TextEncoder:
+    """Load an encoder by name; a precision left open is that of a store's vectors, where there is a store.
 
     Raises:
         ConfigError: No such encoder is at hand.
     """
-    return TextEncoder.load(encoder_config(name), device=start_torch()).freeze()
+    config = encoder_config(name)
+    return TextEncoder.load(config.as_in(like.fingerprint) if like else config, device=start_torch()).freeze()
 
 
 def encoder_of(layout: StoreLayout, *, name: str | None = None) -> TextEncoder:
@@ -105,7 +110,8 @@ def encoder_of(layout: StoreLayout, *, name: str | None = None) -> TextEncoder:
         FingerprintMismatchError: It made other vectors.
     """
     model, _, _ = layout.fingerprint.partition("@")
-    encoder = build_encoder(name or next((known for known in ENCODERS if Path(known).name == model), model))
+    known = next((known for known in ENCODERS if Path(known).name == model), model)
+    encoder = build_encoder(name or known, like=layout)
     if encoder.fingerprint != layout.fingerprint:
         raise FingerprintMismatchError(
             f"the store's vectors were made by encoder {layout.fingerprint!r}, not by {encoder.fingerprint!r}",
@@ -162,25 +168,34 @@ def store_of(run: Path) -> Path | None:
     return Path(os.path.normpath(run / name)) if name else None
 
 
+def check_method(name: str) -> None:
+    """Refuse a name that no contender has.
+
+    Raises:
+        ConfigError: There is no such method.
+    """
+    if name not in METHODS:
+        raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(METHODS)}")
+
+
 def build_method(name: str, task: Task, options: MethodOptions) -> Method:
     """Build a contender by its exact name.
 
     Raises:
         ConfigError: There is no such method, or it needs a run or a store that was not given.
     """
+    check_method(name)
     if name in (*get_args(Trained), "user-lora"):
         return _trained(name, task, options)
-    if name not in METHODS:
-        raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(METHODS)}")
     if options.run:
         _check_is_plug(options.run)
     run = read_toml(RunConfig, options.run / "config.toml") if options.run else None
     source = run.backbone if run else BackboneConfig(model=options.backbone)
     training = (run or RunConfig()).training
-    prompted = Prompted(
+    prompted = plain_prompts(
         name,
         load_backbone(source, device=start_torch()),
-        lambda example: task.prompt_text(example.input),
+        task,
         options.generation,
         max_input_tokens=training.max_input_tokens,
         max_output_tokens=training.max_output_tokens,
@@ -199,12 +214,16 @@ def check_room(plug: PersonaPlug) -> None:
     Raises:
         ConfigError: There are too few.
     """
-    longest, positions = plug.run.training.max_input_tokens, positions_of(plug.backbone)
+    training = plug.run.training
+    positions = positions_of(plug.backbone, answer_tokens=training.max_output_tokens)
     vectors = plug.run.embedder.instructions + plug.run.embedder.personas
-    if positions is not None and longest + vectors > positions:
+    if positions is not None and training.max_input_tokens + vectors > positions:
         raise ConfigError(
-            f"inputs of {longest} tokens after {vectors} vectors: the language model reads {positions} at most",
-            hint=f"--max-input-tokens {positions - vectors}",
+            f"inputs of {training.max_input_tokens} tokens after {vectors} vectors: the language model has room for "
+            f"{max(0, positions)}, beside answers of {training.max_output_tokens}",
+            hint=f"--max-input-tokens {positions - vectors}"
+            if positions > vectors
+            else "a smaller --max-output-tokens",
         )
 
 

@@ -115,6 +115,12 @@ def write_log(rows: Iterable[Mapping[str, str | None]], path: Path) -> int:
     return count
 
 
+def content_id(user_id: str, time: datetime, text: str, output: str | None) -> str:
+    """Derive the id of what was done without one: 16 hexadecimal digits, the same for the same content and UTC time."""
+    content = json.dumps([user_id, time.isoformat(), text, output])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
 def _write(rows: Iterable[Mapping[str, str | None]], path: Path, *, is_gzip: bool) -> int:
     count = 0
     with path.open("wb") as file:
@@ -206,8 +212,7 @@ def _present(row: Row, column: str, task: Task) -> str:
 def _id(row: Row, user_id: str, time: datetime, text: str, output: str | None) -> str:
     given = row.text("id")
     if not given:
-        content = json.dumps([user_id, time.isoformat(), text, output])
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return content_id(user_id, time, text, output)
     if len(given) > LONGEST_ID:
         raise row.error(f"an id of {len(given):,} characters", hint=f"at most {LONGEST_ID}: is it the right column?")
     return given

@@ -15,9 +15,15 @@ from typing import overload
 
 from personaplug.data.log import Interaction
 from personaplug.data.times import microseconds
-from personaplug.errors import ConfigError
+from personaplug.errors import ConfigError, PersonaPlugError
 from personaplug.records import Example, HistoryItem, Profile
 from personaplug.tasks.task import History, Split, Task, start_of
+
+_NOT_LATER: dict[Split, tuple[Split, ...]] = {
+    "train": ("train",),
+    "dev": ("train", "dev"),
+    "test": ("train", "dev", "test"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +92,21 @@ class Examples(Sequence[Example]):
 def split_examples(interactions: Iterable[Interaction], task: Task, split: Split) -> Examples:
     """Make one split's examples of a log, whose rows may come in any order.
 
-    Rows marked ``history`` are never queries; in a split by column, where a user has such rows, the user's histories
-    hold them alone. A question whose answer is not known is a query of the test split alone, its target None, and is in
-    no history. Queries with fewer than ``task.history.min_items`` earlier items are left out, and so are users without
-    queries.
+    Rows marked ``history`` are never queries. In a split by column, where a user has such rows, the user's histories
+    hold them alone; where not, they hold no row of a later split, so that training sees nothing of dev and test. A
+    question whose answer is not known is a query of the test split alone, its target None, and is in no history.
+    Queries with fewer than ``task.history.min_items`` earlier items are left out, and so are users without queries. A
+    row that stands twice in the log counts once.
 
     Raises:
         ConfigError: The task splits by ``hex-user`` and a user id is no hexadecimal number.
+        PersonaPlugError: A user has two different rows of one id.
     """
     profiles: list[Profile] = []
     queries: list[Query] = []
     for user_id, rows in sorted(_by_user(interactions, task, split).items()):
-        rows.sort(key=_order)
-        history = _history(rows, task)
+        rows = _once(user_id, sorted(rows, key=_order))
+        history = _history(rows, task, split)
         mine = [query for query, where in _assigned(rows, history, task, owner=len(profiles)) if where == split]
         mine = [query for query in mine if query.has_output or split == "test"]
         if mine:
@@ -143,11 +151,26 @@ def _by_user(interactions: Iterable[Interaction], task: Task, split: Split) -> d
     return users
 
 
-def _history(rows: Sequence[Interaction], task: Task) -> list[Interaction]:
-    """Pick what a user's histories may hold: answered rows; where the log marks rows as history, those alone."""
+def _once(user_id: str, rows: Sequence[Interaction]) -> list[Interaction]:
+    """Drop exact repeats; two different things under one id would leave open which of them a history saw."""
+    kept = list(dict.fromkeys(rows))
+    answered: dict[str, HistoryItem] = {}
+    for row in kept:
+        if row.has_output and answered.setdefault(row.item.id, row.item) != row.item:
+            raise PersonaPlugError(
+                f"user {user_id[:40]!r} has two different rows of the id {row.item.id[:40]!r}",
+                hint="give each row an id of its own, or leave the column out: ids are then made from the content",
+            )
+    return kept
+
+
+def _history(rows: Sequence[Interaction], task: Task, split: Split) -> list[Interaction]:
+    """Pick what a user's histories of one split may hold: answered rows that the log's own split lets it see."""
     answered = [row for row in rows if row.has_output]
-    marked = [row for row in answered if row.split == "history" and task.split.by == "column"]
-    return marked or answered
+    if task.split.by != "column":
+        return answered
+    marked = [row for row in answered if row.split == "history"]
+    return marked or [row for row in answered if row.split in _NOT_LATER[split]]
 
 
 def _assigned(

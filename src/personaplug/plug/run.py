@@ -20,6 +20,7 @@ class TrainingConfig:
     encoder_learning_rate: float = option(1e-4, "the same for a trained query encoder")
     weight_decay: float = option(1e-4, "of AdamW")
     warmup: float = option(0.05, "share of the steps with a rising learning rate")
+    queries: int = option(0, "training queries, drawn with the seed; 0 for all")
     max_input_tokens: int = option(256, "longer inputs are cut at their end")
     max_output_tokens: int = option(128, "longer answers are cut in training and scoring")
     history_dropout: bool = option(True, "each time an example is seen, keep a random half to all of its history")

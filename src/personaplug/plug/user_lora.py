@@ -59,6 +59,7 @@ class UserLoraConfig:
     task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
     method: Literal["user-lora"] = option("user-lora", "one adapter a user")
     split: Literal["train", "dev", "test"] = option("test", "whose users, each as of their first query in it")
+    queries: int = option(0, "for so many of its queries, drawn with the seed; 0 for all")
     history: Literal["own", "stranger"] = option("own", "whose history a query goes with")
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     adapter: LoraConfig = field(default_factory=LoraConfig)

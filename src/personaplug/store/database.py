@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from personaplug.errors import StoreError
 
@@ -61,17 +61,13 @@ class Database:
             return self._connection.executemany(statement, rows).rowcount
 
     @contextmanager
-    def transaction(self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[None]:
-        """Do all inside or, on any error, none of it; an inner transaction is part of the outer.
-
-        Args:
-            kind: IMMEDIATE to write, after other writers; DEFERRED to read one state of the file throughout.
-        """
+    def transaction(self) -> Iterator[None]:
+        """Do all inside, after other writers, or, on any error, none of it; an inner one is part of the outer."""
         if self._connection.in_transaction:
             yield
             return
         with self._told():
-            self._connection.execute(f"BEGIN {kind}")
+            self._connection.execute("BEGIN IMMEDIATE")
             with self._connection:
                 yield
 

@@ -232,7 +232,7 @@ class PersonaStore:
         with self._file.transaction():
             if was_cut_short and not any(self._keys(user_id) for user_id in user_ids):
                 return 0
-            gone = sum(self._delete(user_id) for user_id in user_ids)
+            gone = sum(self._delete(user_id) for user_id in dict.fromkeys(user_ids))
             self._grow_version()
             self._file.rows("UPDATE meta SET value = ? WHERE key = 'unscrubbed'", self.version)
         wipe_remains(self._file, identity=self.identity)
@@ -241,17 +241,18 @@ class PersonaStore:
     def snapshot(self, folder: Path | str) -> Bank:
         """Write all vectors, without any text, as a memory-mapped :class:`Bank`, in place of what stands there.
 
-        The store remembers the folder, by its absolute path, so that :meth:`forget` can delete it.
+        The store remembers the folder, by its absolute path, so that :meth:`forget` can delete it. Writers to the store
+        wait until it is done; so do other snapshots, that none finds another's half-written files.
 
         Raises:
-            StoreError: The folder holds something else.
+            StoreError: The folder holds something else, or another process kept the store busy.
         """
         folder = Path(folder).absolute()
         # Before it is written and for good: a folder that is not known here would outlive `forget`.
         self._file.rows("INSERT OR IGNORE INTO snapshots VALUES (?)", str(folder))
-        with self._file.transaction("DEFERRED"):
+        with self._file.transaction():
             write_bank(folder, self._bank_rows(), self.layout, identity=self.identity, version=self.version)
-        return Bank.open(folder)
+            return Bank.open(folder)  # an open bank stays readable when the next one takes its place
 
     def _delete(self, user_id: str) -> int:
         key = self._key(user_id)

@@ -19,6 +19,13 @@ Kind = Literal["classification", "rating", "generation"]
 Split = Literal["train", "dev", "test"]
 Metric = Literal["accuracy", "macro-f1", "mae", "rmse", "rouge-1", "rouge-l"]
 
+_METRICS_OF: dict[Kind, tuple[Metric, ...]] = {
+    "classification": ("accuracy", "macro-f1"),
+    "rating": ("mae", "rmse", "accuracy"),
+    "generation": ("rouge-1", "rouge-l"),
+}
+_OVER_LABELS: tuple[Metric, ...] = ("macro-f1", "mae", "rmse")
+
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(])|\n\s*\n")
 
 
@@ -80,6 +87,13 @@ class History:
     min_items: int = 1
     max_items: int = 512
     embargo_days: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.min_items, self.max_items) < 0 or not self.embargo_days >= 0:
+            raise ValueError(
+                f"a history of {self.min_items} to {self.max_items} items, {self.embargo_days} days before its query:"
+                " an embargo below zero would show it the future"
+            )
 
     @property
     def embargo(self) -> timedelta:
@@ -144,6 +158,12 @@ class Task:
     def __post_init__(self) -> None:
         if not self.metrics:
             raise ValueError("a task needs at least one metric")
+        for metric in self.metrics:
+            if metric not in _METRICS_OF[self.kind]:
+                known = ", ".join(_METRICS_OF[self.kind])
+                raise ValueError(f"{metric} does not measure a {self.kind}; these do: {known}")
+            if metric in _OVER_LABELS and not self.labels:
+                raise ValueError(f"{metric} is over all labels, and the task names none")
         if not self.views:
             raise ValueError("a task needs at least one view of a history item")
         if "{input}" not in self.prompt:

@@ -1,6 +1,8 @@
 """Fit a plug on ``transformers.Trainer``: its checkpoints, resume, logging, DDP and DeepSpeed come with it."""
 
 import json
+import logging
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -28,6 +30,8 @@ from personaplug.records import Example
 from personaplug.training.batches import LengthGroupedVisits, TrainingSet
 from personaplug.training.checkpoints import CHECKPOINTS, METRICS, discard_checkpoints, rewind_metrics, starting_point
 from personaplug.training.recomputation import recomputing
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,10 @@ def train(
     trainer = PlugTrainer(plug, examples, dev=dev, folder=folder, on_progress=on_progress)
     trainer.accelerator.wait_for_everyone()  # Every process has looked before one writes.
     if trainer.is_world_process_zero():
-        plug.save_pretrained(folder)
+        plug.save_config(folder)
         rewind_metrics(folder, to=checkpoint)
+    weights = sum(weight.numel() for weight in plug.parameters() if weight.requires_grad)
+    log.info("train %d weights on %d queries from %s", weights, len(examples), checkpoint or "the start")
     _encode_queries(plug, chain(examples, dev))
     with recomputing(plug.backbone.model, enabled=plug.run.training.gradient_checkpointing):
         outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -224,7 +230,8 @@ class _Log(TrainerCallback):
 
 def _arguments(plug: PersonaPlug, folder: Path, *, queries: int, has_dev: bool) -> TrainingArguments:
     config, device = plug.run.training, plug.backbone.device
-    batches = -(-queries // (config.batch_size * config.gradient_accumulation))
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun says
+    batches = -(-queries // (config.batch_size * config.gradient_accumulation * processes))
     looks = config.evaluate_every or max(1, round(batches * config.epochs / 4))
     return TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
