@@ -31,13 +31,21 @@ def read_toml(kind: type[T], path: Path) -> T:
     Raises:
         ConfigError: The file is missing, is not TOML, or does not fit ``kind``.
     """
+    return from_mapping(kind, read_values(path), where=str(path))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Read a TOML file as it stands.
+
+    Raises:
+        ConfigError: The file is missing, or is not TOML.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
-    return from_mapping(kind, values, where=str(path))
 
 
 def write_toml(value: object, path: Path) -> None:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from personaplug.cli import wiring
+from personaplug.cli import encoders
 from personaplug.store.sqlite import PersonaStore
 from tests.cli.fake_encoder import FakeEncoder
 
@@ -17,7 +17,7 @@ ROWS = [
 
 @pytest.fixture(autouse=True)
 def encoder(monkeypatch):
-    monkeypatch.setattr(wiring, "build_encoder", lambda name, like=None: FakeEncoder(name))  # noqa: ARG005
+    monkeypatch.setattr(encoders, "build_encoder", lambda name, like=None: FakeEncoder(name))  # noqa: ARG005
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from personaplug.cli import wiring
+from personaplug.cli import encoders as named
 from personaplug.store.sqlite import PersonaStore
 from tests.cli.fake_encoder import FakeEncoder
 from tests.factories import make_items
@@ -28,7 +28,7 @@ def encoders(monkeypatch):
         loaded.append(name)
         return FakeEncoder(name.split("/")[-1])
 
-    monkeypatch.setattr(wiring, "build_encoder", build)
+    monkeypatch.setattr(named, "build_encoder", build)
     return loaded
 
 

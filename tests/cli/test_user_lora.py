@@ -117,14 +117,14 @@ def test_a_run_of_adapters_is_no_plug(train, evaluate, method):
     result = evaluate(method=method)
     assert result.exit_code == 1
     assert "user-lora" in result.stderr
-    assert "--method user-lora" in result.stderr
+    assert "holds a user-lora, not a plug" in result.stderr
 
 
 def test_a_run_of_adapters_explains_nothing(train, personaplug, tmp_path):
     done(train())
     result = personaplug("explain", "--run", tmp_path / "run", "--user", "ada", "what?")
     assert result.exit_code == 1
-    assert "no plug" in result.stderr
+    assert "holds a user-lora, not a plug" in result.stderr
 
 
 def test_without_peft_the_extra_is_named_before_the_log_is_read(train, monkeypatch, tmp_path):

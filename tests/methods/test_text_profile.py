@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from personaplug.cli.prompts import PROFILE_TOKENS, with_profiles
+from personaplug.cli.profiles import PROFILE_TOKENS, with_profiles
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.methods.prompted import Prompted
@@ -29,7 +29,7 @@ def method(models, family, tmp_path):
 def make_method(model, folder, *, task=TASK, k=2):
     source = BackboneConfig(model)
     plain = Prompted(
-        "plain",
+        "text-profile",
         load_backbone(source),
         lambda example: task.prompt_text(example.input),
         SHORT,

@@ -11,7 +11,8 @@ import torch
 
 from personaplug.errors import ConfigError
 from personaplug.plug.lora import LoraConfig, UserAdapters
-from personaplug.plug.user_lora import UserLoraRun, UserTrainingConfig, held_method
+from personaplug.plug.run import method_of
+from personaplug.plug.user_lora import UserLoraRun, UserTrainingConfig
 from personaplug.records import Profile
 from personaplug.training import user_lora
 from tests.factories import make_item
@@ -195,8 +196,7 @@ def test_a_killed_run_goes_on_with_the_users_who_are_missing(small, models, tmp_
 def test_a_run_is_read_as_it_was_written(small):
     small.save()
     assert UserLoraRun.open(small.path) == small
-    assert held_method(small.path) == "user-lora"
-    assert held_method(small.path / "nowhere") is None
+    assert method_of(small.path) == "user-lora"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ Examples:
   personaplug evaluate log.jsonl --task log --method plug --run runs/log --store log.db --out plug.json
   personaplug evaluate log.jsonl --task log --method plug --run runs/log --store log.db --stranger --out stranger.json
   personaplug evaluate log.jsonl --task log --method bm25 --backbone nano --out bm25.json
+  personaplug evaluate log.jsonl --task log --method ropg-kd --run runs/kd -k 2 --out kd.json
 """
 )
 @click.argument("log", type=click.Path(path_type=Path))
@@ -34,7 +35,8 @@ Examples:
     "--method",
     "method_name",
     required=True,
-    help="plain, tuned-prompt, recency, random, bm25, dense, plug, user-lora or text-profile.",
+    help="plain, tuned-prompt, recency, random, bm25, dense, ropg-kd, ropg-rl, rspg-pre, rspg-post, plug, user-lora or "
+    "text-profile.",
 )
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of what was trained.")
 @click.option("--store", type=click.Path(path_type=Path), help="The index of the log; by default the run's own.")

@@ -77,8 +77,8 @@ def fill_store(
     on_bad: "Callable[[DataError], None] | None" = None,
 ) -> "IndexCounts":
     """Index a log into a store, with a progress bar on stderr."""
+    from personaplug.cli.encoders import build_encoder, encode_with, layout_of
     from personaplug.cli.screen import progress
-    from personaplug.cli.wiring import build_encoder, encode_with, layout_of
     from personaplug.data.log import read_log
     from personaplug.store.indexing import index as index_log
     from personaplug.store.sqlite import PersonaStore

@@ -16,7 +16,7 @@ COMMANDS = {
     "demo": "Go the whole way on synthetic users: sample data, index, train, evaluate, report.",
     "data": "Make an interaction log, and look for faults in one.",
     "index": "Encode what is new in a log into a store.",
-    "train": "Fit the plug on a log's training queries; the language model stays as it is.",
+    "train": "Fit the plug, or a rival, on a log's training queries; the language model stays as it is.",
     "evaluate": "Measure a method on a task.",
     "compare": "Compare reports in one table, with paired tests.",
     "generate": "Answer TEXT in the way of a user, or a file of questions of many users in mixed batches.",

@@ -93,8 +93,8 @@ def append(
     as_json: bool,
 ) -> None:
     """Add to a user's history: one item, or a log of the user's own."""
+    from personaplug.cli.encoders import encode_with, encoder_of
     from personaplug.cli.screen import print_json
-    from personaplug.cli.wiring import encode_with, encoder_of
     from personaplug.store.indexing import index
 
     if (log is None) == (input_text is None) or (input_text is None) != (output_text is None):

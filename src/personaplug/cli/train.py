@@ -1,11 +1,11 @@
-"""``personaplug train``: fit the plug, the tuned prompt that is its control, or an adapter for each user."""
+"""``personaplug train``: fit the plug, the tuned prompt that is its control, or a rival that learns."""
 
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from personaplug.store.bank import Bank
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import Split
+    from personaplug.training.choosing import Chosen
     from personaplug.training.trainer import Fitted
 
     OnBad = Callable[[DataError], None] | None
+
+LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 
 
 @click.command()
@@ -41,22 +44,23 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--method",
-    type=click.Choice(["plug", "tuned-prompt", "user-lora"]),
-    help="Persona, its control without users, or an adapter for each user.",
+    type=click.Choice(["plug", "tuned-prompt", *LEARNED, "user-lora"]),
+    help="Persona, its control without users, a trained retriever (ropg) or choice of retriever (rspg), or an adapter "
+    "for each user.",
 )
 @click.option(
     "--split", type=click.Choice(["train", "dev", "test"]), help="user-lora: whose users get adapters; by default test."
 )
 @click.option("--stranger", is_flag=True, help="user-lora: adapters for `evaluate --stranger`.")
-@click.option("-k", "--k", type=click.IntRange(0), help="user-lora: the user's items in each prompt; by default none.")
 @click.option("--epochs", type=ABOVE_ZERO, help="Passes over the training queries, or over each user's history.")
 @click.option("--batch-size", type=click.IntRange(1), help="Queries a step.")
 @click.option("--max-input-tokens", type=click.IntRange(1), help="Longer inputs are cut at their end.")
 @click.option("--max-output-tokens", type=click.IntRange(2), help="Longer answers are cut.")
 @click.option("--seed", type=int, help="Of everything random.")
-@click.option(
-    "--limit", "queries", type=click.IntRange(1), help="Train on (user-lora: for) so many queries, drawn with the seed."
-)
+@click.option("--limit", "queries", type=click.IntRange(1), help="Train with so many queries, drawn with the seed.")
+@click.option("--score", type=click.Choice(["likelihood", "metric"]), help="ropg, rspg: what to learn from.")
+@click.option("--ropg", type=click.Path(path_type=Path), multiple=True, help="rspg: a trained retriever's run; repeat.")
+@click.option("-k", "--k", type=click.IntRange(1), help="rspg, user-lora: items in a prompt.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any setting of a run's config.toml; repeatable."
 )
@@ -72,7 +76,9 @@ def train(
     encoder: str | None,
     config: Path | None,
     preset: str,
-    method: Literal["plug", "tuned-prompt", "user-lora"] | None,
+    method: str | None,
+    score: str | None,
+    ropg: tuple[Path, ...],
     split: "Split | None",
     stranger: bool,
     k: int | None,
@@ -82,51 +88,68 @@ def train(
     skip_bad: bool,
     **training: Any,  # noqa: ANN401 (fields of a TrainingConfig)
 ) -> None:
-    """Fit the plug on a log's training queries; the language model stays as it is.
+    """Fit the plug, or a rival, on a log's training queries; the language model stays as it is.
 
     \b
     Examples:
       personaplug train log.jsonl --task log --store log.db --out runs/plug
       personaplug train log.jsonl --task log --method tuned-prompt --out runs/tuned-prompt
-      personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
       personaplug train log.jsonl --task log --store log.db --out runs/chat --backbone Qwen/Qwen3-0.6B \\
         --set backbone.use_chat_template=true --set training.learning_rate=3e-3
+      personaplug train log.jsonl --task log --method ropg-kd --store log.db --out runs/kd
+      personaplug train log.jsonl --task log --method rspg-pre --ropg runs/kd -k 2 --store log.db --out runs/choice
+      personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
     """
-    from personaplug.cli.screen import notes, print_json
-    from personaplug.cli.wiring import encoder_config, run_config
-    from personaplug.config import override
-    from personaplug.plug.user_lora import held_method
+    from personaplug.cli.encoders import encoder_config
+    from personaplug.cli.screen import notes
+    from personaplug.cli.train_retrieval import fit_retrieval, retrieval_run
+    from personaplug.cli.wiring import run_config
+    from personaplug.config import override, read_values
 
-    if "user-lora" in (method, held_method(out) if resume and not method else None):
-        words = {"task": task_name, "split": split, "stranger": stranger, "k": k, "backbone": backbone, **training}
+    config = out / "config.toml" if resume and (out / "config.toml").exists() else config
+    method = method or (str(read_values(config).get("method", "plug")) if config else "plug")
+    if method in LEARNED:
+        words = {"task": task_name, "method": method, "score": score, "k": k, "encoder": encoder, "backbone": backbone}
+        rival = retrieval_run(config, preset, words | training, settings=settings, ropg=ropg, out=out)
         with bad_rows(skip_bad) as on_bad:
-            cost = train_users(log, config, words, settings, out=out, resume=resume, on_bad=on_bad)
-        if as_json:
-            print_json(cost)
-        else:
-            each = f"{cost.seconds_a_user:.1f} s and {cost.bytes_a_user / 1e6:.2f} MB a user"
-            click.echo(f"{out}: {cost.users:,} users' adapters, {each}")
+            chosen = fit_retrieval(rival, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
+        _tell(chosen, chosen.words, out, as_json=as_json)
         return
-    if split or stranger or k is not None:
-        raise click.UsageError("--split, --stranger and -k are for --method user-lora")
-    run = run_config(out / "config.toml" if resume and (out / "config.toml").exists() else config, preset)
+    if score or ropg:
+        raise click.UsageError("--score and --ropg go with --method ropg or rspg")
+    if method == "user-lora":
+        words = {"task": task_name, "split": split, "stranger": stranger, "k": k, "backbone": backbone}
+        with bad_rows(skip_bad) as on_bad:
+            cost = train_users(log, config, words | training, settings, out=out, resume=resume, on_bad=on_bad)
+        each = f"{cost.seconds_a_user:.1f} s and {cost.bytes_a_user / 1e6:.2f} MB a user"
+        _tell(cost, f"{cost.users:,} users' adapters, {each}", out, as_json=as_json)
+        return
+    if split or stranger or k:
+        raise click.UsageError("--split and --stranger go with --method user-lora, -k with it or rspg")
+    run = run_config(config, preset)
     if backbone:
         run = replace(run, backbone=replace(run.backbone, model=backbone))
     elif preset == "paper" and config is None and not resume:
         notes().print(f"The paper's preset answers with {run.backbone.model}; --backbone nano works offline.")
     if encoder:
         run = replace(run, encoder=encoder_config(encoder))
-    chosen: dict[str, Any] = {name: value for name, value in training.items() if value is not None}
-    run = replace(run, task=task_name, training=replace(run.training, **chosen))
-    run = replace(run, method=method) if method and method != "user-lora" else run
+    given: dict[str, Any] = {name: value for name, value in training.items() if value is not None}
+    run = replace(run, task=task_name, training=replace(run.training, **given))
+    run = replace(run, method=method)  # type: ignore[arg-type]  # click's choices are the field's
     run = override(run, settings)
     with bad_rows(skip_bad) as on_bad:
         fitted = fit(run, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
+    dev = "" if fitted.dev_loss is None else f", {fitted.dev_loss:.3f} nats a token on dev"
+    _tell(fitted, f"{fitted.steps:,} steps in {fitted.seconds:.0f} s{dev}", out, as_json=as_json)
+
+
+def _tell(outcome: "Fitted | Chosen | UserCost", words: str, out: Path, *, as_json: bool) -> None:
+    from personaplug.cli.screen import print_json
+
     if as_json:
-        print_json(fitted)
+        print_json(outcome)
     else:
-        dev = "" if fitted.dev_loss is None else f", {fitted.dev_loss:.3f} nats a token on dev"
-        click.echo(f"{out}: {fitted.steps:,} steps in {fitted.seconds:.0f} s{dev}")
+        click.echo(f"{out}: {words}")
 
 
 def train_users(
@@ -140,9 +163,9 @@ def train_users(
     on_bad: "OnBad" = None,
 ) -> "UserCost":
     """Train an adapter for each user of a split, as a configuration file and the words of the command line say."""
+    from personaplug.cli.encoders import start_torch
     from personaplug.cli.evaluate import this_machine
     from personaplug.cli.user_lora import chosen, fit_users, user_lora_config
-    from personaplug.cli.wiring import start_torch
     from personaplug.config import override
 
     run = override(chosen(user_lora_config(config, out=out, resume=resume), **words), settings)
@@ -159,8 +182,9 @@ def fit(
     on_bad: "OnBad" = None,
 ) -> "Fitted":
     """Train a run on a log and leave it, with its model card, in a folder."""
+    from personaplug.cli.encoders import start_torch
     from personaplug.cli.screen import counted, progress
-    from personaplug.cli.wiring import check_room, start_torch
+    from personaplug.cli.wiring import check_room
     from personaplug.data.log import read_log
     from personaplug.data.split import split_examples
     from personaplug.plug.model import build_plug

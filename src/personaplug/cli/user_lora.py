@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from personaplug.cli.prompts import plain_prompts, with_items, word_retriever
+from personaplug.cli.retrievers import build_retriever, with_items, without_items
 from personaplug.cli.screen import counted, progress
 from personaplug.config import read_toml
 from personaplug.data.log import read_log
@@ -134,10 +134,10 @@ def _asked(examples: Examples, config: UserLoraConfig) -> Examples:
 
 def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: str) -> Prompted:
     config, task = run.config, run.task
-    plain = plain_prompts(
+    plain = without_items(
         config.method,
-        load_backbone(config.backbone, device=device),
         task,
+        load_backbone(config.backbone, device=device),
         generation,
         max_input_tokens=config.training.max_input_tokens,
         max_output_tokens=config.training.max_output_tokens,
@@ -145,7 +145,7 @@ def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: 
     if not k:
         return plain
     named = replace(plain, name=f"{plain.name}, {config.items.retriever}")
-    retriever = word_retriever(config.items.retriever, task)
+    retriever = build_retriever(config.items.retriever, task, store=None, encoder_name=None)
     return with_items(named, task, retriever, k=k, item_tokens=config.items.item_tokens)
 
 

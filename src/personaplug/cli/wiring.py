@@ -1,48 +1,41 @@
 """Words to objects: the only place where a name chooses what is built, by exact match."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
-import torch
-from huggingface_hub.utils.tqdm import enable_progress_bars
-from jaxtyping import Float
-from transformers.utils.logging import disable_progress_bar, set_verbosity_error
-
-from personaplug.cli.prompts import plain_prompts, positions_of, with_items, with_profiles, word_retriever
+from personaplug.cli.encoders import start_torch
+from personaplug.cli.learned import build_ropg, build_rspg
+from personaplug.cli.profiles import with_profiles
+from personaplug.cli.retrievers import Retrieval, build_retriever, positions_of, with_items, without_items
 from personaplug.cli.user_lora import open_user_lora
-from personaplug.config import read_toml
-from personaplug.embedder.encoder import BGE, EncoderConfig, TextEncoder
-from personaplug.errors import ConfigError, FingerprintMismatchError
+from personaplug.config import read_toml, read_values
+from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.queries import QueryVectors
-from personaplug.plug.run import PRESETS, RunConfig
-from personaplug.plug.user_lora import held_method
-from personaplug.records import HistoryItem
-from personaplug.retrieval.base import Retriever
-from personaplug.retrieval.dense import DenseRetriever
-from personaplug.store.base import StoreLayout, missing_item, text_hash
+from personaplug.plug.retrieval_run import LearnedRetrieval, is_ropg
+from personaplug.plug.run import PRESETS, RunConfig, method_of
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
-Retrieval = Literal["recency", "random", "bm25", "dense"]
 Trained = Literal["plug", "tuned-prompt"]
-METHODS = ("plain", *get_args(Trained), *get_args(Retrieval), "user-lora", "text-profile")
+METHODS = (
+    "plain",
+    *get_args(Trained),
+    *get_args(Retrieval),
+    *get_args(LearnedRetrieval),
+    "user-lora",
+    "text-profile",
+)
 RETRIEVED = 4  # items in a retrieval prompt
 PROFILED = 16  # items that a user is described by
-ENCODERS = {
-    "minilm": EncoderConfig(),
-    **{name: replace(BGE, model=name) for name in (BGE.model, "BAAI/bge-small-en-v1.5", "BAAI/bge-large-en-v1.5")},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +43,8 @@ class MethodOptions:
     """What a method may need beside its name and task.
 
     Attributes:
-        run: Folder of a trained plug or tuned prompt; untrained methods take language model and limits from it.
-        store: The histories' vectors, for ``plug`` and ``dense``.
+        run: Folder of what was trained; untrained methods take language model and limits from a plug's.
+        store: The histories' vectors, for ``plug`` and ``dense``, and for a choice that has ``dense`` in it.
         backbone: The language model, where there is no run.
         encoder: As given to ``index``, for ``dense``; where it is None, the run's or the one that the store names.
         k: Items in a retrieval prompt, or of which ``text-profile`` is written; None for :data:`RETRIEVED`, for
@@ -69,65 +62,6 @@ class MethodOptions:
     item_tokens: int = 64
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     profiles: Path | None = None
-
-
-def start_torch() -> str:
-    """Ready torch for a command and name the device to compute on: the GPU where there is one.
-
-    Of the processes that ``torchrun`` starts on one machine each takes the GPU of its own number, as the trainer does.
-    The bars of weights being loaded are switched off, those of downloads stay; of transformers' notes, errors alone.
-    """
-    disable_progress_bar()
-    set_verbosity_error()
-    enable_progress_bars()
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-
-
-def encoder_config(name: str) -> EncoderConfig:
-    """Choose an encoder's settings: those it was trained with where we know them, else what its folder says."""
-    return ENCODERS.get(name, EncoderConfig(model=name))
-
-
-def build_encoder(name: str, *, like: StoreLayout | None = None) -> TextEncoder:
-    """Load an encoder by name; a precision left open is that of a store's vectors, where there is a store.
-
-    Raises:
-        ConfigError: No such encoder is at hand.
-    """
-    config = encoder_config(name)
-    return TextEncoder.load(config.as_in(like.fingerprint) if like else config, device=start_torch()).freeze()
-
-
-def encoder_of(layout: StoreLayout, *, name: str | None = None) -> TextEncoder:
-    """Load the encoder that made a store's vectors.
-
-    Args:
-        layout: The store's.
-        name: As given to ``index``; None to read it out of the store's fingerprint, which has no folders in it.
-
-    Raises:
-        ConfigError: No such encoder is at hand.
-        FingerprintMismatchError: It made other vectors.
-    """
-    model, _, _ = layout.fingerprint.partition("@")
-    known = next((known for known in ENCODERS if Path(known).name == model), model)
-    encoder = build_encoder(name or known, like=layout)
-    if encoder.fingerprint != layout.fingerprint:
-        raise FingerprintMismatchError(
-            f"the store's vectors were made by encoder {layout.fingerprint!r}, not by {encoder.fingerprint!r}",
-            hint="name with --encoder what the store was indexed with",
-        )
-    return encoder
-
-
-def layout_of(encoder: TextEncoder, task: Task) -> StoreLayout:
-    """Say what a store holds that this encoder fills for this task."""
-    return StoreLayout(encoder.fingerprint, task.views, encoder.dim)
-
-
-def encode_with(encoder: TextEncoder) -> Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]:
-    """Give the encoder's verb as rooms without torch know it."""
-    return lambda texts: encoder.encode(texts).numpy()
 
 
 def run_config(config: Path | None, preset: str) -> RunConfig:
@@ -151,8 +85,9 @@ def open_run(run: Path, store: Path | None) -> Iterator[PersonaPlug]:
         ConfigError: The folder is no run, or does not say where the histories are.
         StoreError: They are not there, or of another encoder.
     """
-    _check_is_plug(run)
     path = store or store_of(run)
+    if (run / "config.toml").is_file():
+        _plug_run(run)
     with PersonaStore.open(path) if path else nullcontext() as opened:
         plug = PersonaPlug.from_pretrained(run, store=opened, device=start_torch())
         if opened is None:
@@ -162,9 +97,9 @@ def open_run(run: Path, store: Path | None) -> Iterator[PersonaPlug]:
 
 def store_of(run: Path) -> Path | None:
     """Find the store that a run was trained with; None where there was none, or where the folder is no run."""
-    if not (run / "config.toml").is_file() or held_method(run) == "user-lora":
+    if not (run / "config.toml").is_file():
         return None
-    name = read_toml(RunConfig, run / "config.toml").store
+    name = read_values(run / "config.toml").get("store")
     return Path(os.path.normpath(run / name)) if name else None
 
 
@@ -185,27 +120,30 @@ def build_method(name: str, task: Task, options: MethodOptions) -> Method:
         ConfigError: There is no such method, or it needs a run or a store that was not given.
     """
     check_method(name)
-    if name in (*get_args(Trained), "user-lora"):
+    if name in get_args(Trained):
         return _trained(name, task, options)
-    if options.run:
-        _check_is_plug(options.run)
-    run = read_toml(RunConfig, options.run / "config.toml") if options.run else None
+    if name in get_args(LearnedRetrieval):
+        return _learned(name, task, options)
+    if name == "user-lora":
+        return _adapted(task, options)
+    run = _plug_run(options.run) if options.run else None
     source = run.backbone if run else BackboneConfig(model=options.backbone)
     training = (run or RunConfig()).training
-    prompted = plain_prompts(
+    plain = without_items(
         name,
-        load_backbone(source, device=start_torch()),
         task,
+        load_backbone(source, device=start_torch()),
         options.generation,
         max_input_tokens=training.max_input_tokens,
         max_output_tokens=training.max_output_tokens,
     )
     if name == "plain":
-        return prompted
+        return plain
     if name == "text-profile":
-        return _described(prompted, task, options, source)
-    retriever = _retriever(name, task, options, run)
-    return with_items(prompted, task, retriever, k=options.k or RETRIEVED, item_tokens=options.item_tokens)
+        return _described(plain, task, options, source)
+    encoder_name = options.encoder or (run.encoder.model if run else None)
+    retriever = build_retriever(name, task, store=options.store, encoder_name=encoder_name)
+    return with_items(plain, task, retriever, k=options.k or RETRIEVED, item_tokens=options.item_tokens)
 
 
 def check_room(plug: PersonaPlug) -> None:
@@ -227,25 +165,24 @@ def check_room(plug: PersonaPlug) -> None:
         )
 
 
-def _check_is_plug(run: Path) -> None:
-    if held_method(run) == "user-lora":
-        raise ConfigError(
-            f"{run} holds adapters of a user-lora, no plug", hint="personaplug evaluate --method user-lora --run RUN"
-        )
-
-
 def _trained(name: str, task: Task, options: MethodOptions) -> Method:
-    if options.run is None:
-        raise ConfigError(f"the method {name!r} needs a trained run", hint="train one, then name its folder with --run")
-    held = held_method(options.run) or read_toml(RunConfig, options.run / "config.toml").method
-    if held != name:
-        raise ConfigError(f"{options.run} holds a {held}, not a {name}", hint=f"--method {held}, or another --run")
-    if name == "user-lora":
-        return open_user_lora(options.run, task, k=options.k, generation=options.generation, device=start_torch())
-    plug = PersonaPlug.from_pretrained(options.run, store=options.store, device=start_torch())
+    folder = _run_of(name, options)
+    plug = PersonaPlug.from_pretrained(folder, store=options.store, device=start_torch())
     if plug.batcher.task.name != task.name:
-        raise ConfigError(f"{options.run} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
+        raise ConfigError(f"{folder} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
     return PlugMethod(name, plug, options.generation)
+
+
+def _learned(name: str, task: Task, options: MethodOptions) -> Method:
+    folder, k = _needed_run(name, options), options.k or RETRIEVED
+    if is_ropg(name):
+        return build_ropg(name, task, folder=folder, k=k, generation=options.generation)
+    return build_rspg(name, task, folder=folder, store=options.store, k=k, generation=options.generation)
+
+
+def _adapted(task: Task, options: MethodOptions) -> Method:
+    folder = _run_of("user-lora", options)
+    return open_user_lora(folder, task, k=options.k, generation=options.generation, device=start_torch())
 
 
 def _described(plain: Prompted, task: Task, options: MethodOptions, source: BackboneConfig) -> Method:
@@ -255,26 +192,22 @@ def _described(plain: Prompted, task: Task, options: MethodOptions, source: Back
     return with_profiles(plain, task, options.profiles, source=source, k=k, item_tokens=options.item_tokens)
 
 
-def _retriever(name: str, task: Task, options: MethodOptions, run: RunConfig | None) -> Retriever:
-    if name in ("bm25", "recency", "random"):
-        return word_retriever(name, task)
-    if options.store is None:
-        raise ConfigError("dense retrieval needs a store", hint="name it with --store")
-    return _dense(task, options.store, encoder_name=options.encoder or (run.encoder.model if run else None))
+def _run_of(name: str, options: MethodOptions) -> Path:
+    folder = _needed_run(name, options)
+    if (held := method_of(folder)) != name:
+        raise ConfigError(f"{folder} holds a {held}, not a {name}", hint=f"--method {held}, or another --run")
+    return folder
 
 
-def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None) -> Retriever:
-    encoder = encoder_of(store.layout, name=encoder_name)
-    layout_of(encoder, task).check(store.layout, where=str(store.path))
-    queries = QueryVectors(encoder, store)
-    return DenseRetriever(lambda texts: queries(texts).numpy(), lambda items: _stored_keys(items, store, task))
+def _needed_run(name: str, options: MethodOptions) -> Path:
+    if options.run is None:
+        raise ConfigError(f"the method {name!r} needs a trained run", hint="train one, then name its folder with --run")
+    return options.run
 
 
-def _stored_keys(items: Sequence[HistoryItem], store: PersonaStore, task: Task) -> Float[np.ndarray, "items dim"]:
-    """Look up the vectors of the items' first view, whoever they belong to."""
-    hashes = [text_hash(task.view_texts(item)[0]) for item in items]
-    known = store.known(hashes)
-    for item, key in zip(items, hashes, strict=True):
-        if key not in known:
-            raise missing_item(item.id, where=str(store.path))
-    return np.stack([known[key] for key in hashes])
+def _plug_run(folder: Path) -> RunConfig:
+    """Read the configuration of a plug or tuned prompt, and refuse the folder of anything else."""
+    held = method_of(folder)
+    if held in (*get_args(LearnedRetrieval), "user-lora"):
+        raise ConfigError(f"{folder} holds a {held}, not a plug or tuned prompt", hint="give another --run, or none")
+    return read_toml(RunConfig, folder / "config.toml")

@@ -137,6 +137,10 @@ class TextEncoder(nn.Module):
         """Encode queries as one batch, with gradients if the weights are trained."""
         return self._encode_batch([self.config.query_prefix + text for text in texts])
 
+    def encode_items(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
+        """Encode history items as one batch, with gradients if the weights are trained."""
+        return self._encode_batch(texts)
+
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], *, batch_size: int = 16) -> Float[Tensor, "texts dim"]:
         """Encode many texts, in batches of similar length; the result is on the CPU, in the order given."""

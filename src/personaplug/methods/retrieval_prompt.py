@@ -1,6 +1,6 @@
 """Put the user's own items, chosen by a retriever, into the prompt as text: the rival without any training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from personaplug.records import Example, HistoryItem
@@ -33,7 +33,11 @@ class RetrievalPrompt:
         """Write an example's prompt."""
         items = example.profile.latest(self.task.history.max_items).items
         ranks = self.retriever.rank(self.task.query_text(example.input), items)
-        return self.task.prompt_text(example.input, [self._shortened(items[rank]) for rank in ranks[: self.k]])
+        return self.write(example, [items[rank] for rank in ranks[: self.k]])
+
+    def write(self, example: Example, items: Sequence[HistoryItem]) -> str:
+        """Write an example's prompt with these items, each shortened where it is too long."""
+        return self.task.prompt_text(example.input, [self._shortened(item) for item in items])
 
     def _shortened(self, item: HistoryItem) -> HistoryItem:
         words = self.item_tokens

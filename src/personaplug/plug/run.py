@@ -1,9 +1,10 @@
 """What a run is: everything that says how a plug was made, in one ``config.toml``."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-from personaplug.config import option
+from personaplug.config import option, read_values
 from personaplug.embedder.encoder import BGE, EncoderConfig
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.plug.loading import BackboneConfig
@@ -60,3 +61,12 @@ PRESETS = {
     ),
 }
 """``paper``: the settings of arXiv 2409.11901, section 4.3; encoder and backbone may be overridden one by one."""
+
+
+def method_of(folder: Path) -> str:
+    """Read what a run's folder holds, whichever configuration it is written in.
+
+    Raises:
+        ConfigError: The folder is no run.
+    """
+    return str(read_values(folder / "config.toml").get("method"))

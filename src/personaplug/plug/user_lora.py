@@ -1,6 +1,5 @@
 """What a run of one adapter a user is: everything that says how the adapters were made, in one ``config.toml``."""
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -118,16 +117,6 @@ class UserLoraRun:
                 f"{path} does not fit the language model and the rank of its run", hint="train into another --out"
             )
         return start
-
-
-def held_method(folder: Path) -> str | None:
-    """Say which method a folder is a run of; None where it is no run or the method is not said."""
-    path = folder / CONFIG
-    try:
-        method = tomllib.loads(path.read_text(encoding="utf-8")).get("method")
-    except (FileNotFoundError, NotADirectoryError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return None
-    return method if isinstance(method, str) else None
 
 
 def _shapes(weights: Weights) -> dict[str, tuple[int, ...]]:

@@ -1,0 +1,81 @@
+"""Encoders by name, and the check that a store's vectors are theirs."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from huggingface_hub.utils.tqdm import enable_progress_bars
+from jaxtyping import Float
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
+
+from personaplug.embedder.encoder import BGE, EncoderConfig, TextEncoder
+from personaplug.errors import FingerprintMismatchError
+from personaplug.store.base import StoreLayout
+from personaplug.tasks.task import Task
+
+ENCODERS = {
+    "minilm": EncoderConfig(),
+    **{name: replace(BGE, model=name) for name in (BGE.model, "BAAI/bge-small-en-v1.5", "BAAI/bge-large-en-v1.5")},
+}
+
+
+def start_torch() -> str:
+    """Ready torch for a command and name the device to compute on: the GPU where there is one.
+
+    Of the processes that ``torchrun`` starts on one machine each takes the GPU of its own number, as the trainer does.
+    The bars of weights being loaded are switched off, those of downloads stay; of transformers' notes, errors alone.
+    """
+    disable_progress_bar()
+    set_verbosity_error()
+    enable_progress_bars()
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+
+
+def encoder_config(name: str) -> EncoderConfig:
+    """Choose an encoder's settings: those it was trained with where we know them, else what its folder says."""
+    return ENCODERS.get(name, EncoderConfig(model=name))
+
+
+def build_encoder(name: str, *, like: StoreLayout | None = None) -> TextEncoder:
+    """Load an encoder by name; a precision left open is that of a store's vectors, where there is a store.
+
+    Raises:
+        ConfigError: No such encoder is at hand.
+    """
+    config = encoder_config(name)
+    return TextEncoder.load(config.as_in(like.fingerprint) if like else config, device=start_torch()).freeze()
+
+
+def encoder_of(layout: StoreLayout, *, name: str | None = None) -> TextEncoder:
+    """Load the encoder that made a store's vectors.
+
+    Args:
+        layout: The store's.
+        name: As given to ``index``; None to read it out of the store's fingerprint, which has no folders in it.
+
+    Raises:
+        ConfigError: No such encoder is at hand.
+        FingerprintMismatchError: It made other vectors.
+    """
+    model, _, _ = layout.fingerprint.partition("@")
+    known = next((known for known in ENCODERS if Path(known).name == model), model)
+    encoder = build_encoder(name or known, like=layout)
+    if encoder.fingerprint != layout.fingerprint:
+        raise FingerprintMismatchError(
+            f"the store's vectors were made by encoder {layout.fingerprint!r}, not by {encoder.fingerprint!r}",
+            hint="name with --encoder what the store was indexed with",
+        )
+    return encoder
+
+
+def layout_of(encoder: TextEncoder, task: Task) -> StoreLayout:
+    """Say what a store holds that this encoder fills for this task."""
+    return StoreLayout(encoder.fingerprint, task.views, encoder.dim)
+
+
+def encode_with(encoder: TextEncoder) -> Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]:
+    """Give the encoder's verb as rooms without torch know it."""
+    return lambda texts: encoder.encode(texts).numpy()

@@ -1,0 +1,113 @@
+"""Methods with learned retrieval, from the folders of their runs."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from personaplug.cli.encoders import start_torch
+from personaplug.cli.retrievers import build_retriever, with_items, without_items
+from personaplug.errors import ConfigError
+from personaplug.evaluation.harness import Method
+from personaplug.methods.learned_retrieval import ranker_as_retriever, remembering
+from personaplug.methods.prompted import Prompted
+from personaplug.methods.selected_prompt import SelectedPrompt
+from personaplug.plug.backbone import Backbone, GenerationConfig
+from personaplug.plug.loading import load_backbone
+from personaplug.plug.retrieval_run import RetrievalRun, Ropg, digest_of, load_ranker, load_selector, read_run
+from personaplug.plug.run import method_of
+from personaplug.retrieval.base import Retriever
+from personaplug.store.sqlite import PersonaStore
+from personaplug.tasks.task import Task
+
+
+def build_ropg(name: str, task: Task, *, folder: Path, k: int, generation: GenerationConfig) -> Method:
+    """Build the retrieval prompt of a trained retriever.
+
+    Raises:
+        ConfigError: The folder holds no such run, or of another task.
+        FingerprintMismatchError: The encoder is not the one that training began from.
+    """
+    run = read_run(folder, method=name, task=task)
+    plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)
+    retriever = ranker_as_retriever(load_ranker(folder, run, device=start_torch()), task)
+    return with_items(plain, task, retriever, k=k, item_tokens=run.scoring.item_tokens)
+
+
+def build_rspg(
+    name: str, task: Task, *, folder: Path, store: PersonaStore | None, k: int, generation: GenerationConfig
+) -> Method:
+    """Build the prompt that a trained selector chooses.
+
+    Raises:
+        ConfigError: The folder holds no such run, or of another task or ``k``, or a retriever has changed since.
+        FingerprintMismatchError: The encoder is not the one that training began from.
+    """
+    run = read_run(folder, method=name, task=task)
+    if run.selection.k != k:
+        raise ConfigError(f"{folder} was trained with {run.selection.k} items, not {k}", hint=f"-k {run.selection.k}")
+    plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)
+    pool = prompts_of(run, folder, plain, task=task, store=store)
+    room = max(each.max_input_tokens for each in pool)
+    answer = remembering(plain.backbone, generation, max_tokens=room) if name == "rspg-post" else None
+    selector = load_selector(folder, run, device=start_torch())
+    write = SelectedPrompt(task, [each.write for each in pool], selector, answer)
+    return Prompted(f"{name}, k={k}", plain.backbone, write, generation, room, plain.max_output_tokens)
+
+
+def plain_of(run: RetrievalRun, task: Task, backbone: Backbone, generation: GenerationConfig) -> Prompted:
+    """Make the method without items, which retrieved ones are put into."""
+    return without_items(
+        run.method,
+        task,
+        backbone,
+        generation,
+        max_input_tokens=run.scoring.max_input_tokens,
+        max_output_tokens=run.scoring.max_output_tokens,
+    )
+
+
+def prompts_of(
+    run: RetrievalRun, folder: Path, plain: Prompted, *, task: Task, store: PersonaStore | None
+) -> list[Prompted]:
+    """Build what a selector chooses from, in the order of its configuration.
+
+    Raises:
+        ConfigError: A retriever's run is missing or has changed, or there is no store for ``dense``.
+    """
+    retrievers: list[Retriever | None] = [
+        None if name == "none" else build_retriever(name, task, store=store, encoder_name=run.encoder.model)
+        for name in run.selection.retrievers
+    ]
+    retrievers += _trained_retrievers(run, folder, task)
+    k, item_tokens = run.selection.k, run.scoring.item_tokens
+    return [
+        plain if each is None else with_items(plain, task, each, k=k, item_tokens=item_tokens) for each in retrievers
+    ]
+
+
+def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
+    """Tell trained retrievers from all others, by their weights.
+
+    Raises:
+        ConfigError: A folder holds no trained retriever.
+    """
+    for run in runs:
+        if method_of(run) not in get_args(Ropg):
+            raise ConfigError(f"{run} holds a {method_of(run)}, no trained retriever", hint="--ropg takes ropg runs")
+        if not (run / "model.safetensors").is_file():
+            raise ConfigError(f"the training of {run} is not finished", hint="personaplug train ... --resume")
+    return tuple(map(digest_of, runs))
+
+
+def _trained_retrievers(run: RetrievalRun, folder: Path, task: Task) -> list[Retriever]:
+    runs = [Path(os.path.normpath(folder / name)) for name in run.selection.ropg]
+    for path, digest, now in zip(runs, run.selection.ropg_digests, digests_of(runs), strict=True):
+        if digest != now:
+            raise ConfigError(f"the retriever in {path} has changed since {folder} was trained", hint="train anew")
+    return [_trained_retriever(path, task) for path in runs]
+
+
+def _trained_retriever(folder: Path, task: Task) -> Retriever:
+    run = read_run(folder, method=method_of(folder), task=task)
+    return ranker_as_retriever(load_ranker(folder, run, device=start_torch()), task)

@@ -1,0 +1,194 @@
+"""What ``personaplug train`` does for learned retrieval: score with the language model, then fit what chooses."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from personaplug.cli.encoders import encoder_config, layout_of, start_torch
+from personaplug.cli.learned import digests_of, plain_of, prompts_of
+from personaplug.cli.retrievers import build_retriever, with_items
+from personaplug.cli.screen import counted, progress
+from personaplug.config import override, read_toml
+from personaplug.data.log import read_log
+from personaplug.data.split import Examples, split_examples
+from personaplug.embedder.encoder import TextEncoder
+from personaplug.embedder.ranker import ItemRanker
+from personaplug.embedder.selector import PromptSelector
+from personaplug.errors import ConfigError, DataError
+from personaplug.methods.prompted import Prompted
+from personaplug.methods.retrieval_prompt import RetrievalPrompt
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.loading import load_backbone
+from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, is_ropg, pool_size
+from personaplug.records import Example
+from personaplug.store.sqlite import PersonaStore
+from personaplug.tasks.task import Task, load_task
+from personaplug.training.choice import Choice, item_choice, retriever_choices
+from personaplug.training.choosing import Chooser, Chosen
+from personaplug.training.learned_retrieval import Listener, train_chooser
+from personaplug.training.retrieval_folder import begin, check_folder, finish
+
+OnBad = Callable[[DataError], None] | None
+
+
+def retrieval_run(
+    config: Path | None,
+    preset: str,
+    words: dict[str, Any],
+    *,
+    settings: Sequence[str] = (),
+    ropg: Sequence[Path],
+    out: Path,
+) -> RetrievalRun:
+    """Put a run together: a file or a preset, and over it the words of the command line.
+
+    Args:
+        config: A run's config.toml, in place of the preset.
+        preset: ``default`` or ``paper``.
+        words: Fields of any part of the run; ``encoder`` and ``backbone`` are names.
+        settings: As :func:`personaplug.config.override` reads them; they go before the words.
+        ropg: Runs of trained retrievers to choose from, in place of those of the configuration.
+        out: The run's folder.
+
+    Raises:
+        ConfigError: The file does not fit, or a word means nothing to this method.
+    """
+    run = read_toml(RetrievalRun, config) if config else PAPER if preset == "paper" else RetrievalRun()
+    try:
+        run = _with_words(run, {name: value for name, value in words.items() if value is not None})
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    run = override(run, settings)
+    return _with_digests(_with_ropg(run, ropg, out) if ropg else run, out)
+
+
+def fit_retrieval(
+    run: RetrievalRun,
+    log: Path,
+    *,
+    out: Path,
+    store_path: Path | None,
+    resume: bool = False,
+    on_bad: OnBad = None,
+) -> Chosen:
+    """Train a run on a log and leave it, with its model card, in a folder.
+
+    Raises:
+        ConfigError: There is no store, the folder holds a run that is not to be resumed, or parts do not fit.
+        FingerprintMismatchError: The store's vectors are another encoder's or task's.
+    """
+    check_folder(out, resume=resume)
+    if store_path is None:
+        raise ConfigError(f"{run.method} needs a store of histories", hint="name it with --store")
+    task = load_task(run.task)
+    with PersonaStore.open(store_path) as store:
+        encoder = TextEncoder.load(run.encoder.as_in(store.layout.fingerprint), device=start_torch()).freeze()
+        layout_of(encoder, task).check(store.layout, where=str(store_path))
+        run = replace(run, store=os.path.relpath(store_path, out), fingerprint=encoder.fingerprint)
+        generation = GenerationConfig(max_new_tokens=run.scoring.max_new_tokens)
+        plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)
+        pool = _pool(run, out, plain, task=task, store=store)
+        train, dev = _examples(run, log, task, on_bad=on_bad)
+        said = begin(out, run, task)
+        room = max(each.max_input_tokens for each in pool)
+        listener = Listener(plain.backbone, run, task, folder=said, max_input_tokens=room)
+        choices, dev_choices = (_choices(run, examples, pool, task, listener) for examples in (train, dev))
+        chooser = ItemRanker(encoder, run.ranker) if is_ropg(run.method) else _selector(run, encoder)
+        chosen = _fit(chooser, choices, listener, run, dev=dev_choices, folder=out)
+        finish(out, run, task, chooser=chooser, chosen=chosen)
+    return chosen
+
+
+def _with_words(run: RetrievalRun, words: dict[str, Any]) -> RetrievalRun:
+    if "encoder" in words:
+        run = replace(run, encoder=encoder_config(words.pop("encoder")))
+    if "backbone" in words:
+        run = replace(run, backbone=replace(run.backbone, model=words.pop("backbone")))
+    if "k" in words:
+        run = replace(run, selection=replace(run.selection, k=words.pop("k")))
+    run = replace(run, fitting=replace(run.fitting, **_taken(words, FittingConfig)))  # --batch-size is of queries
+    run = replace(run, scoring=replace(run.scoring, **_taken(words, ScoringConfig)))
+    return replace(run, **words)
+
+
+def _taken(words: dict[str, Any], part: type) -> dict[str, Any]:
+    """Take the words that are fields of a part."""
+    names = {field.name for field in fields(part)}
+    return {name: words.pop(name) for name in list(words) if name in names}
+
+
+def _fit(
+    chooser: Chooser,
+    choices: Sequence[Choice],
+    listener: Listener,
+    run: RetrievalRun,
+    *,
+    dev: Sequence[Choice],
+    folder: Path,
+) -> Chosen:
+    """Score, then fit, each with its bar. A policy gradient has but the options scored that it draws."""
+    asked = [*dev] if run.method == "ropg-rl" else [*choices, *dev]
+    with progress("score prompts", total=sum(len(choice.prompts) for choice in asked)) as advance:
+        listener.score(asked, on_progress=advance)
+    with progress(f"train {run.method}") as advance:
+        return train_chooser(
+            chooser,
+            choices,
+            listener,
+            run,
+            dev=dev,
+            folder=folder,
+            on_progress=lambda now: advance(now.step, now.words, total=now.steps),
+        )
+
+
+def _pool(run: RetrievalRun, out: Path, plain: Prompted, *, task: Task, store: PersonaStore) -> list[Prompted]:
+    """Build what is chosen from; for a retriever, the prompt of the one item that the untrained one holds for best."""
+    if not is_ropg(run.method):
+        return prompts_of(run, out, plain, task=task, store=store)
+    untrained = build_retriever("dense", task, store=store, encoder_name=run.encoder.model)
+    return [with_items(plain, task, untrained, k=1, item_tokens=run.scoring.item_tokens)]
+
+
+def _examples(run: RetrievalRun, log: Path, task: Task, *, on_bad: OnBad) -> tuple[Examples, Examples]:
+    rows = list(counted(read_log(log, task, on_bad=on_bad), "read"))
+    train, dev = split_examples(rows, task, "train"), split_examples(rows, task, "dev")
+    fitting = run.fitting
+    train = train.sample(fitting.queries, seed=fitting.seed) if fitting.queries else train
+    return train, dev.sample(fitting.dev_queries, seed=fitting.seed)
+
+
+def _choices(
+    run: RetrievalRun, examples: Sequence[Example], pool: Sequence[Prompted], task: Task, listener: Listener
+) -> list[Choice]:
+    if not is_ropg(run.method):
+        answer = listener.answer if run.method == "rspg-post" else None
+        return retriever_choices(examples, task=task, writers=[each.write for each in pool], answer=answer)
+    write = pool[0].write
+    assert isinstance(write, RetrievalPrompt)
+    count = run.ranker.candidates
+    return [
+        item_choice(example, task=task, retriever=write.retriever, count=count, write=write.write)
+        for example in counted(examples, "find candidates")
+    ]
+
+
+def _selector(run: RetrievalRun, encoder: TextEncoder) -> PromptSelector:
+    return PromptSelector(encoder, pool_size(run.selection))
+
+
+def _with_ropg(run: RetrievalRun, ropg: Sequence[Path], out: Path) -> RetrievalRun:
+    if is_ropg(run.method):
+        raise ConfigError(f"{run.method} chooses between items, not retrievers", hint="--ropg goes with rspg methods")
+    paths = tuple(os.path.relpath(path, out) for path in ropg)
+    return replace(run, selection=replace(run.selection, ropg=paths, ropg_digests=()))
+
+
+def _with_digests(run: RetrievalRun, out: Path) -> RetrievalRun:
+    selection = run.selection
+    if not selection.ropg or selection.ropg_digests:
+        return run
+    digests = digests_of([Path(os.path.normpath(out / path)) for path in selection.ropg])
+    return replace(run, selection=replace(selection, ropg_digests=digests))

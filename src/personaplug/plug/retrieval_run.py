@@ -1,0 +1,180 @@
+"""A run of learned retrieval: how a retriever, or the choice between retrievers, was trained with a language model."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from personaplug.config import option, read_toml
+from personaplug.embedder.checkpoint import load_weights
+from personaplug.embedder.encoder import EncoderConfig, TextEncoder
+from personaplug.embedder.ranker import ItemRanker, RankerConfig
+from personaplug.embedder.selector import PromptSelector
+from personaplug.errors import ConfigError, FingerprintMismatchError
+from personaplug.plug.loading import BackboneConfig
+from personaplug.plug.run import method_of
+from personaplug.records import HistoryItem
+from personaplug.tasks.task import Task, load_task
+
+Ropg = Literal["ropg-kd", "ropg-rl"]
+Rspg = Literal["rspg-pre", "rspg-post"]
+LearnedRetrieval = Literal["ropg-kd", "ropg-rl", "rspg-pre", "rspg-post"]
+CONFIG, TASK, WEIGHTS = "config.toml", "task.toml", "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringConfig:
+    """How the language model says what a prompt is worth."""
+
+    score: Literal["likelihood", "metric"] = option(
+        "likelihood",
+        "likelihood: nats of the whole right answer, one pass a prompt; metric: the task's first, of a generated one",
+    )
+    temperature: float = option(1.0, "of the softmax over scores that is learned from; not for ropg-rl")
+    item_tokens: int = option(64, "longest item in a prompt")
+    max_input_tokens: int = option(256, "longer inputs are cut at their end")
+    max_output_tokens: int = option(128, "longer answers are cut in scoring")
+    max_new_tokens: int = option(48, "longest generated answer, for metric and rspg-post")
+    batch_size: int = option(32, "prompts asked at once")
+
+    def __post_init__(self) -> None:
+        lengths = self.item_tokens, self.max_input_tokens, self.max_output_tokens - 1, self.max_new_tokens
+        if min(*lengths, self.batch_size) < 1 or not self.temperature > 0:
+            raise ValueError("temperature, batch_size and the token limits of scoring must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionConfig:
+    """Which retrievers a selector chooses from: ``retrievers``, then those of the runs ``ropg``."""
+
+    retrievers: tuple[Literal["none", "recency", "bm25", "dense"], ...] = option(
+        ("none", "recency", "bm25", "dense"), "untrained ones; none is the prompt without items"
+    )
+    ropg: tuple[str, ...] = option((), "runs of ropg-kd and ropg-rl, as paths from the run's folder")
+    ropg_digests: tuple[str, ...] = option((), "of their weights, filled in by training")
+    k: int = option(4, "items in a prompt")
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k {self.k} must be at least 1")
+        if self.ropg_digests and len(self.ropg_digests) != len(self.ropg):
+            raise ValueError("ropg and ropg_digests differ in length")
+
+
+@dataclass(frozen=True, slots=True)
+class FittingConfig:
+    """How retriever or selector is fitted."""
+
+    epochs: float = option(2.0, "passes over the training queries, a whole number")
+    batch_size: int = option(16, "queries a step")
+    learning_rate: float = option(2e-5, "peak of AdamW's learning rate, for the encoder")
+    head_learning_rate: float = option(1e-3, "the same for a selector's own weights")
+    weight_decay: float = option(1e-4, "of AdamW")
+    warmup: float = option(0.05, "share of the steps with a rising learning rate")
+    queries: int = option(0, "training queries, drawn with the seed; 0 for all")
+    dev_queries: int = option(200, "dev queries by which the best pass is chosen, drawn once with the seed")
+    seed: int = option(0, "of everything random")
+
+    def __post_init__(self) -> None:
+        if self.epochs != int(self.epochs):
+            raise ValueError(f"epochs {self.epochs} must be a whole number")
+        if min(self.epochs, self.batch_size) < 1 or not min(self.learning_rate, self.head_learning_rate) > 0:
+            raise ValueError("epochs, batch_size and the learning rates must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalRun:
+    """A run's method, parts and training."""
+
+    task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
+    method: Literal["ropg-kd", "ropg-rl", "rspg-pre", "rspg-post"] = option(
+        "ropg-kd", "by distillation or policy gradient; choice before or after answers"
+    )
+    store: str = option("", "the histories it was trained with, as a path from the run's folder")
+    fingerprint: str = option("", "of the untrained encoder, filled in by training")
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    fitting: FittingConfig = field(default_factory=FittingConfig)
+
+
+PAPER = RetrievalRun(
+    encoder=EncoderConfig(model="facebook/contriever"),
+    backbone=BackboneConfig(model="google/flan-t5-xxl"),
+    scoring=ScoringConfig(score="metric"),
+    fitting=FittingConfig(learning_rate=1e-5),
+)
+"""Encoder, language model and score of arXiv 2404.05970; the rest is ours."""
+
+
+def read_run(folder: Path, *, method: str, task: Task) -> RetrievalRun:
+    """Read the configuration of a finished run, of this method and task.
+
+    Raises:
+        ConfigError: The folder is no run, holds another method or task, or its training did not come to an end.
+    """
+    if not (folder / CONFIG).is_file():
+        raise ConfigError(f"{folder} is no run: it has no {CONFIG}", hint="train one: personaplug train --help")
+    if (found := method_of(folder)) != method:
+        raise ConfigError(f"{folder} holds a {found}, not a {method}", hint=f"--method {found}, or another --run")
+    if (held := load_task(str(folder / TASK)).name) != task.name:
+        raise ConfigError(f"{folder} was trained for the task {held!r}, not {task.name!r}")
+    if not (folder / WEIGHTS).is_file():
+        raise ConfigError(f"the training of {folder} is not finished", hint="personaplug train ... --resume")
+    return read_toml(RetrievalRun, folder / CONFIG)
+
+
+def load_ranker(folder: Path, run: RetrievalRun, *, device: str = "cpu") -> ItemRanker:
+    """Load a trained retriever.
+
+    Raises:
+        ConfigError: A part is missing or does not fit.
+        FingerprintMismatchError: Training began from other weights than those that the encoder's name stands for.
+    """
+    ranker = ItemRanker(base_encoder(folder, run, device=device), run.ranker)
+    load_weights(ranker, folder / WEIGHTS)
+    return ranker.requires_grad_(requires_grad=False)
+
+
+def load_selector(folder: Path, run: RetrievalRun, *, device: str = "cpu") -> PromptSelector:
+    """Load a trained choice; for errors see :func:`load_ranker`."""
+    selector = PromptSelector(base_encoder(folder, run, device=device), pool_size(run.selection))
+    load_weights(selector, folder / WEIGHTS)
+    return selector.requires_grad_(requires_grad=False)
+
+
+def pool_size(selection: SelectionConfig) -> int:
+    """Count the retrievers to choose from."""
+    return len(selection.retrievers) + len(selection.ropg)
+
+
+def base_encoder(folder: Path, run: RetrievalRun, *, device: str) -> TextEncoder:
+    """Load the encoder that a run's training began from.
+
+    Raises:
+        FingerprintMismatchError: It is another one by now.
+    """
+    encoder = TextEncoder.load(run.encoder.as_in(run.fingerprint), device=device).freeze()
+    if encoder.fingerprint != run.fingerprint:
+        raise FingerprintMismatchError(
+            f"{folder} was trained from encoder {run.fingerprint!r}, not from {encoder.fingerprint!r}",
+            hint=f"bring the former {run.encoder.model!r} back, or train anew",
+        )
+    return encoder
+
+
+def digest_of(folder: Path) -> str:
+    """Tell a run's weights from all others."""
+    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
+
+
+def item_words(task: Task, item: HistoryItem) -> str:
+    """Write what a learned retriever reads of an item: every view, as word search does, a line each."""
+    return "\n".join(task.view_texts(item))
+
+
+def is_ropg(method: str) -> bool:
+    """Tell a trained retriever from a trained choice."""
+    return method in get_args(Ropg)

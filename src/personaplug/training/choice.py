@@ -1,0 +1,94 @@
+"""A query with what may be chosen for it, whether items for a prompt or retrievers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from personaplug.embedder.selector import option_text
+from personaplug.plug.retrieval_run import item_words
+from personaplug.records import Example, HistoryItem
+from personaplug.retrieval.base import Retriever
+from personaplug.tasks.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One query, its options, and what the language model would read with each.
+
+    Attributes:
+        query: As a task cuts it out of the input.
+        options: The texts to choose by.
+        prompts: The prompt of each option.
+        target: The right answer.
+    """
+
+    query: str
+    options: tuple[str, ...]
+    prompts: tuple[str, ...]
+    target: str
+
+    def __post_init__(self) -> None:
+        if len(self.options) != len(self.prompts):
+            raise ValueError(f"{len(self.options)} options, but {len(self.prompts)} prompts")
+
+
+def item_choice(
+    example: Example,
+    *,
+    task: Task,
+    retriever: Retriever,
+    count: int,
+    write: Callable[[Example, Sequence[HistoryItem]], str],
+) -> Choice:
+    """Let a user's items be chosen for a prompt of one item.
+
+    Args:
+        example: A query with its right answer, and the history it may see.
+        task: Says how texts are read.
+        retriever: The untrained one; its best item is the first option.
+        count: Most options.
+        write: Writes an example's prompt with some items.
+    """
+    items = example.profile.latest(task.history.max_items).items
+    query = task.query_text(example.input)
+    candidates = [items[rank] for rank in retriever.rank(query, items)[:count]]
+    return Choice(
+        query,
+        tuple(item_words(task, item) for item in candidates),
+        tuple(write(example, [item]) for item in candidates),
+        _target(example),
+    )
+
+
+def retriever_choices(
+    examples: Sequence[Example],
+    *,
+    task: Task,
+    writers: Sequence[Callable[[Example], str]],
+    answer: Callable[[Sequence[str]], Sequence[str]] | None,
+) -> list[Choice]:
+    """Let retrievers be chosen.
+
+    Args:
+        examples: Queries with their right answers.
+        task: Says how texts are read.
+        writers: What each retriever makes of an example.
+        answer: Answers prompts, for the choice after generation; None for the choice before.
+    """
+    prompts = [tuple(write(example) for write in writers) for example in examples]
+    flat = [prompt for row in prompts for prompt in row]
+    answers = iter(answer(flat) if answer else [None] * len(flat))
+    return [
+        Choice(
+            task.query_text(example.input),
+            tuple(option_text(prompt, next(answers)) for prompt in row),
+            row,
+            _target(example),
+        )
+        for example, row in zip(examples, prompts, strict=True)
+    ]
+
+
+def _target(example: Example) -> str:
+    if example.target is None:
+        raise ValueError(f"the right answer to query {example.id!r} is not known")
+    return example.target

@@ -1,0 +1,102 @@
+"""The folder of a run of learned retrieval, from its beginning to its end: only a finished one has weights."""
+
+import shutil
+from pathlib import Path
+
+from personaplug.config import read_toml, write_toml
+from personaplug.embedder.checkpoint import save_weights
+from personaplug.errors import ConfigError
+from personaplug.plug.retrieval_run import CONFIG, TASK, WEIGHTS, RetrievalRun
+from personaplug.tasks.task import Task
+from personaplug.training.choosing import Chooser, Chosen
+
+_SAID = "said"
+
+_CARD = """# {method} for {task}
+
+{description}
+
+| | |
+|---|---|
+| method | {method} (arXiv 2404.05970) |
+| task | {task} |
+| language model (frozen) | {backbone} |
+| encoder, where training began | {encoder} |
+| learned from | {score} |
+| training queries | {queries:,} |
+| steps | {steps:,} of {batch} queries, seed {seed} |
+| mean score on dev | {dev} |
+
+Trained weights only, in `model.safetensors`; `config.toml` and `task.toml` say how to build the rest. Use it:
+
+    personaplug evaluate LOG --task {task} --method {method} --run {folder} -k {k} --out REPORT.json
+"""
+
+
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder that holds a run, unless it is one to go on with.
+
+    Raises:
+        ConfigError: The folder holds a run and ``resume`` is False, or that run is finished.
+    """
+    if not (folder / CONFIG).exists():
+        return
+    if not resume:
+        hint = "give another --out, or --resume to go on with an interrupted training"
+        raise ConfigError(f"{folder} already holds a run", hint=hint)
+    if (folder / WEIGHTS).exists():
+        raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
+
+
+def begin(folder: Path, run: RetrievalRun, task: Task) -> Path:
+    """Write what a run is, before its work; give the folder for what the language model says.
+
+    Raises:
+        ConfigError: The folder holds an interrupted run of another configuration or task.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for value, path in ((task, folder / TASK), (run, folder / CONFIG)):
+        _write_once(value, path)
+    return folder / _SAID
+
+
+def finish(folder: Path, run: RetrievalRun, task: Task, *, chooser: Chooser, chosen: Chosen) -> None:
+    """Write the card, then the weights, and drop what the language model said: its answers may quote users."""
+    (folder / "README.md").write_text(_card(folder, run, task, chosen), encoding="utf-8")
+    save_weights(chooser, folder / WEIGHTS)
+    shutil.rmtree(folder / _SAID, ignore_errors=True)
+
+
+def _write_once(value: RetrievalRun | Task, path: Path) -> None:
+    if path.exists():
+        if read_toml(type(value), path) != value:
+            raise ConfigError(
+                f"{path} is of an interrupted run with other settings",
+                hint="repeat the words it was begun with, or give another --out",
+            )
+        return
+    fresh = path.with_suffix(".partial")
+    write_toml(value, fresh)
+    fresh.replace(path)
+
+
+def _card(folder: Path, run: RetrievalRun, task: Task, chosen: Chosen) -> str:
+    is_likelihood = run.scoring.score == "likelihood"
+    dev = "no dev queries"
+    if chosen.dev_score is not None:
+        dev = f"{chosen.dev_score:.4f}; without training {chosen.dev_reference:.4f}"
+    return _CARD.format(
+        method=run.method,
+        task=task.name,
+        description=task.description,
+        backbone=run.backbone.model,
+        encoder=run.encoder.model,
+        score="nats of the right answer" if is_likelihood else f"{task.metrics[0]} of the generated answer",
+        queries=chosen.queries,
+        steps=chosen.steps,
+        batch=run.fitting.batch_size,
+        seed=run.fitting.seed,
+        dev=dev,
+        folder=folder,
+        k=run.selection.k,
+    )

@@ -1,0 +1,315 @@
+"""Learned retrieval by the commands themselves: train, load by the folder's name, answer; and what is refused."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+from personaplug.cli.learned import digests_of, plain_of
+from personaplug.cli.train import LEARNED
+from personaplug.cli.wiring import MethodOptions, build_method
+from personaplug.data.log import read_log
+from personaplug.data.split import split_examples
+from personaplug.errors import ConfigError, FingerprintMismatchError
+from personaplug.evaluation.harness import LikelihoodMethod
+from personaplug.evaluation.report import Report
+from personaplug.methods.selected_prompt import SelectedPrompt
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.loading import BackboneConfig, load_backbone
+from personaplug.plug.retrieval_run import (
+    RetrievalRun,
+    ScoringConfig,
+    base_encoder,
+    load_ranker,
+    load_selector,
+    read_run,
+)
+from personaplug.records import Profile
+from personaplug.store.sqlite import PersonaStore
+from personaplug.tasks.task import load_task
+from tests import tiny
+from tests.cli.conftest import done, run_command
+
+LOG = load_task("log")
+SHORT = GenerationConfig(max_new_tokens=4)
+ROPG = ("ropg-kd", "ropg-rl")
+
+
+def words(place, name, out, *more):
+    """Say how to train a run of the tiny models."""
+    named = "--store", place.store, "--encoder", place.models["encoder"], "--backbone", place.models["decoder-only"]
+    limits = "--max-output-tokens", 20, "--batch-size", 4, "--epochs", 1
+    return ("train", place.log, "--task", "log", "--method", name, "--out", out, *named, *limits, *more)
+
+
+@pytest.fixture(scope="module")
+def runs(place, tmp_path_factory):
+    """Train one run of each method, the choices between all retrievers."""
+    folder = tmp_path_factory.mktemp("rivals")
+    runs = {name: folder / name for name in LEARNED}
+    for name in ROPG:
+        done(run_command(*words(place, name, runs[name])))
+    pool = [word for name in ROPG for word in ("--ropg", runs[name])]
+    for name in LEARNED[2:]:
+        done(run_command(*words(place, name, runs[name], "-k", 2, *pool)))
+    return runs
+
+
+@pytest.fixture(scope="module")
+def examples(place):
+    return list(split_examples(read_log(place.log, LOG), LOG, "test"))
+
+
+@pytest.fixture
+def options(place):
+    with PersonaStore.open(place.store) as store:
+        yield MethodOptions(store=store, k=2, generation=SHORT)
+
+
+def error_of(name, options, *, task=LOG, kind=ConfigError):
+    with pytest.raises(kind) as caught:
+        build_method(name, task, options)
+    return caught.value
+
+
+def test_the_command_knows_the_methods_of_the_configuration():
+    for name in LEARNED:
+        assert RetrievalRun(method=name).method == name
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_finished_run_holds_weights_and_words_and_nothing_that_users_wrote(name, runs):
+    assert {path.name for path in runs[name].iterdir()} == {
+        "README.md", "config.toml", "metrics.jsonl", "model.safetensors", "task.toml",
+    }  # fmt: skip
+    assert f"| method | {name} " in (runs[name] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_run_is_loaded_by_its_folder_and_answers(name, runs, options, examples):
+    method, again = (build_method(name, LOG, replace(options, run=runs[name])) for _ in range(2))
+    assert isinstance(method, LikelihoodMethod)
+    assert method.name == f"{name}, k=2"
+    assert method.respond(examples) == again.respond(examples)
+    np.testing.assert_array_equal(method.log_likelihood(examples), again.log_likelihood(examples))
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_what_was_saved_is_what_is_loaded_and_frozen(name, runs):
+    load = load_ranker if name in ROPG else load_selector
+    loaded = load(runs[name], read_run(runs[name], method=name, task=LOG))
+    saved = load_file(runs[name] / "model.safetensors")
+    assert loaded.state_dict().keys() == saved.keys()
+    assert all((weight == saved[key]).all() for key, weight in loaded.state_dict().items())
+    assert not any(weight.requires_grad for weight in loaded.parameters())
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_an_empty_history_is_a_history(name, runs, options, examples):
+    method = build_method(name, LOG, replace(options, run=runs[name]))
+    unknown = [replace(example, profile=Profile("nobody")) for example in examples]
+    assert len(method.respond(unknown)) == len(examples)
+    assert np.isfinite(method.log_likelihood(unknown)).all()
+    assert method.write(unknown[0]) == LOG.prompt_text(unknown[0].input)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_mixed_batch_is_answered_as_one_by_one(name, runs, options, examples):
+    method = build_method(name, LOG, replace(options, run=runs[name]))
+    assert method.respond(examples) == [answer for example in examples for answer in method.respond([example])]
+
+
+def test_a_choice_is_between_the_retrievers_of_the_run_in_its_order(runs, options, examples, place):
+    options = replace(options, backbone=place.models["decoder-only"])
+    method = build_method("rspg-pre", LOG, replace(options, run=runs["rspg-pre"]))
+    assert isinstance(method.write, SelectedPrompt)
+    example = max(examples, key=lambda each: len(each.profile.items))
+    prompts = [write(example) for write in method.write.writers]
+    named = [build_method(name, LOG, options).write(example) for name in ("plain", "recency", "bm25")]
+    assert prompts[:3] == named
+    assert len(prompts) == 6
+    assert prompts[4:] == [build_method(name, LOG, replace(options, run=runs[name])).write(example) for name in ROPG]
+    for place, prompt in enumerate(prompts):
+        method.write.selector.bias.data[:] = 0
+        method.write.selector.bias.data[place] = 1e4
+        assert method.write(example) == prompt
+
+
+def test_a_choice_after_generation_reads_the_answers(runs, options, examples):
+    before, after = (build_method(name, LOG, replace(options, run=runs[name])).write for name in LEARNED[2:])
+    assert before.answer is None
+    example, read = examples[0], []
+    prompts = [write(example) for write in after.writers]
+
+    class Reading:
+        def choose(self, query, options):
+            read.append((query, options))
+            return 2
+
+    assert replace(after, selector=Reading())(example) == prompts[2]
+    answers = after.answer(prompts)
+    assert read == [(example.input.strip(), [f"{a}\n{p}" for a, p in zip(answers, prompts, strict=True)])]
+
+
+def test_the_way_from_the_log_to_a_report(runs, place, tmp_path):
+    out = tmp_path / "kd.json"
+    given = "--method", "ropg-kd", "--run", runs["ropg-kd"], "-k", 2, "--max-new-tokens", 4, "--out", out
+    done(run_command("evaluate", place.log, "--task", "log", *given))
+    report = Report.read(out)
+    assert report.method == "ropg-kd, k=2"
+    assert report.score("nats-per-token").value > 0
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_run_of_another_method_task_or_items_is_refused(name, runs, options, place):
+    assert "needs a trained run" in str(error_of(name, options))
+    other = LEARNED[LEARNED.index(name) - 1]
+    assert f"holds a {other}, not a {name}" in str(error_of(name, replace(options, run=runs[other])))
+    assert f"holds a plug, not a {name}" in str(error_of(name, replace(options, run=place.plug)))
+    assert "is no run" in str(error_of(name, replace(options, run=place.log.parent)))
+    wrong_task = error_of(name, replace(options, run=runs[name]), task=replace(LOG, name="mail"))
+    assert "was trained for the task 'log', not 'mail'" in str(wrong_task)
+    if name not in ROPG:
+        assert error_of(name, replace(options, run=runs[name], k=3)).hint == "-k 2"
+
+
+def test_a_rivals_run_is_no_plug(runs, options, place, personaplug):
+    run = runs["ropg-kd"]
+    assert f"{run} holds a ropg-kd, not a plug" in str(error_of("plug", replace(options, run=run)))
+    assert f"{run} holds a ropg-kd, not a plug or tuned" in str(error_of("plain", replace(options, run=run)))
+    result = personaplug("generate", "--run", run, "--store", place.store, "--user", "ada", "hello")
+    assert result.exit_code == 1
+    assert "holds a ropg-kd, not a plug or tuned prompt" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["ropg-kd", "rspg-pre"])
+def test_a_run_whose_encoder_has_changed_is_refused(name, runs, options, place, tmp_path):
+    run = shutil.copytree(runs[name], runs[name].with_name("other"))
+    try:
+        other = tiny.save_model(tiny.text_encoder(seed=1), tmp_path / "encoder")
+        text = (run / "config.toml").read_text().replace(str(place.models["encoder"]), other)
+        (run / "config.toml").write_text(text)
+        given = replace(options, run=run)
+        error = error_of(name, given, kind=FingerprintMismatchError)
+        assert error.hint
+        assert "encoder" in str(error)
+    finally:
+        shutil.rmtree(run)
+
+
+def test_a_choice_is_refused_when_a_retriever_was_trained_anew(runs, options, tmp_path):
+    rivals = shutil.copytree(runs["ropg-kd"].parent, tmp_path / "rivals")
+    weights = load_file(rivals / "ropg-kd" / "model.safetensors")
+    save_file({name: weight + 1 for name, weight in weights.items()}, rivals / "ropg-kd" / "model.safetensors")
+    error = error_of("rspg-pre", replace(options, run=rivals / "rspg-pre"))
+    assert f"{rivals / 'ropg-kd'} has changed" in str(error)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_half_a_run_does_not_load_and_is_not_chosen_from(name, runs, options, tmp_path):
+    half = shutil.copytree(runs[name], tmp_path / "half")
+    (half / "model.safetensors").unlink()
+    error = error_of(name, replace(options, run=half))
+    assert "is not finished" in str(error)
+    assert "--resume" in error.hint
+    with pytest.raises(ConfigError):
+        digests_of([half])
+
+
+DYING = """
+import os, signal, sys
+from personaplug.training import choosing
+steps, real = int(sys.argv.pop(1)), choosing._step
+def step(*arguments):
+    global steps
+    steps -= 1
+    if steps < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments)
+choosing._step = step
+from personaplug.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["ropg-rl", "rspg-post"])
+def test_a_killed_training_comes_to_the_same_weights(name, place, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done(run_command(*words(place, name, whole, "--epochs", 2)))
+    given = [str(word) for word in words(place, name, killed, "--epochs", 2)]
+    died = subprocess.run([sys.executable, "-c", DYING, "1", *given], capture_output=True, env=os.environ, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    assert (killed / "said" / "scores.jsonl").exists()
+    refused = run_command(*given)
+    assert (refused.exit_code, "already holds a run" in refused.stderr) == (1, True)
+    other = run_command(*given, "--resume", "--seed", "5")
+    assert (other.exit_code, "other settings" in other.stderr) == (1, True)
+    done(run_command("train", place.log, "--task", "log", "--store", place.store, "--out", killed, "--resume"))
+    first, second = (load_file(run / "model.safetensors") for run in (whole, killed))
+    assert all((first[key] == second[key]).all() for key in first)
+    finished = run_command(*given, "--resume")
+    assert (finished.exit_code, "is finished" in finished.stderr) == (1, True)
+
+
+def test_words_of_the_command_line_reach_the_run(place, tmp_path):
+    more = "--score", "metric", "--limit", 3, "--seed", 4, "--max-input-tokens", 50
+    more += "--set", "ranker.candidates=3", "--set", "fitting.learning_rate=0.25"
+    done(run_command(*words(place, "ropg-kd", tmp_path / "run", *more)))
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert (config["scoring"]["score"], config["scoring"]["max_input_tokens"]) == ("metric", 50)
+    assert (config["fitting"]["seed"], config["fitting"]["batch_size"], config["scoring"]["batch_size"]) == (4, 4, 32)
+    assert (config["ranker"]["candidates"], config["fitting"]["learning_rate"]) == (3, 0.25)
+    assert config["fitting"]["queries"] == 3
+    assert (tmp_path / "run" / config["store"]).resolve() == place.store.resolve()
+    assert "rouge-1 of the generated answer" in (tmp_path / "run" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        (("--method", "plug", "--score", "metric"), 2, "go with --method ropg or rspg"),
+        (("--epochs", "1.5"), 1, "must be a whole number"),
+        (("--set", "fitting.speed=9"), 1, "fitting.speed=9: unknown key 'speed'"),
+        (("--ropg", "nowhere"), 1, "chooses between items"),
+        (("--method", "rspg-pre", "--ropg", "nowhere"), 1, "nowhere"),
+        (("--encoder", "minilm"), 1, "vectors were made with fingerprint"),
+        (("--store", "nowhere.db"), 1, "nowhere.db"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_a_folder_is_made(more, code, said, place, tmp_path):
+    result = run_command(*words(place, "ropg-kd", tmp_path / "run", *more))
+    assert (result.exit_code, said in result.stderr) == (code, True), result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_retrievers_may_be_named_as_a_setting(runs, place, tmp_path):
+    given = "--set", "selection.retrievers=['none']", "--set", f"selection.ropg=['{runs['ropg-kd']}']", "--limit", 3
+    done(run_command(*words(place, "rspg-pre", tmp_path / "run", *given)))
+    run = read_run(tmp_path / "run", method="rspg-pre", task=LOG)
+    assert run.selection.ropg_digests == digests_of([runs["ropg-kd"]])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_open_precision_is_that_of_the_training(precision, runs):
+    run = read_run(runs["ropg-kd"], method="ropg-kd", task=LOG)
+    made = replace(run, fingerprint=f"{run.fingerprint.rpartition('|')[0]}|{precision}")
+    assert base_encoder(runs["ropg-kd"], made, device="cpu").fingerprint == made.fingerprint
+
+
+def test_beside_an_answer_the_input_has_the_room_that_is_left(place):
+    backbone = load_backbone(BackboneConfig(model=place.models["decoder-only"]))
+    run = RetrievalRun(scoring=ScoringConfig(max_input_tokens=500, max_output_tokens=20))
+    assert plain_of(run, LOG, backbone, GenerationConfig(max_new_tokens=40)).max_input_tokens == 512 - 40
+
+
+def test_without_a_store_there_is_nothing_to_learn_from(place, tmp_path):
+    given = [word for word in words(place, "ropg-kd", tmp_path / "run") if word not in ("--store", place.store)]
+    result = run_command(*given)
+    assert (result.exit_code, "needs a store" in result.stderr) == (1, True)
