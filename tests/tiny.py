@@ -11,6 +11,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
+    BertLMHeadModel,
     BertModel,
     GPT2Config,
     GPT2LMHeadModel,
@@ -23,6 +24,7 @@ from transformers import (
 )
 
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
+from personaplug.nano import join
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
 from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
@@ -72,6 +74,18 @@ def decoder_only(*, use_chat_template: bool = False) -> Backbone:
     tokenizer = byte_tokenizer(start=True, end=False)
     model = writing_ascii(LlamaForCausalLM(config), tokenizer)
     return DecoderOnlyBackbone(model, tokenizer, use_chat_template=use_chat_template)
+
+
+def joined_encoder_decoder() -> Backbone:
+    """A BERT that reads and a BERT that writes, of 16 dimensions each, joined as the embedded language model is."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 260, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 32, "max_position_embeddings": 512, "initializer_range": 0.5}
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    encoder = BertModel(BertConfig(**sizes, **special), add_pooling_layer=False)
+    decoder = BertLMHeadModel(BertConfig(**sizes, **special, is_decoder=True, add_cross_attention=True))
+    tokenizer = byte_tokenizer(start=True, end=True)
+    return EncoderDecoderBackbone(writing_ascii(join(encoder, decoder), tokenizer), tokenizer)
 
 
 def absolute_decoder_only() -> Backbone:

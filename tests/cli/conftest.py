@@ -29,6 +29,7 @@ class Place:
         store: Its index.
         plug: A run that tells users apart.
         tuned: A run of the control, trained without a store.
+        adapters: A run of one adapter a user of the test split.
     """
 
     models: Mapping[str, str]
@@ -36,6 +37,7 @@ class Place:
     store: Path
     plug: Path
     tuned: Path
+    adapters: Path
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def models(tmp_path_factory):
 def place(models, tmp_path_factory):
     """Make the place once; no test may change what is in it."""
     folder = tmp_path_factory.mktemp("place")
-    place = Place(models, folder / "log.jsonl", folder / "log.db", folder / "plug", folder / "tuned")
+    place = Place(models, folder / "log.jsonl", folder / "log.db", folder / "plug", folder / "tuned", folder / "lora")
     write_log(place.log)
     task, encoder = ("--task", "log"), ("--encoder", models["encoder"])
     done(run_command("index", place.log, *task, "--store", place.store, *encoder))
@@ -63,6 +65,8 @@ def place(models, tmp_path_factory):
     done(run_command("train", place.log, *task, *plug, "--epochs", 1))
     tuned = "--method", "tuned-prompt", "--backbone", models["encoder-decoder"], "--out", place.tuned
     done(run_command("train", place.log, *task, *tuned, "--epochs", 1))
+    lora = "--method", "user-lora", "--backbone", models["decoder-only"], "--out", place.adapters
+    done(run_command("train", place.log, *task, *lora, "--epochs", 1))
     tell_users_apart(place.plug, place.store)
     return place
 

@@ -1,6 +1,7 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from transformers import BertConfig, EncoderDecoderConfig
 
 from personaplug.cli.encoders import build_encoder, encoder_config, encoder_of, start_torch
-from personaplug.cli.retrievers import positions_of
+from personaplug.cli.retrievers import Retrieval, positions_of
 from personaplug.cli.train import LEARNED
 from personaplug.cli.wiring import METHODS, MethodOptions, build_method
 from personaplug.data.log import read_log
@@ -16,7 +17,6 @@ from personaplug.data.split import split_examples
 from personaplug.embedder.encoder import BGE
 from personaplug.errors import ConfigError, FingerprintMismatchError, StoreError
 from personaplug.evaluation.harness import LikelihoodMethod
-from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.records import Profile
 from personaplug.store.base import StoreLayout
@@ -31,10 +31,10 @@ LONG = "this goes on " * 200
 
 
 @pytest.fixture
-def options(place):
+def options(place, tmp_path):
     """What every method may need: the plug's run, and its store, open."""
     with PersonaStore.open(place.store) as store:
-        yield MethodOptions(run=place.plug, store=store, k=2, generation=SHORT)
+        yield MethodOptions(run=place.plug, store=store, k=2, generation=SHORT, profiles=tmp_path / "profiles")
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,11 @@ def error_of(name, options, *, task=LOG):
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in LEARNED])
 def test_every_method_is_built_by_its_name_and_answers(name, options, place, examples):
-    method = build_method(name, LOG, replace(options, run=place.tuned if name == "tuned-prompt" else place.plug))
+    runs = {"tuned-prompt": place.tuned, "user-lora": place.adapters}
+    method = build_method(name, LOG, replace(options, run=runs.get(name, place.plug)))
     assert isinstance(method, LikelihoodMethod)
-    assert method.name == (f"{name}, k=2" if isinstance(method, Prompted) and name != "plain" else name)
+    items = {"user-lora": ", bm25, k=2"} | dict.fromkeys(get_args(Retrieval), ", k=2")
+    assert method.name == name + items.get(name, "")
     assert len(method.respond(list(examples))) == len(examples)
 
 
@@ -63,7 +65,7 @@ def test_a_name_is_never_guessed(name, options):
     assert error.hint == f"methods: {', '.join(METHODS)}"
 
 
-@pytest.mark.parametrize("name", ["plug", "tuned-prompt"])
+@pytest.mark.parametrize("name", ["plug", "tuned-prompt", "user-lora"])
 def test_a_trained_method_needs_its_own_run(name, options, place):
     assert "needs a trained run" in str(error_of(name, replace(options, run=None)))
     other = place.plug if name == "tuned-prompt" else place.tuned

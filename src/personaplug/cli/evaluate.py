@@ -35,7 +35,8 @@ Examples:
     "--method",
     "method_name",
     required=True,
-    help="plain, tuned-prompt, recency, random, bm25, dense, ropg-kd, ropg-rl, rspg-pre, rspg-post or plug.",
+    help="plain, tuned-prompt, recency, random, bm25, dense, ropg-kd, ropg-rl, rspg-pre, rspg-post, plug, user-lora or "
+    "text-profile.",
 )
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of what was trained.")
 @click.option("--store", type=click.Path(path_type=Path), help="The index of the log; by default the run's own.")
@@ -44,7 +45,16 @@ Examples:
 @click.option("--stranger", is_flag=True, help="Give each query another user's history: a control.")
 @click.option("--limit", type=click.IntRange(1), help="Measure so many queries, drawn with the seed.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw, the strangers and the intervals.")
-@click.option("-k", "--k", type=click.IntRange(1), default=4, show_default=True, help="Items in a retrieval prompt.")
+@click.option(
+    "-k",
+    "--k",
+    type=click.IntRange(1),
+    help="Items in a prompt: by default 4 for retrieval, for user-lora as in training, for text-profile the latest 16, "
+    "from which it is written.",
+)
+@click.option(
+    "--profiles", type=click.Path(path_type=Path), help="Folder of what text-profile writes; by default beside --out."
+)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Queries asked at once.")
 @click.option(
     "--predictions", type=click.Path(path_type=Path), help="Also write the answers as LaMP's scorer reads them."
@@ -95,7 +105,8 @@ def measure(
     stranger: bool = False,
     limit: int | None = None,
     seed: int = 0,
-    k: int = 4,
+    k: int | None = None,
+    profiles: Path | None = None,
     batch_size: int = 32,
     predictions: Path | None = None,
     decoding: Mapping[str, Any] | None = None,
@@ -125,18 +136,19 @@ def measure(
     examples = with_strangers(own, seed=seed) if stranger else own
     if shorter := count_shorter(own, examples):
         click.echo(f"{shorter:,} of {len(own):,} strangers have a shorter history: nobody has a longer one", err=True)
+    profiles = profiles or out.parent / "profiles"
     store = store or (store_of(run) if run else None)
     with ExitStack() as opened:
         opened_store = opened.enter_context(PersonaStore.open(store)) if store else None
         generation = GenerationConfig(**{"seed": seed, **(decoding or {})})
-        options = MethodOptions(run, opened_store, backbone, encoder, k=k, generation=generation)
+        options = MethodOptions(run, opened_store, backbone, encoder, k=k, generation=generation, profiles=profiles)
         method = build_method(method_name, task, options)
         advance = opened.enter_context(progress(f"evaluate {method.name}", total=len(examples)))
         report = ask(
             method,
             task,
             examples,
-            setting=Setting(split, seed, "stranger" if stranger else "own", _command(), _machine()),
+            setting=Setting(split, seed, "stranger" if stranger else "own", _command(), this_machine()),
             query_users=[example.profile.user_id for example in own],
             batch_size=batch_size,
             progress=advance,
@@ -151,7 +163,7 @@ def _command() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def _machine() -> str:
+def this_machine() -> str:
     """Describe the machine with its GPU, if torch has one."""
     import torch
 

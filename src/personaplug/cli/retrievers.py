@@ -83,10 +83,7 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
     Raises:
         ConfigError: There is no room at all.
     """
-    room = plain.max_input_tokens + k * item_tokens
-    longest_answer = max(plain.max_output_tokens, plain.generation.max_new_tokens)
-    positions = positions_of(plain.backbone, answer_tokens=longest_answer)
-    room = room if positions is None else min(room, positions)
+    room = room_beside(plain, k * item_tokens)
     item_tokens = (room - plain.max_input_tokens) // k
     if item_tokens < 1:
         raise ConfigError(
@@ -99,6 +96,14 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
         write=RetrievalPrompt(task, retriever, k, item_tokens, plain.backbone.count_tokens),
         max_input_tokens=room,
     )
+
+
+def room_beside(plain: Prompted, tokens: int) -> int:
+    """Say how long a prompt may be that holds so many tokens beside the input."""
+    longest_answer = max(plain.max_output_tokens, plain.generation.max_new_tokens)
+    positions = positions_of(plain.backbone, answer_tokens=longest_answer)
+    room = plain.max_input_tokens + tokens
+    return room if positions is None else min(room, positions)
 
 
 def positions_of(backbone: Backbone, *, answer_tokens: int) -> int | None:

@@ -1,7 +1,7 @@
-"""``personaplug train``: fit the plug, the tuned prompt that is its control, or a rival that learns to retrieve."""
+"""``personaplug train``: fit the plug, the tuned prompt that is its control, or a rival that learns."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,11 @@ from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
     from personaplug.errors import DataError
+    from personaplug.evaluation.user_cost import UserCost
     from personaplug.plug.run import RunConfig
     from personaplug.store.bank import Bank
     from personaplug.store.sqlite import PersonaStore
+    from personaplug.tasks.task import Split
     from personaplug.training.choosing import Chosen
     from personaplug.training.trainer import Fitted
 
@@ -42,22 +44,27 @@ LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 )
 @click.option(
     "--method",
-    type=click.Choice(["plug", "tuned-prompt", *LEARNED]),
-    help="Persona, its control without users, or a trained retriever (ropg) or choice of retriever (rspg).",
+    type=click.Choice(["plug", "tuned-prompt", *LEARNED, "user-lora"]),
+    help="Persona, its control without users, a trained retriever (ropg) or choice of retriever (rspg), or an adapter "
+    "for each user.",
 )
-@click.option("--epochs", type=ABOVE_ZERO, help="Passes over the training queries.")
+@click.option(
+    "--split", type=click.Choice(["train", "dev", "test"]), help="user-lora: whose users get adapters; by default test."
+)
+@click.option("--stranger", is_flag=True, help="user-lora: adapters for `evaluate --stranger`.")
+@click.option("--epochs", type=ABOVE_ZERO, help="Passes over the training queries, or over each user's history.")
 @click.option("--batch-size", type=click.IntRange(1), help="Queries a step.")
 @click.option("--max-input-tokens", type=click.IntRange(1), help="Longer inputs are cut at their end.")
 @click.option("--max-output-tokens", type=click.IntRange(2), help="Longer answers are cut.")
 @click.option("--seed", type=int, help="Of everything random.")
-@click.option("--limit", "queries", type=click.IntRange(1), help="Train on so many queries, drawn with the seed.")
+@click.option("--limit", "queries", type=click.IntRange(1), help="Train with so many queries, drawn with the seed.")
 @click.option("--score", type=click.Choice(["likelihood", "metric"]), help="ropg, rspg: what to learn from.")
 @click.option("--ropg", type=click.Path(path_type=Path), multiple=True, help="rspg: a trained retriever's run; repeat.")
-@click.option("-k", "--k", type=click.IntRange(1), help="rspg: items in a prompt.")
+@click.option("-k", "--k", type=click.IntRange(1), help="rspg, user-lora: items in a prompt.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any setting of a run's config.toml; repeatable."
 )
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --out, with the configuration there.")
+@click.option("--resume", is_flag=True, help="Go on where the run in --out was stopped, with the configuration there.")
 @click.option("--json", "as_json", is_flag=True, help="Write the outcome as JSON.")
 @skipping
 def train(
@@ -72,6 +79,8 @@ def train(
     method: str | None,
     score: str | None,
     ropg: tuple[Path, ...],
+    split: "Split | None",
+    stranger: bool,
     k: int | None,
     settings: tuple[str, ...],
     resume: bool,
@@ -89,6 +98,7 @@ def train(
         --set backbone.use_chat_template=true --set training.learning_rate=3e-3
       personaplug train log.jsonl --task log --method ropg-kd --store log.db --out runs/kd
       personaplug train log.jsonl --task log --method rspg-pre --ropg runs/kd -k 2 --store log.db --out runs/choice
+      personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
     """
     from personaplug.cli.encoders import encoder_config
     from personaplug.cli.screen import notes
@@ -105,8 +115,17 @@ def train(
             chosen = fit_retrieval(rival, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
         _tell(chosen, chosen.words, out, as_json=as_json)
         return
-    if score or ropg or k:
-        raise click.UsageError("--score, --ropg and -k go with --method ropg or rspg")
+    if score or ropg:
+        raise click.UsageError("--score and --ropg go with --method ropg or rspg")
+    if method == "user-lora":
+        words = {"task": task_name, "split": split, "stranger": stranger, "k": k, "backbone": backbone}
+        with bad_rows(skip_bad) as on_bad:
+            cost = train_users(log, config, words | training, settings, out=out, resume=resume, on_bad=on_bad)
+        each = f"{cost.seconds_a_user:.1f} s and {cost.bytes_a_user / 1e6:.2f} MB a user"
+        _tell(cost, f"{cost.users:,} users' adapters, {each}", out, as_json=as_json)
+        return
+    if split or stranger or k:
+        raise click.UsageError("--split and --stranger go with --method user-lora, -k with it or rspg")
     run = run_config(config, preset)
     if backbone:
         run = replace(run, backbone=replace(run.backbone, model=backbone))
@@ -124,13 +143,33 @@ def train(
     _tell(fitted, f"{fitted.steps:,} steps in {fitted.seconds:.0f} s{dev}", out, as_json=as_json)
 
 
-def _tell(outcome: "Fitted | Chosen", words: str, out: Path, *, as_json: bool) -> None:
+def _tell(outcome: "Fitted | Chosen | UserCost", words: str, out: Path, *, as_json: bool) -> None:
     from personaplug.cli.screen import print_json
 
     if as_json:
         print_json(outcome)
     else:
         click.echo(f"{out}: {words}")
+
+
+def train_users(
+    log: Path,
+    config: Path | None,
+    words: dict[str, Any],
+    settings: Sequence[str] = (),
+    *,
+    out: Path,
+    resume: bool,
+    on_bad: "OnBad" = None,
+) -> "UserCost":
+    """Train an adapter for each user of a split, as a configuration file and the words of the command line say."""
+    from personaplug.cli.encoders import start_torch
+    from personaplug.cli.evaluate import this_machine
+    from personaplug.cli.user_lora import chosen, fit_users, user_lora_config
+    from personaplug.config import override
+
+    run = override(chosen(user_lora_config(config, out=out, resume=resume), **words), settings)
+    return fit_users(run, log, out=out, device=start_torch(), machine=this_machine(), on_bad=on_bad)
 
 
 def fit(

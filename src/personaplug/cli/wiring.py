@@ -9,11 +9,14 @@ from typing import Literal, get_args
 
 from personaplug.cli.encoders import start_torch
 from personaplug.cli.learned import build_ropg, build_rspg
+from personaplug.cli.profiles import with_profiles
 from personaplug.cli.retrievers import Retrieval, build_retriever, positions_of, with_items, without_items
+from personaplug.cli.user_lora import open_user_lora
 from personaplug.config import read_toml, read_values
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.methods.persona_plug import PlugMethod
+from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
@@ -23,7 +26,16 @@ from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
 Trained = Literal["plug", "tuned-prompt"]
-METHODS = ("plain", *get_args(Trained), *get_args(Retrieval), *get_args(LearnedRetrieval))
+METHODS = (
+    "plain",
+    *get_args(Trained),
+    *get_args(Retrieval),
+    *get_args(LearnedRetrieval),
+    "user-lora",
+    "text-profile",
+)
+RETRIEVED = 4  # items in a retrieval prompt
+PROFILED = 16  # items that a user is described by
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +47,21 @@ class MethodOptions:
         store: The histories' vectors, for ``plug`` and ``dense``, and for a choice that has ``dense`` in it.
         backbone: The language model, where there is no run.
         encoder: As given to ``index``, for ``dense``; where it is None, the run's or the one that the store names.
-        k: Items in a retrieval prompt.
+        k: Items in a retrieval prompt, or of which ``text-profile`` is written; None for :data:`RETRIEVED`, for
+            :data:`PROFILED`, or for as many as ``user-lora`` was trained with.
         item_tokens: Longest item in a retrieval prompt; shorter where the language model has no room for ``k`` such.
         generation: How to decode.
+        profiles: Where ``text-profile`` keeps what the language model wrote about users.
     """
 
     run: Path | None = None
     store: PersonaStore | None = None
     backbone: str = "nano"
     encoder: str | None = None
-    k: int = 4
+    k: int | None = None
     item_tokens: int = 64
     generation: GenerationConfig = field(default_factory=GenerationConfig)
+    profiles: Path | None = None
 
 
 def run_config(config: Path | None, preset: str) -> RunConfig:
@@ -109,22 +124,26 @@ def build_method(name: str, task: Task, options: MethodOptions) -> Method:
         return _trained(name, task, options)
     if name in get_args(LearnedRetrieval):
         return _learned(name, task, options)
+    if name == "user-lora":
+        return _adapted(task, options)
     run = _plug_run(options.run) if options.run else None
-    backbone = load_backbone(run.backbone if run else BackboneConfig(model=options.backbone), device=start_torch())
+    source = run.backbone if run else BackboneConfig(model=options.backbone)
     training = (run or RunConfig()).training
     plain = without_items(
         name,
         task,
-        backbone,
+        load_backbone(source, device=start_torch()),
         options.generation,
         max_input_tokens=training.max_input_tokens,
         max_output_tokens=training.max_output_tokens,
     )
     if name == "plain":
         return plain
+    if name == "text-profile":
+        return _described(plain, task, options, source)
     encoder_name = options.encoder or (run.encoder.model if run else None)
     retriever = build_retriever(name, task, store=options.store, encoder_name=encoder_name)
-    return with_items(plain, task, retriever, k=options.k, item_tokens=options.item_tokens)
+    return with_items(plain, task, retriever, k=options.k or RETRIEVED, item_tokens=options.item_tokens)
 
 
 def check_room(plug: PersonaPlug) -> None:
@@ -147,9 +166,7 @@ def check_room(plug: PersonaPlug) -> None:
 
 
 def _trained(name: str, task: Task, options: MethodOptions) -> Method:
-    folder = _needed_run(name, options)
-    if (held := method_of(folder)) != name:
-        raise ConfigError(f"{folder} holds a {held}, not a {name}", hint=f"--method {held}, or another --run")
+    folder = _run_of(name, options)
     plug = PersonaPlug.from_pretrained(folder, store=options.store, device=start_torch())
     if plug.batcher.task.name != task.name:
         raise ConfigError(f"{folder} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
@@ -157,10 +174,29 @@ def _trained(name: str, task: Task, options: MethodOptions) -> Method:
 
 
 def _learned(name: str, task: Task, options: MethodOptions) -> Method:
-    folder = _needed_run(name, options)
+    folder, k = _needed_run(name, options), options.k or RETRIEVED
     if is_ropg(name):
-        return build_ropg(name, task, folder=folder, k=options.k, generation=options.generation)
-    return build_rspg(name, task, folder=folder, store=options.store, k=options.k, generation=options.generation)
+        return build_ropg(name, task, folder=folder, k=k, generation=options.generation)
+    return build_rspg(name, task, folder=folder, store=options.store, k=k, generation=options.generation)
+
+
+def _adapted(task: Task, options: MethodOptions) -> Method:
+    folder = _run_of("user-lora", options)
+    return open_user_lora(folder, task, k=options.k, generation=options.generation, device=start_torch())
+
+
+def _described(plain: Prompted, task: Task, options: MethodOptions, source: BackboneConfig) -> Method:
+    if options.profiles is None:
+        raise ConfigError("text-profile needs a folder for what it writes about users", hint="name it with --profiles")
+    k = options.k or PROFILED
+    return with_profiles(plain, task, options.profiles, source=source, k=k, item_tokens=options.item_tokens)
+
+
+def _run_of(name: str, options: MethodOptions) -> Path:
+    folder = _needed_run(name, options)
+    if (held := method_of(folder)) != name:
+        raise ConfigError(f"{folder} holds a {held}, not a {name}", hint=f"--method {held}, or another --run")
+    return folder
 
 
 def _needed_run(name: str, options: MethodOptions) -> Path:
@@ -172,6 +208,6 @@ def _needed_run(name: str, options: MethodOptions) -> Path:
 def _plug_run(folder: Path) -> RunConfig:
     """Read the configuration of a plug or tuned prompt, and refuse the folder of anything else."""
     held = method_of(folder)
-    if held in get_args(LearnedRetrieval):
+    if held in (*get_args(LearnedRetrieval), "user-lora"):
         raise ConfigError(f"{folder} holds a {held}, not a plug or tuned prompt", hint="give another --run, or none")
     return read_toml(RunConfig, folder / "config.toml")

@@ -184,11 +184,25 @@ class Task:
 
     def query_text(self, text: str) -> str:
         """Cut the query for the encoder out of an input; the whole input where the marks are missing."""
-        start = text.find(self.query.after) + len(self.query.after) if self.query.after else 0
-        if self.query.after and self.query.after not in text:
-            start = 0
+        start, end = self._query_span(text)
+        return text[start:end].strip()
+
+    def as_query(self, text: str, *, like: str) -> str:
+        """Write a history item's input as the input ``like`` is written: with the words around the query in it.
+
+        LaMP's questions are wrapped in an instruction, its history items are bare. The text stays as it is where the
+        task marks no query, where ``like`` lacks the marks, and where it has them itself.
+        """
+        marks = [mark for mark in (self.query.after, self.query.before) if mark]
+        if not marks or any(mark not in like for mark in marks) or all(mark in text for mark in marks):
+            return text
+        start, end = self._query_span(like)
+        return like[:start] + text + like[end:]
+
+    def _query_span(self, text: str) -> tuple[int, int]:
+        start = text.find(self.query.after) + len(self.query.after) if self.query.after in text else 0
         end = text.rfind(self.query.before, start) if self.query.before else -1
-        return text[start : end if end >= 0 else None].strip()
+        return start, end if end >= 0 else len(text)
 
     def prompt_text(self, text: str, items: Sequence[HistoryItem] = ()) -> str:
         """Write what the language model reads: the input in the task's words, after the retrieved items if any."""

@@ -1,0 +1,48 @@
+"""``text-profile``: the prompt by which a user is described, and the one that holds the description."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from personaplug.cli.retrievers import room_beside, with_items
+from personaplug.methods.prompted import Prompted
+from personaplug.methods.text_profile import REQUEST, ProfilePrompt, TextProfile, TextProfiles
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.loading import BackboneConfig
+from personaplug.records import Example, fill
+from personaplug.retrieval.recency import RecencyRetriever
+from personaplug.tasks.task import Task
+
+PROFILE_TOKENS = 64
+"""Longest description of a user, of those that a prompt holds."""
+
+
+def with_profiles(
+    plain: Prompted, task: Task, folder: Path, *, source: BackboneConfig, k: int, item_tokens: int
+) -> TextProfile:
+    """Put a description of the user before the input, which keeps all the room that it has without one.
+
+    Args:
+        plain: Answers, and writes the descriptions from each user's latest items.
+        task: Describes itself to the language model, and says how items stand in a prompt.
+        folder: Where the descriptions are kept.
+        source: What the language model was loaded from.
+        k: Items that a description is written from.
+        item_tokens: Longest of them; shorter where the language model has no room for ``k`` such.
+
+    Raises:
+        ConfigError: The language model has no room.
+    """
+    request = fill(REQUEST, {"description": task.description})
+    asked = replace(task, prompt="{input}", retrieval=replace(task.retrieval, prompt="{items}\n\n{prompt}"))
+    decoding = GenerationConfig(max_new_tokens=PROFILE_TOKENS)
+    bare = replace(plain, generation=decoding, max_input_tokens=plain.backbone.count_tokens(request) + 1)
+    shown = with_items(bare, asked, RecencyRetriever(), k=k, item_tokens=item_tokens)
+    author = replace(shown, write=lambda example: shown.write(_asking(example, request)))
+    profiles = TextProfiles(author, repr((asdict(source), asdict(decoding))), folder)
+    room = room_beside(plain, PROFILE_TOKENS)
+    write = ProfilePrompt(profiles, plain.write, room - plain.max_input_tokens, plain.backbone.count_tokens)
+    return TextProfile(replace(plain, write=write, max_input_tokens=room), profiles)
+
+
+def _asking(example: Example, request: str) -> Example:
+    return replace(example, input=request, target=None)

@@ -1,0 +1,164 @@
+"""``personaplug train --method user-lora``, and its runs as a method: one adapter for each user of a split."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from personaplug.cli.retrievers import build_retriever, with_items, without_items
+from personaplug.cli.screen import counted, progress
+from personaplug.config import read_toml
+from personaplug.data.log import read_log
+from personaplug.data.split import Examples, split_examples
+from personaplug.data.stranger import with_strangers
+from personaplug.errors import ConfigError, DataError
+from personaplug.evaluation.user_cost import UserCost
+from personaplug.methods.prompted import Prompted
+from personaplug.methods.user_lora import UserLora
+from personaplug.plug.adapter_folder import AdapterRecord
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.loading import load_backbone
+from personaplug.plug.lora import UserAdapters
+from personaplug.plug.user_lora import CONFIG, UserLoraConfig, UserLoraRun
+from personaplug.tasks.task import Split, Task, load_task
+from personaplug.training.lessons import histories_of
+from personaplug.training.user_lora import train_users
+from personaplug.training.user_lora_card import write_user_lora_card
+
+
+def open_user_lora(folder: Path, task: Task, *, k: int | None, generation: GenerationConfig, device: str) -> UserLora:
+    """Open a run as a method.
+
+    Args:
+        folder: The run.
+        task: What is evaluated.
+        k: Items in each prompt; None for as many as in training.
+        generation: How to decode.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: The folder is no such run, or one of another task.
+    """
+    run = UserLoraRun.open(folder)
+    if run.task.name != task.name:
+        raise ConfigError(f"{folder} was trained for the task {run.task.name!r}, not {task.name!r}")
+    prompted = _prompts(run, k=run.config.items.k if k is None else k, generation=generation, device=device)
+    return UserLora(prompted, _adapters(run, prompted), run)
+
+
+def user_lora_config(file: Path | None, *, out: Path, resume: bool) -> UserLoraConfig:
+    """Read a run's configuration from a file, or from the run to be resumed, or take the defaults.
+
+    Raises:
+        ConfigError: The file does not fit, or ``out`` holds a run that is not to be resumed.
+    """
+    held = out / CONFIG
+    if held.exists() and not resume:
+        raise ConfigError(f"{out} already holds a run", hint="give another --out, or --resume to train who is missing")
+    file = held if held.exists() else file
+    return read_toml(UserLoraConfig, file) if file else UserLoraConfig()
+
+
+def chosen(
+    config: UserLoraConfig,
+    *,
+    task: str,
+    split: Split | None,
+    stranger: bool,
+    backbone: str | None,
+    k: int | None,
+    queries: int | None,
+    **training: Any,  # noqa: ANN401 (fields of a UserTrainingConfig)
+) -> UserLoraConfig:
+    """Put what was typed in the place of what is configured; what is None was not typed."""
+    typed = {name: value for name, value in training.items() if value is not None}
+    return replace(
+        config,
+        task=task,
+        split=split or config.split,
+        history="stranger" if stranger else config.history,
+        queries=config.queries if queries is None else queries,
+        backbone=replace(config.backbone, model=backbone or config.backbone.model),
+        items=replace(config.items, k=config.items.k if k is None else k),
+        training=replace(config.training, **typed),
+    )
+
+
+def fit_users(
+    config: UserLoraConfig,
+    log: Path,
+    *,
+    out: Path,
+    device: str,
+    machine: str,
+    on_bad: Callable[[DataError], None] | None = None,
+) -> UserCost:
+    """Train an adapter for each user whom the queries ask for, and leave them, with what they cost, in a folder."""
+    run = UserLoraRun(out, config, load_task(config.task))
+    prompted = _prompts(run, k=config.items.k, generation=GenerationConfig(), device=device)
+    adapters = _adapters(run, prompted)
+    examples = split_examples(counted(read_log(log, run.task, on_bad=on_bad), "read"), run.task, config.split)
+    histories = histories_of(_asked(examples, config))
+    if not histories:
+        raise ConfigError(
+            f"there is no query in the split {config.split!r}",
+            hint="personaplug data audit shows what the split leaves",
+        )
+    records: list[AdapterRecord] = []
+    with progress("train user-lora", total=len(histories)) as advance:
+
+        def on_user(record: AdapterRecord) -> None:
+            records.append(record)
+            advance(len(records), f"{record.seconds:.1f} s")
+
+        train_users(
+            run,
+            adapters,
+            histories,
+            write=prompted.write,
+            max_input_tokens=prompted.max_input_tokens,
+            on_user=on_user,
+        )
+    cost = _cost(records, machine=machine)
+    cost.write(out)
+    write_user_lora_card(run, cost)
+    return cost
+
+
+def _asked(examples: Examples, config: UserLoraConfig) -> Examples:
+    """Choose the queries, and whose history they go with, as ``evaluate`` does with the same seed."""
+    seed = config.training.seed
+    examples = examples.sample(config.queries, seed=seed) if config.queries else examples
+    return with_strangers(examples, seed=seed) if config.history == "stranger" else examples
+
+
+def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: str) -> Prompted:
+    config, task = run.config, run.task
+    plain = without_items(
+        config.method,
+        task,
+        load_backbone(config.backbone, device=device),
+        generation,
+        max_input_tokens=config.training.max_input_tokens,
+        max_output_tokens=config.training.max_output_tokens,
+    )
+    if not k:
+        return plain
+    named = replace(plain, name=f"{plain.name}, {config.items.retriever}")
+    retriever = build_retriever(config.items.retriever, task, store=None, encoder_name=None)
+    return with_items(named, task, retriever, k=k, item_tokens=config.items.item_tokens)
+
+
+def _adapters(run: UserLoraRun, prompted: Prompted) -> UserAdapters:
+    return UserAdapters(prompted.backbone, run.config.adapter, seed=run.config.training.seed)
+
+
+def _cost(records: list[AdapterRecord], *, machine: str) -> UserCost:
+    trained = [record for record in records if record.items]
+    return UserCost.of(
+        items=[record.items for record in trained],
+        seconds=[record.seconds for record in trained],
+        sizes=[record.bytes for record in trained],
+        users=len(records),
+        machine=machine,
+    )

@@ -1,0 +1,88 @@
+"""One LoRA adapter a user as a method: the language model answers each query by way of its user's own adapter."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from personaplug.errors import ConfigError
+from personaplug.methods.prompted import Prompted
+from personaplug.plug.lora import UserAdapters
+from personaplug.plug.user_lora import UserLoraRun
+from personaplug.records import Example
+
+Ask = Callable[[Sequence[Example]], Sequence[str] | np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class UserLora:
+    """Answers with the users' adapters; users without history get the bare language model.
+
+    Rows of several users share a batch where the language model's layers can mix adapters; else each user has a batch.
+
+    Attributes:
+        prompted: Writes the prompts and asks the language model.
+        adapters: On that language model.
+        run: Where the users' adapters are.
+    """
+
+    prompted: Prompted
+    adapters: UserAdapters
+    run: UserLoraRun
+
+    @property
+    def name(self) -> str:
+        """The name in tables."""
+        return self.prompted.name
+
+    def respond(self, examples: Sequence[Example]) -> list[str]:
+        """Answer each example by its user's adapter.
+
+        Raises:
+            ConfigError: A user's adapter is not there, or has seen what is not earlier than the query.
+        """
+        return [str(answer) for answer in self._ask(examples, self.prompted.respond)]
+
+    def log_likelihood(self, examples: Sequence[Example]) -> Float[np.ndarray, " examples"]:
+        """Give the mean log-probability of a right answer's token, in nats."""
+        return np.array(self._ask(examples, self.prompted.log_likelihood))
+
+    def answer_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the right answers' tokens, their end included."""
+        return self.prompted.answer_tokens(examples)
+
+    def _ask(self, examples: Sequence[Example], ask: Ask) -> list[object]:
+        users = [self._user(example) for example in examples]
+        loaded = {user: self.run.adapters.weights(user) for user in set(users) if user is not None}
+        answers: list[object] = [None] * len(examples)
+        for rows in _batches(users, mixes=self.adapters.mixes):
+            with self.adapters.answering([users[row] for row in rows], loaded):
+                found = ask([examples[row] for row in rows])
+            for row, answer in zip(rows, found, strict=True):
+                answers[row] = answer
+        return answers
+
+    def _user(self, example: Example) -> str | None:
+        """Name the user whose adapter answers; None for a user of whom nothing was known."""
+        user = example.profile.user_id
+        record = self.run.adapters.record(user)
+        if record is None and example.profile.items:
+            raise ConfigError(
+                f"{self.run.path} holds no adapter of user {user!r}",
+                hint="train with --resume, and the --split, --limit, --seed and --stranger that are evaluated",
+            )
+        if record is None or record.latest is None:
+            return None
+        if record.latest >= example.time - self.run.task.history.embargo:
+            raise ConfigError(
+                f"the adapter of user {user!r} has seen {record.until}, too late for query {example.id!r}",
+                hint="train another run for the split that is evaluated (with --stranger, for strangers)",
+            )
+        return user
+
+
+def _batches(users: Sequence[str | None], *, mixes: bool) -> list[list[int]]:
+    if mixes:
+        return [list(range(len(users)))]
+    return [[row for row, other in enumerate(users) if other == user] for user in dict.fromkeys(users)]

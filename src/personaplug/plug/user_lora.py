@@ -1,0 +1,123 @@
+"""What a run of one adapter a user is: everything that says how the adapters were made, in one ``config.toml``."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from safetensors.torch import load_file, save_file
+
+from personaplug.config import option, read_toml, write_toml
+from personaplug.errors import ConfigError
+from personaplug.plug.adapter_folder import AdapterFolder
+from personaplug.plug.loading import BackboneConfig
+from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
+from personaplug.tasks.task import Task, load_task
+
+CONFIG, TASK, START, ADAPTERS = "config.toml", "task.toml", "start.safetensors", "adapters"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsConfig:
+    """Which of the user's earlier items stand in each prompt, in training and in answering."""
+
+    k: int = option(0, "items in a prompt; 0 for none")
+    retriever: Literal["bm25", "recency", "random"] = option("bm25", "what chooses them")
+    item_tokens: int = option(64, "longest item")
+
+    def __post_init__(self) -> None:
+        if self.k < 0 or self.item_tokens < 1:
+            raise ValueError(f"k {self.k} must be 0 or more, item_tokens {self.item_tokens} above zero")
+
+
+@dataclass(frozen=True, slots=True)
+class UserTrainingConfig:
+    """How one user's adapter is fitted."""
+
+    epochs: float = option(3.0, "passes over the user's history")
+    batch_size: int = option(8, "history items a step")
+    learning_rate: float = option(1e-3, "peak of AdamW's learning rate")
+    weight_decay: float = option(0.0, "of AdamW")
+    warmup: float = option(0.05, "share of the steps with a rising learning rate")
+    max_gradient: float = option(1.0, "longer gradients are cut to this length")
+    max_items: int = option(512, "train on the latest so many items")
+    max_input_tokens: int = option(256, "longer inputs are cut at their end")
+    max_output_tokens: int = option(128, "longer answers are cut in training and scoring")
+    seed: int = option(0, "of the weights that all users start from, and of the order of items")
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.max_items, self.max_input_tokens) < 1 or self.max_output_tokens < 2:
+            raise ValueError("batch_size, max_items and the token limits must be positive")
+        if not self.epochs > 0 or not self.learning_rate > 0 or not self.max_gradient > 0:
+            raise ValueError("epochs, learning_rate and max_gradient must be above zero")
+
+
+@dataclass(frozen=True, slots=True)
+class UserLoraConfig:
+    """A run's queries, parts and training."""
+
+    task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
+    method: Literal["user-lora"] = option("user-lora", "one adapter a user")
+    split: Literal["train", "dev", "test"] = option("test", "whose users, each as of their first query in it")
+    queries: int = option(0, "for so many of its queries, drawn with the seed; 0 for all")
+    history: Literal["own", "stranger"] = option("own", "whose history a query goes with")
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    adapter: LoraConfig = field(default_factory=LoraConfig)
+    items: ItemsConfig = field(default_factory=ItemsConfig)
+    training: UserTrainingConfig = field(default_factory=UserTrainingConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class UserLoraRun:
+    """A run folder.
+
+    Attributes:
+        path: The folder.
+        config: How its adapters are made.
+        task: The run's own copy.
+    """
+
+    path: Path
+    config: UserLoraConfig
+    task: Task
+
+    @classmethod
+    def open(cls, path: Path) -> "UserLoraRun":
+        """Read a run folder's configuration.
+
+        Raises:
+            ConfigError: The folder is no run of this method.
+        """
+        return cls(path, read_toml(UserLoraConfig, path / CONFIG), load_task(str(path / TASK)))
+
+    @property
+    def adapters(self) -> AdapterFolder:
+        """The users' adapters."""
+        return AdapterFolder(self.path / ADAPTERS)
+
+    def save(self) -> None:
+        """Write configuration and task."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_toml(self.config, self.path / CONFIG)
+        write_toml(self.task, self.path / TASK)
+
+    def start(self, adapters: UserAdapters) -> Weights:
+        """Give the weights that every user of this run starts from; kept in the folder, for all that resume it.
+
+        Raises:
+            ConfigError: The folder's are of other settings.
+        """
+        path = self.path / START
+        if not path.is_file():
+            fresh = path.with_suffix(".partial")
+            save_file(dict(adapters.start), fresh)
+            fresh.replace(path)
+        start = load_file(path)
+        if _shapes(start) != _shapes(adapters.start):
+            raise ConfigError(
+                f"{path} does not fit the language model and the rank of its run", hint="train into another --out"
+            )
+        return start
+
+
+def _shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}

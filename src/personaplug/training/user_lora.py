@@ -1,0 +1,154 @@
+"""Train one LoRA adapter a user, on that user's history alone: the costly rival (OPPU, arXiv 2402.04401).
+
+An adapter answers all of a user's queries in a split, so it sees what the first of them may see: items strictly earlier
+than that query, less the task's embargo. Every user starts from the same weights, those in the run folder. A user whose
+adapter is on disk and was made of the same items and settings is not trained again.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.lr_scheduler import LambdaLR
+
+from personaplug.plug.adapter_folder import AdapterRecord
+from personaplug.plug.lora import UserAdapters, Weights
+from personaplug.plug.user_lora import UserLoraRun, UserTrainingConfig
+from personaplug.records import Example
+from personaplug.training.lessons import UserHistory, lessons_of
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What one adapter is trained on, one row a history item.
+
+    Attributes:
+        prompts: What the language model reads.
+        targets: What the user answered.
+    """
+
+    prompts: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+def train_users(
+    run: UserLoraRun,
+    adapters: UserAdapters,
+    histories: Sequence[UserHistory],
+    *,
+    write: Callable[[Example], str],
+    max_input_tokens: int,
+    on_user: Callable[[AdapterRecord], None] | None = None,
+) -> list[AdapterRecord]:
+    """Give every user an adapter in the run folder.
+
+    Args:
+        run: Where, and how.
+        adapters: On the run's language model, which does not change.
+        histories: One a user; of an empty one no adapter is made, and the bare model answers.
+        write: Writes an example's prompt, as it will when the adapter answers.
+        max_input_tokens: Longer prompts are cut at their end.
+        on_user: Called after each user.
+
+    Returns:
+        The users' records, in the order of the histories.
+    """
+    run.save()
+    run.adapters.discard_unfinished()
+    start = run.start(adapters)
+    records = []
+    for history in histories:
+        examples = lessons_of(history, run.task, max_items=run.config.training.max_items)
+        lessons = Lessons(tuple(map(write, examples)), tuple(example.target or "" for example in examples))
+        wanted = AdapterRecord(
+            user_id=history.profile.user_id,
+            items=len(examples),
+            until=examples[-1].time.isoformat() if examples else "",
+            content=_content(lessons, run, start, max_input_tokens),
+        )
+        record = _kept(run, wanted) or _trained(run, wanted, adapters, lessons, start, max_input_tokens)
+        records.append(record)
+        if on_user:
+            on_user(record)
+    return records
+
+
+def fit(
+    adapters: UserAdapters, lessons: Lessons, config: UserTrainingConfig, *, start: Weights, max_input_tokens: int
+) -> tuple[Weights, int]:
+    """Train one adapter from given weights with an optimizer of its own; give it and the number of steps.
+
+    The order of the lessons is drawn by the seed alone, so the same history makes the same adapter whoever went before.
+    """
+    batches = _batches(len(lessons.prompts), config)
+    backbone = adapters.backbone
+    with adapters.training(start) as weights:
+        optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
+        schedule = LambdaLR(optimizer, partial(_rate, steps=len(batches), warmup=config.warmup))
+        for batch in batches:
+            inputs = backbone.embed([lessons.prompts[at] for at in batch], max_tokens=max_input_tokens)
+            targets = [lessons.targets[at] for at in batch]
+            backbone.loss(inputs, targets, max_tokens=config.max_output_tokens).backward()
+            _step(weights, optimizer, max_gradient=config.max_gradient)
+            schedule.step()
+    return adapters.weights(), len(batches)
+
+
+def _kept(run: UserLoraRun, wanted: AdapterRecord) -> AdapterRecord | None:
+    found = run.adapters.record(wanted.user_id)
+    return found if found and found.content == wanted.content else None
+
+
+def _trained(
+    run: UserLoraRun,
+    wanted: AdapterRecord,
+    adapters: UserAdapters,
+    lessons: Lessons,
+    start: Weights,
+    max_input_tokens: int,
+) -> AdapterRecord:
+    if not lessons.prompts:
+        return run.adapters.write(wanted)
+    began = time.perf_counter()
+    weights, steps = fit(adapters, lessons, run.config.training, start=start, max_input_tokens=max_input_tokens)
+    record = replace(wanted, steps=steps, seconds=time.perf_counter() - began)
+    return run.adapters.write(record, partial(adapters.save, weights))
+
+
+def _content(lessons: Lessons, run: UserLoraRun, start: Weights, max_input_tokens: int) -> str:
+    """Hash all that decides an adapter's weights."""
+    config = run.config
+    made_of = [repr((config.backbone, config.adapter, config.training)), max_input_tokens, lessons.prompts]
+    digest = hashlib.sha256(json.dumps([*made_of, lessons.targets]).encode())
+    for name in sorted(start):
+        digest.update(start[name].float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _batches(lessons: int, config: UserTrainingConfig) -> list[np.ndarray]:
+    """Cut the epochs into batches; of part of an epoch, its first batches."""
+    draw = np.random.default_rng(config.seed)
+    each = -(-lessons // config.batch_size)
+    steps = max(1, round(each * config.epochs))
+    epochs = (draw.permutation(lessons) for _ in range(-(-steps // each)))
+    cut = [order[at : at + config.batch_size] for order in epochs for at in range(0, lessons, config.batch_size)]
+    return cut[:steps]
+
+
+def _rate(step: int, *, steps: int, warmup: float) -> float:
+    """Rise linearly over the warm-up, then fall linearly to nothing."""
+    rising = max(1, round(steps * warmup))
+    return min((step + 1) / rising, (steps - step) / max(1, steps - rising), 1.0)
+
+
+def _step(weights: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, *, max_gradient: float) -> None:
+    clip_grad_norm_(weights, max_gradient)
+    optimizer.step()
+    optimizer.zero_grad()

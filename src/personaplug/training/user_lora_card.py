@@ -1,0 +1,60 @@
+"""The model card of a run of one adapter a user: what it is, what it was made from, what it costs for each user."""
+
+from personaplug.evaluation.user_cost import UserCost
+from personaplug.plug.user_lora import UserLoraRun
+
+_CARD = """# user-lora for {task}
+
+{description}
+
+One LoRA adapter a user, trained on what is strictly earlier than that user's first {split} query{embargo}.
+
+| | |
+|---|---|
+| task | {task} |
+| queries | {split}, {history} history |
+| language model (frozen) | {backbone} |
+| adapters | rank {rank}, alpha {alpha:g}, every linear map of the attention |
+| retrieved items in each prompt | {items} |
+| training | {epochs:g} epochs of the history, batches of {batch}, learning rate {rate:g}, seed {seed} |
+| users | {users:,}, and {without:,} without history, whom the bare language model answers |
+| history items a user | {history_items:.1f} |
+| **seconds a user** | {seconds:.2f} (median {median:.2f}, most {longest:.2f}; all {all_seconds:,.0f}) |
+| **MB a user** | {size:.3f} (all {all_size:,.1f}) |
+| machine | {machine} |
+
+Every user starts from the weights in `start.safetensors`. An adapter is a folder below `adapters/`, in PEFT's own
+format, named by a hash of the user's id; `record.json` in it says whose it is. Deleting the folder forgets the user.
+The costs are in `cost.json`, too.
+"""
+
+
+def write_user_lora_card(run: UserLoraRun, cost: UserCost) -> None:
+    """Write ``README.md`` into a run folder."""
+    config, days = run.config, run.task.history.embargo_days
+    text = _CARD.format(
+        task=run.task.name,
+        description=run.task.description,
+        split=config.split,
+        embargo=f", less an embargo of {days:g} days" if days else "",
+        history="the user's own" if config.history == "own" else "a stranger's",
+        backbone=config.backbone.model,
+        rank=config.adapter.rank,
+        alpha=config.adapter.alpha,
+        items=f"{config.items.k}, by {config.items.retriever}" if config.items.k else "none",
+        epochs=config.training.epochs,
+        batch=config.training.batch_size,
+        rate=config.training.learning_rate,
+        seed=config.training.seed,
+        users=cost.users,
+        without=cost.without_history,
+        history_items=cost.history_items,
+        seconds=cost.seconds_a_user,
+        median=cost.median_seconds_a_user,
+        longest=cost.longest_seconds,
+        all_seconds=cost.seconds,
+        size=cost.bytes_a_user / 1e6,
+        all_size=cost.bytes / 1e6,
+        machine=cost.machine,
+    )
+    (run.path / "README.md").write_text(text, encoding="utf-8")

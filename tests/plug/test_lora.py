@@ -1,0 +1,197 @@
+"""Adapters on every family of language models, the joined one and one of numbered places too."""
+
+from importlib.util import find_spec
+
+import pytest
+import torch
+from torch import nn
+
+from personaplug.errors import ConfigError, MissingExtraError
+from personaplug.plug import lora
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.lora import LoraConfig, UserAdapters, attention_projections
+from tests import tiny
+
+MODELS = {
+    **tiny.FAMILIES,
+    "joined": tiny.joined_encoder_decoder,
+    "absolute": tiny.absolute_decoder_only,
+}
+TEXTS = ("hello", "a longer text", "hello", "hello", "you")
+USERS = ("ada", None, "ben", None, "ada")
+GREEDY = GenerationConfig(max_new_tokens=8)
+BEAMS = GenerationConfig("beam", beams=3, max_new_tokens=8)
+
+
+@pytest.fixture(params=MODELS)
+def backbone(request):
+    return MODELS[request.param]()
+
+
+@pytest.fixture
+def adapters(backbone):
+    return UserAdapters(backbone, LoraConfig(rank=2))
+
+
+def some(adapters, *users, seed=0):
+    """Make adapters that are unlike each other and unlike none."""
+    draw = torch.Generator().manual_seed(seed)
+    return {
+        user: {name: tensor + torch.randn(tensor.shape, generator=draw) for name, tensor in adapters.start.items()}
+        for user in users
+    }
+
+
+def answers(backbone, texts=TEXTS, config=GREEDY):
+    return backbone.generate(backbone.embed(texts), config)
+
+
+def scores(backbone, texts=TEXTS):
+    with torch.inference_mode():
+        return backbone.score(backbone.embed(texts), ["yes"] * len(texts)).log_likelihood
+
+
+def test_the_language_model_is_the_bare_one_outside_and_with_an_untrained_adapter(backbone):
+    bare = scores(backbone)
+    adapters = UserAdapters(backbone, LoraConfig(rank=2))
+    assert torch.equal(scores(backbone), bare)
+    with adapters.answering(["ada"] * len(TEXTS), {"ada": adapters.start}):
+        assert torch.equal(scores(backbone), bare)
+    with adapters.answering(USERS, some(adapters, "ada", "ben")):
+        assert not torch.equal(scores(backbone), bare)
+    assert torch.equal(scores(backbone), bare)
+
+
+@pytest.mark.parametrize("config", [GREEDY, BEAMS], ids=["greedy", "beam"])
+def test_a_batch_of_many_users_is_answered_as_one_by_one(backbone, adapters, config):
+    known = some(adapters, "ada", "ben")
+    with adapters.answering(USERS, known):
+        together = answers(backbone, config=config)
+    for text, user, answer in zip(TEXTS, USERS, together, strict=True):
+        with adapters.answering([user], known):
+            assert answers(backbone, [text], config) == [answer]
+    assert together[0] != together[2]
+
+
+def test_a_batch_of_many_users_is_as_likely_as_one_by_one(backbone, adapters):
+    known, bare = some(adapters, "ada", "ben"), scores(backbone)
+    with adapters.answering(USERS, known):
+        together = scores(backbone)
+    for at, user in enumerate(USERS):
+        with adapters.answering([user], known):
+            torch.testing.assert_close(scores(backbone, TEXTS[at : at + 1])[0], together[at], atol=2e-3, rtol=1e-4)
+    assert torch.allclose(together[[1, 3]], bare[[1, 3]], atol=2e-3)
+    assert abs(together[0] - together[2]) > 0.1
+
+
+def test_a_model_that_cannot_mix_gives_the_same_one_user_at_a_time(backbone, adapters):
+    known = some(adapters, "ada", "ben")
+    with adapters.answering(["ben"] * len(TEXTS), known):
+        mixing = scores(backbone)
+    adapters.mixes = False
+    with adapters.answering(["ben"] * len(TEXTS), known):
+        torch.testing.assert_close(scores(backbone), mixing, atol=1e-3, rtol=1e-4)
+    bare = scores(backbone)
+    with adapters.answering([None] * len(TEXTS), known):
+        assert torch.equal(scores(backbone), bare)
+    with pytest.raises(ValueError, match="one adapter a batch"), adapters.answering(USERS, known):
+        pass
+
+
+def test_a_place_forgets_the_user_before(backbone, adapters):
+    first, then = some(adapters, "ada", seed=1), some(adapters, "ada", seed=2)
+    seen = []
+    for known in (first, then, first):
+        with adapters.answering(["ada"] * len(TEXTS), known):
+            seen.append(scores(backbone))
+    assert torch.equal(seen[0], seen[2])
+    assert not torch.allclose(seen[0], seen[1])
+
+
+def test_training_moves_the_adapter_alone(backbone, adapters):
+    before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items() if "lora_" not in name}
+    with adapters.training(adapters.start) as weights:
+        optimizer = torch.optim.SGD(weights, lr=1.0)
+        for _ in range(2):  # the first step moves the second matrix only: the first has no gradient while that is zero
+            optimizer.zero_grad()
+            backbone.loss(backbone.embed(TEXTS), ["yes"] * len(TEXTS)).backward()
+            optimizer.step()
+    after, trained = backbone.model.state_dict(), adapters.weights()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert trained.keys() == adapters.start.keys()
+    moved = {name for name, tensor in adapters.start.items() if not torch.equal(trained[name], tensor)}
+    assert {kind for kind in ("lora_A", "lora_B") if any(kind in name for name in moved)} == {"lora_A", "lora_B"}
+    assert len(moved) > len(trained) * 0.9
+    assert not any(weight.requires_grad for weight in backbone.model.parameters())
+
+
+def test_the_seed_alone_decides_what_an_adapter_starts_from():
+    starts = []
+    for seed, noise in ((0, 1), (0, 2), (1, 1)):
+        torch.manual_seed(noise)
+        starts.append(UserAdapters(tiny.decoder_only(), LoraConfig(), seed=seed).start)
+    assert all(torch.equal(starts[0][name], starts[1][name]) for name in starts[0])
+    assert not all(torch.equal(starts[0][name], starts[2][name]) for name in starts[0])
+
+
+def test_making_adapters_leaves_the_other_draws_alone(backbone):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    UserAdapters(backbone, LoraConfig())
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_saved_adapter_is_one_that_peft_itself_reads(backbone, adapters, tmp_path):
+    import peft
+
+    known = some(adapters, "ada")
+    adapters.save(known["ada"], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"adapter_model.safetensors", "adapter_config.json"}
+    with adapters.answering(["ada"] * len(TEXTS), known):
+        ours = scores(backbone)
+    fresh = MODELS[next(name for name, make in MODELS.items() if type(make().model) is type(backbone.model))]()
+    peft.PeftModel.from_pretrained(fresh.model, str(tmp_path))
+    torch.testing.assert_close(scores(fresh), ours, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (tiny.encoder_decoder, {"q", "k", "v", "o"}),
+        (tiny.decoder_only, {"q_proj", "k_proj", "v_proj", "o_proj"}),
+        (tiny.joined_encoder_decoder, {"query", "key", "value", "dense"}),
+        (tiny.absolute_decoder_only, {"c_attn", "c_proj"}),
+    ],
+)
+def test_adapters_stand_beside_the_linear_maps_of_the_attention(make, names):
+    found = attention_projections(make().model)
+    assert {name.rpartition(".")[2] for name in found} == names
+    assert not any("mlp" in name or "DenseReluDense" in name or "intermediate" in name for name in found)
+
+
+def test_a_model_without_attention_is_refused():
+    model = tiny.decoder_only().model
+    model.model.layers = nn.ModuleList()
+    with pytest.raises(ConfigError, match="LlamaForCausalLM has no attention") as caught:
+        attention_projections(model)
+    assert "--backbone" in caught.value.hint
+
+
+def test_an_adapter_of_another_size_is_refused(adapters):
+    other = UserAdapters(tiny.encoder_decoder(), LoraConfig(rank=3))
+    with pytest.raises(ConfigError, match="does not fit"), adapters.answering(["ada"], some(other, "ada")):
+        pass
+
+
+def test_without_peft_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr(lora, "find_spec", lambda name: None if name == "peft" else find_spec(name))
+    with pytest.raises(MissingExtraError) as caught:
+        UserAdapters(tiny.decoder_only(), LoraConfig())
+    assert caught.value.hint == "pip install 'personaplug[lora]'"
+
+
+@pytest.mark.parametrize("values", [{"rank": 0}, {"alpha": 0.0}])
+def test_an_impossible_size_is_refused(values):
+    with pytest.raises(ValueError, match="above zero"):
+        LoraConfig(**values)

@@ -1,0 +1,207 @@
+"""One adapter a user: what each is made of, and what it is not."""
+
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import torch
+
+from personaplug.errors import ConfigError
+from personaplug.plug.lora import LoraConfig, UserAdapters
+from personaplug.plug.run import method_of
+from personaplug.plug.user_lora import UserLoraRun, UserTrainingConfig
+from personaplug.records import Profile
+from personaplug.training import user_lora
+from tests.factories import make_item
+from tests.training.users import COUNTS, TRAINING, ask, later, make_adapters, make_run, train
+from tests.world import TASK
+
+KNOWN = [user for user, count in COUNTS.items() if count]
+
+
+@pytest.fixture
+def run(models, family, tmp_path):
+    return make_run(tmp_path / "run", models[family])
+
+
+@pytest.fixture
+def small(models, tmp_path):
+    """A run for what does not depend on the family."""
+    return make_run(tmp_path / "run", models["decoder-only"])
+
+
+def everyone():
+    return [ask(user) for user in COUNTS]
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def watch(monkeypatch):
+    """See what every user's training starts from and what the language model reads in it."""
+    starts, read = [], []
+    training, embed = UserAdapters.training, user_lora.fit
+
+    @contextmanager
+    def watched(self, start):
+        with training(self, start) as weights:
+            starts.append({name: tensor.detach().clone() for name, tensor in self._places["place0"].items()})
+            yield weights
+
+    def fit(adapters, lessons, *args, **options):
+        read.append(lessons)
+        return embed(adapters, lessons, *args, **options)
+
+    monkeypatch.setattr(UserAdapters, "training", watched)
+    monkeypatch.setattr(user_lora, "fit", fit)
+    return starts, read
+
+
+def test_each_user_starts_from_the_same_weights_and_ends_at_their_own(run, monkeypatch):
+    starts, _ = watch(monkeypatch)
+    adapters = make_adapters(run)
+    train(run, everyone(), adapters)
+    assert len(starts) == len(KNOWN)
+    assert all(same(start, adapters.start) for start in starts)
+    ends = [run.adapters.weights(user) for user in KNOWN]
+    assert not any(same(end, adapters.start) for end in ends)
+    assert not any(same(one, other) for one in ends for other in ends if one is not other)
+
+
+def test_an_adapter_does_not_depend_on_who_was_trained_before(run, tmp_path):
+    train(run, everyone())
+    alone = replace(run, path=tmp_path / "alone")
+    train(alone, [ask("cyd")])
+    assert same(alone.adapters.weights("cyd"), run.adapters.weights("cyd"))
+
+
+def test_two_users_of_one_history_have_one_adapter(run, monkeypatch):
+    monkeypatch.setitem(COUNTS, "ada", COUNTS["ben"])
+    train(run, [ask("ada", says="yes"), ask("ben", says="yes")])
+    assert same(run.adapters.weights("ada"), run.adapters.weights("ben"))
+
+
+def test_the_language_model_does_not_move_by_a_bit(run):
+    adapters = make_adapters(run)
+    fresh = make_adapters(run).backbone.model.state_dict()
+    train(run, everyone(), adapters)
+    held = adapters.backbone.model.state_dict()
+    own = [name for name in fresh if "lora_" not in name]
+    assert own
+    assert all(torch.equal(held[name], fresh[name]) for name in own)
+
+
+def test_training_teaches_the_users_own_answers(run):
+    run = replace(run, config=replace(run.config, training=replace(TRAINING, epochs=20.0)))
+    adapters = make_adapters(run)
+    train(run, everyone(), adapters)
+    known = {user: run.adapters.weights(user) for user in KNOWN}
+    prompts = adapters.backbone.embed([TASK.prompt_text(ask("ben").input)])
+    scores = {}
+    for user in (None, *KNOWN):
+        with torch.inference_mode(), adapters.answering([user], known):
+            scores[user] = adapters.backbone.score(prompts, ["ben"]).log_likelihood.item()
+    assert max(scores, key=scores.get) == "ben"
+
+
+def test_nothing_that_a_first_query_may_not_see_is_read_or_matters(small, tmp_path, monkeypatch):
+    _, read = watch(monkeypatch)
+    first = ask("cyd", day=20)
+    seen = len(first.profile.items)
+    future = (make_item(30, "the future", "secret"), make_item(40, "the future", "secret"))
+    after = replace(later(first, 40), profile=Profile("cyd", first.profile.items + future))
+    records = train(small, [after, first])
+    assert not any("future" in prompt for lessons in read for prompt in lessons.prompts)
+    assert not any("secret" in target for lessons in read for target in lessons.targets)
+    assert (records[0].items, records[0].latest) == (seen, first.profile.items[-1].time)
+    alone = replace(small, path=tmp_path / "alone")
+    train(alone, [first])
+    assert same(alone.adapters.weights("cyd"), small.adapters.weights("cyd"))
+
+
+def test_a_user_without_history_has_a_record_and_no_adapter(small):
+    (record,) = train(small, [ask("nobody")])
+    assert (record.items, record.steps, record.latest) == (0, 0, None)
+    assert small.adapters.record("nobody") == record
+
+
+def test_what_a_user_costs_is_measured(small):
+    for record in train(small, everyone()):
+        assert (record.seconds > 0) == (record.bytes > 0) == (record.steps > 0) == (record.user_id != "nobody")
+        on_disk = [p for p in small.adapters.place(record.user_id).iterdir() if p.name != "record.json"]
+        assert record.bytes == sum(path.stat().st_size for path in on_disk)
+        assert record.steps == 2 * -(-COUNTS[record.user_id] // 4)
+
+
+def test_a_user_whose_adapter_is_there_is_not_trained_again(small, monkeypatch):
+    first = train(small, everyone())
+    starts, _ = watch(monkeypatch)
+    assert train(small, everyone()) == first
+    assert starts == []
+
+
+@pytest.mark.parametrize("change", ["history", "settings", "rank of items"])
+def test_a_user_whose_adapter_is_of_something_else_is_trained_again(small, change, monkeypatch):
+    train(small, everyone())
+    starts, _ = watch(monkeypatch)
+    asked, options = everyone(), {}
+    if change == "history":
+        asked[0] = ask("ada", says="changed")
+    elif change == "settings":
+        training = replace(TRAINING, learning_rate=1e-3)
+        small = replace(small, config=replace(small.config, training=training))
+    else:
+        options["write"] = lambda example: f"{len(example.profile.items)} {example.input}"
+    train(small, asked, **options)
+    assert len(starts) == (1 if change == "history" else len(KNOWN))
+
+
+def test_a_run_keeps_what_its_users_start_from(small, tmp_path):
+    train(small, [ask("ada")])
+    other_seed = replace(small, config=replace(small.config, training=replace(TRAINING, seed=7)))
+    kept = small.start(make_adapters(other_seed))
+    assert same(kept, make_adapters(small).start)
+    elsewhere = replace(other_seed, path=tmp_path / "elsewhere")
+    elsewhere.path.mkdir()
+    assert not same(elsewhere.start(make_adapters(other_seed)), kept)
+
+
+def test_a_run_of_another_size_is_not_gone_on_with(small):
+    train(small, [ask("ada")])
+    wider = replace(small, config=replace(small.config, adapter=LoraConfig(rank=3)))
+    with pytest.raises(ConfigError, match="does not fit") as caught:
+        train(wider, [ask("ada")])
+    assert "--out" in caught.value.hint
+
+
+def test_a_killed_run_goes_on_with_the_users_who_are_missing(small, models, tmp_path, monkeypatch):
+    command = [sys.executable, "-m", "tests.training.users", models["decoder-only"], str(small.path), "ben"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    assert small.adapters.record("ada") is not None
+    assert small.adapters.record("ben") is None
+    assert len(list(small.adapters.path.iterdir())) == 2  # ada's, and what is unfinished of ben's
+    starts, _ = watch(monkeypatch)
+    train(small, everyone())
+    assert len(starts) == len(KNOWN) - 1
+    assert len(list(small.adapters.path.iterdir())) == len(COUNTS)
+    whole = replace(small, path=tmp_path / "whole")
+    train(whole, everyone())
+    assert all(same(whole.adapters.weights(user), small.adapters.weights(user)) for user in KNOWN)
+
+
+def test_a_run_is_read_as_it_was_written(small):
+    small.save()
+    assert UserLoraRun.open(small.path) == small
+    assert method_of(small.path) == "user-lora"
+
+
+@pytest.mark.parametrize(
+    "values", [{"batch_size": 0}, {"max_items": 0}, {"max_output_tokens": 1}, {"epochs": 0.0}, {"learning_rate": 0.0}]
+)
+def test_impossible_settings_are_refused(values):
+    with pytest.raises(ValueError, match="must be"):
+        UserTrainingConfig(**values)

@@ -1,0 +1,88 @@
+"""Train the adapters of a few users, as a test does or as a process of its own that dies at a user.
+
+``python -m tests.training.users MODELS RUN USER``: models are those of ``tests.world``.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from personaplug.plug.adapter_folder import AdapterRecord
+from personaplug.plug.loading import BackboneConfig, load_backbone
+from personaplug.plug.lora import LoraConfig, UserAdapters
+from personaplug.plug.user_lora import UserLoraConfig, UserLoraRun, UserTrainingConfig
+from personaplug.records import Example, Profile
+from personaplug.training.lessons import histories_of
+from personaplug.training.user_lora import train_users
+from tests.factories import START, make_item
+from tests.world import TASK
+
+COUNTS = {"ada": 3, "ben": 5, "cyd": 9, "nobody": 0}
+TRAINING = UserTrainingConfig(epochs=2.0, batch_size=4, learning_rate=3e-2)
+
+
+def ask(user: str, *, day: int = 50, says: str = "", number: int = 0) -> Example:
+    """Ask a user who always answers alike: with ``says``, or else with their own name."""
+    items = tuple(make_item(at, f"your view about {'xyz'[at % 3]}", says or user) for at in range(COUNTS[user]))
+    time = START + timedelta(days=day)
+    return Example(f"{user}-{number}", Profile(user, items), f"your own view about {'zyx'[number % 3]}", user, time)
+
+
+def make_run(
+    path: Path,
+    backbone: str,
+    *,
+    training: UserTrainingConfig = TRAINING,
+) -> UserLoraRun:
+    """Describe a run of a tiny model."""
+    config = UserLoraConfig(
+        task="world", backbone=BackboneConfig(backbone), adapter=LoraConfig(rank=2), training=training
+    )
+    return UserLoraRun(path, config, TASK)
+
+
+def make_adapters(run: UserLoraRun) -> UserAdapters:
+    """Load the run's language model, with places for adapters."""
+    return UserAdapters(load_backbone(run.config.backbone), run.config.adapter, seed=run.config.training.seed)
+
+
+def train(
+    run: UserLoraRun, examples: Sequence[Example], adapters: UserAdapters | None = None, **options
+) -> list[AdapterRecord]:
+    """Train the adapters of all users who ask, with plain prompts."""
+    return train_users(
+        run,
+        adapters or make_adapters(run),
+        histories_of(examples),
+        write=options.pop("write", lambda example: TASK.prompt_text(example.input)),
+        max_input_tokens=64,
+        **options,
+    )
+
+
+def main(model: str, folder: str, last_user: str) -> None:
+    """Train, and kill this process while a user's adapter is being written."""
+    run = make_run(Path(folder), model)
+    adapters = make_adapters(run)
+    save, trained = adapters.save, list(COUNTS)
+
+    def die(weights, place):
+        save(weights, place)
+        if trained.pop(0) == last_user:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    adapters.save = die
+    train(run, [ask(user) for user in COUNTS], adapters)
+
+
+def later(example: Example, days: int) -> Example:
+    """Ask the same later."""
+    return replace(example, id=f"{example.id} later", time=example.time + timedelta(days=days))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
