@@ -183,10 +183,9 @@ def fit(
 ) -> "Fitted":
     """Train a run on a log and leave it, with its model card, in a folder."""
     from personaplug.cli.encoders import start_torch
-    from personaplug.cli.screen import counted, progress
+    from personaplug.cli.queries import draw_queries
+    from personaplug.cli.screen import progress
     from personaplug.cli.wiring import check_room
-    from personaplug.data.log import read_log
-    from personaplug.data.split import split_examples
     from personaplug.plug.model import build_plug
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import load_task
@@ -195,23 +194,20 @@ def fit(
     from personaplug.training.trainer import train as train_plug
 
     starting_point(out, resume=resume)  # the trainer asks again: that a folder is taken should show before the work
-    task, training = load_task(run.task), run.training
+    task = load_task(run.task)
     with ExitStack() as opened:
         store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
         run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")
         plug = build_plug(run, task, store=store, device=start_torch())
         check_room(plug)
-        rows = list(counted(read_log(log, task, on_bad=on_bad), "read"))
-        examples, dev = split_examples(rows, task, "train"), split_examples(rows, task, "dev")
-        del rows
-        examples = examples.sample(training.queries, seed=training.seed) if training.queries else examples
+        examples, dev = draw_queries(log, task, run.training, on_bad=on_bad)
         if store and plug.batcher.source:
             plug.batcher.source = snapshot_of(store)
         advance = opened.enter_context(progress(f"train {run.method}"))
         fitted = train_plug(
             plug,
             examples,
-            dev=dev.sample(training.dev_queries, seed=training.seed),
+            dev=dev,
             folder=out,
             resume=resume,
             on_progress=lambda now: advance(now.step, now.words, total=now.steps),

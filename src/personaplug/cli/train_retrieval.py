@@ -8,11 +8,10 @@ from typing import Any
 
 from personaplug.cli.encoders import encoder_config, layout_of, start_torch
 from personaplug.cli.learned import digests_of, plain_of, prompts_of
+from personaplug.cli.queries import draw_queries
 from personaplug.cli.retrievers import build_retriever, with_items
 from personaplug.cli.screen import counted, progress
 from personaplug.config import override, read_toml
-from personaplug.data.log import read_log
-from personaplug.data.split import Examples, split_examples
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.ranker import ItemRanker
 from personaplug.embedder.selector import PromptSelector
@@ -90,12 +89,16 @@ def fit_retrieval(
         generation = GenerationConfig(max_new_tokens=run.scoring.max_new_tokens)
         plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)
         pool = _pool(run, out, plain, task=task, store=store)
-        train, dev = _examples(run, log, task, on_bad=on_bad)
+        train, dev = draw_queries(log, task, run.fitting, on_bad=on_bad)
         said = begin(out, run, task)
         room = max(each.max_input_tokens for each in pool)
         listener = Listener(plain.backbone, run, task, folder=said, max_input_tokens=room)
         choices, dev_choices = (_choices(run, examples, pool, task, listener) for examples in (train, dev))
-        chooser = ItemRanker(encoder, run.ranker) if is_ropg(run.method) else _selector(run, encoder)
+        chooser: Chooser = (
+            ItemRanker(encoder, run.ranker)
+            if is_ropg(run.method)
+            else PromptSelector(encoder, pool_size(run.selection))
+        )
         chosen = _fit(chooser, choices, listener, run, dev=dev_choices, folder=out)
         finish(out, run, task, chooser=chooser, chosen=chosen)
     return chosen
@@ -152,14 +155,6 @@ def _pool(run: RetrievalRun, out: Path, plain: Prompted, *, task: Task, store: P
     return [with_items(plain, task, untrained, k=1, item_tokens=run.scoring.item_tokens)]
 
 
-def _examples(run: RetrievalRun, log: Path, task: Task, *, on_bad: OnBad) -> tuple[Examples, Examples]:
-    rows = list(counted(read_log(log, task, on_bad=on_bad), "read"))
-    train, dev = split_examples(rows, task, "train"), split_examples(rows, task, "dev")
-    fitting = run.fitting
-    train = train.sample(fitting.queries, seed=fitting.seed) if fitting.queries else train
-    return train, dev.sample(fitting.dev_queries, seed=fitting.seed)
-
-
 def _choices(
     run: RetrievalRun, examples: Sequence[Example], pool: Sequence[Prompted], task: Task, listener: Listener
 ) -> list[Choice]:
@@ -173,10 +168,6 @@ def _choices(
         item_choice(example, task=task, retriever=write.retriever, count=count, write=write.write)
         for example in counted(examples, "find candidates")
     ]
-
-
-def _selector(run: RetrievalRun, encoder: TextEncoder) -> PromptSelector:
-    return PromptSelector(encoder, pool_size(run.selection))
 
 
 def _with_ropg(run: RetrievalRun, ropg: Sequence[Path], out: Path) -> RetrievalRun:

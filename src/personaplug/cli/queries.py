@@ -1,0 +1,37 @@
+"""The queries that a run is trained with."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from personaplug.cli.screen import counted
+from personaplug.data.log import read_log
+from personaplug.data.split import Examples, split_examples
+from personaplug.errors import DataError
+from personaplug.tasks.task import Task
+
+
+class Draw(Protocol):
+    """What a run's configuration says of its queries."""
+
+    @property
+    def queries(self) -> int:
+        """Training queries; 0 for all."""
+
+    @property
+    def dev_queries(self) -> int:
+        """Dev queries."""
+
+    @property
+    def seed(self) -> int:
+        """Of the draw."""
+
+
+def draw_queries(
+    log: Path, task: Task, draw: Draw, *, on_bad: Callable[[DataError], None] | None
+) -> tuple[Examples, Examples]:
+    """Read a log's train and dev queries, of each as many as the run asks for."""
+    rows = list(counted(read_log(log, task, on_bad=on_bad), "read"))
+    train, dev = split_examples(rows, task, "train"), split_examples(rows, task, "dev")
+    train = train.sample(draw.queries, seed=draw.seed) if draw.queries else train
+    return train, dev.sample(draw.dev_queries, seed=draw.seed)
