@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import Split
     from personaplug.training.choosing import Chosen
-    from personaplug.training.trainer import Fitted
+    from personaplug.training.progress import Fitted
 
     OnBad = Callable[[DataError], None] | None
 
