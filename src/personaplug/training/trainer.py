@@ -9,6 +9,7 @@ from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
+from personaplug.training.card import write_card
 from personaplug.training.checkpoints import discard_checkpoints, rewind_metrics, starting_point
 from personaplug.training.plug_trainer import PlugTrainer
 from personaplug.training.progress import Fitted, Progress
@@ -26,7 +27,7 @@ def train(
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Fitted:
-    """Fit a plug's prefix and leave it, with the weights that were best on dev, in a run folder.
+    """Fit a plug's prefix and leave it, with the weights that were best on dev and a model card, in a run folder.
 
     Args:
         plug: Untrained; its weights are changed in place.
@@ -53,10 +54,10 @@ def train(
     with recomputing(plug.backbone.model, enabled=plug.run.training.gradient_checkpointing):
         outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     plug.eval()
+    fitted = Fitted(trainer.state.global_step, trainer.state.best_metric, outcome.metrics["train_runtime"])
     if trainer.is_world_process_zero():
-        save_weights(plug.prefix, folder / "model.safetensors")
-        discard_checkpoints(folder)
-    return Fitted(trainer.state.global_step, trainer.state.best_metric, outcome.metrics["train_runtime"])
+        _finish(plug, fitted, folder, queries=len(examples))
+    return fitted
 
 
 def _encode_queries(plug: PersonaPlug, examples: Iterable[Example]) -> None:
@@ -67,3 +68,10 @@ def _encode_queries(plug: PersonaPlug, examples: Iterable[Example]) -> None:
     if vectors := plug.batcher.query_vectors:
         texts = [plug.batcher.task.query_text(example.input) for example in examples]
         vectors(texts[: vectors.capacity])
+
+
+def _finish(plug: PersonaPlug, fitted: Fitted, folder: Path, *, queries: int) -> None:
+    """Leave card, then weights; a run killed between any two has its checkpoints, and resumed it comes here again."""
+    write_card(folder, plug.run, plug.batcher.task, fitted=fitted, queries=queries)
+    save_weights(plug.prefix, folder / "model.safetensors")
+    discard_checkpoints(folder)
