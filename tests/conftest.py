@@ -13,7 +13,7 @@ settings.register_profile("exploring", settings.get_profile("repeatable"), deran
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Read once, when a package is first imported. In no hook: a room's own conftest.py comes before the first of them.
-CHECKED = ("embedder", "plug", "store", "evaluation")
+CHECKED = ("embedder", "rivals", "plug", "store", "evaluation")
 install_import_hook([f"personaplug.{room}" for room in CHECKED], "beartype.beartype")
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "Agg"}
 if "PYTEST_XDIST_WORKER" in os.environ:

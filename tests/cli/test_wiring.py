@@ -1,15 +1,12 @@
-from contextlib import nullcontext
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, EncoderDecoderConfig
 
 from personaplug.cli.encoders import build_encoder, encoder_config, encoder_of, start_torch
-from personaplug.cli.retrievers import Retrieval, positions_of
+from personaplug.cli.retrievers import Retrieval
 from personaplug.cli.train import LEARNED
 from personaplug.cli.wiring import METHODS, MethodOptions, build_method
 from personaplug.data.log import read_log
@@ -104,7 +101,7 @@ def test_beside_retrieved_items_the_input_keeps_all_the_room_it_has_without(fami
     shown = bare[lead:-end]
     assert len(bare) == 256
     assert any((prompted[at : at + len(shown)] == shown).all() for at in range(len(prompted) - len(shown)))
-    assert len(prompted) <= (positions_of(rival.backbone, answer_tokens=128) or len(prompted))
+    assert len(prompted) <= (rival.backbone.positions(answer_tokens=128) or len(prompted))
 
 
 def read_by(method, example):
@@ -116,27 +113,6 @@ def test_more_items_than_the_language_model_has_room_for_are_refused(options, mo
     error = error_of("bm25", replace(options, run=None, backbone=models["decoder-only"], k=300))
     assert "has room for 384 tokens: too few for 300 items" in str(error)
     assert "--k" in error.hint
-
-
-def test_a_joined_language_model_reads_what_its_encoder_does():
-    joined = EncoderDecoderConfig.from_encoder_decoder_configs(
-        BertConfig(max_position_embeddings=512), BertConfig(max_position_embeddings=96)
-    )
-    backbone = SimpleNamespace(model=SimpleNamespace(config=joined))
-    assert positions_of(backbone, answer_tokens=40) == 512
-
-
-def test_a_language_model_that_counts_from_token_to_token_reads_any_number():
-    assert positions_of(tiny.encoder_decoder(), answer_tokens=40) is None
-
-
-def test_a_decoder_only_model_has_room_for_the_longest_input_with_its_answer_and_for_no_more():
-    backbone = tiny.absolute_decoder_only()
-    room = positions_of(backbone, answer_tokens=40)
-    for longest in (room, room + 1):
-        inputs = backbone.embed(["x" * 200], max_tokens=longest)
-        with nullcontext() if longest == room else pytest.raises(IndexError):
-            backbone.score(inputs, ["y" * 100], max_tokens=40)
 
 
 @pytest.mark.parametrize(("rank", "device"), [(None, "cuda:0"), ("3", "cuda:3")])

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -245,3 +247,22 @@ def test_the_norm_of_embeddings_is_that_of_what_the_model_reads():
 def test_impossible_ways_of_decoding_are_refused(values):
     with pytest.raises(ConfigError, match="here"):
         from_mapping(GenerationConfig, values, where="here")
+
+
+def test_a_joined_language_model_reads_what_its_encoder_does():
+    joined = tiny.joined_encoder_decoder()
+    joined.model.config.decoder.max_position_embeddings = 96
+    assert joined.positions(answer_tokens=40) == 512
+
+
+def test_a_language_model_that_counts_from_token_to_token_reads_any_number():
+    assert tiny.encoder_decoder().positions(answer_tokens=40) is None
+
+
+def test_a_decoder_only_model_has_room_for_the_longest_input_with_its_answer_and_for_no_more():
+    backbone = tiny.absolute_decoder_only()
+    room = backbone.positions(answer_tokens=40)
+    for longest in (room, room + 1):
+        inputs = backbone.embed(["x" * 200], max_tokens=longest)
+        with nullcontext() if longest == room else pytest.raises(IndexError):
+            backbone.score(inputs, ["y" * 100], max_tokens=40)

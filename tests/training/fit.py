@@ -12,7 +12,8 @@ from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.run import TrainingConfig
 from personaplug.store.sqlite import PersonaStore
-from personaplug.training.trainer import Fitted, train
+from personaplug.training.progress import Fitted
+from personaplug.training.trainer import train
 from tests.world import TASK, make_examples, make_run
 
 INTERRUPTED = TrainingConfig(batch_size=2, epochs=4.0, learning_rate=1e-2, evaluate_every=22)

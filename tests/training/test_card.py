@@ -4,7 +4,7 @@ import pytest
 
 from personaplug.plug.run import PRESETS
 from personaplug.training.card import write_card
-from personaplug.training.trainer import Fitted
+from personaplug.training.progress import Fitted
 from tests.world import TASK
 
 METHODS = {"plug": "1 for the task, 4 for the user", "tuned-prompt": "5, the same for every user"}

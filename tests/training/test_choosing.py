@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from personaplug.embedder.encoder import TextEncoder
-from personaplug.embedder.ranker import ItemRanker, RankerConfig
-from personaplug.embedder.selector import PromptSelector
 from personaplug.errors import ConfigError
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.retrieval_run import FittingConfig, RetrievalRun, ScoringConfig
 from personaplug.records import Example, Profile
 from personaplug.retrieval.recency import RecencyRetriever
+from personaplug.rivals.ranker import ItemRanker, RankerConfig
+from personaplug.rivals.selector import PromptSelector
 from personaplug.tasks.task import History
 from personaplug.training.choice import Choice, item_choice
 from personaplug.training.choosing import Dev, fit_chooser

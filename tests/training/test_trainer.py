@@ -104,7 +104,7 @@ def test_what_is_left_in_memory_answers_as_what_is_left_on_disk(fresh, store, tm
 def test_the_run_folder_holds_trained_weights_and_words_and_no_pickle(models, store, tmp_path):
     fit(build(models, "decoder-only", store, SHORT), tmp_path / "run")
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
-    assert names == ["config.toml", "metrics.jsonl", "model.safetensors", "task.toml"]
+    assert names == ["README.md", "config.toml", "metrics.jsonl", "model.safetensors", "task.toml"]
 
 
 def test_a_run_that_is_not_done_holds_no_weights_to_answer_with(models, store, tmp_path):
@@ -166,6 +166,25 @@ def test_wherever_a_run_is_interrupted_it_goes_on_to_the_same_numbers(fresh, who
     fit(fresh(ACCUMULATING), tmp_path, resume=True)
     assert are_equal(weights(tmp_path), weights(whole))
     assert logged(tmp_path) == logged(whole)
+
+
+@pytest.mark.parametrize("last_act", ["write_card", "save_weights", "discard_checkpoints"])
+def test_a_run_killed_after_its_last_step_is_resumed_to_its_card_and_weights(
+    last_act, models, store, tmp_path, monkeypatch
+):
+    def kill(*_, **__):
+        raise Interruption
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"personaplug.training.trainer.{last_act}", kill)
+        with pytest.raises(Interruption):
+            fit(build(models, "decoder-only", store, SHORT), tmp_path / "run")
+    had_card, had_weights = ((tmp_path / "run" / name).exists() for name in ("README.md", "model.safetensors"))
+    assert had_card >= had_weights
+    fitted = fit(build(models, "decoder-only", store, SHORT), tmp_path / "run", resume=True)
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"README.md", "model.safetensors"}
+    assert "| steps | 15 of 5 queries" in (tmp_path / "run" / "README.md").read_text()
+    assert f"{fitted.dev_loss:.4f} nats" in (tmp_path / "run" / "README.md").read_text()
 
 
 def test_a_finished_run_is_neither_resumed_nor_overwritten(models, store, tmp_path):

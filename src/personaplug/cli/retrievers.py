@@ -59,7 +59,7 @@ def without_items(
     max_output_tokens: int,
 ) -> Prompted:
     """Make the prompt that is the input alone, cut where the language model has no room for more of it."""
-    positions = positions_of(backbone, answer_tokens=max(max_output_tokens, generation.max_new_tokens))
+    positions = backbone.positions(answer_tokens=max(max_output_tokens, generation.max_new_tokens))
     return Prompted(
         name,
         backbone,
@@ -101,19 +101,9 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
 def room_beside(plain: Prompted, tokens: int) -> int:
     """Say how long a prompt may be that holds so many tokens beside the input."""
     longest_answer = max(plain.max_output_tokens, plain.generation.max_new_tokens)
-    positions = positions_of(plain.backbone, answer_tokens=longest_answer)
+    positions = plain.backbone.positions(answer_tokens=longest_answer)
     room = plain.max_input_tokens + tokens
     return room if positions is None else min(room, positions)
-
-
-def positions_of(backbone: Backbone, *, answer_tokens: int) -> int | None:
-    """Say how many tokens, or vectors in their place, an input may have; None for any number.
-
-    A decoder-only model reads the answer, of at most ``answer_tokens``, behind the input: they share its positions.
-    """
-    config = backbone.model.config
-    count: int | None = getattr(getattr(config, "encoder", config), "max_position_embeddings", None)
-    return count if count is None or config.is_encoder_decoder else count - answer_tokens
 
 
 def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None) -> Retriever:

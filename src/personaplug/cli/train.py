@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import Split
     from personaplug.training.choosing import Chosen
-    from personaplug.training.trainer import Fitted
+    from personaplug.training.progress import Fitted
 
     OnBad = Callable[[DataError], None] | None
 
@@ -189,7 +189,6 @@ def fit(
     from personaplug.plug.model import build_plug
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import load_task
-    from personaplug.training.card import write_card
     from personaplug.training.checkpoints import starting_point
     from personaplug.training.trainer import train as train_plug
 
@@ -204,7 +203,7 @@ def fit(
         if store and plug.batcher.source:
             plug.batcher.source = snapshot_of(store)
         advance = opened.enter_context(progress(f"train {run.method}"))
-        fitted = train_plug(
+        return train_plug(
             plug,
             examples,
             dev=dev,
@@ -212,8 +211,6 @@ def fit(
             resume=resume,
             on_progress=lambda now: advance(now.step, now.words, total=now.steps),
         )
-    write_card(out, run, task, fitted=fitted, queries=len(examples))
-    return fitted
 
 
 def snapshot_of(store: "PersonaStore") -> "Bank":

@@ -13,8 +13,6 @@ from personaplug.cli.retrievers import build_retriever, with_items
 from personaplug.cli.screen import counted, progress
 from personaplug.config import override, read_toml
 from personaplug.embedder.encoder import TextEncoder
-from personaplug.embedder.ranker import ItemRanker
-from personaplug.embedder.selector import PromptSelector
 from personaplug.errors import ConfigError, DataError
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.retrieval_prompt import RetrievalPrompt
@@ -22,6 +20,8 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, is_ropg, pool_size
 from personaplug.records import Example
+from personaplug.rivals.ranker import ItemRanker
+from personaplug.rivals.selector import PromptSelector
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task, load_task
 from personaplug.training.choice import Choice, item_choice, retriever_choices

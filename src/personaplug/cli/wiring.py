@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from personaplug.cli.encoders import start_torch
 from personaplug.cli.learned import build_ropg, build_rspg
 from personaplug.cli.profiles import with_profiles
-from personaplug.cli.retrievers import Retrieval, build_retriever, positions_of, with_items, without_items
+from personaplug.cli.retrievers import Retrieval, build_retriever, with_items, without_items
 from personaplug.cli.user_lora import open_user_lora
 from personaplug.config import read_toml, read_values
 from personaplug.errors import ConfigError
@@ -153,7 +153,7 @@ def check_room(plug: PersonaPlug) -> None:
         ConfigError: There are too few.
     """
     training = plug.run.training
-    positions = positions_of(plug.backbone, answer_tokens=training.max_output_tokens)
+    positions = plug.backbone.positions(answer_tokens=training.max_output_tokens)
     vectors = plug.run.embedder.instructions + plug.run.embedder.personas
     if positions is not None and training.max_input_tokens + vectors > positions:
         raise ConfigError(

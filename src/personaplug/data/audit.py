@@ -12,8 +12,7 @@ from statistics import mean, median
 from typing import get_args
 
 from personaplug.data.log import Interaction
-from personaplug.data.split import Examples, split_examples
-from personaplug.records import HistoryItem
+from personaplug.data.split import Examples, first_of_each_id, split_examples
 from personaplug.tasks.task import Split, Task
 
 
@@ -131,9 +130,8 @@ class _Tally:
 
 def _audit_splits(rows: Sequence[Interaction], task: Task) -> tuple[SplitAudit, ...]:
     """Look into the splits; of different things under one id, which no split would take, the first counts."""
-    first: dict[tuple[str, str], HistoryItem] = {}
-    rows = [r for r in rows if not r.has_output or first.setdefault((r.user_id, r.item.id), r.item) == r.item]
-    splits = {split: split_examples(rows, task, split) for split in get_args(Split)}
+    taken = list(first_of_each_id(rows, on_clash=lambda _: None))
+    splits = {split: split_examples(taken, task, split) for split in get_args(Split)}
     return tuple(_audit_split(split, examples, splits["train"]) for split, examples in splits.items())
 
 

@@ -8,7 +8,7 @@ import random
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import overload
@@ -105,7 +105,7 @@ def split_examples(interactions: Iterable[Interaction], task: Task, split: Split
     profiles: list[Profile] = []
     queries: list[Query] = []
     for user_id, rows in sorted(_by_user(interactions, task, split).items()):
-        rows = _once(user_id, sorted(rows, key=_order))
+        rows = list(dict.fromkeys(first_of_each_id(sorted(rows, key=_order), on_clash=_refuse)))
         history = _history(rows, task, split)
         mine = [query for query, where in _assigned(rows, history, task, owner=len(profiles)) if where == split]
         mine = [query for query in mine if query.has_output or split == "test"]
@@ -113,6 +113,21 @@ def split_examples(interactions: Iterable[Interaction], task: Task, split: Split
             queries += mine
             profiles.append(Profile(user_id, tuple(row.item for row in history)))
     return Examples(tuple(profiles), tuple(queries), task.history)
+
+
+def first_of_each_id(rows: Iterable[Interaction], *, on_clash: Callable[[Interaction], None]) -> Iterator[Interaction]:
+    """Pass on rows, save those whose user has answered something else under their id: what a history saw would be open.
+
+    Args:
+        rows: Of one user or of many.
+        on_clash: Told of each row that is not passed on.
+    """
+    first: dict[tuple[str, str], HistoryItem] = {}
+    for row in rows:
+        if row.has_output and first.setdefault((row.user_id, row.item.id), row.item) != row.item:
+            on_clash(row)
+        else:
+            yield row
 
 
 def visible_items(times: Sequence[int], query_time: int, embargo: timedelta) -> int:
@@ -151,17 +166,11 @@ def _by_user(interactions: Iterable[Interaction], task: Task, split: Split) -> d
     return users
 
 
-def _once(user_id: str, rows: Sequence[Interaction]) -> list[Interaction]:
-    """Drop exact repeats; two different things under one id would leave open which of them a history saw."""
-    kept = list(dict.fromkeys(rows))
-    answered: dict[str, HistoryItem] = {}
-    for row in kept:
-        if row.has_output and answered.setdefault(row.item.id, row.item) != row.item:
-            raise PersonaPlugError(
-                f"user {user_id[:40]!r} has two different rows of the id {row.item.id[:40]!r}",
-                hint="give each row an id of its own, or leave the column out: ids are then made from the content",
-            )
-    return kept
+def _refuse(row: Interaction) -> None:
+    raise PersonaPlugError(
+        f"user {row.user_id[:40]!r} has two different rows of the id {row.item.id[:40]!r}",
+        hint="give each row an id of its own, or leave the column out: ids are then made from the content",
+    )
 
 
 def _history(rows: Sequence[Interaction], task: Task, split: Split) -> list[Interaction]:

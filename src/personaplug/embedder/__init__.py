@@ -1,1 +1,1 @@
-"""The method, one idea a file: history, encoder, aggregator, projector, user embedder, checkpoint."""
+"""The method, one idea a file: history, selection, encoder, aggregator, projector, instruction, user embedder."""

@@ -40,6 +40,17 @@ class Aggregator(nn.Module):
         return masked_softmax(scores, history)
 
 
+class MeanPooling(nn.Module):
+    """Every item weighs as much as any other, whatever the query: an ablation of the paper, which it moved little."""
+
+    def forward(
+        self, queries: Float[Tensor, "batch personas dim"], history: HistoryBatch
+    ) -> Float[Tensor, "batch personas items"]:
+        """Give equal weights that sum to one over a user's items, and are all zero for a user without any."""
+        batch, personas, _ = queries.shape
+        return masked_softmax(torch.zeros(batch, personas, history.mask.shape[1], device=queries.device), history)
+
+
 def masked_softmax(
     scores: Float[Tensor, "batch personas items"], history: HistoryBatch
 ) -> Float[Tensor, "batch personas items"]:

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from personaplug.config import option
-from personaplug.embedder.aggregator import Aggregator
+from personaplug.embedder.aggregator import Aggregator, MeanPooling
 from personaplug.embedder.history import HistoryBatch
+from personaplug.embedder.instruction import InstructionMLP, SoftPrompt
 from personaplug.embedder.projector import Projector
+from personaplug.embedder.selection import selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,12 @@ class EmbedderConfig:
     query_encoder: Literal["frozen", "trained"] = option(
         "frozen", "train a copy of the encoder for queries, or a linear map"
     )
+    use_query_map: bool = option(True, "train that map; without it nothing of a frozen query encoder learns")
+    items: int = option(0, "most items of a history that the persona is made of; 0 for all that the task shows")
+    items_by: Literal["latest", "similar"] = option("latest", "which: the latest, or those most like the query")
+    weighting: Literal["attention", "mean"] = option(
+        "attention", "an item weighs by its match with the query, or as much as any other"
+    )
     temperature: float = option(0.125, "similarities are divided by this before the softmax")
     learn_temperature: bool = option(True, "train the temperature")
     use_recency: bool = option(True, "train a preference for recent items")
@@ -38,8 +46,18 @@ class EmbedderConfig:
     def __post_init__(self) -> None:
         if self.personas < 1 or self.instructions < 0:
             raise ValueError(f"{self.personas} personas and {self.instructions} instructions: need at least 1 and 0")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature {self.temperature} must be above zero")
+        if not self.temperature > 0 or self.items < 0:
+            raise ValueError(f"temperature {self.temperature} must be above zero, items {self.items} at least 0")
+
+    @property
+    def trains_query_encoder(self) -> bool:
+        """Whether a copy of the encoder is trained; where all items weigh alike, no query is asked."""
+        return self.weighting == "attention" and self.query_encoder == "trained"
+
+    @property
+    def trains_query_map(self) -> bool:
+        """Whether a linear map of a frozen encoder's vectors is trained."""
+        return self.weighting == "attention" and self.query_encoder == "frozen" and self.use_query_map
 
 
 PAPER = EmbedderConfig(
@@ -70,17 +88,12 @@ class UserEmbedder(nn.Module):
     def __init__(self, config: EmbedderConfig, *, views: int, dim: int, llm_dim: int, embedding_norm: float) -> None:
         super().__init__()
         self.config = config
-        self.aggregator = Aggregator(
-            config.personas,
-            temperature=config.temperature,
-            learn_temperature=config.learn_temperature,
-            use_recency=config.use_recency,
-        )
+        self.aggregator = _aggregator(config)
         used = views if config.values == "all" else 1
-        self.query_map = QueryMap(config.personas, dim) if config.query_encoder == "frozen" else None
+        self.query_map = QueryMap(config.personas, dim) if config.trains_query_map else None
         self.projector = Projector(used, dim, llm_dim=llm_dim, normalize=config.normalize)
         self.generic = SoftPrompt(config.personas, llm_dim, norm=embedding_norm)
-        kind = InstructionMLP if config.instruction_form == "mlp" else SoftPrompt
+        kind = InstructionMLP if config.instruction_form == "mlp" and config.instructions else SoftPrompt
         self.instruction = kind(config.instructions, llm_dim, norm=embedding_norm)
         self.register_buffer("scale", torch.tensor(embedding_norm / self.projector.typical_norm()))
         if config.is_residual:
@@ -107,7 +120,8 @@ class UserEmbedder(nn.Module):
         queries = (
             query[:, None].expand(-1, self.config.personas, -1) if self.query_map is None else self.query_map(query)
         )
-        weights: Tensor = self.aggregator(queries, history)
+        seen = selected(history, query, count=self.config.items, by=self.config.items_by)
+        weights: Tensor = self.aggregator(queries, seen)
         return weights
 
     def persona(
@@ -121,6 +135,17 @@ class UserEmbedder(nn.Module):
         return torch.where(history.is_empty[:, None, None], generic, own)
 
 
+def _aggregator(config: EmbedderConfig) -> Aggregator | MeanPooling:
+    if config.weighting == "mean":
+        return MeanPooling()
+    return Aggregator(
+        config.personas,
+        temperature=config.temperature,
+        learn_temperature=config.learn_temperature,
+        use_recency=config.use_recency,
+    )
+
+
 class QueryMap(nn.Module):
     """One trained linear map a persona vector, in place of a trained copy of the encoder; starts as the identity."""
 
@@ -131,35 +156,3 @@ class QueryMap(nn.Module):
     def forward(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch personas dim"]:
         """Map and bring back to unit length."""
         return functional.normalize(torch.einsum("pde,be->bpd", self.weight, query.float()), dim=-1)
-
-
-class SoftPrompt(nn.Module):
-    """Trained vectors, the same for every user, that start with random directions and the given length."""
-
-    def __init__(self, count: int, llm_dim: int, *, norm: float) -> None:
-        super().__init__()
-        self.vectors = nn.Parameter(functional.normalize(torch.randn(count, llm_dim), dim=-1))
-        self.scale: Tensor
-        self.register_buffer("scale", torch.tensor(norm))
-
-    def forward(self, batch: int) -> Float[Tensor, "batch count llm_dim"]:
-        """Repeat for each example."""
-        return (self.scale * self.vectors).expand(batch, -1, -1)
-
-
-class InstructionMLP(nn.Module):
-    """The paper's instruction embedding: a trained vector through an MLP of its own."""
-
-    def __init__(self, count: int, llm_dim: int, *, norm: float) -> None:
-        super().__init__()
-        self.vectors = nn.Parameter(torch.randn(count, llm_dim))
-        self.inner, self.outer = nn.Linear(llm_dim, llm_dim), nn.Linear(llm_dim, llm_dim)
-        with torch.no_grad():
-            fresh = self.outer(functional.gelu(self.inner(self.vectors))).norm(dim=-1).mean() if count else 1.0
-        self.scale: Tensor
-        self.register_buffer("scale", torch.as_tensor(norm / fresh))
-
-    def forward(self, batch: int) -> Float[Tensor, "batch count llm_dim"]:
-        """Project the vectors and repeat them for each example."""
-        projected: Tensor = self.outer(functional.gelu(self.inner(self.vectors)))
-        return (self.scale * projected).expand(batch, -1, -1)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from personaplug.embedder.ranker import ItemRanker
-from personaplug.embedder.vector_cache import VectorCache
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.retrieval_run import item_words
 from personaplug.retrieval.dense import DenseRetriever
+from personaplug.rivals.ranker import ItemRanker
+from personaplug.rivals.vector_cache import VectorCache
 from personaplug.tasks.task import Task
 
 

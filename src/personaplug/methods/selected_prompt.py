@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from personaplug.embedder.selector import PromptSelector, option_text
 from personaplug.records import Example
+from personaplug.rivals.selector import PromptSelector, option_text
 from personaplug.tasks.task import Task
 
 

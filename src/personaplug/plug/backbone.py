@@ -112,6 +112,15 @@ class Backbone(ABC):
         lengths = [self._table(tokens).float().norm(dim=-1) for tokens in every_token.split(8192)]
         return float(torch.cat(lengths).mean())
 
+    def positions(self, *, answer_tokens: int) -> int | None:
+        """Say how many tokens, or vectors in their place, an input may have; None for any number.
+
+        A decoder-only model reads the answer, of at most ``answer_tokens``, behind the input: they share its positions.
+        """
+        config = self.model.config
+        count: int | None = getattr(getattr(config, "encoder", config), "max_position_embeddings", None)
+        return count if count is None or config.is_encoder_decoder else count - answer_tokens
+
     def embed(self, texts: Sequence[str], *, max_tokens: int = 256) -> TokenEmbeddings:
         """Look up the embeddings of inputs; a longer input loses its last words, never a chat's closing tokens."""
         before, after = self._frame

@@ -229,7 +229,7 @@ def _persona_prefix(run: RunConfig, encoder: TextEncoder, backbone: Backbone, *,
     embedder = UserEmbedder(
         run.embedder, views=views, dim=encoder.dim, llm_dim=backbone.dim, embedding_norm=backbone.embedding_norm
     )
-    if run.embedder.query_encoder == "frozen":
+    if not run.embedder.trains_query_encoder:
         return PersonaPrefix(embedder, None)
     return PersonaPrefix(embedder, deepcopy(encoder).requires_grad_(requires_grad=True))
 

@@ -4,7 +4,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from personaplug.embedder.encoder import TextEncoder
-from personaplug.embedder.user_embedder import SoftPrompt, UserEmbedder
+from personaplug.embedder.instruction import SoftPrompt
+from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.plug.batch import PlugBatch
 
 

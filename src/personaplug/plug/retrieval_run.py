@@ -8,12 +8,12 @@ from typing import Literal, get_args
 from personaplug.config import option, read_toml
 from personaplug.embedder.checkpoint import load_weights
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
-from personaplug.embedder.ranker import ItemRanker, RankerConfig
-from personaplug.embedder.selector import PromptSelector
 from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.run import method_of
 from personaplug.records import HistoryItem
+from personaplug.rivals.ranker import ItemRanker, RankerConfig
+from personaplug.rivals.selector import PromptSelector
 from personaplug.tasks.task import Task, load_task
 
 Ropg = Literal["ropg-kd", "ropg-rl"]

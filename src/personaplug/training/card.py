@@ -4,7 +4,7 @@ from pathlib import Path
 
 from personaplug.plug.run import RunConfig
 from personaplug.tasks.task import Task
-from personaplug.training.trainer import Fitted
+from personaplug.training.progress import Fitted
 
 _CARD = """# {title}
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from personaplug.embedder.selector import option_text
 from personaplug.plug.retrieval_run import item_words
 from personaplug.records import Example, HistoryItem
 from personaplug.retrieval.base import Retriever
+from personaplug.rivals.selector import option_text
 from personaplug.tasks.task import Task
 
 

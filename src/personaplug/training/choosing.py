@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
-from personaplug.embedder.ranker import ItemRanker
-from personaplug.embedder.selector import PromptSelector
 from personaplug.errors import ConfigError
 from personaplug.plug.retrieval_run import FittingConfig
+from personaplug.rivals.ranker import ItemRanker
+from personaplug.rivals.selector import PromptSelector
 from personaplug.training.choice import Choice
 from personaplug.training.objectives import Distillation, PolicyGradient
 

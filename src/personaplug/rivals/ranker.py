@@ -1,4 +1,4 @@
-"""A retriever that learns: ROPG's (arXiv 2404.05970, section 3), a rival of the persona and no part of it."""
+"""A retriever that learns: ROPG's (arXiv 2404.05970, section 3)."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from personaplug.config import option
 from personaplug.embedder.encoder import TextEncoder
-from personaplug.embedder.vector_cache import VectorCache
+from personaplug.rivals.vector_cache import VectorCache
 
 
 @dataclass(frozen=True, slots=True)

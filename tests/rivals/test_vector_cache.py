@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaplug.embedder.vector_cache import VectorCache
+from personaplug.rivals.vector_cache import VectorCache
 
 
 def encode(texts):

@@ -1,4 +1,4 @@
-"""A choice between retrievers that learns: RSPG's (arXiv 2404.05970), a rival of the persona and no part of it."""
+"""A choice between retrievers that learns: RSPG's (arXiv 2404.05970)."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from personaplug.embedder.encoder import TextEncoder
-from personaplug.embedder.ranker import trained_copy
+from personaplug.rivals.ranker import trained_copy
 
 _QUERY_WORDS = 64
 

@@ -1,0 +1,88 @@
+"""The ecosystem's trainer over a plug: its checkpoints, resume, logging, DDP and DeepSpeed come with it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
+
+from personaplug.plug.model import PersonaPlug
+from personaplug.records import Example
+from personaplug.training.arguments import trainer_arguments
+from personaplug.training.batches import LengthGroupedVisits, TrainingSet
+from personaplug.training.checkpoints import METRICS
+from personaplug.training.metrics_log import MetricsLog
+from personaplug.training.progress import Progress
+
+
+class PlugTrainer(Trainer):
+    """``transformers.Trainer`` over a plug's own batches.
+
+    Args:
+        plug: What to train.
+        examples: Training queries.
+        dev: Dev queries.
+        folder: The run folder.
+        on_progress: Called at each logged step.
+    """
+
+    def __init__(
+        self,
+        plug: PersonaPlug,
+        examples: Sequence[Example],
+        *,
+        dev: Sequence[Example],
+        folder: Path,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        config = plug.run.training
+        self.plug = plug
+        self.config = config
+        callbacks: list[TrainerCallback] = [MetricsLog(folder / METRICS, on_progress)]
+        if dev and config.patience:
+            callbacks.append(EarlyStoppingCallback(config.patience))
+        super().__init__(
+            model=plug,
+            args=trainer_arguments(
+                config, folder, device=plug.backbone.device, queries=len(examples), has_dev=bool(dev)
+            ),
+            data_collator=lambda batch: {"batch": plug.batcher(batch)},
+            train_dataset=TrainingSet(examples, seed=config.seed, drops_history=config.history_dropout),
+            eval_dataset=TrainingSet(dev, seed=0, drops_history=False) if dev else None,
+            callbacks=callbacks,
+        )
+        self.remove_callback(PrinterCallback)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002 (the trainer's signature)
+        """Give a trained query encoder its own, gentler learning rate."""
+        if self.optimizer is None:
+            named = [(name, weight) for name, weight in self.plug.named_parameters() if weight.requires_grad]
+            slow = [weight for name, weight in named if "query_encoder" in name]
+            fast = [weight for name, weight in named if "query_encoder" not in name]
+            groups = [{"params": fast, "lr": self.config.learning_rate}]
+            groups += [{"params": slow, "lr": self.config.encoder_learning_rate}] if slow else []
+            self.optimizer = torch.optim.AdamW(groups, weight_decay=self.config.weight_decay)
+        return self.optimizer
+
+    def prediction_step(
+        self, model: nn.Module, inputs: Mapping[str, Any], *_: object, **__: object
+    ) -> tuple[Tensor, None, None]:
+        """Give the loss of a dev batch; answers are the evaluation's business."""
+        with torch.inference_mode():
+            return model(**inputs)["loss"].detach(), None, None
+
+    def _get_train_sampler(self, *_: object) -> Sampler[int]:
+        assert isinstance(self.train_dataset, TrainingSet)
+        lengths = [len(example.input) + len(example.target or "") for example in self.train_dataset.examples]
+        size = self.config.batch_size * self.config.gradient_accumulation
+        return LengthGroupedVisits(lengths, batch_size=size, seed=self.config.seed)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """Save the trained weights alone; the trainer's own way would pickle its arguments beside them."""
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(state_dict or self.plug.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})

@@ -1,0 +1,41 @@
+"""How far a training is, and what it came to."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far training is.
+
+    Attributes:
+        step: Steps done.
+        steps: Steps in all.
+        loss: The latest logged loss on training queries, in nats a token; None before the first.
+        dev_loss: The latest on dev queries; None before the first.
+    """
+
+    step: int
+    steps: int
+    loss: float | None
+    dev_loss: float | None
+
+    @property
+    def words(self) -> str:
+        """Say the losses shortly."""
+        losses = (("loss", self.loss), ("dev", self.dev_loss))
+        return "  ".join(f"{name} {value:.3f}" for name, value in losses if value is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What training came to.
+
+    Attributes:
+        steps: Steps done, those before an interruption included.
+        dev_loss: Of the weights kept, in nats a token; None where there are no dev queries.
+        seconds: Wall time of this process's share.
+    """
+
+    steps: int
+    dev_loss: float | None
+    seconds: float

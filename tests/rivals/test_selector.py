@@ -1,0 +1,27 @@
+import torch
+
+from personaplug.rivals.selector import PromptSelector, option_text
+from tests import tiny
+
+
+def test_before_training_all_retrievers_are_as_good_and_the_first_is_taken():
+    selector = PromptSelector(tiny.text_encoder(), 3)
+    assert selector.logits(["tea"], [["a", "b", "c"]]).tolist() == [[0.0, 0.0, 0.0]]
+    assert selector.choose("tea", ["a", "b", "c"]) == 0
+
+
+def test_the_score_of_an_option_depends_on_query_and_option_and_on_its_place():
+    selector = PromptSelector(tiny.text_encoder(), 2)
+    torch.nn.init.ones_(selector.head.weight)
+    (alike,) = selector.logits(["tea"], [["same", "same"]]).tolist()
+    (other,) = selector.logits(["rain"], [["same", "other"]]).tolist()
+    assert alike[0] == alike[1]
+    assert len({alike[0], *other}) == 3
+    with torch.no_grad():
+        selector.bias[1] = 9.0
+    assert selector.choose("tea", ["same", "same"]) == 1
+
+
+def test_an_answer_is_read_before_the_prompt_it_answers():
+    assert option_text("the prompt", "the answer") == "the answer\nthe prompt"
+    assert option_text("the prompt", None) == "the prompt"
