@@ -51,3 +51,11 @@ def test_a_tuned_prefix_ignores_the_user(store, examples):
     assert made.shape == (len(examples), 5, 8)
     assert torch.equal(made, prefix(Batcher(TASK, None, query_vectors=None)(examples[::-1])))
     assert torch.equal(made[0], made[-1])
+
+
+def test_a_persona_begins_as_the_tuned_prompt_of_the_same_seed(store, examples):
+    persona = PersonaPrefix(embedder(EmbedderConfig()), None)
+    torch.manual_seed(0)
+    tuned = TunedPrefix(5, 8, embedding_norm=2.0)
+    batch = Batcher(TASK, store, query_vectors=QueryVectors(tiny.text_encoder(), store))(examples)
+    torch.testing.assert_close(persona(batch), tuned(batch))

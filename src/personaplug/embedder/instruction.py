@@ -11,7 +11,10 @@ class SoftPrompt(nn.Module):
 
     def __init__(self, count: int, llm_dim: int, *, norm: float) -> None:
         super().__init__()
-        self.vectors = nn.Parameter(functional.normalize(torch.randn(count, llm_dim), dim=-1))
+        self.vectors = nn.Parameter(torch.empty(count, llm_dim))
+        with torch.no_grad():
+            for vector in self.vectors:  # One by one: two prompts in a row are one prompt of both lengths.
+                vector.copy_(functional.normalize(torch.randn(llm_dim), dim=0))
         self.scale: Tensor
         self.register_buffer("scale", torch.tensor(norm))
 

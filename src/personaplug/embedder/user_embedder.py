@@ -88,13 +88,14 @@ class UserEmbedder(nn.Module):
     def __init__(self, config: EmbedderConfig, *, views: int, dim: int, llm_dim: int, embedding_norm: float) -> None:
         super().__init__()
         self.config = config
+        # Drawn first: of one seed, a residual persona begins as the very vectors of its control, the tuned prompt.
+        kind = InstructionMLP if config.instruction_form == "mlp" and config.instructions else SoftPrompt
+        self.instruction = kind(config.instructions, llm_dim, norm=embedding_norm)
+        self.generic = SoftPrompt(config.personas, llm_dim, norm=embedding_norm)
         self.aggregator = _aggregator(config)
         used = views if config.values == "all" else 1
         self.query_map = QueryMap(config.personas, dim) if config.trains_query_map else None
         self.projector = Projector(used, dim, llm_dim=llm_dim, normalize=config.normalize)
-        self.generic = SoftPrompt(config.personas, llm_dim, norm=embedding_norm)
-        kind = InstructionMLP if config.instruction_form == "mlp" and config.instructions else SoftPrompt
-        self.instruction = kind(config.instructions, llm_dim, norm=embedding_norm)
         self.register_buffer("scale", torch.tensor(embedding_norm / self.projector.typical_norm()))
         if config.is_residual:
             # The first persona is the generic one; memories earn their influence.

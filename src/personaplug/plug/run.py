@@ -15,9 +15,10 @@ class TrainingConfig:
     """How the plug is fitted."""
 
     epochs: float = option(2.0, "passes over the training queries")
-    batch_size: int = option(32, "queries a step")
+    batch_size: int = option(8, "queries a step; small steps learn more from few queries")
     gradient_accumulation: int = option(1, "batches summed before a step")
     learning_rate: float = option(1e-3, "peak of AdamW's learning rate")
+    vector_rate: float = option(10.0, "vectors that are trained directly, as a prompt's, learn so many times faster")
     encoder_learning_rate: float = option(1e-4, "the same for a trained query encoder")
     weight_decay: float = option(1e-4, "of AdamW")
     warmup: float = option(0.05, "share of the steps with a rising learning rate")
@@ -34,8 +35,10 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if min(self.batch_size, self.gradient_accumulation, self.max_input_tokens) < 1 or self.max_output_tokens < 2:
             raise ValueError("batch_size, gradient_accumulation and the token limits must be positive")
-        if not self.epochs > 0 or not self.learning_rate > 0:
-            raise ValueError(f"epochs {self.epochs} and learning_rate {self.learning_rate} must be above zero")
+        if not min(self.epochs, self.learning_rate, self.vector_rate) > 0:
+            raise ValueError("epochs, learning_rate and vector_rate must be above zero")
+        if min(self.queries, self.dev_queries, self.evaluate_every, self.patience) < 0:
+            raise ValueError("queries, dev_queries, evaluate_every and patience must not be negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ PRESETS = {
         encoder=BGE,
         embedder=PAPER,
         backbone=BackboneConfig(model="google/flan-t5-xxl"),
-        training=TrainingConfig(learning_rate=1e-4, batch_size=64),
+        training=TrainingConfig(learning_rate=1e-4, vector_rate=1.0, batch_size=64),
     ),
 }
 """``paper``: the settings of arXiv 2409.11901, section 4.3; encoder and backbone may be overridden one by one."""

@@ -1,5 +1,6 @@
 """The ecosystem's trainer over a plug: its checkpoints, resume, logging, DDP and DeepSpeed come with it."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
 
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.run import TrainingConfig
 from personaplug.records import Example
 from personaplug.training.arguments import trainer_arguments
 from personaplug.training.batches import LengthGroupedVisits, TrainingSet
@@ -58,13 +60,13 @@ class PlugTrainer(Trainer):
         self.remove_callback(PrinterCallback)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002 (the trainer's signature)
-        """Give a trained query encoder its own, gentler learning rate."""
+        """Give each kind of weight its own learning rate."""
         if self.optimizer is None:
-            named = [(name, weight) for name, weight in self.plug.named_parameters() if weight.requires_grad]
-            slow = [weight for name, weight in named if "query_encoder" in name]
-            fast = [weight for name, weight in named if "query_encoder" not in name]
-            groups = [{"params": fast, "lr": self.config.learning_rate}]
-            groups += [{"params": slow, "lr": self.config.encoder_learning_rate}] if slow else []
+            kinds: dict[float, list[Tensor]] = defaultdict(list)
+            for name, weight in self.plug.named_parameters():
+                if weight.requires_grad:
+                    kinds[_learning_rate(name, self.config)].append(weight)
+            groups = [{"params": weights, "lr": rate} for rate, weights in kinds.items()]
             self.optimizer = torch.optim.AdamW(groups, weight_decay=self.config.weight_decay)
         return self.optimizer
 
@@ -86,3 +88,9 @@ class PlugTrainer(Trainer):
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         save_file(state_dict or self.plug.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _learning_rate(name: str, config: TrainingConfig) -> float:
+    if "query_encoder" in name:
+        return config.encoder_learning_rate
+    return config.learning_rate * (config.vector_rate if name.endswith(".vectors") else 1.0)
