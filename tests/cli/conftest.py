@@ -28,6 +28,8 @@ class Place:
         log: Of :data:`USERS`, for the task ``log``.
         store: Its index.
         plug: A run that tells users apart.
+        words: A run of persona and two items, by BM25.
+        dense: A run of persona and two items, by vectors.
         tuned: A run of the control, trained without a store.
         adapters: A run of one adapter a user of the test split.
     """
@@ -36,6 +38,8 @@ class Place:
     log: Path
     store: Path
     plug: Path
+    words: Path
+    dense: Path
     tuned: Path
     adapters: Path
 
@@ -57,17 +61,21 @@ def models(tmp_path_factory):
 def place(models, tmp_path_factory):
     """Make the place once; no test may change what is in it."""
     folder = tmp_path_factory.mktemp("place")
-    place = Place(models, folder / "log.jsonl", folder / "log.db", folder / "plug", folder / "tuned", folder / "lora")
+    runs = (folder / name for name in ("plug", "words", "dense", "tuned", "lora"))
+    place = Place(models, folder / "log.jsonl", folder / "log.db", *runs)
     write_log(place.log)
     task, encoder = ("--task", "log"), ("--encoder", models["encoder"])
     done(run_command("index", place.log, *task, "--store", place.store, *encoder))
-    plug = "--store", place.store, *encoder, "--backbone", models["decoder-only"], "--out", place.plug
-    done(run_command("train", place.log, *task, *plug, "--epochs", 1))
+    plug = "--store", place.store, *encoder, "--backbone", models["decoder-only"]
+    done(run_command("train", place.log, *task, *plug, "--epochs", 1, "--out", place.plug))
+    for name, out in (("plug+bm25", place.words), ("plug+dense", place.dense)):
+        done(run_command("train", place.log, *task, *plug, "--method", name, "-k", 2, "--epochs", 1, "--out", out))
     tuned = "--method", "tuned-prompt", "--backbone", models["encoder-decoder"], "--out", place.tuned
     done(run_command("train", place.log, *task, *tuned, "--epochs", 1))
     lora = "--method", "user-lora", "--backbone", models["decoder-only"], "--out", place.adapters
     done(run_command("train", place.log, *task, *lora, "--epochs", 1))
-    tell_users_apart(place.plug, place.store)
+    for run in (place.plug, place.words, place.dense):
+        tell_users_apart(run, place.store)
     return place
 
 

@@ -28,7 +28,7 @@ def test_a_program_reads_every_memory_the_weightiest_first(memories, user, count
     assert sum(weights) == pytest.approx(1.0, abs=1e-5)
     assert all(first >= second for first, second in pairwise(weights))
     assert len(set(weights)) > 1
-    assert all(set(memory) == {"item", "weight", "similarity", "age_days"} for memory in found)
+    assert all(set(memory) == {"item", "weight", "similarity", "age_days", "is_in_prompt"} for memory in found)
     assert found[0]["item"]["time"].startswith("2024-01-0")
     assert found[0]["item"]["time"].endswith("T00:00:00+00:00")
 
@@ -45,6 +45,16 @@ def test_the_table_has_a_line_a_memory_as_wide_as_a_terminal_and_shows_texts_as_
         assert f"{memory['similarity']:+.2f} 2024-01-0" in row
     (tea,) = [row for row, memory in zip(rows, memories(user), strict=True) if memory["item"]["id"] == "0"]
     assert "[bold]tea[/bold]" in tea
+
+
+@pytest.mark.parametrize("run", ["words", "dense"])
+def test_of_a_mixed_run_the_memories_that_also_stand_in_the_prompt_are_marked(explain, place, run):
+    found = json.loads(done(explain("--user", "ada", QUESTION, "--json", run=getattr(place, run))).stdout)
+    assert sum(memory["is_in_prompt"] for memory in found) == 2
+    shown = done(explain("--user", "ada", QUESTION, run=getattr(place, run))).stdout.splitlines()
+    assert [("✓" in line) for line in shown if "%" in line] == [memory["is_in_prompt"] for memory in found]
+    assert {cell_len(line) for line in shown if "%" in line} == {WIDTH}
+    assert "✓" not in done(explain("--user", "ada", QUESTION)).stdout
 
 
 def test_no_memory_can_steer_the_terminal(explain):

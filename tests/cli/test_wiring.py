@@ -7,7 +7,7 @@ import torch
 
 from personaplug.cli.encoders import build_encoder, encoder_config, encoder_of, start_torch
 from personaplug.cli.retrievers import Retrieval
-from personaplug.cli.train import LEARNED
+from personaplug.cli.train import LEARNED, MIXED
 from personaplug.cli.wiring import METHODS, MethodOptions, build_method
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
@@ -48,9 +48,10 @@ def error_of(name, options, *, task=LOG):
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in LEARNED])
 def test_every_method_is_built_by_its_name_and_answers(name, options, place, examples):
     runs = {"tuned-prompt": place.tuned, "user-lora": place.adapters}
+    runs |= {"plug+bm25": place.words, "plug+dense": place.dense}
     method = build_method(name, LOG, replace(options, run=runs.get(name, place.plug)))
     assert isinstance(method, LikelihoodMethod)
-    items = {"user-lora": ", bm25, k=2"} | dict.fromkeys(get_args(Retrieval), ", k=2")
+    items = {"user-lora": ", bm25, k=2"} | dict.fromkeys([*get_args(Retrieval), *MIXED], ", k=2")
     assert method.name == name + items.get(name, "")
     assert len(method.respond(list(examples))) == len(examples)
 
@@ -69,6 +70,22 @@ def test_a_trained_method_needs_its_own_run(name, options, place):
     error = error_of(name, replace(options, run=other))
     assert f"{other} holds a {'plug' if name == 'tuned-prompt' else 'tuned-prompt'}, not a {name}" in str(error)
     assert error.hint
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_a_mixed_run_brings_its_own_k_and_no_other_is_taken(name, options, place):
+    options = replace(options, run={"plug+bm25": place.words, "plug+dense": place.dense}[name])
+    assert build_method(name, LOG, replace(options, k=None)).name == f"{name}, k=2"
+    error = error_of(name, replace(options, k=4))
+    assert str(error) == f"{options.run} was trained with 2 items in a prompt, not 4"
+    assert error.hint == "-k 2, or no -k"
+
+
+def test_a_mixed_run_is_taken_neither_for_a_plug_nor_for_one_of_another_retriever(options, place):
+    for name in ("plug", "plug+dense"):
+        error = error_of(name, replace(options, run=place.words))
+        assert str(error) == f"{place.words} holds a plug+bm25, not a {name}"
+        assert error.hint == "--method plug+bm25, or another --run"
 
 
 def test_a_run_of_another_task_is_refused(options):

@@ -9,10 +9,10 @@ from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
-from personaplug.methods.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import build_plug
+from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.records import Profile
 from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever
@@ -21,9 +21,9 @@ from personaplug.retrieval.recency import RecencyRetriever
 from tests.world import TASK, as_if_trained, make_run
 
 SHORT = GenerationConfig(max_new_tokens=8)
-TRAINED = ("tuned-prompt", "plug")
+TRAINED = ("tuned-prompt", "plug", "plug+bm25", "plug+dense")
 RETRIEVAL = ("bm25", "recency", "random", "dense")
-READS_HISTORY = (*RETRIEVAL, "plug")
+READS_HISTORY = (*RETRIEVAL, "plug", "plug+bm25", "plug+dense")
 END = 1  # the token that closes an answer; the tiny models' other tokens are bytes
 
 

@@ -9,9 +9,9 @@ import pytest
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.methods.prompted import Prompted
-from personaplug.methods.retrieval_prompt import RetrievalPrompt
 from personaplug.methods.user_lora import UserLora
 from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.records import Profile
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.tasks.task import History

@@ -7,8 +7,10 @@ import torch
 
 from personaplug.embedder.history import HistoryBatch
 from personaplug.plug.batch import Batcher
+from personaplug.plug.prompts import Prompts
 from personaplug.plug.queries import QueryVectors
-from personaplug.records import Example
+from personaplug.plug.retrieval_prompt import RetrievalPrompt
+from personaplug.retrieval.recency import RecencyRetriever
 from tests import tiny
 from tests.world import NOW, TASK, USERS
 
@@ -56,13 +58,12 @@ def test_a_batch_without_a_source_has_empty_histories(examples):
     assert len(batch) == len(examples)
 
 
-def test_another_prompt_can_take_the_place_of_the_tasks_own(store, examples):
-    def shout(example: Example) -> str:
-        return example.input.upper()
-
-    batch = Batcher(TASK, store, query_vectors=None, prompt=shout)(examples[:1])
-    assert batch.prompts == ("YOUR OWN VIEW ABOUT Z",)
-    assert batch.queries == ("z",)
+def test_retrieved_items_stand_before_the_input_and_the_query_stays_bare(store, examples):
+    prompts = Prompts(TASK, 256, RetrievalPrompt(TASK, RecencyRetriever(), 1, 99, len))
+    batch = Batcher(TASK, store, query_vectors=None, prompts=prompts)(examples[:2])
+    assert batch.prompts[0] == "Say: your own view about z"
+    assert batch.prompts[1] == "a talk about x 0 -> yes\nSay: your own view about z"
+    assert batch.queries == ("z", "z")
 
 
 def test_query_vectors_are_asked_for_the_queries_and_moved_with_the_batch(store, examples):

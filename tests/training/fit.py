@@ -27,9 +27,10 @@ def build(
     training: TrainingConfig,
     *,
     embedder: EmbedderConfig = EmbedderConfig(),  # noqa: B008 (frozen)
+    method: str = "plug",
 ) -> PersonaPlug:
     """Make a fresh plug of the tiny models."""
-    return build_plug(make_run(models, family, embedder=embedder, training=training), TASK, store=store)
+    return build_plug(make_run(models, family, embedder=embedder, training=training, method=method), TASK, store=store)
 
 
 def fit(plug: PersonaPlug, folder: Path, *, has_dev: bool = True, **options) -> Fitted:

@@ -7,7 +7,11 @@ from personaplug.training.card import write_card
 from personaplug.training.progress import Fitted
 from tests.world import TASK
 
-METHODS = {"plug": "1 for the task, 4 for the user", "tuned-prompt": "5, the same for every user"}
+METHODS = {
+    "plug": "1 for the task, 4 for the user",
+    "plug+bm25": "4, chosen by bm25",
+    "tuned-prompt": "5, the same for every user",
+}
 
 
 @pytest.mark.parametrize(("method", "vectors"), METHODS.items())

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+from personaplug.embedder.user_embedder import PAPER
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
@@ -59,14 +59,18 @@ def copied(module):
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
-METHODS = {"default": ("encoder-decoder", EmbedderConfig()), "paper": ("decoder-only", PAPER)}
+METHODS = {
+    "default": ("encoder-decoder", {}),
+    "paper": ("decoder-only", {"embedder": PAPER}),
+    "mixed": ("decoder-only", {"method": "plug+dense"}),
+}
 
 
 @pytest.fixture(scope="module", params=list(METHODS))
 def fresh(models, store, request):
     """Make a fresh plug, by either method, each with a family of its own."""
-    family, embedder = METHODS[request.param]
-    return lambda training: build(models, family, store, training, embedder=embedder)
+    family, parts = METHODS[request.param]
+    return lambda training: build(models, family, store, training, **parts)
 
 
 @pytest.mark.parametrize("has_dev", [True, False])

@@ -35,8 +35,8 @@ Examples:
     "--method",
     "method_name",
     required=True,
-    help="plain, tuned-prompt, recency, random, bm25, dense, ropg-kd, ropg-rl, rspg-pre, rspg-post, plug, user-lora or "
-    "text-profile.",
+    help="plain, tuned-prompt, recency, random, bm25, dense, ropg-kd, ropg-rl, rspg-pre, rspg-post, plug, plug+bm25, "
+    "plug+dense, user-lora or text-profile.",
 )
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of what was trained.")
 @click.option("--store", type=click.Path(path_type=Path), help="The index of the log; by default the run's own.")
@@ -49,8 +49,8 @@ Examples:
     "-k",
     "--k",
     type=click.IntRange(1),
-    help="Items in a prompt: by default 4 for retrieval, for user-lora as in training, for text-profile the latest 16, "
-    "from which it is written.",
+    help="Items in a prompt: by default 4 for retrieval, for user-lora and plug+... as in training, for text-profile "
+    "the latest 16, from which it is written.",
 )
 @click.option(
     "--profiles", type=click.Path(path_type=Path), help="Folder of what text-profile writes; by default beside --out."

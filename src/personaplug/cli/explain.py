@@ -56,14 +56,16 @@ def _table(memories: "Sequence[Memory]", *, title: str) -> "Table":
     table = Table(
         title=Text(_one_line(title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD, expand=True, padding=0
     )
-    for name in ("weight", "", "cosine", "date"):
+    is_mixed = any(memory.is_in_prompt for memory in memories)
+    for name in ("weight", "", "cosine", "date", *(("prompt",) if is_mixed else ())):
         table.add_column(name, no_wrap=True, justify="right" if name in ("weight", "cosine") else "left")
     table.add_column("output", no_wrap=True, ratio=2)
     table.add_column("input", no_wrap=True, ratio=3)
     for memory in memories:
         bar = "█" * max(1, round(_BAR * memory.weight / memories[0].weight))
         numbers = f"{memory.weight:.1%}", bar, f"{memory.similarity:+.2f}", f"{memory.item.time:%Y-%m-%d}"
-        table.add_row(*numbers, *(Text(_one_line(part)) for part in (memory.item.output, memory.item.input)))
+        marks = (("  ✓" if memory.is_in_prompt else ""),) if is_mixed else ()
+        table.add_row(*numbers, *marks, *(Text(_one_line(part)) for part in (memory.item.output, memory.item.input)))
     return table
 
 

@@ -1,25 +1,18 @@
 """Retrievers by name, and the prompts that hold what they find."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
-
-import numpy as np
-from jaxtyping import Float
 
 from personaplug.cli.encoders import encoder_of, layout_of
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
-from personaplug.methods.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.queries import QueryVectors
-from personaplug.records import HistoryItem
+from personaplug.plug.retrieval_prompt import RetrievalPrompt, room_for_items
+from personaplug.plug.retrievers import by_vectors, by_words
 from personaplug.retrieval.base import Retriever
-from personaplug.retrieval.bm25 import BM25Retriever
-from personaplug.retrieval.dense import DenseRetriever
 from personaplug.retrieval.random_order import RandomRetriever
 from personaplug.retrieval.recency import RecencyRetriever
-from personaplug.store.base import missing_item, text_hash
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
@@ -43,7 +36,7 @@ def build_retriever(name: str, task: Task, *, store: PersonaStore | None, encode
     if name == "random":
         return RandomRetriever()
     if name == "bm25":
-        return BM25Retriever(lambda item: " ".join(task.view_texts(item)))
+        return by_words(task)
     if store is None:
         raise ConfigError("dense retrieval needs a store", hint="name it with --store")
     return _dense(task, store, encoder_name=encoder_name)
@@ -83,13 +76,8 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
     Raises:
         ConfigError: There is no room at all.
     """
-    room = room_beside(plain, k * item_tokens)
+    room = room_for_items(k, item_tokens, beside=plain.max_input_tokens, positions=_positions(plain))
     item_tokens = (room - plain.max_input_tokens) // k
-    if item_tokens < 1:
-        raise ConfigError(
-            f"the language model has room for {max(0, room)} tokens: too few for {k} items beside the input",
-            hint="a smaller --k, or a --run with a smaller max_input_tokens",
-        )
     return replace(
         plain,
         name=f"{plain.name}, k={k}",
@@ -100,24 +88,16 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
 
 def room_beside(plain: Prompted, tokens: int) -> int:
     """Say how long a prompt may be that holds so many tokens beside the input."""
-    longest_answer = max(plain.max_output_tokens, plain.generation.max_new_tokens)
-    positions = plain.backbone.positions(answer_tokens=longest_answer)
-    room = plain.max_input_tokens + tokens
+    positions, room = _positions(plain), plain.max_input_tokens + tokens
     return room if positions is None else min(room, positions)
+
+
+def _positions(plain: Prompted) -> int | None:
+    longest_answer = max(plain.max_output_tokens, plain.generation.max_new_tokens)
+    return plain.backbone.positions(answer_tokens=longest_answer)
 
 
 def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None) -> Retriever:
     encoder = encoder_of(store.layout, name=encoder_name)
     layout_of(encoder, task).check(store.layout, where=str(store.path))
-    queries = QueryVectors(encoder, store)
-    return DenseRetriever(lambda texts: queries(texts).numpy(), lambda items: _stored_keys(items, store, task))
-
-
-def _stored_keys(items: Sequence[HistoryItem], store: PersonaStore, task: Task) -> Float[np.ndarray, "items dim"]:
-    """Look up the vectors of the items' first view, whoever they belong to."""
-    hashes = [text_hash(task.view_texts(item)[0]) for item in items]
-    known = store.known(hashes)
-    for item, key in zip(items, hashes, strict=True):
-        if key not in known:
-            raise missing_item(item.id, where=str(store.path))
-    return np.stack([known[key] for key in hashes])
+    return by_vectors(task, store, QueryVectors(encoder, store))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     OnBad = Callable[[DataError], None] | None
 
+MIXED = ("plug+bm25", "plug+dense")
 LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 
 
@@ -44,9 +45,9 @@ LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 )
 @click.option(
     "--method",
-    type=click.Choice(["plug", "tuned-prompt", *LEARNED, "user-lora"]),
-    help="Persona, its control without users, a trained retriever (ropg) or choice of retriever (rspg), or an adapter "
-    "for each user.",
+    type=click.Choice(["plug", *MIXED, "tuned-prompt", *LEARNED, "user-lora"]),
+    help="Persona, alone or with retrieved items in the prompt (plug+...), its control without users, a trained "
+    "retriever (ropg) or choice of retriever (rspg), or an adapter for each user.",
 )
 @click.option(
     "--split", type=click.Choice(["train", "dev", "test"]), help="user-lora: whose users get adapters; by default test."
@@ -60,7 +61,7 @@ LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 @click.option("--limit", "queries", type=click.IntRange(1), help="Train with so many queries, drawn with the seed.")
 @click.option("--score", type=click.Choice(["likelihood", "metric"]), help="ropg, rspg: what to learn from.")
 @click.option("--ropg", type=click.Path(path_type=Path), multiple=True, help="rspg: a trained retriever's run; repeat.")
-@click.option("-k", "--k", type=click.IntRange(1), help="rspg, user-lora: items in a prompt.")
+@click.option("-k", "--k", type=click.IntRange(1), help="plug+..., rspg, user-lora: items in a prompt.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any setting of a run's config.toml; repeatable."
 )
@@ -94,6 +95,7 @@ def train(
     Examples:
       personaplug train log.jsonl --task log --store log.db --out runs/plug
       personaplug train log.jsonl --task log --method tuned-prompt --out runs/tuned-prompt
+      personaplug train log.jsonl --task log --store log.db --method plug+bm25 -k 2 --out runs/mixed
       personaplug train log.jsonl --task log --store log.db --out runs/chat --backbone Qwen/Qwen3-0.6B \\
         --set backbone.use_chat_template=true --set training.learning_rate=3e-3
       personaplug train log.jsonl --task log --method ropg-kd --store log.db --out runs/kd
@@ -124,8 +126,8 @@ def train(
         each = f"{cost.seconds_a_user:.1f} s and {cost.bytes_a_user / 1e6:.2f} MB a user"
         _tell(cost, f"{cost.users:,} users' adapters, {each}", out, as_json=as_json)
         return
-    if split or stranger or k:
-        raise click.UsageError("--split and --stranger go with --method user-lora, -k with it or rspg")
+    if split or stranger or (k and method not in MIXED):
+        raise click.UsageError("--split and --stranger go with --method user-lora, -k with it, rspg or plug+...")
     run = run_config(config, preset)
     if backbone:
         run = replace(run, backbone=replace(run.backbone, model=backbone))
@@ -136,6 +138,7 @@ def train(
     given: dict[str, Any] = {name: value for name, value in training.items() if value is not None}
     run = replace(run, task=task_name, training=replace(run.training, **given))
     run = replace(run, method=method)  # type: ignore[arg-type]  # click's choices are the field's
+    run = replace(run, items=replace(run.items, k=k)) if k else run
     run = override(run, settings)
     with bad_rows(skip_bad) as on_bad:
         fitted = fit(run, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)

@@ -15,9 +15,9 @@ from personaplug.config import override, read_toml
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError, DataError
 from personaplug.methods.prompted import Prompted
-from personaplug.methods.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
+from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, is_ropg, pool_size
 from personaplug.records import Example
 from personaplug.rivals.ranker import ItemRanker

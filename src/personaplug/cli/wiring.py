@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from personaplug.cli.encoders import start_torch
 from personaplug.cli.learned import build_ropg, build_rspg
@@ -21,11 +21,10 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.retrieval_run import LearnedRetrieval, is_ropg
-from personaplug.plug.run import PRESETS, RunConfig, method_of
+from personaplug.plug.run import PRESETS, RunConfig, Trained, method_of
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
-Trained = Literal["plug", "tuned-prompt"]
 METHODS = (
     "plain",
     *get_args(Trained),
@@ -44,11 +43,11 @@ class MethodOptions:
 
     Attributes:
         run: Folder of what was trained; untrained methods take language model and limits from a plug's.
-        store: The histories' vectors, for ``plug`` and ``dense``, and for a choice that has ``dense`` in it.
+        store: The histories' vectors, for every plug and ``dense``, and for a choice that has ``dense`` in it.
         backbone: The language model, where there is no run.
         encoder: As given to ``index``, for ``dense``; where it is None, the run's or the one that the store names.
         k: Items in a retrieval prompt, or of which ``text-profile`` is written; None for :data:`RETRIEVED`, for
-            :data:`PROFILED`, or for as many as ``user-lora`` was trained with.
+            :data:`PROFILED`, or for as many as ``user-lora`` or a mixed plug was trained with.
         item_tokens: Longest item in a retrieval prompt; shorter where the language model has no room for ``k`` such.
         generation: How to decode.
         profiles: Where ``text-profile`` keeps what the language model wrote about users.
@@ -154,7 +153,7 @@ def check_room(plug: PersonaPlug) -> None:
     """
     training = plug.run.training
     positions = plug.backbone.positions(answer_tokens=training.max_output_tokens)
-    vectors = plug.run.embedder.instructions + plug.run.embedder.personas
+    vectors = plug.run.embedder.vectors
     if positions is not None and training.max_input_tokens + vectors > positions:
         raise ConfigError(
             f"inputs of {training.max_input_tokens} tokens after {vectors} vectors: the language model has room for "
@@ -170,7 +169,14 @@ def _trained(name: str, task: Task, options: MethodOptions) -> Method:
     plug = PersonaPlug.from_pretrained(folder, store=options.store, device=start_torch())
     if plug.batcher.task.name != task.name:
         raise ConfigError(f"{folder} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
-    return PlugMethod(name, plug, options.generation)
+    if plug.run.retriever is None:
+        return PlugMethod(name, plug, options.generation)
+    k = plug.run.items.k
+    if options.k not in (None, k):
+        raise ConfigError(
+            f"{folder} was trained with {k} items in the prompt, not {options.k}", hint=f"-k {k}, or none"
+        )
+    return PlugMethod(f"{name}, k={k}", plug, options.generation)
 
 
 def _learned(name: str, task: Task, options: MethodOptions) -> Method:

@@ -50,6 +50,11 @@ class EmbedderConfig:
             raise ValueError(f"temperature {self.temperature} must be above zero, items {self.items} at least 0")
 
     @property
+    def vectors(self) -> int:
+        """How many vectors stand before the input."""
+        return self.instructions + self.personas
+
+    @property
     def trains_query_encoder(self) -> bool:
         """Whether a copy of the encoder is trained; where all items weigh alike, no query is asked."""
         return self.weighting == "attention" and self.query_encoder == "trained"

@@ -1,6 +1,6 @@
 """Turn examples into what the plug reads: prompts, queries and encoded histories."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from personaplug.embedder.history import History, HistoryBatch
+from personaplug.plug.prompts import Prompts
 from personaplug.plug.queries import QueryVectors
 from personaplug.records import Example, Profile
 from personaplug.store.base import VectorSource
@@ -51,7 +52,7 @@ class Batcher:
         task: Says how inputs become prompts and queries.
         source: Holds the vectors of every item in the examples' histories; None where the prefix reads no history.
         query_vectors: Encodes queries; None where the query encoder is trained and reads texts.
-        prompt: What the language model reads of an example; the task's own prompt where not given.
+        prompts: What the language model reads of an example; the input alone where not given.
     """
 
     def __init__(
@@ -60,21 +61,23 @@ class Batcher:
         source: VectorSource | None,
         *,
         query_vectors: QueryVectors | None,
-        prompt: Callable[[Example], str] | None = None,
+        prompts: Prompts | None = None,
     ) -> None:
         self.task = task
         self.source = source
         self.query_vectors = query_vectors
-        self.prompt = prompt or (lambda example: task.prompt_text(example.input))
+        self.prompts = prompts or Prompts(task)
 
     def __call__(self, examples: Sequence[Example]) -> PlugBatch:
         """Make one batch of at least one example."""
         queries = tuple(self.task.query_text(example.input) for example in examples)
+        # Before the prompts: a dense retriever that asks for the same vectors one by one finds them encoded.
+        query_vectors = self.query_vectors(queries) if self.query_vectors else None
         return PlugBatch(
-            prompts=tuple(self.prompt(example) for example in examples),
+            prompts=tuple(self.prompts(example) for example in examples),
             targets=tuple(example.target for example in examples if example.target is not None),
             queries=queries,
-            query_vectors=self.query_vectors(queries) if self.query_vectors else None,
+            query_vectors=query_vectors,
             history=HistoryBatch.pack([self.history(example) for example in examples]),
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,10 +19,13 @@ from personaplug.plug.backbone import AnswerScores, Backbone, GenerationConfig
 from personaplug.plug.batch import Batcher, PlugBatch
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
+from personaplug.plug.prompts import build_prompts
 from personaplug.plug.queries import QueryVectors
+from personaplug.plug.retrievers import by_vectors, by_words
 from personaplug.plug.run import RunConfig
 from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example, HistoryItem, Profile
+from personaplug.retrieval.base import Retriever
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task, load_task
@@ -39,12 +42,14 @@ class Memory:
         weight: Its share of the persona, averaged over the persona vectors; all shares of a history sum to one.
         similarity: Cosine of its first view and the query.
         age_days: Days between it and the question.
+        is_in_prompt: Whether it also stands in the prompt as text; said by :meth:`PersonaPlug.explain` alone.
     """
 
     item: HistoryItem
     weight: float
     similarity: float
     age_days: float
+    is_in_prompt: bool = False
 
 
 class PersonaPlug(nn.Module):
@@ -124,7 +129,11 @@ class PersonaPlug(nn.Module):
     def respond(
         self, examples: Sequence[Example], config: GenerationConfig | None = None, *, with_persona: bool = True
     ) -> list[str]:
-        """Answer a batch of examples, of as many users as may be; without persona as the bare language model does."""
+        """Answer a batch of examples, of as many users as may be.
+
+        Without persona the bare language model answers: nothing of the user stands before the input, no retrieved item
+        either.
+        """
         return self.backbone.generate(self._asked(examples, with_persona=with_persona), config)
 
     def generate(
@@ -154,7 +163,10 @@ class PersonaPlug(nn.Module):
         Raises:
             ConfigError: This run has no persona.
         """
-        return sorted(self.memories([self.example(text, user=user)])[0], key=lambda memory: -memory.weight)
+        example = self.example(text, user=user)
+        retrieved = {item.id for item in self.batcher.prompts.retrieved(example)}
+        memories = [replace(each, is_in_prompt=each.item.id in retrieved) for each in self.memories([example])[0]]
+        return sorted(memories, key=lambda memory: -memory.weight)
 
     @torch.inference_mode()
     def memories(self, examples: Sequence[Example]) -> list[list[Memory]]:
@@ -180,14 +192,13 @@ class PersonaPlug(nn.Module):
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the prefix of each example into its embedded prompt."""
-        return self._embedded(batch.prompts).with_prefix(self.prefix(batch.to(self.backbone.device)))
+        embedded = self.backbone.embed(batch.prompts, max_tokens=self.batcher.prompts.max_tokens)
+        return embedded.with_prefix(self.prefix(batch.to(self.backbone.device)))
 
     def _asked(self, examples: Sequence[Example], *, with_persona: bool) -> TokenEmbeddings:
         if with_persona:
             return self.inputs(self.batcher(examples))
-        return self._embedded([self.batcher.prompt(example) for example in examples])
-
-    def _embedded(self, prompts: Sequence[str]) -> TokenEmbeddings:
+        prompts = [self.batcher.prompts.plain(example) for example in examples]
         return self.backbone.embed(prompts, max_tokens=self.run.training.max_input_tokens)
 
     def example(self, text: str, *, user: str) -> Example:
@@ -213,16 +224,30 @@ def build_plug(run: RunConfig, task: Task, *, store: PersonaStore | None = None,
     backbone = load_backbone(run.backbone, device=device)
     torch.manual_seed(run.training.seed)
     if run.method == "tuned-prompt":
-        count = run.embedder.instructions + run.embedder.personas
-        tuned = TunedPrefix(count, backbone.dim, embedding_norm=backbone.embedding_norm)
-        return PersonaPlug(tuned, backbone, batcher=Batcher(task, None, query_vectors=None), run=run, store=store)
+        tuned = TunedPrefix(run.embedder.vectors, backbone.dim, embedding_norm=backbone.embedding_norm)
+        prompts = build_prompts(run, task, backbone, retriever=None)
+        batcher = Batcher(task, None, query_vectors=None, prompts=prompts)
+        return PersonaPlug(tuned, backbone, batcher=batcher, run=run, store=store)
     if store is None:
         raise ConfigError("a persona needs a store of histories", hint="name it with --store")
     encoder = TextEncoder.load(run.encoder.as_in(store.layout.fingerprint), device=device).freeze()
     StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
     prefix = _persona_prefix(run, encoder, backbone, views=len(task.views))
-    queries = QueryVectors(encoder, store) if prefix.query_encoder is None else None
-    return PersonaPlug(prefix, backbone, batcher=Batcher(task, store, query_vectors=queries), run=run, store=store)
+    queries = QueryVectors(encoder, store)
+    prompts = build_prompts(run, task, backbone, retriever=_retriever(run, task, store, queries))
+    asked = queries if prefix.query_encoder is None else None
+    batcher = Batcher(task, store, query_vectors=asked, prompts=prompts)
+    return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store)
+
+
+def _retriever(run: RunConfig, task: Task, store: PersonaStore, queries: QueryVectors) -> Retriever | None:
+    match run.retriever:
+        case "bm25":
+            return by_words(task)
+        case "dense":
+            return by_vectors(task, store, queries)
+        case None:
+            return None
 
 
 def _persona_prefix(run: RunConfig, encoder: TextEncoder, backbone: Backbone, *, views: int) -> PersonaPrefix:

@@ -9,6 +9,9 @@ from personaplug.embedder.encoder import BGE, EncoderConfig
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.plug.loading import BackboneConfig
 
+Trained = Literal["plug", "plug+bm25", "plug+dense", "tuned-prompt"]
+Retrieving = Literal["bm25", "dense"]
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
@@ -42,17 +45,39 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemsConfig:
+    """Which of the user's items stand in the prompt, beside the persona: for plug+bm25 and plug+dense alone."""
+
+    k: int = option(4, "items in a prompt, in training and in answering")
+    item_tokens: int = option(64, "longest item; shorter where the language model has no room for k such")
+
+    def __post_init__(self) -> None:
+        if min(self.k, self.item_tokens) < 1:
+            raise ValueError(f"k {self.k} and item_tokens {self.item_tokens} must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
 class RunConfig:
     """A run's method, parts and training."""
 
     task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
-    method: Literal["plug", "tuned-prompt"] = option("plug", "persona, or as many trained vectors without any user")
+    method: Trained = option(  # noqa: RUF009 (text, under a name that ruff does not look up)
+        "plug", "persona, alone or with retrieved items in the prompt; tuned-prompt: as many vectors without any user"
+    )
     store: str = option("", "the histories it was trained with, as a path from the run's folder")
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    items: ItemsConfig = field(default_factory=ItemsConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
+    @property
+    def retriever(self) -> Retrieving | None:
+        """What chooses the items in the prompt; None where there are none."""
+        return _RETRIEVERS.get(self.method)
+
+
+_RETRIEVERS: dict[Trained, Retrieving] = {"plug+bm25": "bm25", "plug+dense": "dense"}
 
 PRESETS = {
     "default": RunConfig(),

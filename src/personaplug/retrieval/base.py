@@ -1,7 +1,7 @@
 """What a retriever promises, and the one order that all of them keep."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from personaplug.records import HistoryItem
 
 
+@runtime_checkable
 class Retriever(Protocol):
     """Ranks one user's items by what they may tell about a query."""
 

@@ -17,6 +17,7 @@ _CARD = """# {title}
 | language model (frozen) | {backbone} |
 | encoder of histories (frozen) | {encoder} |
 | vectors before the input | {vectors} |
+| the user's items in the prompt | {items} |
 | training queries | {queries:,} |
 | steps | {steps:,} of {batch} queries, seed {seed} |
 | loss on dev | {dev} |
@@ -43,8 +44,9 @@ def write_card(folder: Path, run: RunConfig, task: Task, *, fitted: Fitted, quer
         backbone=run.backbone.model,
         encoder=run.encoder.model,
         vectors=f"{run.embedder.instructions} for the task, {run.embedder.personas} for the user"
-        if run.method == "plug"
-        else f"{run.embedder.instructions + run.embedder.personas}, the same for every user",
+        if run.method != "tuned-prompt"
+        else f"{run.embedder.vectors}, the same for every user",
+        items=f"{run.items.k}, chosen by {run.retriever}" if run.retriever else "none",
         queries=queries,
         steps=fitted.steps,
         batch=run.training.batch_size * run.training.gradient_accumulation,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personaplug.methods.retrieval_prompt import RetrievalPrompt
+from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.records import Example, HistoryItem, Profile
 from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.recency import RecencyRetriever

@@ -1,8 +1,9 @@
-"""Put the user's own items, chosen by a retriever, into the prompt as text: the rival without any training."""
+"""Put the user's own items, chosen by a retriever, into the prompt as text: alone a rival, or beside the persona."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from personaplug.errors import ConfigError
 from personaplug.records import Example, HistoryItem
 from personaplug.retrieval.base import Retriever
 from personaplug.tasks.task import Task
@@ -31,9 +32,13 @@ class RetrievalPrompt:
 
     def __call__(self, example: Example) -> str:
         """Write an example's prompt."""
+        return self.write(example, self.items(example))
+
+    def items(self, example: Example) -> list[HistoryItem]:
+        """Choose an example's items, the best first, among those of its history that the task shows."""
         items = example.profile.latest(self.task.history.max_items).items
         ranks = self.retriever.rank(self.task.query_text(example.input), items)
-        return self.write(example, [items[rank] for rank in ranks[: self.k]])
+        return [items[rank] for rank in ranks[: self.k]]
 
     def write(self, example: Example, items: Sequence[HistoryItem]) -> str:
         """Write an example's prompt with these items, each shortened where it is too long."""
@@ -48,6 +53,28 @@ class RetrievalPrompt:
 
     def _tokens(self, item: HistoryItem) -> int:
         return self.count_tokens(self.task.item_text(item) + self.task.retrieval.separator)
+
+
+def room_for_items(k: int, item_tokens: int, *, beside: int, positions: int | None) -> int:
+    """Say how long a prompt may be that holds ``k`` items beside the input.
+
+    Args:
+        k: Items, at least one.
+        item_tokens: Longest item; where there is no room for ``k`` such, less is left to each.
+        beside: Longest input.
+        positions: All that the language model has for both; None for any number.
+
+    Raises:
+        ConfigError: Not even a token is left to each item.
+    """
+    wanted = beside + k * item_tokens
+    room = wanted if positions is None else min(wanted, positions)
+    if room - beside < k:
+        raise ConfigError(
+            f"the language model has room for {max(0, room)} tokens: too few for {k} items beside the input",
+            hint="a smaller --k, or a --run with a smaller max_input_tokens",
+        )
+    return room
 
 
 def _first_words(text: str, count: int) -> str:

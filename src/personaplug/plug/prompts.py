@@ -1,0 +1,60 @@
+"""What the language model reads of an example: the input in the task's words, after retrieved items in a mixed run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from personaplug.plug.backbone import Backbone
+from personaplug.plug.retrieval_prompt import RetrievalPrompt, room_for_items
+from personaplug.plug.run import RunConfig
+from personaplug.records import Example, HistoryItem
+from personaplug.retrieval.base import Retriever
+from personaplug.tasks.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Writes the prompts of a task.
+
+    Attributes:
+        task: In whose words.
+        max_tokens: Longer prompts are cut at their end.
+        items: Puts retrieved items before the input; None for the input alone.
+    """
+
+    task: Task
+    max_tokens: int = 256
+    items: RetrievalPrompt | None = None
+
+    def __call__(self, example: Example) -> str:
+        """Write an example's prompt."""
+        return self.items(example) if self.items else self.plain(example)
+
+    def plain(self, example: Example) -> str:
+        """Write the prompt without anything of the user."""
+        return self.task.prompt_text(example.input)
+
+    def retrieved(self, example: Example) -> Sequence[HistoryItem]:
+        """Give the items of an example's history that stand in its prompt, the best first."""
+        return self.items.items(example) if self.items else ()
+
+
+def build_prompts(run: RunConfig, task: Task, backbone: Backbone, *, retriever: Retriever | None) -> Prompts:
+    """Settle how a run's prompts are written: beside items the input keeps all the room that it has without them.
+
+    Args:
+        run: Says how long inputs, items and answers are.
+        task: The run's task.
+        backbone: Reads the prompts, behind the run's vectors.
+        retriever: Chooses items; None for the input alone.
+
+    Raises:
+        ConfigError: The language model has no room for so many items.
+    """
+    longest = run.training.max_input_tokens
+    if retriever is None:
+        return Prompts(task, longest)
+    positions = backbone.positions(answer_tokens=run.training.max_output_tokens)
+    left = positions if positions is None else positions - run.embedder.vectors
+    k = run.items.k
+    room = room_for_items(k, run.items.item_tokens, beside=longest, positions=left)
+    return Prompts(task, room, RetrievalPrompt(task, retriever, k, (room - longest) // k, backbone.count_tokens))
