@@ -28,7 +28,8 @@ def test_a_program_reads_every_memory_the_weightiest_first(memories, user, count
     assert sum(weights) == pytest.approx(1.0, abs=1e-5)
     assert all(first >= second for first, second in pairwise(weights))
     assert len(set(weights)) > 1
-    assert all(set(memory) == {"item", "weight", "similarity", "age_days", "is_in_prompt"} for memory in found)
+    parts = {"item", "weight", "weights", "similarity", "age_days", "is_in_prompt"}
+    assert all(set(memory) == parts for memory in found)
     assert found[0]["item"]["time"].startswith("2024-01-0")
     assert found[0]["item"]["time"].endswith("T00:00:00+00:00")
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaplug.embedder.history import History
-from personaplug.embedder.projector import Projector
+from personaplug.embedder.projector import SHARE, Common, Projector
 from tests.embedder.histories import DIM, LLM_DIM, VIEWS, few, pack, random_histories
 
 
@@ -76,3 +76,48 @@ def test_measuring_the_typical_norm_repeats_and_leaves_the_global_seed_alone():
     torch.manual_seed(5)
     assert torch.equal(torch.rand(1), drawn)
     assert model.typical_norm() == first
+
+
+def centered():
+    torch.manual_seed(0)
+    return Projector(VIEWS, DIM, llm_dim=LLM_DIM, normalize=True, is_centered=True)
+
+
+def evenly(history):
+    """Weigh the items of each history alike, for one persona."""
+    return (history.mask / history.mask.sum(dim=1, keepdim=True).clamp(min=1))[:, None].float()
+
+
+@few
+@given(counts=st.lists(st.integers(1, 6), min_size=2, max_size=5), seed=st.integers(0, 99))
+def test_what_the_first_batch_has_in_common_is_taken_off_and_empty_histories_do_not_count(counts, seed):
+    with_empty = pack(*random_histories([*counts, 0], seed=seed))
+    personas = centered()(evenly(with_empty), with_empty)[:-1]
+    torch.testing.assert_close(personas.mean(dim=(0, 1)), torch.zeros(LLM_DIM), atol=1e-5, rtol=0.0)
+    assert personas.abs().max() > 1e-3
+
+
+def test_only_training_moves_what_is_common():
+    model, (first, second) = centered(), (pack(*random_histories([3, 4], seed=seed)) for seed in (1, 2))
+    model(evenly(first), first)
+    before = model.common.mean.clone()
+    with torch.no_grad():
+        model(evenly(second), second)
+    model.eval()(evenly(second), second)
+    assert torch.equal(model.common.mean, before)
+    model.train()(evenly(second), second)
+    assert not torch.allclose(model.common.mean, before)
+
+
+def test_after_many_batches_one_more_moves_the_common_part_by_its_share():
+    common = Common(LLM_DIM)
+    history = pack(*random_histories([1], seed=1))
+    for _ in range(100):
+        common(torch.zeros(1, 1, LLM_DIM), history)
+    torch.testing.assert_close(common(torch.ones(1, 1, LLM_DIM), history), torch.full((LLM_DIM,), SHARE))
+
+
+def test_two_batches_may_wait_for_one_backward_pass():
+    model, batch = centered(), pack(*random_histories([3, 4], seed=1))
+    (model(evenly(batch), batch) + model(evenly(batch), batch)).sum().backward()
+    assert model.inner.weight.grad.isfinite().all()

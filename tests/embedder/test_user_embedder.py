@@ -34,7 +34,7 @@ SEEDS = st.integers(0, 99)
 
 def fresh(config, *, llm_dim=LLM_DIM):
     torch.manual_seed(0)
-    return UserEmbedder(config, views=VIEWS, dim=DIM, llm_dim=llm_dim, embedding_norm=NORM)
+    return UserEmbedder(config, views=VIEWS, dim=DIM, llm_dim=llm_dim, embedding_norm=NORM).eval()
 
 
 @pytest.fixture(params=list(CONFIGS.values()), ids=list(CONFIGS), scope="module")

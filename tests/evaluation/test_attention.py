@@ -84,3 +84,9 @@ def test_a_summary_holds_means_and_counts_every_example_once():
     assert summary.entropy == pytest.approx(2 / 3)
     assert summary.effective_items == pytest.approx((4 + 4 + 1) / 3)
     assert summary.by_age[0] == pytest.approx((1 + 1 + 4) / 3)
+
+
+def test_persona_vectors_that_look_at_one_item_each_are_sharp_together():
+    found = ExampleAttention.of(np.eye(4), np.arange(4.0), np.arange(4.0))
+    assert (found.entropy, found.effective_items) == pytest.approx((0, 1))
+    assert found.by_age == pytest.approx([1] * SLICES)

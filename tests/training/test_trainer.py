@@ -124,7 +124,9 @@ def test_a_run_that_is_not_done_holds_no_weights_to_answer_with(models, store, t
 
 
 def test_the_weights_kept_are_those_that_were_best_on_dev(models, store, tmp_path):
-    plug = build(models, "decoder-only", store, replace(SHORT, learning_rate=1.0, vector_rate=1.0, epochs=6.0, evaluate_every=4))
+    plug = build(
+        models, "decoder-only", store, replace(SHORT, learning_rate=1.0, vector_rate=1.0, epochs=6.0, evaluate_every=4)
+    )
     fitted = fit(plug, tmp_path / "run")
     looks = [line["eval_loss"] for line in logged(tmp_path / "run") if "eval_loss" in line]
     assert fitted.dev_loss == min(looks) < looks[-1]

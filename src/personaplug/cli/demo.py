@@ -49,7 +49,7 @@ CONTENDERS = (
 )
 @click.option("--users", type=click.IntRange(40), default=300, show_default=True, help="Users in the sample.")
 @click.option(
-    "--train", "train_queries", type=click.IntRange(32), default=1600, show_default=True, help="Queries to train on."
+    "--train", "train_queries", type=click.IntRange(32), default=1200, show_default=True, help="Queries to train on."
 )
 @click.option(
     "--test", "test_queries", type=click.IntRange(20), default=120, show_default=True, help="Queries to measure."

@@ -3,6 +3,10 @@
 ``Proj`` is Linear, GELU, Linear (arXiv 2409.11901, section 3.2). The weights of a history sum to one, so the second
 Linear may follow the weighted sum: ``sum_i w_i (A g_i + b) = A (sum_i w_i g_i) + b``. The function is the same, and one
 product of ``llm_dim x llm_dim`` a persona takes the place of one an item.
+
+Beyond the paper: what all users have in common is taken off before the second Linear, so that it learns how a user
+differs from others and nothing else (DEP, arXiv 2507.20849, compares users too, with peers found for each). The common
+part is larger than the differences; left in, its gradients drown theirs.
 """
 
 import torch
@@ -11,6 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from personaplug.embedder.history import HistoryBatch
+
+SHARE = 0.02
+"""Of a batch in the running mean, at least; the first batches count more."""
 
 
 class Projector(nn.Module):
@@ -22,14 +29,16 @@ class Projector(nn.Module):
         llm_dim: Dimension of the language model's embeddings.
         normalize: Normalize each view to zero mean and unit variance first: entries of a unit vector are of size
             ``dim ** -0.5``, which leaves the GELU nearly linear.
+        is_centered: Take off what histories have in common, as a running mean over the training batches.
     """
 
-    def __init__(self, views: int, dim: int, *, llm_dim: int, normalize: bool) -> None:
+    def __init__(self, views: int, dim: int, *, llm_dim: int, normalize: bool, is_centered: bool = False) -> None:
         super().__init__()
         self.views = views
         self.normalize = normalize
         self.inner = nn.Linear(views * dim, llm_dim)
-        self.outer = nn.Linear(llm_dim, llm_dim)
+        self.outer = nn.Linear(llm_dim, llm_dim, bias=not is_centered)
+        self.common = Common(llm_dim) if is_centered else None
 
     def forward(
         self, weights: Float[Tensor, "batch personas items"], history: HistoryBatch
@@ -39,7 +48,10 @@ class Projector(nn.Module):
         if self.normalize:
             values = functional.layer_norm(values, values.shape[-1:])
         projected = functional.gelu(self.inner(values.flatten(2)))
-        result: Tensor = self.outer(weights @ projected)
+        memories = weights @ projected
+        if self.common is not None:
+            memories = memories - self.common(memories, history)
+        result: Tensor = self.outer(memories)
         return result
 
     @torch.no_grad()
@@ -51,3 +63,26 @@ class Projector(nn.Module):
         ones = torch.ones(samples, 1, 1, device=vectors.device)
         alone = HistoryBatch(vectors, torch.zeros_like(ones[:, :, 0]), ones[:, :, 0] > 0)
         return float(self(ones, alone).norm(dim=-1).mean())
+
+
+class Common(nn.Module):
+    """What the histories seen in training have in common: the running mean of their memories."""
+
+    def __init__(self, llm_dim: int) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.batches: Tensor
+        self.register_buffer("mean", torch.zeros(llm_dim))
+        self.register_buffer("batches", torch.zeros(()))
+
+    def forward(
+        self, memories: Float[Tensor, "batch personas llm_dim"], history: HistoryBatch
+    ) -> Float[Tensor, " llm_dim"]:
+        """Give the mean; while gradients are wanted in training, after this batch's users with a history are in it."""
+        if self.training and torch.is_grad_enabled() and not history.is_empty.all():
+            self._update(memories.detach()[~history.is_empty])
+        return self.mean.clone()  # A later batch changes the buffer, and the gradient of this one wants it as it was.
+
+    def _update(self, memories: Float[Tensor, "users personas llm_dim"]) -> None:
+        self.batches += 1
+        self.mean.lerp_(memories.mean(dim=(0, 1)), max(1 / float(self.batches), SHARE))

@@ -41,6 +41,7 @@ class EmbedderConfig:
     learn_temperature: bool = option(True, "train the temperature")
     use_recency: bool = option(True, "train a preference for recent items")
     normalize: bool = option(True, "give item vectors zero mean and unit variance before the projector")
+    is_centered: bool = option(True, "the persona is made of how a history differs from what all have in common")
     is_residual: bool = option(True, "the history moves a trained generic persona, rather than replacing it")
 
     def __post_init__(self) -> None:
@@ -75,6 +76,7 @@ PAPER = EmbedderConfig(
     learn_temperature=False,
     use_recency=False,
     normalize=False,
+    is_centered=False,
     is_residual=False,
 )
 
@@ -100,12 +102,14 @@ class UserEmbedder(nn.Module):
         self.aggregator = _aggregator(config)
         used = views if config.values == "all" else 1
         self.query_map = QueryMap(config.personas, dim) if config.trains_query_map else None
-        self.projector = Projector(used, dim, llm_dim=llm_dim, normalize=config.normalize)
+        self.projector = Projector(
+            used, dim, llm_dim=llm_dim, normalize=config.normalize, is_centered=config.is_centered
+        )
         self.register_buffer("scale", torch.tensor(embedding_norm / self.projector.typical_norm()))
         if config.is_residual:
             # The first persona is the generic one; memories earn their influence.
-            nn.init.zeros_(self.projector.outer.weight)
-            nn.init.zeros_(self.projector.outer.bias)
+            for weights in self.projector.outer.parameters():
+                nn.init.zeros_(weights)
 
     def forward(
         self, query: Float[Tensor, "batch dim"], history: HistoryBatch

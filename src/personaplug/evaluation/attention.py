@@ -15,8 +15,11 @@ class ExampleAttention:
     """How one example's weights lie over the history.
 
     Attributes:
-        entropy: Of the weights, over the logarithm of the number of items: 0 for all on one item, 1 for all alike.
-        effective_items: The exponential of the entropy: among how many items it is as if the weight were shared alike.
+        entropy: Of the weights, over the logarithm of the number of items: 0 for all on one item, 1 for all alike; the
+            mean over the persona vectors, so that vectors which look at different items are not taken for one that
+            looks everywhere.
+        effective_items: The exponential of the entropy: among how many items it is as if the weight were shared alike;
+            the mean over the persona vectors.
         age_percentile: Mean over the weight: 0 for the newest item, 1 for the oldest, 0.5 for weights that ignore age.
         similarity_lift: Mean similarity over the weight, less the plain mean.
         by_age: Weight in each tenth of the history, newest first, as a multiple of the tenth's fair share.
@@ -33,24 +36,25 @@ class ExampleAttention:
     @classmethod
     def of(
         cls,
-        weights: Float[np.ndarray, " items"],
+        weights: Float[np.ndarray, "*personas items"],
         ages: Float[np.ndarray, " items"],
         similarities: Float[np.ndarray, " items"],
     ) -> "ExampleAttention":
         """Measure the weights of one example.
 
         Args:
-            weights: None negative, their sum 1; two items at least, for one leaves no choice.
+            weights: Of one persona vector or of several; none negative, two items at least, for one leaves no choice.
             ages: Any unit that grows with age, such as days.
             similarities: To the query.
         """
-        if len(weights) < 2:
-            raise ValueError(f"attention over {len(weights)} items tells nothing")
-        weights = weights / weights.sum()
-        entropy = -float(np.sum(weights * np.log(np.where(weights > 0, weights, 1.0))))
+        if len(ages) < 2:
+            raise ValueError(f"attention over {len(ages)} items tells nothing")
+        each = np.atleast_2d(weights) / np.sum(weights, axis=-1, keepdims=True)
+        entropies = -np.sum(each * np.log(np.where(each > 0, each, 1.0)), axis=-1)
+        weights = each.mean(axis=0)
         return cls(
-            entropy=entropy / float(np.log(len(weights))),
-            effective_items=float(np.exp(entropy)),
+            entropy=float(entropies.mean() / np.log(len(weights))),
+            effective_items=float(np.exp(entropies).mean()),
             age_percentile=float(weights @ _percentiles(ages)),
             similarity_lift=float(weights @ similarities - similarities.mean()),
             by_age=_shares(weights, ages),

@@ -50,7 +50,7 @@ class PlugMethod:
         measured = [memories for memories in self.plug.memories(examples) if len(memories) > 1]
         return [
             ExampleAttention.of(
-                np.array([memory.weight for memory in memories]),
+                np.array([memory.weights for memory in memories]).T,
                 np.array([memory.age_days for memory in memories]),
                 np.array([memory.similarity for memory in memories]),
             )

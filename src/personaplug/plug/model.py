@@ -40,6 +40,7 @@ class Memory:
     Attributes:
         item: The item.
         weight: Its share of the persona, averaged over the persona vectors; all shares of a history sum to one.
+        weights: Its share of each persona vector.
         similarity: Cosine of its first view and the query.
         age_days: Days between it and the question.
         is_in_prompt: Whether it also stands in the prompt as text; said by :meth:`PersonaPlug.explain` alone.
@@ -47,6 +48,7 @@ class Memory:
 
     item: HistoryItem
     weight: float
+    weights: tuple[float, ...]
     similarity: float
     age_days: float
     is_in_prompt: bool = False
@@ -178,17 +180,25 @@ class PersonaPlug(nn.Module):
         if isinstance(self.prefix, TunedPrefix):
             raise ConfigError("a tuned prompt has no memories to weigh", hint="give the run of a plug")
         batch = self.batcher(examples).to(self.backbone.device)
-        weights = self.prefix.weights(batch).mean(dim=1).cpu()
+        weights = self.prefix.weights(batch).mT.cpu()
         similarity = torch.einsum("bid,bd->bi", batch.history.keys, self.prefix.query(batch)).cpu()
         return [
             self._weighed(example, weights[row], similarity[row], batch.history.ages[row].cpu())
             for row, example in enumerate(examples)
         ]
 
-    def _weighed(self, example: Example, *columns: Tensor) -> list[Memory]:
-        items = self.batcher.seen(example).items
-        rows = zip(*(column[: len(items)].tolist() for column in columns), strict=True)
-        return [Memory(item, *row) for item, row in zip(items, rows, strict=True)]
+    def _weighed(
+        self,
+        example: Example,
+        weights: Float[Tensor, "items personas"],
+        similarities: Float[Tensor, " items"],
+        ages: Float[Tensor, " items"],
+    ) -> list[Memory]:
+        rows = zip(weights.mean(dim=1).tolist(), weights.tolist(), similarities.tolist(), ages.tolist(), strict=True)
+        return [
+            Memory(item, weight, tuple(each), similarity, age)
+            for item, (weight, each, similarity, age) in zip(self.batcher.seen(example).items, rows, strict=False)
+        ]
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the prefix of each example into its embedded prompt."""
