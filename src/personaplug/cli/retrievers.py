@@ -19,7 +19,7 @@ from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.retrieval.random_order import RandomRetriever
 from personaplug.retrieval.recency import RecencyRetriever
-from personaplug.store.base import missing_item, text_hash
+from personaplug.store.base import VECTOR_TYPE, missing_item, text_hash
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
@@ -90,12 +90,9 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
             f"the language model has room for {max(0, room)} tokens: too few for {k} items beside the input",
             hint="a smaller --k, or a --run with a smaller max_input_tokens",
         )
-    return replace(
-        plain,
-        name=f"{plain.name}, k={k}",
-        write=RetrievalPrompt(task, retriever, k, item_tokens, plain.backbone.count_tokens),
-        max_input_tokens=room,
-    )
+    vector_bytes = retriever.vector_bytes if isinstance(retriever, DenseRetriever) else 0
+    write = RetrievalPrompt(task, retriever, k, item_tokens, plain.backbone.count_tokens, vector_bytes)
+    return replace(plain, name=f"{plain.name}, k={k}", write=write, max_input_tokens=room, kept=write.kept)
 
 
 def room_beside(plain: Prompted, tokens: int) -> int:
@@ -120,7 +117,11 @@ def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None) -> Retr
     encoder = encoder_of(store.layout, name=encoder_name)
     layout_of(encoder, task).check(store.layout, where=str(store.path))
     queries = QueryVectors(encoder, store)
-    return DenseRetriever(lambda texts: queries(texts).numpy(), lambda items: _stored_keys(items, store, task))
+    return DenseRetriever(
+        lambda texts: queries(texts).numpy(),
+        lambda items: _stored_keys(items, store, task),
+        vector_bytes=store.layout.dim * VECTOR_TYPE.itemsize,
+    )
 
 
 def _stored_keys(items: Sequence[HistoryItem], store: PersonaStore, task: Task) -> Float[np.ndarray, "items dim"]:
