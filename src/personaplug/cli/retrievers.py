@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
+from transformers import PreTrainedConfig
 
 from personaplug.cli.encoders import encoder_of, layout_of
 from personaplug.errors import ConfigError
@@ -108,7 +109,11 @@ def positions_of(backbone: Backbone, *, answer_tokens: int) -> int | None:
 
     A decoder-only model reads the answer, of at most ``answer_tokens``, behind the input: they share its positions.
     """
-    config = backbone.model.config
+    return positions_in(backbone.model.config, answer_tokens=answer_tokens)
+
+
+def positions_in(config: PreTrainedConfig, *, answer_tokens: int) -> int | None:
+    """Say the same of a language model by its configuration alone."""
     count: int | None = getattr(getattr(config, "encoder", config), "max_position_embeddings", None)
     return count if count is None or config.is_encoder_decoder else count - answer_tokens
 

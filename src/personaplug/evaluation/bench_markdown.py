@@ -8,15 +8,15 @@ from personaplug.evaluation.metrics import METRICS
 from personaplug.evaluation.words import cost_text, metric_title, plain_score, score_text
 
 METHOD = (
-    "Scores are means over seeds. Brackets are 95% intervals of a bootstrap that draws users and, where a method was trained "
-    "with several seeds, seeds too; p is of a paired test that lets users change sides, in all seeds together. A "
-    "difference is unclear where its interval holds zero or p is 0.05 or more. Nothing is corrected for the number of "
-    "comparisons. A gain that a stranger's history keeps is no personalization. Seconds are of the answers alone; each "
-    "method is measured in a process of its own, whose memory is what stands here."
+    "Scores are means over seeds. Brackets are 95% intervals of a bootstrap that draws users and, where a method was "
+    "trained with several seeds, seeds too; p is of a paired test that lets users change sides, in all seeds together. "
+    "A difference is unclear where its interval holds zero or p is 0.05 or more. Nothing is corrected for the number "
+    "of comparisons. A gain that a stranger's history keeps is no personalization. Seconds are of the answers alone; "
+    "each method is measured in a process of its own, whose memory is what stands here."
 )
 DEV_NOTE = (
-    "The measured split is dev, by which k, the best retrieval and the kept weights were chosen: none of these scores is of "
-    "data that was held out."
+    "The measured split is dev, by which k, the best retrieval and the kept weights were chosen: none of these scores "
+    "is of data that was held out."
 )
 
 

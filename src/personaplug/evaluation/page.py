@@ -64,4 +64,4 @@ def template(name: str) -> Template:
         "FLIPS": FLIPS,
         "LONGEST_TEXT": LONGEST_TEXT,
     }
-    return environment.gettemplate(name)
+    return environment.get_template(name)
