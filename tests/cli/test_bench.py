@@ -79,23 +79,38 @@ def test_a_second_run_does_nothing_and_gives_the_same_report(finished, monkeypat
     assert "0 of" in again.stderr
 
 
-def test_a_bench_that_is_killed_between_any_two_steps_goes_on_from_there(models, tmp_path, monkeypatch):
+def test_a_bench_that_is_stopped_after_any_step_goes_on_from_there(models, tmp_path, monkeypatch):
     recipe = write_recipe(tmp_path, models, seeds=[0], k=[1], methods=["plain", "bm25", "plug"])
     did = []
 
-    def one_step(work):
-        if did and did[-1] == "killed":
-            did.pop()
+    def do_and_stop(work):
         work()
         did.append(str(work))
-        if len(did) < 6:
-            did.append("killed")
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench_run, "apart", one_step)
-    codes = []
-    while not codes or codes[-1]:
-        codes.append(bench(recipe).exit_code)
-        did[:] = [word for word in did if word != "killed"]
-    assert set(codes[:-1]) == {130}
-    assert len(did) == len(set(did)) == 6  # index, train, dev, and plain, bm25, plug; the strangers' is the seventh
+    monkeypatch.setattr(bench_run, "apart", do_and_stop)
+    codes = [bench(recipe).exit_code for _ in range(8)]
+    assert codes == [130] * 7 + [0]  # index, train, dev of bm25, then plain, bm25, plug, and plug with strangers
+    assert len(set(did)) == len(did) == 7
+
+
+def test_a_seed_that_is_added_is_all_that_is_done(models, tmp_path, monkeypatch):
+    changes = {"methods": ["plain", "tuned-prompt"], "k": [1]}
+    done(bench(write_recipe(tmp_path, models, seeds=[0], **changes)))
+    did = []
+    monkeypatch.setattr(bench_run, "apart", lambda work: did.append(work) or work())
+    done(bench(write_recipe(tmp_path, models, seeds=[0, 7], **changes)))
+    assert [work.func.__name__ for work in did] == ["train_contender", "measure_contender"]
+    assert {work.keywords["seed"] for work in did} == {7}
+
+
+def test_k_and_the_best_retrieval_are_chosen_on_dev_and_said(finished):
+    recipe, result = finished
+    task = json.loads(result.stdout)["tasks"][0]
+    for choice in task["choices"]:
+        folder = recipe.parent / "out" / "log" / choice["method"] / "once"
+        scores = {k: Report.read(folder / f"dev-k{k}.json").score("rouge-1").value for k in (1, 2)}
+        assert {each["k"]: each["score"] for each in choice["tried"]} == pytest.approx(scores)
+        assert scores[choice["chosen"]["k"]] == max(scores.values())
+        assert [path.name for path in folder.glob("test*")] == [f"test-k{choice['chosen']['k']}.json"]
+    assert "chosen k=" in (recipe.parent / "out" / "report.md").read_text()

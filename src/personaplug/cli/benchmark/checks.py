@@ -8,6 +8,7 @@ from personaplug.cli.benchmark.made_of import check_made_of, contender_parts, ta
 from personaplug.cli.benchmark.models import check_models, check_store
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Recipe, slug
+from personaplug.cli.benchmark.run import is_finished
 from personaplug.cli.benchmark.runs import AnyRun, base_run, run_of
 from personaplug.cli.encoders import encoder_config
 from personaplug.cli.screen import counted
@@ -43,7 +44,7 @@ def check(recipe: Recipe, *, beside: Path, out: Path) -> list[TaskPlace]:
         _check_settings(recipe, place)
         _check_source(place)
         _check_folders(recipe, place)
-    for place in places:
+    for place in [place for place in places if not is_finished(recipe, place)]:
         check_models(recipe, place)
         if place.store.exists():
             check_store(recipe, place)

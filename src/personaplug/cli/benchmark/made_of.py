@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from personaplug.cli.benchmark.files import plain, write_json
+from personaplug.cli.benchmark.kinds import is_ropg, is_trained_for_k
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
@@ -32,8 +33,10 @@ def contender_parts(recipe: Recipe, place: TaskPlace, contender: Contender) -> d
     parts = asdict(run)
     if "selection" in parts:
         del parts["selection"]["k"]
+    pool = [each.name for each in recipe.contenders if is_ropg(each.method)]
     return {
         "method": contender.method,
+        "trained retrievers": pool if is_trained_for_k(contender.method) else [],
         "run": parts,
         "decoding": asdict(recipe.decoding),
         **{name: getattr(recipe, name) for name in ("split", "dev_queries", "test_queries", "draw")},
@@ -62,10 +65,10 @@ def check_made_of(folder: Path, parts: dict[str, Any]) -> None:
             )
 
 
-def record(folder: Path, parts: dict[str, Any]) -> None:
-    """Write down what a folder is made of, before anything is made."""
+def record(folder: Path, parts: Callable[[], dict[str, Any]]) -> None:
+    """Write down what a folder is made of, where that is not done."""
     if not (folder / FILE).exists():
-        write_json(folder / FILE, parts)
+        write_json(folder / FILE, parts())
 
 
 def digest_of(path: Path) -> str:

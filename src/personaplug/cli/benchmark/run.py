@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from personaplug.cli.benchmark.apart import apart
@@ -59,6 +60,15 @@ def do_all(recipe: Recipe, places: Sequence[TaskPlace], *, tell: Tell) -> tuple[
     return runs, choices
 
 
+def is_finished(recipe: Recipe, place: TaskPlace) -> bool:
+    """Tell whether nothing is left to do on a task."""
+    if not all(step.is_done for step in first_steps(recipe, place, others=())):
+        return False
+    chosen = _choices(recipe, place)
+    steps = (last_steps(recipe, place, contender, k=_k(contender, chosen)) for contender in recipe.contenders)
+    return all(step.is_done for each in steps for step in each)
+
+
 def count_steps(recipe: Recipe, places: Sequence[TaskPlace]) -> int:
     """Count all steps, done or not."""
     return sum(
@@ -87,9 +97,10 @@ def result_of(
 
 
 def _record(recipe: Recipe, place: TaskPlace) -> None:
-    record(place.folder, task_parts(recipe, place))
+    """Write down what everything is made of, before it is made."""
+    record(place.folder, lambda: task_parts(recipe, place))
     for contender in recipe.contenders:
-        record(place.of(contender), contender_parts(recipe, place, contender))
+        record(place.of(contender), partial(contender_parts, recipe, place, contender))
 
 
 def _choices(recipe: Recipe, place: TaskPlace) -> dict[str, Choice]:
