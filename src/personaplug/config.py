@@ -113,8 +113,10 @@ def _toml_value(text: str) -> object:
 
 
 def _parse(kind: Any, value: object, *, where: str) -> object:  # noqa: ANN401 (a type form)
-    if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
-        return from_mapping(kind, value, where=where)
+    if isinstance(value, Mapping):
+        for member in get_args(kind) or (kind,):  # the members of a union such as `Part | None`, or the kind itself
+            if isinstance(member, type) and is_dataclass(member):
+                return from_mapping(member, value, where=where)
     if get_origin(kind) is tuple and isinstance(value, list | tuple):
         return tuple(_parse(get_args(kind)[0], item, where=where) for item in value)
     if kind is float and type(value) is int:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
+from personaplug.evaluation.cost import CountingMethod
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
@@ -108,6 +109,24 @@ def test_an_answer_that_is_not_known_has_no_likelihood(method, examples):
     for measure in (method.log_likelihood, method.answer_tokens):
         with pytest.raises(ValueError, match="not known"):
             measure(unknown)
+
+
+def test_the_tokens_of_a_prompt_are_what_the_language_model_reads(method, name, examples):
+    assert isinstance(method, CountingMethod)
+    if name in TRAINED:
+        prefix = method.plug.run.embedder.instructions + method.plug.run.embedder.personas
+        wanted = [prefix + method.plug.backbone.count_tokens(TASK.prompt_text(each.input)) for each in examples]
+    else:
+        wanted = [method.backbone.count_tokens(method.write(each)) for each in examples]
+    assert method.prompt_tokens(examples).tolist() == wanted
+
+
+def test_a_plug_keeps_the_vectors_of_every_item_and_its_control_nothing(models, store, examples):
+    plug, tuned = (build(name, "decoder-only", models, store) for name in ("plug", "tuned-prompt"))
+    views, dim, float16 = 2, 16, 2
+    kept = [len(each.profile.latest(20).items) * views * dim * float16 for each in examples]
+    assert plug.user_bytes(examples).tolist() == kept
+    assert tuned.user_bytes(examples).tolist() == [0] * len(examples)
 
 
 def test_an_empty_history_is_a_history(method, examples):

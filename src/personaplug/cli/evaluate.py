@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +153,7 @@ def measure(
             batch_size=batch_size,
             progress=advance,
         )
+    report = _with_gpu_memory(report)
     report.write(out)
     if predictions:
         write_predictions(task.name, [(answer.id, answer.prediction) for answer in report.answers], predictions)
@@ -161,6 +162,14 @@ def measure(
 
 def _command() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _with_gpu_memory(report: "Report") -> "Report":
+    import torch
+
+    if report.cost is None or not torch.cuda.is_available():
+        return report
+    return replace(report, cost=replace(report.cost, gpu_memory_mb=torch.cuda.max_memory_allocated() / 1e6))
 
 
 def this_machine() -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -52,7 +53,13 @@ def build_rspg(
     answer = remembering(plain.backbone, generation, max_tokens=room) if name == "rspg-post" else None
     selector = load_selector(folder, run, device=start_torch())
     write = SelectedPrompt(task, [each.write for each in pool], selector, answer)
-    return Prompted(f"{name}, k={k}", plain.backbone, write, generation, room, plain.max_output_tokens)
+    return replace(
+        plain,
+        name=f"{name}, k={k}",
+        write=write,
+        max_input_tokens=room,
+        kept=lambda example: max(each.kept(example) for each in pool),
+    )
 
 
 def plain_of(run: RetrievalRun, task: Task, backbone: Backbone, generation: GenerationConfig) -> Prompted:

@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "Fit the plug, or a rival, on a log's training queries; the language model stays as it is.",
     "evaluate": "Measure a method on a task.",
     "compare": "Compare reports in one table, with paired tests.",
+    "bench": "Run a recipe: tasks by methods by seeds, in one report with intervals, paired tests, costs and pictures.",
     "generate": "Answer TEXT in the way of a user, or a file of questions of many users in mixed batches.",
     "explain": "Show the memories that make the persona for TEXT, the weightiest first.",
     "persona": "List, show, extend, export and forget users.",

@@ -11,6 +11,7 @@ from personaplug.plug.queries import QueryVectors
 from personaplug.plug.retrieval_prompt import RetrievalPrompt, room_for_items
 from personaplug.plug.retrievers import by_vectors, by_words
 from personaplug.retrieval.base import Retriever
+from personaplug.retrieval.dense import DenseRetriever
 from personaplug.retrieval.random_order import RandomRetriever
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.store.sqlite import PersonaStore
@@ -78,12 +79,9 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
     """
     room = room_for_items(k, item_tokens, beside=plain.max_input_tokens, positions=_positions(plain))
     item_tokens = (room - plain.max_input_tokens) // k
-    return replace(
-        plain,
-        name=f"{plain.name}, k={k}",
-        write=RetrievalPrompt(task, retriever, k, item_tokens, plain.backbone.count_tokens),
-        max_input_tokens=room,
-    )
+    vector_bytes = retriever.vector_bytes if isinstance(retriever, DenseRetriever) else 0
+    write = RetrievalPrompt(task, retriever, k, item_tokens, plain.backbone.count_tokens, vector_bytes)
+    return replace(plain, name=f"{plain.name}, k={k}", write=write, max_input_tokens=room, kept=write.kept)
 
 
 def room_beside(plain: Prompted, tokens: int) -> int:

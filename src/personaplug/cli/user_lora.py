@@ -127,7 +127,7 @@ def fit_users(
 
 def _asked(examples: Examples, config: UserLoraConfig) -> Examples:
     """Choose the queries, and whose history they go with, as ``evaluate`` does with the same seed."""
-    seed = config.training.seed
+    seed = config.training.seed if config.draw is None else config.draw
     examples = examples.sample(config.queries, seed=seed) if config.queries else examples
     return with_strangers(examples, seed=seed) if config.history == "stranger" else examples
 

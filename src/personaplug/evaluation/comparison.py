@@ -1,16 +1,18 @@
 """Several reports of one task as one table: each method's scores, and how far they lie from a baseline's."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from personaplug.errors import PersonaPlugError
+from personaplug.evaluation.averaging import average
 from personaplug.evaluation.metrics import METRICS, MetricName
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.scores import Score
-from personaplug.evaluation.significance import Difference, difference
+from personaplug.evaluation.seeds import seed_difference
+from personaplug.evaluation.significance import Difference
 
 DEFAULT_BASELINES = ("tuned-prompt", "plain")
 
@@ -106,6 +108,20 @@ def compare(reports: Mapping[str, Report], *, baseline: str | None = None) -> Co
     Raises:
         PersonaPlugError: The reports do not go together, or none is the baseline.
     """
+    return compare_runs({label: (report,) for label, report in reports.items()}, baseline=baseline)
+
+
+def compare_runs(runs: Mapping[str, Sequence[Report]], *, baseline: str | None = None) -> Comparison:
+    """Compare methods by label, each measured with one or several seeds; scores are means over seeds.
+
+    Args:
+        runs: At least one; all of the same task, split and queries.
+        baseline: As for :func:`compare`.
+
+    Raises:
+        PersonaPlugError: The reports do not go together, or none is the baseline.
+    """
+    reports = {label: average(each) for label, each in runs.items()}
     _check_one_task(reports)
     chosen = _baseline(reports, baseline)
     first, metrics = reports[chosen], _columns(reports.values())
@@ -119,30 +135,30 @@ def compare(reports: Mapping[str, Report], *, baseline: str | None = None) -> Co
             Row(
                 label,
                 tuple(report.score(metric) for metric in metrics),
-                tuple(None if label == chosen else gap(metric, report, first) for metric in metrics),
+                tuple(None if label == chosen else gap(metric, runs[label], runs[chosen]) for metric in metrics),
             )
             for label, report in reports.items()
         ),
         controls=tuple(
-            Control(label, tuple(gap(metric, own, stranger) for metric in metrics))
-            for label, own, stranger in _with_strangers(reports)
+            Control(label, tuple(gap(metric, runs[label], runs[stranger]) for metric in metrics))
+            for label, stranger in _with_strangers(reports)
         ),
     )
 
 
-def gap(metric: MetricName, report: Report, other: Report) -> Gap | None:
-    """Measure how far a report lies from another; None where either lacks the metric.
+def gap(metric: MetricName, runs: Sequence[Report], others: Sequence[Report]) -> Gap | None:
+    """Measure how far a method lies from another, each of one report a seed; None where either lacks the metric.
 
     Raises:
         PersonaPlugError: They did not answer the same queries.
     """
-    if report.score(metric) is None or other.score(metric) is None:
+    if any(report.score(metric) is None for report in (*runs, *others)):
         return None
-    measure = METRICS[metric]
+    measure, (ours, theirs) = METRICS[metric], ([report.answers for report in side] for side in (runs, others))
     try:
-        found = difference(measure, report.answers, other.answers, report.labels, seed=other.setting.seed)
+        found = seed_difference(measure, ours, theirs, runs[0].labels, seed=others[0].setting.seed)
     except PersonaPlugError as error:
-        raise PersonaPlugError(f"{report.label} against {other.label}: {error}", hint=error.hint) from error
+        raise PersonaPlugError(f"{runs[0].label} against {others[0].label}: {error}", hint=error.hint) from error
     return Gap(metric, found, verdict(found, higher_is_better=measure.higher_is_better))
 
 
@@ -185,11 +201,11 @@ def _on_own_histories(reports: Mapping[str, Report]) -> list[str]:
     return [label for label, report in reports.items() if report.setting.history == "own"]
 
 
-def _with_strangers(reports: Mapping[str, Report]) -> Iterator[tuple[str, Report, Report]]:
+def _with_strangers(reports: Mapping[str, Report]) -> Iterator[tuple[str, str]]:
     """Pair each method that was measured once with own and once with strangers' histories."""
     for method in dict.fromkeys(report.method for report in reports.values()):
         same = {label: report for label, report in reports.items() if report.method == method}
         own = _on_own_histories(same)
-        strangers = [report for report in same.values() if report.setting.history == "stranger"]
+        strangers = [label for label, report in same.items() if report.setting.history == "stranger"]
         if len(own) == len(strangers) == 1:
-            yield own[0], same[own[0]], strangers[0]
+            yield own[0], strangers[0]

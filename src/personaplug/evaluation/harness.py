@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from personaplug.errors import PersonaPlugError
 from personaplug.evaluation.answers import Answer
 from personaplug.evaluation.attention import AttentionSummary, ExampleAttention
+from personaplug.evaluation.cost import CostMeter
 from personaplug.evaluation.machine import peak_memory_mb
 from personaplug.evaluation.metrics import METRICS, MetricName
 from personaplug.evaluation.report import Report, Setting
@@ -87,7 +88,7 @@ def evaluate(
     """Ask a method, score its answers.
 
     Args:
-        method: Anything that answers; likelihood and attention are measured where it offers them.
+        method: Anything that answers; likelihood, attention and costs are measured where it offers them.
         task: Names the metrics and the labels.
         examples: The queries; those without a target are answered and not scored.
         setting: What the report says of how it was made, and the seed of its intervals.
@@ -105,10 +106,14 @@ def evaluate(
     _check_metrics(task, examples)
     answers: list[Answer] = []
     attention: list[ExampleAttention] = []
+    meter = CostMeter()
     start = time.perf_counter()
     for first in range(0, len(examples), batch_size):
         batch = [examples[place] for place in range(first, min(first + batch_size, len(examples)))]
-        answers += _answer(method, batch, users[first : first + batch_size])
+        with meter.timing():
+            predictions = method.respond(batch)
+        answers += _answers(method, batch, predictions, users[first : first + batch_size])
+        meter.count(method, batch)
         attention += method.attention(batch) if isinstance(method, AttentiveMethod) else []
         if progress:
             progress(len(answers))
@@ -123,6 +128,7 @@ def evaluate(
         buckets=buckets_of(answers, task.metrics, task.labels, seed=setting.seed),
         answers=tuple(answers),
         attention=AttentionSummary.of(attention) if attention else None,
+        cost=meter.cost,
     )
 
 
@@ -145,8 +151,9 @@ def _check_metrics(task: ScoredTask, examples: Sequence[Example]) -> None:
         METRICS[name].pieces(empty, task.labels)
 
 
-def _answer(method: Method, batch: Sequence[Example], users: Sequence[str]) -> list[Answer]:
-    predictions = method.respond(batch)
+def _answers(
+    method: Method, batch: Sequence[Example], predictions: Sequence[str], users: Sequence[str]
+) -> list[Answer]:
     if len(predictions) != len(batch):
         raise PersonaPlugError(f"method {method.name!r} gave {len(predictions)} answers to {len(batch)} queries")
     likelihoods = _likelihoods(method, batch)

@@ -17,14 +17,15 @@ def to_markdown(comparison: Comparison) -> str:
     """Write the table of a comparison."""
     header = ["", *(metric_title(metric) for metric in comparison.metrics)]
     rows = [
-        [f"**{_escape(row.label)}**", *(_score_and_gap(*pair) for pair in zip(row.scores, row.gaps, strict=True))]
+        [f"**{escape(row.label)}**", *(_score_and_gap(*pair) for pair in zip(row.scores, row.gaps, strict=True))]
         for row in comparison.rows
     ]
     rows += [
-        [f"{_escape(control.label)}: own less stranger's", *map(_gap, control.gaps)] for control in comparison.controls
+        [f"{escape(control.label)}: own less stranger's", *map(gap_cell, control.gaps)]
+        for control in comparison.controls
     ]
-    title = f"{_escape(comparison.task)}, {comparison.split}."
-    notes = f"95% intervals over users; differences to {_escape(comparison.baseline)}."
+    title = f"{escape(comparison.task)}, {comparison.split}."
+    notes = f"95% intervals over users; differences to {escape(comparison.baseline)}."
     lines = [header, ["---"] * len(header), *rows]
     return f"{title} {notes}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -33,14 +34,15 @@ def _score_and_gap(score: Score | None, gap: Gap | None) -> str:
     if score is None:
         return MISSING
     text = f"**{score_text(score)}** {score_interval(score)}"
-    return text if gap is None else f"{text}<br>{_gap(gap)}"
+    return text if gap is None else f"{text}<br>{gap_cell(gap)}"
 
 
-def _gap(gap: Gap | None) -> str:
+def gap_cell(gap: Gap | None) -> str:
+    """Write a difference with its interval, p and verdict."""
     return MISSING if gap is None else f"{gap_text(gap)} {gap_interval(gap)}, p {p_text(gap)}, {gap.verdict}"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Keep a name from ending its cell or becoming markup."""
     for mark in "\\`*_[]<>|":
         text = text.replace(mark, f"\\{mark}")

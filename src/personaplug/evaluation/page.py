@@ -29,7 +29,7 @@ def to_html(comparison: Comparison, reports: Mapping[str, Report], *, seed: int 
     attention = {label: report.attention for label, report in reports.items() if report.attention}
     looks = looks_of(comparison, reports)
     lengths = [answer.history_items for answer in reports[baseline].answers]
-    page = _template("page.html").render(
+    page = template("page.html").render(
         comparison=comparison,
         reports=reports,
         baseline=reports[baseline],
@@ -48,7 +48,7 @@ def to_html(comparison: Comparison, reports: Mapping[str, Report], *, seed: int 
     return page.encode("utf-8", errors="replace").decode("utf-8")  # a lone surrogate of a broken log cannot be written
 
 
-def _template(name: str) -> Template:
+def template(name: str) -> Template:
     """Load a template that escapes every text put into it."""
     environment = Environment(
         loader=PackageLoader("personaplug", "evaluation"),

@@ -10,6 +10,7 @@ from personaplug.config import from_mapping
 from personaplug.errors import ConfigError, DataError
 from personaplug.evaluation.answers import Answer
 from personaplug.evaluation.attention import AttentionSummary
+from personaplug.evaluation.cost import Cost
 from personaplug.evaluation.machine import describe_machine
 from personaplug.evaluation.metrics import MetricName
 from personaplug.evaluation.scores import Bucket, Score
@@ -45,12 +46,13 @@ class Report:
         method: Its name.
         labels: The task's, in order; empty for generation.
         setting: See :class:`Setting`.
-        seconds: Wall time of all answers, likelihoods and attention together.
+        seconds: Wall time of all answers, likelihoods, attention and counts together.
         peak_memory_mb: The most memory that the process held, in MB; a GPU's is not in it.
         scores: The task's metrics, the main one first, then likelihood where the method offers it.
         buckets: The same by length of history.
         answers: Every answer, in the order of the queries.
         attention: Where the attention went; None for a method without.
+        cost: Of the answers; None in files of before costs were measured.
         schema: Of the file.
     """
 
@@ -64,6 +66,7 @@ class Report:
     buckets: tuple[Bucket, ...]
     answers: tuple[Answer, ...]
     attention: AttentionSummary | None = None
+    cost: Cost | None = None
     schema: int = SCHEMA
 
     @property
@@ -106,8 +109,6 @@ class Report:
                 hint="make it with this version's `personaplug evaluate`",
             )
         try:
-            if isinstance(attention := values.get("attention"), dict):
-                values["attention"] = from_mapping(AttentionSummary, attention, where="the report: attention")
             return from_mapping(cls, values, where="the report")
         except ConfigError as error:
             raise DataError(str(error), path=path, hint="make it anew with `personaplug evaluate`") from error

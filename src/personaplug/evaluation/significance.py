@@ -108,7 +108,7 @@ def interval(sums: UserSums, statistic: Statistic, *, seed: int) -> tuple[float,
     """Bound a statistic with 95% confidence: the percentile bootstrap (Efron, 1979)."""
     rng, users = np.random.default_rng(seed), len(sums)
     values = [
-        statistic(_times_drawn(rng.integers(users, size=(rows, users))) @ sums) for rows in _blocks(RESAMPLES, users)
+        statistic(times_drawn(rng.integers(users, size=(rows, users))) @ sums) for rows in blocks(RESAMPLES, users)
     ]
     low, high = np.percentile(np.concatenate(values), [2.5, 97.5])
     return float(low), float(high)
@@ -120,21 +120,21 @@ def flip_p_value(first: UserSums, second: UserSums, statistic: Statistic, *, see
     middle, half = (first + second).sum(axis=0) / 2, (first - second) / 2
     observed = abs(statistic(first.sum(axis=0)) - statistic(second.sum(axis=0)))
     as_large = 0
-    for rows in _blocks(FLIPS, users):
+    for rows in blocks(FLIPS, users):
         shift = (2.0 * rng.integers(2, size=(rows, users)) - 1) @ half
         gaps = np.abs(statistic(middle + shift) - statistic(middle - shift))
         as_large += int(np.count_nonzero(gaps >= observed - 1e-9))
     return (as_large + 1) / (FLIPS + 1)
 
 
-def _times_drawn(draws: np.ndarray) -> Float[np.ndarray, "rows users"]:
+def times_drawn(draws: np.ndarray) -> Float[np.ndarray, "rows users"]:
     """Count how often each row drew each user."""
     rows, users = draws.shape
     places = draws + np.arange(rows)[:, None] * users
     return np.bincount(places.ravel(), minlength=draws.size).reshape(rows, users).astype(float)
 
 
-def _blocks(rows: int, users: int) -> Iterator[int]:
+def blocks(rows: int, users: int) -> Iterator[int]:
     """Split many rows of one number a user into blocks that fit in memory."""
     block = max(1, _NUMBERS_AT_ONCE // users)
     for start in range(0, rows, block):

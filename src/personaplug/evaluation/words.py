@@ -37,6 +37,16 @@ def p_text(gap: Gap) -> str:
     return "<0.001" if gap.difference.p_value < 0.001 else f"{gap.difference.p_value:.3f}"
 
 
+def cost_text(number: float | None, *, decimals: int = 0) -> str:
+    """Write what something costs, as in ``1,204``."""
+    return MISSING if number is None else f"{number:,.{decimals}f}"
+
+
+def plain_score(number: float) -> str:
+    """Write a score without interval."""
+    return _number(number)
+
+
 def _signed(number: float) -> str:
     """Write a number with its sign, a true minus, and none on a zero."""
     text = _number(number, sign="+")

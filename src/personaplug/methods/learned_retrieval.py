@@ -7,6 +7,7 @@ from personaplug.plug.retrieval_run import item_words
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.rivals.ranker import ItemRanker
 from personaplug.rivals.vector_cache import VectorCache
+from personaplug.store.base import VECTOR_TYPE
 from personaplug.tasks.task import Task
 
 
@@ -16,6 +17,7 @@ def ranker_as_retriever(ranker: ItemRanker, task: Task) -> DenseRetriever:
     return DenseRetriever(
         lambda texts: queries(texts).numpy(),
         lambda history: items([item_words(task, item) for item in history]).numpy(),
+        vector_bytes=ranker.encoder.dim * VECTOR_TYPE.itemsize,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
 from personaplug.evaluation.attention import ExampleAttention
@@ -12,6 +13,7 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.prefix import TunedPrefix
 from personaplug.records import Example
+from personaplug.store.base import VECTOR_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,22 @@ class PlugMethod:
         """Count the right answers' tokens, their end included."""
         limit = self.plug.run.training.max_output_tokens
         return np.array(self.plug.backbone.count_answer_tokens(targets(examples), max_tokens=limit))
+
+    @torch.inference_mode()
+    def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the tokens that the language model reads of each example, and the vectors before them."""
+        counts: Int[np.ndarray, " examples"] = (
+            self.plug.inputs(self.plug.batcher(examples)).mask.sum(dim=1).cpu().numpy()
+        )
+        return counts
+
+    def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the bytes of the items' vectors in the store; none for a tuned prompt."""
+        source = self.plug.batcher.source
+        if source is None or isinstance(self.plug.prefix, TunedPrefix):
+            return np.zeros(len(examples), int)
+        each = len(source.layout.views) * source.layout.dim * VECTOR_TYPE.itemsize
+        return np.array([each * len(self.plug.batcher.seen(example).items) for example in examples])
 
     def attention(self, examples: Sequence[Example]) -> list[ExampleAttention]:
         """Measure where the attention goes; nothing for a tuned prompt, which has none."""

@@ -12,6 +12,11 @@ from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example
 
 
+def nothing_kept(_: Example) -> int:
+    """Say that nothing is kept of an example's user."""
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Prompted:
     """Answers prompts with the bare language model.
@@ -23,6 +28,7 @@ class Prompted:
         generation: How to decode.
         max_input_tokens: Longer prompts are cut at their end.
         max_output_tokens: Longer right answers are cut where their likelihood is measured.
+        kept: Counts the bytes that the prompt needs to be kept of an example's user.
     """
 
     name: str
@@ -31,6 +37,7 @@ class Prompted:
     generation: GenerationConfig
     max_input_tokens: int = 256
     max_output_tokens: int = 128
+    kept: Callable[[Example], int] = nothing_kept
 
     def respond(self, examples: Sequence[Example]) -> list[str]:
         """Answer each example."""
@@ -46,6 +53,15 @@ class Prompted:
     def answer_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the right answers' tokens, their end included."""
         return np.array(self.backbone.count_answer_tokens(targets(examples), max_tokens=self.max_output_tokens))
+
+    def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the tokens that the language model reads of each example."""
+        counts: Int[np.ndarray, " examples"] = self._inputs(examples).mask.sum(dim=1).cpu().numpy()
+        return counts
+
+    def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the bytes kept of each example's user."""
+        return np.array([self.kept(example) for example in examples])
 
     def _inputs(self, examples: Sequence[Example]) -> TokenEmbeddings:
         prompts = [self.write(example) for example in examples]

@@ -112,6 +112,16 @@ class TextProfile:
         """Count the right answers' tokens, their end included."""
         return self.prompted.answer_tokens(examples)
 
+    def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the tokens that the language model reads of each example, its user's description included."""
+        self.profiles.write(examples)
+        return self.prompted.prompt_tokens(examples)
+
+    def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the bytes of each user's description."""
+        self.profiles.write(examples)
+        return np.array([len(self.profiles.read(example).encode(errors="replace")) for example in examples])
+
 
 def _before(profile: str, prompt: str) -> str:
     return fill(BEFORE_INPUT, {"profile": profile, "prompt": prompt})

@@ -52,6 +52,16 @@ class UserLora:
         """Count the right answers' tokens, their end included."""
         return self.prompted.answer_tokens(examples)
 
+    def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the tokens that the language model reads of each example."""
+        return self.prompted.prompt_tokens(examples)
+
+    def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the bytes of each user's adapter on disk, and of the items that may be retrieved."""
+        records = [self.run.adapters.record(example.profile.user_id) for example in examples]
+        adapters = np.array([record.bytes if record else 0 for record in records])
+        return np.asarray(adapters + self.prompted.user_bytes(examples))
+
     def _ask(self, examples: Sequence[Example], ask: Ask) -> list[object]:
         users = [self._user(example) for example in examples]
         loaded = {user: self.run.adapters.weights(user) for user in set(users) if user is not None}

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TextIteratorStreamer
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, TextIteratorStreamer
 
 from personaplug.config import option
 from personaplug.plug.tokens import Side, TokenEmbeddings, pad_rows
@@ -113,13 +113,8 @@ class Backbone(ABC):
         return float(torch.cat(lengths).mean())
 
     def positions(self, *, answer_tokens: int) -> int | None:
-        """Say how many tokens, or vectors in their place, an input may have; None for any number.
-
-        A decoder-only model reads the answer, of at most ``answer_tokens``, behind the input: they share its positions.
-        """
-        config = self.model.config
-        count: int | None = getattr(getattr(config, "encoder", config), "max_position_embeddings", None)
-        return count if count is None or config.is_encoder_decoder else count - answer_tokens
+        """Say how many tokens, or vectors in their place, an input may have; None for any number."""
+        return positions_in(self.model.config, answer_tokens=answer_tokens)
 
     def embed(self, texts: Sequence[str], *, max_tokens: int = 256) -> TokenEmbeddings:
         """Look up the embeddings of inputs; a longer input loses its last words, never a chat's closing tokens."""
@@ -237,3 +232,12 @@ class Backbone(ABC):
         if is_sampled:
             arguments |= {"temperature": config.temperature, "top_p": config.top_p, "top_k": 0}
         return arguments
+
+
+def positions_in(config: PreTrainedConfig, *, answer_tokens: int) -> int | None:
+    """Say how many positions a language model has for an input, by its configuration alone; None for any number.
+
+    A decoder-only model reads the answer, of at most ``answer_tokens``, behind the input: they share its positions.
+    """
+    count: int | None = getattr(getattr(config, "encoder", config), "max_position_embeddings", None)
+    return count if count is None or config.is_encoder_decoder else count - answer_tokens

@@ -1,6 +1,8 @@
 """Load a backbone by name: the embedded ``nano``, a Hugging Face model, or a folder."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
@@ -57,8 +59,27 @@ def load_backbone(config: BackboneConfig, *, device: str = "cpu") -> Backbone:
         nano = load_nano(dtype=dtype)
         model: PreTrainedModel = nano.model.to(device)  # type: ignore[arg-type]  # torch's own signature is lost
         return EncoderDecoderBackbone(model, nano.tokenizer)
-    try:
+    with _refusing(config):
         return _load_from_hub(config, dtype=dtype, device=device)
+
+
+def read_settings(config: BackboneConfig) -> PreTrainedConfig:
+    """Read what a language model of Hugging Face says of itself, without its weights.
+
+    Raises:
+        ConfigError: No such model is at hand.
+    """
+    with _refusing(config):
+        settings: PreTrainedConfig = AutoConfig.from_pretrained(
+            config.model, revision=config.revision or None, trust_remote_code=False
+        )
+        return settings
+
+
+@contextmanager
+def _refusing(config: BackboneConfig) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"the language model {config.model!r} cannot be loaded: {str(error).splitlines()[0]}",
@@ -68,7 +89,7 @@ def load_backbone(config: BackboneConfig, *, device: str = "cpu") -> Backbone:
 
 def _load_from_hub(config: BackboneConfig, *, dtype: torch.dtype, device: str) -> Backbone:
     source = {"revision": config.revision or None, "trust_remote_code": False}
-    settings = AutoConfig.from_pretrained(config.model, **source)
+    settings = read_settings(config)
     tokenizer = AutoTokenizer.from_pretrained(config.model, **source)
     kind = AutoModelForSeq2SeqLM if settings.is_encoder_decoder else AutoModelForCausalLM
     model: PreTrainedModel = kind.from_pretrained(

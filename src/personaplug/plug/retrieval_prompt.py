@@ -22,6 +22,7 @@ class RetrievalPrompt:
         item_tokens: An item's input and output lose their last words until the item, in the prompt's words, is at most
             so long or nothing more than a word is left of either; the query's own input is never shortened.
         count_tokens: Counts as the language model does.
+        vector_bytes: Bytes of an item's vector, where the retriever needs one.
     """
 
     task: Task
@@ -29,6 +30,7 @@ class RetrievalPrompt:
     k: int
     item_tokens: int
     count_tokens: Callable[[str], int]
+    vector_bytes: int = 0
 
     def __call__(self, example: Example) -> str:
         """Write an example's prompt."""
@@ -39,6 +41,12 @@ class RetrievalPrompt:
         items = example.profile.latest(self.task.history.max_items).items
         ranks = self.retriever.rank(self.task.query_text(example.input), items)
         return [items[rank] for rank in ranks[: self.k]]
+
+    def kept(self, example: Example) -> int:
+        """Count the bytes of the texts, in UTF-8, and vectors of the items that may be retrieved."""
+        items = example.profile.latest(self.task.history.max_items).items
+        texts = sum(len(f"{item.input}{item.output}".encode(errors="surrogatepass")) for item in items)
+        return texts + self.vector_bytes * len(items)
 
     def write(self, example: Example, items: Sequence[HistoryItem]) -> str:
         """Write an example's prompt with these items, each shortened where it is too long."""

@@ -9,7 +9,7 @@ from personaplug.plug.queries import QueryVectors
 from personaplug.records import HistoryItem
 from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever
-from personaplug.store.base import missing_item, text_hash
+from personaplug.store.base import VECTOR_TYPE, missing_item, text_hash
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
@@ -21,7 +21,11 @@ def by_words(task: Task) -> BM25Retriever:
 
 def by_vectors(task: Task, store: PersonaStore, queries: QueryVectors) -> DenseRetriever:
     """Rank by the stored vectors of the items' first view, whoever they belong to."""
-    return DenseRetriever(lambda texts: queries(texts).numpy(), lambda items: _stored_keys(items, store, task))
+    return DenseRetriever(
+        lambda texts: queries(texts).numpy(),
+        lambda items: _stored_keys(items, store, task),
+        vector_bytes=store.layout.dim * VECTOR_TYPE.itemsize,
+    )
 
 
 def _stored_keys(items: Sequence[HistoryItem], store: PersonaStore, task: Task) -> Float[np.ndarray, "items dim"]:

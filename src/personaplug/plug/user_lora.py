@@ -60,6 +60,7 @@ class UserLoraConfig:
     split: Literal["train", "dev", "test"] = option("test", "whose users, each as of their first query in it")
     queries: int = option(0, "for so many of its queries, drawn with the seed; 0 for all")
     history: Literal["own", "stranger"] = option("own", "whose history a query goes with")
+    draw: int | None = option(None, "seed of the draw of queries and strangers; that of training where there is none")
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     adapter: LoraConfig = field(default_factory=LoraConfig)
     items: ItemsConfig = field(default_factory=ItemsConfig)

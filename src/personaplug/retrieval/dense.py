@@ -17,10 +17,12 @@ class DenseRetriever:
     Attributes:
         encode: Encodes queries, one row a text.
         vectors: Gives the items' vectors, one row an item: looked up in a store, or encoded here and now.
+        vector_bytes: What a vector takes that is kept.
     """
 
     encode: Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]
     vectors: Callable[[Sequence[HistoryItem]], Float[np.ndarray, "items dim"]]
+    vector_bytes: int = 0
 
     def rank(self, query: str, items: Sequence[HistoryItem]) -> list[int]:
         """Rank items by similarity to the query."""

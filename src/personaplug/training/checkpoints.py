@@ -28,10 +28,15 @@ def starting_point(folder: Path, *, resume: bool) -> Path | None:
     if not resume:
         _check_new(folder)
         return None
-    if _is_finished(folder):
+    if is_finished(folder):
         raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
     whole = [path for path in (folder / CHECKPOINTS).glob("checkpoint-*") if _is_whole(path)]
     return max(whole, key=_step, default=None)
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether the run in a folder was trained to its end."""
+    return not (folder / CHECKPOINTS).exists() and any(_LAST_LINE in line for line in _read(folder / METRICS))
 
 
 def rewind_metrics(folder: Path, *, to: Path | None) -> None:
@@ -57,10 +62,6 @@ def _check_new(folder: Path) -> None:
         raise ConfigError(
             f"{folder} already holds a run", hint="give another --out, or --resume to go on from its last checkpoint"
         )
-
-
-def _is_finished(folder: Path) -> bool:
-    return not (folder / CHECKPOINTS).exists() and any(_LAST_LINE in line for line in _read(folder / METRICS))
 
 
 def _is_whole(checkpoint: Path) -> bool:

@@ -1,0 +1,81 @@
+"""``personaplug bench``: contenders on tasks over seeds, as a recipe says, in one report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from personaplug.evaluation.bench import BenchResult
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  personaplug bench benchmarks/sample.toml --out build/sample
+  personaplug bench benchmarks/real_logs.toml --out build/real-logs --json
+
+A recipe, beside its logs:
+  methods = ["plain", "tuned-prompt", "bm25", "plug"]
+  seeds = [0, 1]
+  train_queries = 4800
+  test_queries = 500
+  settings = ["training.epochs=1"]
+  [[tasks]]
+  task = "log"
+  log = "log.jsonl"
+"""
+)
+@click.argument("recipe_path", metavar="RECIPE.toml", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for all that is made."
+)
+@click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
+def bench(recipe_path: Path, out: Path, as_json: bool) -> None:
+    """Run a recipe: tasks by methods by seeds, in one report with intervals, paired tests, costs and pictures.
+
+    Looks at the whole recipe first, then does what is not done yet: index, train, choose k on dev, measure. Interrupt
+    it whenever you like: the same command goes on from there. What was made with other settings is never mixed in, nor
+    thrown away: it is an error that says what differs.
+    """
+    from personaplug.cli.screen import notes, print_json, results
+    from personaplug.evaluation.table import comparison_table
+
+    result = run_recipe(recipe_path, out)
+    if as_json:
+        print_json(result)
+        return
+    for task in result.tasks:
+        results().print(comparison_table(task.comparison))
+    notes().print("The whole report, with pictures:", highlight=False)
+    for name in ("report.html", "report.md", "report.json"):
+        click.echo(str(out / name))
+
+
+def run_recipe(recipe_path: Path, out: Path) -> "BenchResult":
+    """Do what a recipe asks for and is not done, and write ``report.json``, ``.md`` and ``.html``."""
+    import json
+
+    from personaplug.cli.benchmark.checks import check
+    from personaplug.cli.benchmark.files import plain, write_whole
+    from personaplug.cli.benchmark.lock import alone_in
+    from personaplug.cli.benchmark.recipe import read_recipe
+    from personaplug.cli.benchmark.run import do_all, result_of, write_if_changed
+    from personaplug.evaluation.bench_markdown import bench_markdown
+    from personaplug.evaluation.bench_page import bench_html
+    from personaplug.evaluation.published import read_published
+
+    recipe = read_recipe(recipe_path)
+    published = read_published(recipe_path.parent / recipe.published) if recipe.published else None
+    places = check(recipe, beside=recipe_path.parent, out=out)
+    with alone_in(out):
+        runs, choices = do_all(recipe, places, tell=lambda line: click.echo(line, err=True))
+        text = recipe_path.read_text(encoding="utf-8")
+        result = result_of(recipe_path.stem, text, recipe, runs, choices, published=published)
+        for name, content in (
+            ("report.json", json.dumps(plain(result), ensure_ascii=False, indent=1) + "\n"),
+            ("report.md", bench_markdown(result)),
+            ("report.html", bench_html(result, runs)),
+        ):
+            write_if_changed(out / name, content, write_whole)
+    return result

@@ -1,0 +1,64 @@
+"""Work in a process of its own: the memory it takes is its own, and it leaves nothing behind but files."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing import connection, get_context, parent_process
+from typing import Any
+
+from personaplug.errors import PersonaPlugError
+
+Outcome = tuple[str, str] | None
+
+
+def apart(work: Callable[[], object]) -> None:
+    """Do work in a fresh process, which dies with this one.
+
+    Args:
+        work: A partial of a function of a module.
+
+    Raises:
+        PersonaPlugError: The work raised one, or its process was killed.
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_do, args=(work, theirs))
+    process.start()
+    theirs.close()
+    try:
+        outcome: Outcome = ours.recv()
+    except EOFError:
+        process.join()
+        raise PersonaPlugError(
+            f"the process of a step ended without a word: exit code {process.exitcode}",
+            hint="where it was killed for memory, try a smaller batch_size; the same command goes on from here",
+        ) from None
+    except BaseException:
+        process.terminate()  # where the terminal's ^C reached this process alone
+        raise
+    finally:
+        process.join()
+    if outcome:
+        message, hint = outcome
+        raise PersonaPlugError(message, hint=hint)
+
+
+def _do(work: Callable[[], object], answer: Any) -> None:  # noqa: ANN401 (a connection, by another name on Windows)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the parent says that it was interrupted
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        work()
+    except PersonaPlugError as error:
+        answer.send((str(error), error.hint))
+    except OSError as error:
+        answer.send((f"{error.filename}: {error.strerror}" if error.filename else str(error), ""))
+    else:
+        answer.send(None)
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)

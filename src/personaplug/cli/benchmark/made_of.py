@@ -1,0 +1,94 @@
+"""What a task's folder and a contender's were made of, so that nothing made of something else is taken for theirs."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from personaplug.cli.benchmark.files import plain, write_json
+from personaplug.cli.benchmark.kinds import is_ropg, is_trained_for_k
+from personaplug.cli.benchmark.place import TaskPlace
+from personaplug.cli.benchmark.recipe import Contender, Recipe
+from personaplug.cli.benchmark.runs import base_run, run_of
+from personaplug.errors import ConfigError
+
+FILE = "made_of.json"
+_BLOCK = 1 << 20
+
+
+def task_parts(recipe: Recipe, place: TaskPlace) -> dict[str, Any]:
+    """List what decides all measurements on a task, but for the contenders."""
+    return {
+        "task": asdict(place.task),
+        "log": f"a sample of {place.source.sample} users" if place.source.sample else digest_of(place.given),
+        "encoder": asdict(base_run(recipe, place).encoder),
+    }
+
+
+def contender_parts(recipe: Recipe, place: TaskPlace, contender: Contender) -> dict[str, Any]:
+    """List what decides a contender's measurements, but for seeds and number of items, which its files are named by."""
+    run = replace(run_of(recipe, place, contender, k=recipe.k[0]), task=place.task.name)
+    parts = asdict(run)
+    if "selection" in parts:
+        del parts["selection"]["k"]
+    pool = [each.name for each in recipe.contenders if is_ropg(each.method)]
+    return {
+        "method": contender.method,
+        "trained retrievers": pool if is_trained_for_k(contender.method) else [],
+        "run": parts,
+        "decoding": asdict(recipe.decoding),
+        **{name: getattr(recipe, name) for name in ("split", "dev_queries", "test_queries", "draw")},
+    }
+
+
+def check_made_of(folder: Path, parts: dict[str, Any]) -> None:
+    """Refuse a folder that was made of something else.
+
+    Raises:
+        ConfigError: It was, or its record is broken.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return
+    try:
+        held = dict(_leaves(json.loads(path.read_text(encoding="utf-8"))))
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(f"{path}: not what a bench has written: {error}", hint=f"delete {folder}") from error
+    wanted = dict(_leaves(plain(parts)))
+    for name in dict.fromkeys((*wanted, *held)):
+        if held.get(name) != wanted.get(name):
+            raise ConfigError(
+                f"{folder} was made with {name} {_shown(held.get(name))}, the recipe has {_shown(wanted.get(name))}",
+                hint=f"give another --out, put the recipe back, or delete {folder} to do it anew",
+            )
+
+
+def record(folder: Path, parts: Callable[[], dict[str, Any]]) -> None:
+    """Write down what a folder is made of, where that is not done."""
+    if not (folder / FILE).exists():
+        write_json(folder / FILE, parts())
+
+
+def digest_of(path: Path) -> str:
+    """Tell a log's content, or that of a folder of JSON files, from all others."""
+    digest = hashlib.sha256()
+    for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+        with file.open("rb") as content:
+            while block := content.read(_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, object]]:  # noqa: ANN401 (as parsed from JSON)
+    for name, content in value.items():
+        if isinstance(content, dict):
+            yield from _leaves(content, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", content
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,0 +1,93 @@
+"""The configuration of each run of a bench: the recipe's settings, the task's over them, the contender's over both."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from personaplug.cli.benchmark.kinds import is_plug_run
+from personaplug.cli.benchmark.place import TaskPlace
+from personaplug.cli.benchmark.recipe import Contender, Recipe
+from personaplug.cli.encoders import encoder_config
+from personaplug.cli.train_retrieval import retrieval_run
+from personaplug.cli.user_lora import chosen
+from personaplug.config import override
+from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.run import PRESETS, RunConfig
+from personaplug.plug.user_lora import UserLoraConfig
+
+AnyRun = RunConfig | RetrievalRun | UserLoraConfig
+
+
+def base_run(recipe: Recipe, place: TaskPlace, *, seed: int = 0, settings: Sequence[str] = ()) -> RunConfig:
+    """Make the run that all contenders on a task have in common: language model, encoder, limits, queries.
+
+    Raises:
+        ConfigError: A setting does not fit.
+    """
+    run = PRESETS[recipe.preset]
+    if recipe.backbone:
+        run = replace(run, backbone=replace(run.backbone, model=recipe.backbone))
+    if recipe.encoder:
+        run = replace(run, encoder=encoder_config(recipe.encoder))
+    training = replace(run.training, queries=recipe.train_queries, dev_queries=recipe.dev_queries)
+    run = override(replace(run, training=training), (*recipe.settings, *place.source.settings, *settings))
+    return replace(run, task=place.task_file, training=replace(run.training, seed=seed))
+
+
+def run_of(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int = 0, k: int | None = None) -> AnyRun:
+    """Make a contender's run; of one that is not trained, what it takes language model and limits from.
+
+    Learned retrieval and adapters take language model, encoder, queries and token limits from the common run; their
+    contender's own settings say the rest.
+
+    Raises:
+        ConfigError: A setting does not fit.
+    """
+    if is_plug_run(contender.method):
+        run = base_run(recipe, place, seed=seed, settings=contender.settings)
+        return replace(run, method=contender.method)  # type: ignore[arg-type]
+    base = base_run(recipe, place, seed=seed)
+    if contender.method == "user-lora":
+        return _adapters(recipe, place, contender, base)
+    if contender.method.startswith(("ropg", "rspg")):
+        return learned_run(recipe, place, contender, base, k=k)
+    return override(base, contender.settings)
+
+
+def learned_run(
+    recipe: Recipe, place: TaskPlace, contender: Contender, base: RunConfig, *, k: int | None, ropg: Sequence[Path] = ()
+) -> RetrievalRun:
+    """Make a run of learned retrieval.
+
+    Args:
+        recipe: The recipe.
+        place: The task's.
+        contender: The contender.
+        base: The common run.
+        k: Items in a prompt, for a trained choice.
+        ropg: Trained retrievers to choose from.
+    """
+    seed, limits = base.training.seed, base.training
+    words = {"task": base.task, "method": contender.method, "k": k, "queries": limits.queries, "seed": seed}
+    words |= {"dev_queries": limits.dev_queries, "max_new_tokens": recipe.decoding.max_new_tokens}
+    words |= {"max_input_tokens": limits.max_input_tokens, "max_output_tokens": limits.max_output_tokens}
+    out = place.run(contender, seed, k=k)
+    run = retrieval_run(None, recipe.preset, words, settings=contender.settings, ropg=ropg, out=out)
+    return replace(run, encoder=base.encoder, backbone=base.backbone)
+
+
+def _adapters(recipe: Recipe, place: TaskPlace, contender: Contender, base: RunConfig) -> UserLoraConfig:
+    limits = base.training
+    run = chosen(
+        UserLoraConfig(draw=recipe.draw),
+        task=place.task_file,
+        split=recipe.split,
+        stranger=False,
+        backbone=None,
+        k=None,
+        queries=recipe.test_queries,
+        seed=limits.seed,
+        max_input_tokens=limits.max_input_tokens,
+        max_output_tokens=limits.max_output_tokens,
+    )
+    return override(replace(run, backbone=base.backbone), contender.settings)

@@ -1,0 +1,196 @@
+"""What a bench comes to on one task: every contender over all seeds, compared, chosen and counted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from personaplug.evaluation.averaging import average
+from personaplug.evaluation.comparison import Comparison, compare_runs
+from personaplug.evaluation.metrics import METRICS, MetricName
+from personaplug.evaluation.published import PublishedScore
+from personaplug.evaluation.report import Report
+from personaplug.evaluation.scores import Score
+
+Runs = Mapping[str, Sequence[Report]]
+"""Reports by the label of their contender, one a seed; one alone where nothing was trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A number of retrieved items, and its mean score over seeds on dev."""
+
+    k: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The number of items that a retrieval method goes with, chosen on dev.
+
+    Attributes:
+        method: The contender, without the number.
+        metric: By which it was chosen: the task's first.
+        tried: All numbers tried, in order.
+        chosen: The best; of equals the smallest number.
+    """
+
+    method: str
+    metric: MetricName
+    tried: tuple[Tried, ...]
+    chosen: Tried
+
+    @property
+    def label(self) -> str:
+        """The contender with its number, as a table names it."""
+        return f"{self.method}, k={self.chosen.k}"
+
+
+@dataclass(frozen=True, slots=True)
+class CostRow:
+    """What a contender costs; None where it was not measured.
+
+    Attributes:
+        label: The contender.
+        seconds: For 1,000 answers, mean over seeds.
+        peak_memory_mb: The most memory of a process that measured it, in MB of 10^6 bytes.
+        gpu_memory_mb: The same of the GPU.
+        prompt_tokens: That the language model reads of a query, vectors before the input included.
+        user_bytes: Kept of a user.
+    """
+
+    label: str
+    seconds: float | None
+    peak_memory_mb: float
+    gpu_memory_mb: float | None
+    prompt_tokens: float | None
+    user_bytes: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeedRow:
+    """A contender's main score seed by seed, in the order of the recipe's seeds."""
+
+    label: str
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """One task of a bench.
+
+    Attributes:
+        task: Its name.
+        split: Of the queries.
+        queries: How many were measured.
+        users: Of how many users.
+        comparison: All contenders; gaps are to the tuned prompt, or to what stands for it.
+        against_retrieval: The same with gaps to the retrieval method that was best on dev; None without any.
+        choices: How many items each retrieval method goes with.
+        seeds: The main score of each trained contender, seed by seed.
+        costs: Of each contender on the users' own histories.
+        published: What others measured.
+    """
+
+    task: str
+    split: str
+    queries: int
+    users: int
+    comparison: Comparison
+    against_retrieval: Comparison | None
+    choices: tuple[Choice, ...]
+    seeds: tuple[SeedRow, ...]
+    costs: tuple[CostRow, ...]
+    published: tuple[PublishedScore, ...] = ()
+
+    def measured(self, method: str, metric: MetricName) -> Score | None:
+        """Find a method's score by its name, whatever number of items it goes with; None where it was not measured."""
+        if metric not in self.comparison.metrics:
+            return None
+        place = self.comparison.metrics.index(metric)
+        labels = {method, *(choice.label for choice in self.choices if choice.method == method)}
+        return next((row.scores[place] for row in self.comparison.rows if row.label in labels), None)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """A bench.
+
+    Attributes:
+        name: Of the recipe.
+        recipe: Its text.
+        seeds: Of what is trained.
+        tasks: In the order of the recipe.
+        source: Of the published scores; empty where there are none.
+    """
+
+    name: str
+    recipe: str
+    seeds: tuple[int, ...]
+    tasks: tuple[TaskResult, ...]
+    source: str = ""
+
+
+def choose_k(method: str, metric: MetricName, dev: Mapping[int, Sequence[Report]]) -> Choice:
+    """Choose the number of items whose mean score over seeds is best on dev; of equals the smallest.
+
+    Args:
+        method: The contender.
+        metric: The task's first.
+        dev: Reports on dev by number of items, one a seed.
+    """
+    tried = tuple(Tried(k, fmean(_value(report, metric) for report in dev[k])) for k in sorted(dev))
+    return Choice(method, metric, tried, min(tried, key=lambda each: _badness(each, metric)))
+
+
+def best_retrieval(choices: Sequence[Choice]) -> Choice | None:
+    """Choose the retrieval method that is best on dev; of equals the first. None where there is none."""
+    return min(choices, key=lambda choice: _badness(choice.chosen, choice.metric), default=None)
+
+
+def summarize(runs: Runs, choices: Sequence[Choice], *, published: Sequence[PublishedScore] = ()) -> TaskResult:
+    """Compare all contenders of one task.
+
+    Raises:
+        PersonaPlugError: The reports do not go together.
+    """
+    comparison, best = compare_runs(runs), best_retrieval(choices)
+    first = next(iter(runs.values()))[0]
+    own = {label: each for label, each in runs.items() if each[0].setting.history == "own"}
+    return TaskResult(
+        task=comparison.task,
+        split=comparison.split,
+        queries=len(first.answers),
+        users=first.users,
+        comparison=comparison,
+        against_retrieval=compare_runs(runs, baseline=best.label) if best else None,
+        choices=tuple(choices),
+        seeds=tuple(_seed_row(label, each, comparison.metrics[0]) for label, each in runs.items() if len(each) > 1),
+        costs=tuple(_cost_row(label, average(each)) for label, each in own.items()),
+        published=tuple(published),
+    )
+
+
+def _value(report: Report, metric: MetricName) -> float:
+    score = report.score(metric)
+    assert score is not None, "every dev query has an answer"
+    return score.value
+
+
+def _badness(tried: Tried, metric: MetricName) -> float:
+    return -tried.score if METRICS[metric].higher_is_better else tried.score
+
+
+def _seed_row(label: str, reports: Sequence[Report], metric: MetricName) -> SeedRow:
+    return SeedRow(label, tuple(_value(report, metric) for report in reports))
+
+
+def _cost_row(label: str, report: Report) -> CostRow:
+    cost = report.cost
+    return CostRow(
+        label=label,
+        seconds=cost.answer_seconds / len(report.answers) * 1000 if cost else None,
+        peak_memory_mb=report.peak_memory_mb,
+        gpu_memory_mb=cost.gpu_memory_mb if cost else None,
+        prompt_tokens=cost.prompt_tokens if cost else None,
+        user_bytes=cost.user_bytes if cost else None,
+    )

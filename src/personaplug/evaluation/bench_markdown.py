@@ -1,0 +1,86 @@
+"""A bench's result as Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from personaplug.evaluation.bench import BenchResult, Choice, CostRow, TaskResult
+from personaplug.evaluation.markdown import escape, gap_cell, to_markdown
+from personaplug.evaluation.metrics import METRICS
+from personaplug.evaluation.words import cost_text, metric_title, plain_score, score_text
+
+METHOD = (
+    "Scores are means over seeds. Brackets are 95% intervals of a bootstrap that draws users and, where a method was "
+    "trained with several seeds, seeds too; p is of a paired test that lets users change sides, in all seeds together. "
+    "A difference is unclear where its interval holds zero or p is 0.05 or more. Nothing is corrected for the number "
+    "of comparisons. A gain that a stranger's history keeps is no personalization. Seconds are of the answers alone; "
+    "each method is measured in a process of its own, whose memory is what stands here."
+)
+DEV_NOTE = (
+    "The measured split is dev, by which k, the best retrieval and the kept weights were chosen: none of these scores "
+    "is of data that was held out."
+)
+
+
+def bench_markdown(result: BenchResult) -> str:
+    """Write the whole result."""
+    seeds = f"Seeds: {', '.join(map(str, result.seeds))}."
+    parts = [f"# {escape(result.name)}", f"{seeds} {METHOD}", *(_task(task, result) for task in result.tasks)]
+    return "\n\n".join([*parts, f"## Recipe\n\n```toml\n{result.recipe.strip()}\n```"]) + "\n"
+
+
+def choice_text(choice: Choice) -> str:
+    """Say what was tried and chosen, as in ``bm25: k=1 .310, k=2 .340; chosen k=2``."""
+    tried = ", ".join(f"k={each.k} {plain_score(each.score)}" for each in choice.tried)
+    return f"{choice.method}: {tried}; chosen k={choice.chosen.k}"
+
+
+def _task(task: TaskResult, result: BenchResult) -> str:
+    about = f"{task.queries:,} queries of {task.users:,} users, split {task.split}."
+    parts = [f"## {escape(task.task)}", about, *([DEV_NOTE] if task.split == "dev" else [])]
+    parts += [to_markdown(task.comparison).strip(), *_retrieval(task), *_seeds(task, result.seeds)]
+    parts += [_table(("", "s / 1,000", "peak MB", "GPU MB", "tokens / query", "bytes / user"), map(_cost, task.costs))]
+    return "\n\n".join([*parts, *_published(task, result.source)])
+
+
+def _retrieval(task: TaskResult) -> list[str]:
+    against = task.against_retrieval
+    if against is None:
+        return []
+    rows = [[escape(row.label), *map(gap_cell, row.gaps)] for row in against.rows if row.label != against.baseline]
+    title = f"Differences to {escape(against.baseline)}, the best retrieval on dev."
+    chosen = "".join(f"\n- {escape(choice_text(choice))}" for choice in task.choices)
+    metric = METRICS[task.choices[0].metric].title
+    return [
+        f"{title}\n\n{_table(('', *map(metric_title, against.metrics)), rows)}",
+        f"Items in a prompt, by {metric} on dev:\n{chosen}",
+    ]
+
+
+def _seeds(task: TaskResult, seeds: Sequence[int]) -> list[str]:
+    if not task.seeds:
+        return []
+    header = (f"{METRICS[task.comparison.metrics[0]].title}", *(f"seed {seed}" for seed in seeds))
+    return [_table(header, ([escape(row.label), *map(plain_score, row.scores)] for row in task.seeds))]
+
+
+def _cost(row: CostRow) -> list[str]:
+    numbers = (row.seconds, row.peak_memory_mb, row.gpu_memory_mb, row.prompt_tokens, row.user_bytes)
+    return [escape(row.label), *map(cost_text, numbers)]
+
+
+def _published(task: TaskResult, source: str) -> list[str]:
+    if not task.published:
+        return []
+    rows = [
+        [
+            escape(each.method),
+            METRICS[each.metric].title,
+            plain_score(each.value),
+            score_text(task.measured(each.like, each.metric)),
+        ]
+        for each in task.published
+    ]
+    return [f"Published: {escape(source)}", _table(("", "metric", "published", "measured here"), rows)]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *rows])

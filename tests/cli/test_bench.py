@@ -1,0 +1,116 @@
+"""``personaplug bench`` from a recipe to its report, on tiny models."""
+
+import json
+
+import pytest
+
+from personaplug.cli.benchmark import run as bench_run
+from personaplug.evaluation.report import Report
+from tests.cli.bench_world import USERS, bench, contents, write_recipe
+from tests.cli.conftest import done
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """Do the steps here: a process for each costs seconds. That it is another one elsewhere is a test of its own."""
+    monkeypatch.setattr(bench_run, "apart", lambda work: work())
+
+
+@pytest.fixture(scope="module")
+def finished(models, tmp_path_factory):
+    """Run a bench once; no test may change it."""
+    recipe = write_recipe(tmp_path_factory.mktemp("bench"), models)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench_run, "apart", lambda work: work())
+        result = done(bench(recipe, "--json"))
+    return recipe, result
+
+
+def test_every_contender_stands_in_one_report_with_intervals_and_both_tests(finished):
+    recipe, result = finished
+    task = json.loads(result.stdout)["tasks"][0]
+    labels = [row["label"] for row in task["comparison"]["rows"]]
+    retrieval = [f"{choice['method']}, k={choice['chosen']['k']}" for choice in task["choices"]]
+    assert labels == ["plain", "tuned-prompt", *retrieval, "plug", "plug, stranger's history"]
+    assert task["comparison"]["baseline"] == "tuned-prompt"
+    assert task["against_retrieval"]["baseline"] in retrieval
+    assert task["comparison"]["metrics"][-1] == "nats-per-token"
+    assert [control["label"] for control in task["comparison"]["controls"]] == ["plug"]
+    assert [row["label"] for row in task["seeds"]] == ["tuned-prompt", "plug", "plug, stranger's history"]
+    assert all(len(row["scores"]) == 2 for row in task["seeds"])
+    assert (task["queries"], task["users"]) == (len(USERS), len(USERS))
+    assert json.loads((recipe.parent / "out" / "report.json").read_text()) == json.loads(result.stdout)
+
+
+def test_costs_stand_beside_the_scores(finished):
+    rows = {row["label"]: row for row in json.loads(finished[1].stdout)["tasks"][0]["costs"]}
+    assert all(row["seconds"] > 0 and row["peak_memory_mb"] > 0 for row in rows.values())
+    assert rows["tuned-prompt"]["prompt_tokens"] == rows["plain"]["prompt_tokens"] + 5
+    assert rows["plain"]["user_bytes"] == rows["tuned-prompt"]["user_bytes"] == 0
+    assert rows["plug"]["user_bytes"] == 5 * 2 * 16 * 2  # items, views, dimensions, bytes of a float16
+
+
+def test_the_page_and_the_markdown_hold_every_table_and_the_pictures(finished):
+    out = finished[0].parent / "out"
+    page, text = (out / "report.html").read_text(), (out / "report.md").read_text()
+    for word in ("plug", "tuned-prompt", "s / 1,000", "bytes / user", "seed 1", "best retrieval on dev"):
+        assert word in page
+        assert word in text
+    assert page.count("<svg") == 3
+
+
+def test_scores_are_the_means_of_the_seeds_reports(finished):
+    recipe, result = finished
+    cells = [recipe.parent / "out" / "log" / "plug" / f"seed-{seed}" for seed in (0, 1)]
+    alone = [Report.read(cell / "test.json").score("nats-per-token").value for cell in cells]
+    task = json.loads(result.stdout)["tasks"][0]
+    row = next(row for row in task["comparison"]["rows"] if row["label"] == "plug")
+    assert alone[0] != alone[1]
+    assert row["scores"][-1]["value"] == pytest.approx(sum(alone) / 2)
+
+
+def test_a_second_run_does_nothing_and_gives_the_same_report(finished, monkeypatch):
+    recipe, result = finished
+    before = contents(recipe.parent)
+    monkeypatch.setattr(bench_run, "apart", lambda work: pytest.fail(f"{work} was done again"))
+    again = done(bench(recipe, "--json"))
+    assert again.stdout == result.stdout
+    assert contents(recipe.parent) == before
+    assert "0 of" in again.stderr
+
+
+def test_a_bench_that_is_stopped_after_any_step_goes_on_from_there(models, tmp_path, monkeypatch):
+    recipe = write_recipe(tmp_path, models, seeds=[0], k=[1], methods=["plain", "bm25", "plug"])
+    did = []
+
+    def do_and_stop(work):
+        work()
+        did.append(str(work))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench_run, "apart", do_and_stop)
+    codes = [bench(recipe).exit_code for _ in range(8)]
+    assert codes == [130] * 7 + [0]  # index, train, dev of bm25, then plain, bm25, plug, and plug with strangers
+    assert len(set(did)) == len(did) == 7
+
+
+def test_a_seed_that_is_added_is_all_that_is_done(models, tmp_path, monkeypatch):
+    changes = {"methods": ["plain", "tuned-prompt"], "k": [1]}
+    done(bench(write_recipe(tmp_path, models, seeds=[0], **changes)))
+    did = []
+    monkeypatch.setattr(bench_run, "apart", lambda work: did.append(work) or work())
+    done(bench(write_recipe(tmp_path, models, seeds=[0, 7], **changes)))
+    assert [work.func.__name__ for work in did] == ["train_contender", "measure_contender"]
+    assert {work.keywords["seed"] for work in did} == {7}
+
+
+def test_k_and_the_best_retrieval_are_chosen_on_dev_and_said(finished):
+    recipe, result = finished
+    task = json.loads(result.stdout)["tasks"][0]
+    for choice in task["choices"]:
+        folder = recipe.parent / "out" / "log" / choice["method"] / "once"
+        scores = {k: Report.read(folder / f"dev-k{k}.json").score("rouge-1").value for k in (1, 2)}
+        assert {each["k"]: each["score"] for each in choice["tried"]} == pytest.approx(scores)
+        assert scores[choice["chosen"]["k"]] == max(scores.values())
+        assert [path.name for path in folder.glob("test*")] == [f"test-k{choice['chosen']['k']}.json"]
+    assert "chosen k=" in (recipe.parent / "out" / "report.md").read_text()

@@ -1,0 +1,106 @@
+"""What a bench comes to: choices on dev, comparisons over seeds, costs."""
+
+from dataclasses import replace
+
+import pytest
+
+from personaplug.evaluation.bench import BenchResult, best_retrieval, choose_k, summarize
+from personaplug.evaluation.bench_markdown import bench_markdown
+from personaplug.evaluation.bench_page import bench_html
+from personaplug.evaluation.cost import Cost
+from personaplug.evaluation.published import PublishedScore
+from tests.evaluation.factories import RATINGS, make_examples, make_report
+
+
+def dev(method, **right):
+    """Make reports on dev by number of items: of each the seeds' numbers of right answers among 12."""
+    return {int(k.removeprefix("k")): [scoring(method, hits) for hits in each] for k, each in right.items()}
+
+
+def scoring(method, hits):
+    examples = [replace(each, target="a" if place < hits else "b") for place, each in enumerate(make_examples(12))]
+    return make_report(method, says="a", examples=examples)
+
+
+def named(method, *nats, **changes):
+    return [make_report(method, nats=each, **changes) for each in nats]
+
+
+def test_k_is_chosen_by_the_mean_over_seeds():
+    choice = choose_k("ropg-kd", "accuracy", dev("ropg-kd", k1=(6, 6), k2=(3, 11), k4=(12, 1)))
+    assert [(each.k, pytest.approx(each.score)) for each in choice.tried] == [(1, 6 / 12), (2, 7 / 12), (4, 6.5 / 12)]
+    assert (choice.chosen.k, choice.label) == (2, "ropg-kd, k=2")
+
+
+def test_of_equals_the_smallest_k_is_chosen():
+    assert choose_k("bm25", "accuracy", dev("bm25", k4=(6,), k1=(6,), k2=(5,))).chosen.k == 1
+
+
+def test_where_lower_is_better_the_lowest_is_chosen():
+    examples = make_examples(12, target="3")
+    reports = {k: [make_report("bm25", says=says, task=RATINGS, examples=examples)] for k, says in ((1, "5"), (2, "3"))}
+    assert choose_k("bm25", "mae", reports).chosen.k == 2
+
+
+def test_the_best_retrieval_is_the_best_on_dev_whatever_test_says():
+    choices = [choose_k("bm25", "accuracy", dev("bm25", k1=(9,))), choose_k("dense", "accuracy", dev("dense", k2=(8,)))]
+    runs = {
+        "tuned-prompt": named("tuned-prompt", 1.2),
+        "bm25, k=1": named("bm25, k=1", 1.0, says="b"),
+        "dense, k=2": named("dense, k=2", 1.0, says="a"),
+    }
+    result = summarize(runs, choices)
+    assert best_retrieval(choices).label == "bm25, k=1"
+    assert result.against_retrieval.baseline == "bm25, k=1"
+    assert result.comparison.baseline == "tuned-prompt"
+
+
+def test_without_retrieval_there_is_nothing_to_compare_with():
+    result = summarize({"plain": named("plain", 1.0)}, [])
+    assert best_retrieval([]) is None
+    assert result.against_retrieval is None
+
+
+def test_seeds_stand_by_themselves_and_costs_are_of_a_thousand_queries():
+    slow, fast = (
+        replace(report, cost=Cost(seconds, 10.0, 7.0), peak_memory_mb=memory)
+        for report, seconds, memory in zip(named("plug", 1.0, 2.0), (3.0, 1.0), (200.0, 300.0), strict=True)
+    )
+    result = summarize({"plain": named("plain", 1.0), "plug": [slow, fast]}, [])
+    assert [row.label for row in result.seeds] == ["plug"]
+    row = next(row for row in result.costs if row.label == "plug")
+    assert row.seconds == pytest.approx((3 + 1) / 2 / 12 * 1000)
+    assert (row.peak_memory_mb, row.prompt_tokens, row.user_bytes) == (300, 10, 7)
+
+
+@pytest.fixture
+def written():
+    runs = {
+        "tuned-prompt": named("tuned-prompt", 1.2, 1.3),
+        "bm25, k=2": named("bm25, k=2", 1.0),
+        "plug": named("plug", 0.8, 0.9),
+        "plug, stranger's history": named("plug", 1.1, 1.2, history="stranger"),
+    }
+    choices = [choose_k("bm25", "accuracy", dev("bm25", k1=(3,), k2=(9,)))]
+    published = [
+        PublishedScore("BM25 <x>", "bm25", "accuracy", 0.626),
+        PublishedScore("RSPG", "rspg-post", "accuracy", 0.6),
+    ]
+    result = BenchResult("a | b", "seeds = [0, 1]", (0, 1), (summarize(runs, choices, published=published),), "a paper")
+    return result, runs
+
+
+def test_published_scores_stand_beside_measured_ones(written):
+    text = bench_markdown(written[0])
+    assert "| BM25 \\<x\\> | Accuracy | 0.626 | 1.000 |" in text
+    assert "| RSPG | Accuracy | 0.600 | \N{EN DASH} |" in text
+    assert "bm25: k=1 0.250, k=2 0.750; chosen k=2" in text
+
+
+def test_the_page_is_the_same_each_time_and_escapes_names(written):
+    result, runs = written
+    page = bench_html(result, [runs])
+    assert page == bench_html(result, [runs])
+    assert "BM25 &lt;x&gt;" in page
+    assert page.count("<svg") == 3
+    assert page.count("seed 1") >= 1

@@ -1,0 +1,48 @@
+"""What answers cost, beside how good they are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from personaplug.evaluation.cost import CostMeter
+from personaplug.evaluation.harness import evaluate
+from personaplug.evaluation.report import Report
+from tests.evaluation.factories import TAGS, Parrot, make_examples
+
+
+@dataclass(frozen=True)
+class Counting(Parrot):
+    """Reads as many tokens as the history has items, and keeps ten bytes an item."""
+
+    def prompt_tokens(self, examples):
+        return np.array([len(example.profile.items) for example in examples])
+
+    def user_bytes(self, examples):
+        return 10 * self.prompt_tokens(examples)
+
+
+def test_tokens_are_a_mean_over_queries_and_bytes_over_users_as_of_their_latest_query():
+    report = evaluate(Counting(), TAGS, make_examples(6), batch_size=4)  # users of 1, 2, 3 and of 4, 5, 6 items
+    assert report.cost.prompt_tokens == pytest.approx(3.5)
+    assert report.cost.user_bytes == pytest.approx((30 + 60) / 2)
+    assert 0 < report.cost.answer_seconds < report.seconds
+
+
+def test_a_method_that_does_not_count_has_only_seconds():
+    cost = evaluate(Parrot(), TAGS, make_examples()).cost
+    assert (cost.prompt_tokens, cost.user_bytes, cost.gpu_memory_mb) == (None, None, None)
+
+
+def test_only_what_is_timed_counts():
+    meter = CostMeter()
+    assert meter.cost.answer_seconds == 0
+
+
+def test_a_report_of_before_costs_were_measured_is_read(tmp_path):
+    evaluate(Counting(), TAGS, make_examples()).write(tmp_path / "new.json")
+    text = (tmp_path / "new.json").read_text()
+    assert Report.read(tmp_path / "new.json").cost.prompt_tokens is not None
+    start = text.index(' "cost"')
+    (tmp_path / "old.json").write_text(text[:start] + text[text.index(' "schema"') :])
+    assert Report.read(tmp_path / "old.json").cost is None
