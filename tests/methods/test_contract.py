@@ -114,8 +114,9 @@ def test_an_answer_that_is_not_known_has_no_likelihood(method, examples):
 def test_the_tokens_of_a_prompt_are_what_the_language_model_reads(method, name, examples):
     assert isinstance(method, CountingMethod)
     if name in TRAINED:
-        prefix = method.plug.run.embedder.instructions + method.plug.run.embedder.personas
-        wanted = [prefix + method.plug.backbone.count_tokens(TASK.prompt_text(each.input)) for each in examples]
+        plug = method.plug
+        texts = [plug.batcher.prompts(each) for each in examples]
+        wanted = [plug.run.embedder.vectors + plug.backbone.count_tokens(text) for text in texts]
     else:
         wanted = [method.backbone.count_tokens(method.write(each)) for each in examples]
     assert method.prompt_tokens(examples).tolist() == wanted
@@ -127,6 +128,13 @@ def test_a_plug_keeps_the_vectors_of_every_item_and_its_control_nothing(models, 
     kept = [len(each.profile.latest(20).items) * views * dim * float16 for each in examples]
     assert plug.user_bytes(examples).tolist() == kept
     assert tuned.user_bytes(examples).tolist() == [0] * len(examples)
+
+
+def test_a_plug_with_items_in_its_prompts_keeps_their_texts_too(models, store, examples):
+    plug, mixed = (build(name, "decoder-only", models, store) for name in ("plug", "plug+bm25"))
+    items = [each.profile.latest(20).items for each in examples]
+    texts = [sum(len(f"{item.input}{item.output}") for item in each) for each in items]
+    assert (mixed.user_bytes(examples) - plug.user_bytes(examples)).tolist() == texts
 
 
 def test_an_empty_history_is_a_history(method, examples):

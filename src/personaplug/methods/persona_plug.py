@@ -54,12 +54,16 @@ class PlugMethod:
         return counts
 
     def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
-        """Count the bytes of the items' vectors in the store; none for a tuned prompt."""
-        source = self.plug.batcher.source
+        """Count the bytes of the items' vectors in the store, and of texts that may be put into the prompt.
+
+        A tuned prompt keeps nothing.
+        """
+        source, items = self.plug.batcher.source, self.plug.batcher.prompts.items
         if source is None or isinstance(self.plug.prefix, TunedPrefix):
             return np.zeros(len(examples), int)
         each = len(source.layout.views) * source.layout.dim * VECTOR_TYPE.itemsize
-        return np.array([each * len(self.plug.batcher.seen(example).items) for example in examples])
+        vectors = np.array([each * len(self.plug.batcher.seen(example).items) for example in examples])
+        return np.asarray(vectors + [items.kept(example) if items else 0 for example in examples])
 
     def attention(self, examples: Sequence[Example]) -> list[ExampleAttention]:
         """Measure where the attention goes; nothing for a tuned prompt, which has none."""

@@ -39,7 +39,8 @@ class TrainingConfig:
         if min(self.batch_size, self.gradient_accumulation, self.max_input_tokens) < 1 or self.max_output_tokens < 2:
             raise ValueError("batch_size, gradient_accumulation and the token limits must be positive")
         if not min(self.epochs, self.learning_rate, self.vector_rate) > 0:
-            raise ValueError("epochs, learning_rate and vector_rate must be above zero")
+            rates = f"learning_rate {self.learning_rate} and vector_rate {self.vector_rate}"
+            raise ValueError(f"epochs {self.epochs}, {rates} must be above zero")
         if min(self.queries, self.dev_queries, self.evaluate_every, self.patience) < 0:
             raise ValueError("queries, dev_queries, evaluate_every and patience must not be negative")
 
