@@ -93,6 +93,7 @@ def whole_way(
     """Make a sample, index it, train plug and control, and measure every contender on the same queries."""
     from personaplug.cli.evaluate import measure
     from personaplug.cli.index import fill_store
+    from personaplug.cli.measured import MethodWords, QueryWords
     from personaplug.cli.train import fit
     from personaplug.data.log import write_log
     from personaplug.data.sample import sample_log
@@ -109,20 +110,22 @@ def whole_way(
     for method in ("tuned-prompt", "plug"):
         _clear(folder / method)
         fit(replace(run, method=method), log, out=folder / method, store_path=store)
+    queries = QueryWords(limit=test_queries)
     return [
         measure(
             log,
             task_name,
-            each.method,
-            run=folder / each.method if each.method in ("tuned-prompt", "plug") else folder / "plug",
-            store=store,
-            stranger=each.stranger,
-            limit=test_queries,
-            k=2,
+            MethodWords(each.method, run=folder / _run_for(each.method), store=store, k=2),
+            queries=replace(queries, stranger=each.stranger),
             out=folder / f"{each.method}{'-stranger' if each.stranger else ''}.json",
         )
         for each in CONTENDERS
     ]
+
+
+def _run_for(method: str) -> str:
+    """Name the run that a contender is, or whose language model and limits it takes."""
+    return method if method == "tuned-prompt" else "plug"
 
 
 def _clear(run: Path) -> None:

@@ -2,21 +2,26 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from personaplug.cli.measured import MethodWords, QueryWords
 from personaplug.cli.options import decoding_options
 from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
+    from personaplug.data.split import Examples
     from personaplug.errors import DataError
+    from personaplug.evaluation.harness import Method
     from personaplug.evaluation.report import Report
-    from personaplug.tasks.task import Split
+    from personaplug.tasks.task import Task
+
+    OnBad = Callable[[DataError], None] | None
 
 
 @click.command(
@@ -81,9 +86,12 @@ def evaluate(
     from personaplug.cli.screen import print_json, results
     from personaplug.evaluation.table import report_table
 
-    decoding = {name: options.pop(name) for name in ("strategy", "beams", "temperature", "top_p", "max_new_tokens")}
+    decoding = _taken(options, "strategy", "beams", "temperature", "top_p", "max_new_tokens")
+    parts = _taken(options, "run", "store", "backbone", "encoder", "k", "profiles")
+    queries = QueryWords(**_taken(options, "split", "stranger", "limit", "seed", "batch_size"))
     with bad_rows(skip_bad) as on_bad:
-        report = measure(log, task_name, method_name, on_bad=on_bad, decoding=decoding, **options)
+        method = MethodWords(method_name, **parts, decoding=decoding)
+        report = measure(log, task_name, method, queries=queries, on_bad=on_bad, **options)
     if as_json:
         print_json({name: value for name, value in asdict(report).items() if name != "answers"})
     else:
@@ -94,63 +102,51 @@ def evaluate(
 def measure(
     log: Path,
     task_name: str,
-    method_name: str,
+    method: MethodWords,
     *,
+    queries: QueryWords = QueryWords(),  # noqa: B008 (frozen)
     out: Path,
-    split: "Split" = "test",
-    run: Path | None = None,
-    store: Path | None = None,
-    backbone: str = "nano",
-    encoder: str | None = None,
-    stranger: bool = False,
-    limit: int | None = None,
-    seed: int = 0,
-    k: int | None = None,
-    profiles: Path | None = None,
-    batch_size: int = 32,
     predictions: Path | None = None,
-    decoding: Mapping[str, Any] | None = None,
-    on_bad: "Callable[[DataError], None] | None" = None,
+    on_bad: "OnBad" = None,
 ) -> "Report":
-    """Measure a method and write its report, with a progress bar on stderr."""
-    from personaplug.cli.screen import counted, progress
-    from personaplug.cli.wiring import MethodOptions, build_method, check_method, store_of
+    """Measure a method and write its report, with a progress bar on stderr.
+
+    Args:
+        log: The log.
+        task_name: A built-in task or a .toml file.
+        method: The contender.
+        queries: What it is asked.
+        out: The report's file.
+        predictions: Also write the answers there, as LaMP's scorer reads them.
+        on_bad: What becomes of a row that cannot be read.
+    """
+    from personaplug.cli.screen import progress
+    from personaplug.cli.wiring import check_method
     from personaplug.data.lamp import write_predictions
-    from personaplug.data.log import read_log
-    from personaplug.data.split import split_examples
-    from personaplug.data.stranger import count_shorter, with_strangers
     from personaplug.evaluation.harness import evaluate as ask
     from personaplug.evaluation.report import Setting
-    from personaplug.plug.backbone import GenerationConfig
-    from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import load_task
 
-    check_method(method_name)
+    check_method(method.name)
     task = load_task(task_name)
     if predictions:
         # What is wrong with the task or the file shows now, not at the end.
         write_predictions(task.name, (), predictions)
     out.parent.mkdir(parents=True, exist_ok=True)
-    own = split_examples(counted(read_log(log, task, on_bad=on_bad), "read"), task, split)
-    own = own.sample(limit, seed=seed) if limit else own
-    examples = with_strangers(own, seed=seed) if stranger else own
-    if shorter := count_shorter(own, examples):
-        click.echo(f"{shorter:,} of {len(own):,} strangers have a shorter history: nobody has a longer one", err=True)
-    profiles = profiles or out.parent / "profiles"
-    store = store or (store_of(run) if run else None)
+    own = _drawn(log, task, queries, on_bad)
+    examples = _estranged(own, queries) if queries.stranger else own
     with ExitStack() as opened:
-        opened_store = opened.enter_context(PersonaStore.open(store)) if store else None
-        generation = GenerationConfig(**{"seed": seed, **(decoding or {})})
-        options = MethodOptions(run, opened_store, backbone, encoder, k=k, generation=generation, profiles=profiles)
-        method = build_method(method_name, task, options)
-        advance = opened.enter_context(progress(f"evaluate {method.name}", total=len(examples)))
+        contender = opened.enter_context(_built(method, task, queries, profiles=out.parent / "profiles"))
+        advance = opened.enter_context(progress(f"evaluate {contender.name}", total=len(examples)))
         report = ask(
-            method,
+            contender,
             task,
             examples,
-            setting=Setting(split, seed, "stranger" if stranger else "own", _command(), this_machine()),
+            setting=Setting(
+                queries.split, queries.seed, "stranger" if queries.stranger else "own", _command(), this_machine()
+            ),
             query_users=[example.profile.user_id for example in own],
-            batch_size=batch_size,
+            batch_size=queries.batch_size,
             progress=advance,
         )
     report = _with_gpu_memory(report)
@@ -158,6 +154,50 @@ def measure(
     if predictions:
         write_predictions(task.name, [(answer.id, answer.prediction) for answer in report.answers], predictions)
     return report
+
+
+def _taken(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: options.pop(name) for name in names}
+
+
+def _drawn(log: Path, task: "Task", queries: QueryWords, on_bad: "OnBad") -> "Examples":
+    from personaplug.cli.screen import counted
+    from personaplug.data.log import read_log
+    from personaplug.data.split import split_examples
+
+    examples = split_examples(counted(read_log(log, task, on_bad=on_bad), "read"), task, queries.split)
+    return examples.sample(queries.limit, seed=queries.seed) if queries.limit else examples
+
+
+def _estranged(own: "Examples", queries: QueryWords) -> "Examples":
+    from personaplug.data.stranger import count_shorter, with_strangers
+
+    strangers = with_strangers(own, seed=queries.seed)
+    if shorter := count_shorter(own, strangers):
+        click.echo(f"{shorter:,} of {len(own):,} strangers have a shorter history: nobody has a longer one", err=True)
+    return strangers
+
+
+@contextmanager
+def _built(method: MethodWords, task: "Task", queries: QueryWords, *, profiles: Path) -> "Iterator[Method]":
+    """Build the contender, its store open for as long as it is asked."""
+    from personaplug.cli.wiring import MethodOptions, build_method, store_of
+    from personaplug.plug.backbone import GenerationConfig
+    from personaplug.store.sqlite import PersonaStore
+
+    path = method.store or (store_of(method.run) if method.run else None)
+    words: dict[str, Any] = {"seed": queries.seed, **method.decoding}
+    with PersonaStore.open(path) if path else nullcontext() as store:
+        options = MethodOptions(
+            run=method.run,
+            store=store,
+            backbone=method.backbone,
+            encoder=method.encoder,
+            k=method.k,
+            generation=GenerationConfig(**words),
+            profiles=method.profiles or profiles,
+        )
+        yield build_method(method.name, task, options)
 
 
 def _command() -> str:

@@ -13,6 +13,7 @@ from personaplug.cli.benchmark.runs import base_run, learned_run, run_of
 from personaplug.cli.encoders import start_torch
 from personaplug.cli.evaluate import measure, this_machine
 from personaplug.cli.index import fill_store
+from personaplug.cli.measured import MethodWords, QueryWords
 from personaplug.cli.train import fit
 from personaplug.cli.train_retrieval import fit_retrieval
 from personaplug.cli.user_lora import fit_users
@@ -84,19 +85,19 @@ def measure_contender(
     if seed is None:
         run.mkdir(parents=True, exist_ok=True)
         write_toml(run_of(recipe, place, contender), run / "config.toml")
-    measure(
-        place.log,
-        place.task_file,
+    method = MethodWords(
         contender.method,
-        out=place.report(contender, seed, name, k=k),
-        split="dev" if name == "dev" else recipe.split,
         run=run,
         store=place.store if needs_store(contender.method) else None,
+        k=k,
+        profiles=place.of(contender) / "profiles",
+        decoding=asdict(recipe.decoding),
+    )
+    queries = QueryWords(
+        split="dev" if name == "dev" else recipe.split,
         stranger=name == "stranger",
         limit=recipe.dev_queries if name == "dev" else recipe.test_queries or None,
         seed=recipe.draw,
-        k=k,
-        profiles=place.of(contender) / "profiles",
         batch_size=recipe.batch_size,
-        decoding=asdict(recipe.decoding),
     )
+    measure(place.log, place.task_file, method, queries=queries, out=place.report(contender, seed, name, k=k))
