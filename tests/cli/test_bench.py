@@ -5,6 +5,7 @@ import json
 import pytest
 
 from personaplug.cli.benchmark import run as bench_run
+from personaplug.cli.benchmark.apart import apart
 from personaplug.evaluation.report import Report
 from tests.cli.bench_world import USERS, bench, contents, write_recipe
 from tests.cli.conftest import done
@@ -114,3 +115,10 @@ def test_k_and_the_best_retrieval_are_chosen_on_dev_and_said(finished):
         assert scores[choice["chosen"]["k"]] == max(scores.values())
         assert [path.name for path in folder.glob("test*")] == [f"test-k{choice['chosen']['k']}.json"]
     assert "chosen k=" in (recipe.parent / "out" / "report.md").read_text()
+
+
+def test_a_step_can_be_done_by_a_process_of_its_own(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_run, "apart", apart)
+    recipe = write_recipe(tmp_path, models, methods=["plain"], k=[1])
+    task = json.loads(done(bench(recipe, "--json")).stdout)["tasks"][0]
+    assert [row["label"] for row in task["comparison"]["rows"]] == ["plain"]

@@ -35,7 +35,7 @@ def way(models, tmp_path_factory):
         for method in ("plug", "tuned-prompt"):
             small = "--limit", 64, "--epochs", 1, "--max-input-tokens", 64
             words = "--method", method, "--out", method, "--backbone", models["encoder-decoder"], *small
-            assert read("train", "log.jsonl.gz", *task, *parts, *words)["steps"] == 2
+            assert read("train", "log.jsonl.gz", *task, *parts, *words)["steps"] == 8
     return folder
 
 

@@ -173,9 +173,7 @@ def _trained(name: str, task: Task, options: MethodOptions) -> Method:
         return PlugMethod(name, plug, options.generation)
     k = plug.run.items.k
     if options.k not in (None, k):
-        raise ConfigError(
-            f"{folder} was trained with {k} items in the prompt, not {options.k}", hint=f"-k {k}, or none"
-        )
+        raise ConfigError(f"{folder} was trained with {k} items in a prompt, not {options.k}", hint=f"-k {k}, or no -k")
     return PlugMethod(f"{name}, k={k}", plug, options.generation)
 
 
