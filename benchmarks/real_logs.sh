@@ -10,7 +10,8 @@ set -euo pipefail
 task=$1 log=$2 out=$3 train=${4:-12000} test=${5:-500} seed=${6:-0}
 here=$out/$task/seed-$seed
 store=$out/$task/store.db
-fit=(--epochs 1 --limit "$train" --seed "$seed" --max-input-tokens 64 --max-output-tokens 48 --batch-size 8 --set training.dev_queries=200)
+fit=(--epochs 1 --limit "$train" --seed "$seed" --max-input-tokens 64 --max-output-tokens 48 --batch-size 8 --set training.dev_queries=200
+  --set training.learning_rate=2e-4 --set training.vector_rate=50)
 ask=(--split test --limit "$test" --seed 0 --max-new-tokens 48)
 mkdir -p "$here"
 
