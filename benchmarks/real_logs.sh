@@ -10,8 +10,7 @@ set -euo pipefail
 task=$1 log=$2 out=$3 train=${4:-12000} test=${5:-500} seed=${6:-0}
 here=$out/$task/seed-$seed
 store=$out/$task/store.db
-fit=(--epochs 1 --limit "$train" --seed "$seed" --max-input-tokens 64 --max-output-tokens 48 --batch-size 8 --set training.dev_queries=200
-  --set training.learning_rate=2e-4 --set training.vector_rate=50)
+fit=(--epochs 1 --limit "$train" --seed "$seed" --max-input-tokens 64 --max-output-tokens 48 --batch-size 8 --set training.dev_queries=200)
 ask=(--split test --limit "$test" --seed 0 --max-new-tokens 48)
 mkdir -p "$here"
 
@@ -36,7 +35,7 @@ train tuned-prompt --method tuned-prompt
 measure tuned-prompt tuned-prompt --run "$here/tuned-prompt"
 measure plain plain --run "$here/plug"
 
-train paper --preset paper --encoder minilm --backbone nano
+train paper --preset paper --encoder minilm --backbone nano --set training.learning_rate=2e-4
 mkdir -p "$here/paper-reports"
 measure paper-reports/paper plug --run "$here/paper"
 measure paper-reports/paper-stranger plug --run "$here/paper" --stranger

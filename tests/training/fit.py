@@ -16,7 +16,7 @@ from personaplug.training.progress import Fitted
 from personaplug.training.trainer import train
 from tests.world import TASK, make_examples, make_run
 
-INTERRUPTED = TrainingConfig(batch_size=2, epochs=4.0, learning_rate=1e-2, evaluate_every=22)
+INTERRUPTED = TrainingConfig(batch_size=2, epochs=4.0, learning_rate=1e-2, vector_learning_rate=0.1, evaluate_every=22)
 """52 steps that log at 20, 22, 40, 44 and 52 and save at 22, 44 and 52; 22 is in the middle of the second epoch."""
 
 

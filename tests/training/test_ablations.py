@@ -15,7 +15,7 @@ from tests.world import TASK, make_run
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "ablations.md"
 ROWS = re.findall(r"^\| ([^|]+) \| (`[^|]+`) \|$", DOCUMENT.read_text(), re.MULTILINE)
-SHORT = TrainingConfig(batch_size=5, epochs=3.0, learning_rate=3e-2)
+SHORT = TrainingConfig(batch_size=5, epochs=3.0, learning_rate=3e-2, vector_learning_rate=0.3)
 
 
 def test_the_document_lists_all_that_was_asked_of_it():

@@ -20,7 +20,7 @@ from personaplug.training.trainer import train
 from tests.training.fit import INTERRUPTED, build, fit
 from tests.world import make_examples
 
-SHORT = TrainingConfig(batch_size=5, epochs=3.0, learning_rate=3e-2)
+SHORT = TrainingConfig(batch_size=5, epochs=3.0, learning_rate=3e-2, vector_learning_rate=0.3)
 ACCUMULATING = replace(SHORT, batch_size=3, gradient_accumulation=2, evaluate_every=4)
 """15 steps that log two lines and save at 4, 8, 12 and 15, then log a last line; an epoch is 5."""
 
@@ -125,7 +125,10 @@ def test_a_run_that_is_not_done_holds_no_weights_to_answer_with(models, store, t
 
 def test_the_weights_kept_are_those_that_were_best_on_dev(models, store, tmp_path):
     plug = build(
-        models, "decoder-only", store, replace(SHORT, learning_rate=1.0, vector_rate=1.0, epochs=6.0, evaluate_every=4)
+        models,
+        "decoder-only",
+        store,
+        replace(SHORT, learning_rate=1.0, vector_learning_rate=1.0, epochs=6.0, evaluate_every=4),
     )
     fitted = fit(plug, tmp_path / "run")
     looks = [line["eval_loss"] for line in logged(tmp_path / "run") if "eval_loss" in line]
@@ -203,7 +206,7 @@ def test_a_finished_run_is_neither_resumed_nor_overwritten(models, store, tmp_pa
 
 
 def test_training_stops_when_dev_no_longer_gains(models, store, tmp_path):
-    training = replace(SHORT, learning_rate=0.3, epochs=20.0, evaluate_every=4, patience=2)
+    training = replace(SHORT, learning_rate=0.3, vector_learning_rate=3.0, epochs=20.0, evaluate_every=4, patience=2)
     fitted = fit(build(models, "decoder-only", store, training), tmp_path / "run")
     looks = [line["eval_loss"] for line in logged(tmp_path / "run") if "eval_loss" in line]
     assert fitted.steps < 100
@@ -211,7 +214,7 @@ def test_training_stops_when_dev_no_longer_gains(models, store, tmp_path):
 
 
 def test_patience_is_remembered_over_an_interruption(models, store, tmp_path):
-    training = replace(SHORT, learning_rate=0.3, epochs=20.0, evaluate_every=4, patience=2)
+    training = replace(SHORT, learning_rate=0.3, vector_learning_rate=3.0, epochs=20.0, evaluate_every=4, patience=2)
     whole = fit(build(models, "decoder-only", store, training), tmp_path / "whole")
     last = [line["step"] for line in logged(tmp_path / "whole")].index(whole.steps) + 1
     with pytest.raises(Interruption):
@@ -234,6 +237,14 @@ def test_a_trained_query_encoder_learns_at_a_rate_of_its_own(models, store, tmp_
     encoder, projector = copied(plug.prefix.query_encoder), copied(plug.prefix.embedder.projector)
     fit(plug, tmp_path / "run")
     assert are_equal(encoder, plug.prefix.query_encoder.state_dict())
+    assert not are_equal(projector, plug.prefix.embedder.projector.state_dict())
+
+
+def test_directly_trained_vectors_learn_at_a_rate_of_their_own(models, store, tmp_path):
+    plug = build(models, "decoder-only", store, replace(SHORT, epochs=1.0, vector_learning_rate=1e-30))
+    vectors, projector = copied(plug.prefix.embedder.instruction), copied(plug.prefix.embedder.projector)
+    fit(plug, tmp_path / "run")
+    assert are_equal(vectors, plug.prefix.embedder.instruction.state_dict())
     assert not are_equal(projector, plug.prefix.embedder.projector.state_dict())
 
 

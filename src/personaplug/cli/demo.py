@@ -36,6 +36,10 @@ CONTENDERS = (
 )
 
 
+LEARNING_RATE = 1e-3
+"""Made-up tastes are strong and the steps few: five times the rate that real logs want."""
+
+
 @click.command()
 @click.option(
     "--out",
@@ -49,7 +53,7 @@ CONTENDERS = (
 )
 @click.option("--users", type=click.IntRange(40), default=300, show_default=True, help="Users in the sample.")
 @click.option(
-    "--train", "train_queries", type=click.IntRange(32), default=1200, show_default=True, help="Queries to train on."
+    "--train", "train_queries", type=click.IntRange(32), default=1000, show_default=True, help="Queries to train on."
 )
 @click.option(
     "--test", "test_queries", type=click.IntRange(20), default=120, show_default=True, help="Queries to measure."
@@ -104,7 +108,12 @@ def whole_way(
     write_log(sample_log(task_name, users=users, seed=0), log)
     fill_store(log, task_name, store_path=store)
     training = TrainingConfig(
-        epochs=1.0, queries=train_queries, max_input_tokens=96, max_output_tokens=48, dev_queries=100
+        epochs=1.0,
+        queries=train_queries,
+        learning_rate=LEARNING_RATE,
+        max_input_tokens=96,
+        max_output_tokens=48,
+        dev_queries=100,
     )
     run = RunConfig(task=task_name, training=training)
     for method in ("tuned-prompt", "plug"):

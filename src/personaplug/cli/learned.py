@@ -1,7 +1,7 @@
 """Methods with learned retrieval, from the folders of their runs."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -10,7 +10,7 @@ from personaplug.cli.encoders import start_torch
 from personaplug.cli.retrievers import build_retriever, with_items, without_items
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
-from personaplug.methods.learned_retrieval import ranker_as_retriever, remembering
+from personaplug.methods.learned_retrieval import ranker_as_retriever
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import Backbone, GenerationConfig
@@ -19,6 +19,7 @@ from personaplug.plug.retrieval_run import RetrievalRun, Ropg, digest_of, load_r
 from personaplug.plug.run import method_of
 from personaplug.retrieval.base import Retriever
 from personaplug.store.sqlite import PersonaStore
+from personaplug.store.text_cache import TextCache
 from personaplug.tasks.task import Task
 
 
@@ -50,7 +51,7 @@ def build_rspg(
     plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)
     pool = prompts_of(run, folder, plain, task=task, store=store)
     room = max(each.max_input_tokens for each in pool)
-    answer = remembering(plain.backbone, generation, max_tokens=room) if name == "rspg-post" else None
+    answer = answering(plain.backbone, generation, max_tokens=room) if name == "rspg-post" else None
     selector = load_selector(folder, run, device=start_torch())
     write = SelectedPrompt(task, [each.write for each in pool], selector, answer)
     return replace(
@@ -60,6 +61,13 @@ def build_rspg(
         max_input_tokens=room,
         kept=lambda example: max(each.kept(example) for each in pool),
     )
+
+
+def answering(
+    backbone: Backbone, generation: GenerationConfig, *, max_tokens: int
+) -> Callable[[Sequence[str]], list[str]]:
+    """Answer prompts, each once: a method is asked for its answer and for its likelihood."""
+    return TextCache(lambda prompts: backbone.generate(backbone.embed(prompts, max_tokens=max_tokens), generation))
 
 
 def plain_of(run: RetrievalRun, task: Task, backbone: Backbone, generation: GenerationConfig) -> Prompted:

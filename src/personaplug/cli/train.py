@@ -213,6 +213,7 @@ def fit(
             folder=out,
             resume=resume,
             on_progress=lambda now: advance(now.step, now.words, total=now.steps),
+            on_encoded=lambda done, total: advance(done, "queries encoded", total=total),
         )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.store.base import text_hash
 from personaplug.store.sqlite import PersonaStore
+from personaplug.store.text_cache import TextCache
 
 
 class QueryVectors:
@@ -25,26 +26,16 @@ class QueryVectors:
         self.encoder = encoder
         self.store = store
         self.capacity = capacity
-        self._kept: dict[bytes, Tensor] = {}
+        self._cache = TextCache(self._make, capacity=capacity)
 
     def __call__(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
         """Give one unit vector a text, in float32 on the CPU."""
-        prefixed = [self.encoder.config.query_prefix + text for text in texts]
-        hashes = [text_hash(text) for text in prefixed]
-        found = self._lookup(hashes)
-        missing = {key: text for key, text in zip(hashes, prefixed, strict=True) if key not in found}
-        encoded = self.encoder.encode(list(missing.values()))
-        found |= dict(zip(missing, encoded, strict=True))
-        self._keep(found)
-        return torch.stack([found[key] for key in hashes]) if hashes else encoded
+        vectors = self._cache([self.encoder.config.query_prefix + text for text in texts])
+        return torch.stack(vectors) if vectors else self.encoder.encode([])
 
-    def _lookup(self, hashes: Sequence[bytes]) -> dict[bytes, Tensor]:
-        found = {key: self._kept[key] for key in hashes if key in self._kept}
-        unseen = [key for key in hashes if key not in found]
-        known = self.store.known(unseen) if unseen else {}
-        return found | {key: torch.from_numpy(vector.astype(np.float32)) for key, vector in known.items()}
-
-    def _keep(self, found: dict[bytes, Tensor]) -> None:
-        self._kept |= found
-        while len(self._kept) > self.capacity:
-            del self._kept[next(iter(self._kept))]
+    def _make(self, texts: list[str]) -> list[Float[Tensor, " dim"]]:
+        known = self.store.known([text_hash(text) for text in texts])
+        unknown = [text for text in texts if text_hash(text) not in known]
+        encoded = iter(self.encoder.encode(unknown))
+        stored = (known.get(text_hash(text)) for text in texts)
+        return [next(encoded) if vector is None else torch.from_numpy(vector.astype(np.float32)) for vector in stored]

@@ -20,8 +20,8 @@ class TrainingConfig:
     epochs: float = option(2.0, "passes over the training queries")
     batch_size: int = option(8, "queries a step; small steps learn more from few queries")
     gradient_accumulation: int = option(1, "batches summed before a step")
-    learning_rate: float = option(1e-3, "peak of AdamW's learning rate")
-    vector_rate: float = option(10.0, "vectors that are trained directly, as a prompt's, learn so many times faster")
+    learning_rate: float = option(2e-4, "peak of AdamW's learning rate, for the maps that make the persona")
+    vector_learning_rate: float = option(1e-2, "the same for vectors that are trained directly, as a prompt's")
     encoder_learning_rate: float = option(1e-4, "the same for a trained query encoder")
     weight_decay: float = option(1e-4, "of AdamW")
     warmup: float = option(0.05, "share of the steps with a rising learning rate")
@@ -38,8 +38,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if min(self.batch_size, self.gradient_accumulation, self.max_input_tokens) < 1 or self.max_output_tokens < 2:
             raise ValueError("batch_size, gradient_accumulation and the token limits must be positive")
-        if not min(self.epochs, self.learning_rate, self.vector_rate) > 0:
-            rates = f"learning_rate {self.learning_rate} and vector_rate {self.vector_rate}"
+        if not min(self.epochs, self.learning_rate, self.vector_learning_rate) > 0:
+            rates = f"learning_rate {self.learning_rate} and vector_learning_rate {self.vector_learning_rate}"
             raise ValueError(f"epochs {self.epochs}, {rates} must be above zero")
         if min(self.queries, self.dev_queries, self.evaluate_every, self.patience) < 0:
             raise ValueError("queries, dev_queries, evaluate_every and patience must not be negative")
@@ -86,7 +86,7 @@ PRESETS = {
         encoder=BGE,
         embedder=PAPER,
         backbone=BackboneConfig(model="google/flan-t5-xxl"),
-        training=TrainingConfig(learning_rate=1e-4, vector_rate=1.0, batch_size=64),
+        training=TrainingConfig(learning_rate=1e-4, vector_learning_rate=1e-4, batch_size=64),
     ),
 }
 """``paper``: the settings of arXiv 2409.11901, section 4.3; encoder and backbone may be overridden one by one."""

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from personaplug.config import option
 from personaplug.embedder.encoder import TextEncoder
-from personaplug.rivals.vector_cache import VectorCache
+from personaplug.store.text_cache import TextCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ItemRanker(nn.Module):
         self.encoder = trained_copy(encoder)
         self.config = config
         # A bound method is no module: the frozen encoder is not saved.
-        self._frozen_items = VectorCache(encoder.encode) if config.item_encoder == "frozen" else None
+        self._frozen_items = TextCache(encoder.encode) if config.item_encoder == "frozen" else None
 
     def logits(self, queries: Sequence[str], options: Sequence[Sequence[str]]) -> Float[Tensor, "batch options"]:
         """Compare each query with its items, with gradients; minus infinity stands where a query has fewer items."""
@@ -60,10 +60,10 @@ class ItemRanker(nn.Module):
 
     def encode_items(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
         """Encode items, without gradients; on the CPU."""
-        return self._frozen_items(texts) if self._frozen_items else self.encoder.encode(texts)
+        return torch.stack(self._frozen_items(texts)) if self._frozen_items else self.encoder.encode(texts)
 
     def _items(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
-        return self._frozen_items(texts).clone() if self._frozen_items else self.encoder.encode_items(texts)
+        return torch.stack(self._frozen_items(texts)) if self._frozen_items else self.encoder.encode_items(texts)
 
 
 def trained_copy(encoder: TextEncoder) -> TextEncoder:

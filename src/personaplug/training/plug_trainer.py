@@ -93,4 +93,4 @@ class PlugTrainer(Trainer):
 def _learning_rate(name: str, config: TrainingConfig) -> float:
     if "query_encoder" in name:
         return config.encoder_learning_rate
-    return config.learning_rate * (config.vector_rate if name.endswith(".vectors") else 1.0)
+    return config.vector_learning_rate if name.endswith(".vectors") else config.learning_rate

@@ -17,6 +17,8 @@ from personaplug.training.recomputation import recomputing
 
 log = logging.getLogger(__name__)
 
+_BLOCK = 512  # queries encoded together, sorted by length among themselves
+
 
 def train(
     plug: PersonaPlug,
@@ -26,6 +28,7 @@ def train(
     folder: Path,
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    on_encoded: Callable[[int, int], None] | None = None,
 ) -> Fitted:
     """Fit a plug's prefix and leave it, with the weights that were best on dev and a model card, in a run folder.
 
@@ -36,6 +39,7 @@ def train(
         folder: The run folder; made if absent.
         resume: Go on from the folder's last checkpoint, if there is one.
         on_progress: Called at each logged step.
+        on_encoded: Called before the first step, with the queries encoded so far and all that are.
 
     Raises:
         ConfigError: There is nothing to train on, or the folder holds a run that is finished or not to be resumed.
@@ -50,7 +54,7 @@ def train(
         rewind_metrics(folder, to=checkpoint)
     weights = sum(weight.numel() for weight in plug.parameters() if weight.requires_grad)
     log.info("train %d weights on %d queries from %s", weights, len(examples), checkpoint or "the start")
-    _encode_queries(plug, chain(examples, dev))
+    _encode_queries(plug, chain(examples, dev), on_encoded)
     with recomputing(plug.backbone.model, enabled=plug.run.training.gradient_checkpointing):
         outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     plug.eval()
@@ -60,14 +64,19 @@ def train(
     return fitted
 
 
-def _encode_queries(plug: PersonaPlug, examples: Iterable[Example]) -> None:
+def _encode_queries(
+    plug: PersonaPlug, examples: Iterable[Example], on_encoded: Callable[[int, int], None] | None
+) -> None:
     """Encode what a frozen query encoder reads before the first step, so that a resumed run finds the same vectors.
 
     Which texts share a batch decides their vectors' last bits; here the batches do not depend on where training begins.
     """
     if vectors := plug.batcher.query_vectors:
-        texts = [plug.batcher.task.query_text(example.input) for example in examples]
-        vectors(texts[: vectors.capacity])
+        texts = [plug.batcher.task.query_text(example.input) for example in examples][: vectors.capacity]
+        for start in range(0, len(texts), _BLOCK):
+            vectors(texts[start : start + _BLOCK])
+            if on_encoded:
+                on_encoded(min(start + _BLOCK, len(texts)), len(texts))
 
 
 def _finish(plug: PersonaPlug, fitted: Fitted, folder: Path, *, queries: int) -> None:

@@ -1,0 +1,36 @@
+"""What is made of texts that come again and again, made once for each."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from personaplug.store.base import text_hash
+
+Made = TypeVar("Made")
+
+
+class TextCache(Generic[Made]):
+    """Make what is new, keep the latest in memory.
+
+    Args:
+        make: Gives one thing a text, in the order of the texts; it is asked for each text once, and never for none.
+        capacity: Things kept; the oldest go first.
+    """
+
+    def __init__(self, make: Callable[[list[str]], Iterable[Made]], *, capacity: int = 100_000) -> None:
+        self.make = make
+        self.capacity = capacity
+        self._kept: dict[bytes, Made] = {}
+
+    def __call__(self, texts: Sequence[str]) -> list[Made]:
+        """Give one thing a text."""
+        hashes = [text_hash(text) for text in texts]
+        found = {key: self._kept[key] for key in hashes if key in self._kept}
+        if missing := {key: text for key, text in zip(hashes, texts, strict=True) if key not in found}:
+            found |= zip(missing, self.make(list(missing.values())), strict=True)
+        self._keep(found)
+        return [found[key] for key in hashes]
+
+    def _keep(self, found: dict[bytes, Made]) -> None:
+        self._kept |= found
+        while len(self._kept) > self.capacity:
+            del self._kept[next(iter(self._kept))]
