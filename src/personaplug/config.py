@@ -15,6 +15,7 @@ import tomlkit
 from tomlkit.items import Table
 
 from personaplug.errors import ConfigError
+from personaplug.files import write_text
 
 T = TypeVar("T")
 Document = tomlkit.TOMLDocument | Table
@@ -52,7 +53,7 @@ def write_toml(value: object, path: Path) -> None:
     """Write a dataclass as TOML, each field's help as a comment above it."""
     document = tomlkit.document()
     _fill(document, value)
-    path.write_text(tomlkit.dumps(document), encoding="utf-8")
+    write_text(path, tomlkit.dumps(document))
 
 
 def from_mapping(kind: type[T], values: Mapping[str, object], *, where: str) -> T:

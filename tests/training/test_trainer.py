@@ -123,18 +123,33 @@ def test_a_run_that_is_not_done_holds_no_weights_to_answer_with(models, store, t
     assert weights_file.exists()
 
 
+OVERSHOOTING = replace(SHORT, learning_rate=10.0, vector_learning_rate=30.0, warmup=1.0, epochs=6.0, evaluate_every=4)
+"""The rates rise to the end, and the loss is best long before."""
+
+
 def test_the_weights_kept_are_those_that_were_best_on_dev(models, store, tmp_path):
-    plug = build(
-        models,
-        "decoder-only",
-        store,
-        replace(SHORT, learning_rate=1.0, vector_learning_rate=1.0, epochs=6.0, evaluate_every=4),
-    )
+    plug = build(models, "decoder-only", store, OVERSHOOTING)
     fitted = fit(plug, tmp_path / "run")
     looks = [line["eval_loss"] for line in logged(tmp_path / "run") if "eval_loss" in line]
     assert fitted.dev_loss == min(looks) < looks[-1]
     scores = plug.score(make_examples(store, each=5)[::5])
     assert float(-scores.log_likelihood.sum() / scores.tokens.sum()) == pytest.approx(fitted.dev_loss, abs=1e-4)
+
+
+def test_the_best_weights_are_found_again_in_a_run_that_was_moved(models, store, tmp_path):
+    fit(build(models, "decoder-only", store, OVERSHOOTING), tmp_path / "whole")
+    last = len(logged(tmp_path / "whole"))
+    with pytest.raises(Interruption):
+        fit(build(models, "decoder-only", store, OVERSHOOTING), tmp_path / "run", on_progress=interrupting(line=last))
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    fit(build(models, "decoder-only", store, OVERSHOOTING), moved, resume=True)
+    assert are_equal(weights(moved), weights(tmp_path / "whole"))
+
+
+def test_plug_and_tuned_prompt_of_one_seed_begin_as_the_same_vectors(models, store):
+    plug, tuned = (build(models, "decoder-only", store, SHORT, method=name) for name in ("plug", "tuned-prompt"))
+    users = make_examples(store, each=1)
+    assert torch.equal(plug.prefix(plug.batcher(users)), tuned.prefix(tuned.batcher(users)))
 
 
 def test_one_seed_gives_the_same_run_and_another_seed_another(fresh, tmp_path):
@@ -160,21 +175,15 @@ def test_a_run_killed_in_the_middle_and_resumed_equals_one_that_was_not(models, 
     assert len(set(lines)) == len(lines)
 
 
-@pytest.fixture(scope="module")
-def whole(fresh, tmp_path_factory):
-    """The folder of a run that nothing interrupted."""
-    folder = tmp_path_factory.mktemp("whole")
-    fit(fresh(ACCUMULATING), folder)
-    return folder
-
-
-@pytest.mark.parametrize("line", [1, 5, 9], ids=["before the first checkpoint", "between two", "after the last"])
-def test_wherever_a_run_is_interrupted_it_goes_on_to_the_same_numbers(fresh, whole, line, tmp_path):
-    with pytest.raises(Interruption):
-        fit(fresh(ACCUMULATING), tmp_path, on_progress=interrupting(line=line))
-    fit(fresh(ACCUMULATING), tmp_path, resume=True)
-    assert are_equal(weights(tmp_path), weights(whole))
-    assert logged(tmp_path) == logged(whole)
+def test_wherever_a_run_is_interrupted_it_goes_on_to_the_same_numbers(fresh, tmp_path):
+    """A run interrupted before its first checkpoint, between two and after its last equals one that was not."""
+    fit(fresh(ACCUMULATING), tmp_path / "whole")
+    for line, resume in ((1, False), (5, True), (5, True)):  # five lines go on from the second checkpoint to the end
+        with pytest.raises(Interruption):
+            fit(fresh(ACCUMULATING), tmp_path / "cut", resume=resume, on_progress=interrupting(line=line))
+    fit(fresh(ACCUMULATING), tmp_path / "cut", resume=True)
+    assert are_equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+    assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("last_act", ["write_card", "save_weights", "discard_checkpoints"])

@@ -33,15 +33,16 @@ def compare(
     from personaplug.evaluation.markdown import to_markdown
     from personaplug.evaluation.report import Report
     from personaplug.evaluation.table import comparison_table
+    from personaplug.files import write_text
 
     reports = label_reports({path: Report.read(path) for path in paths})
     comparison = compare_reports(reports, baseline=baseline)
     if html:
         from personaplug.evaluation.page import to_html
 
-        html.write_text(to_html(comparison, reports, seed=seed), encoding="utf-8")
+        write_text(html, to_html(comparison, reports, seed=seed))
     if markdown:
-        markdown.write_text(to_markdown(comparison), encoding="utf-8")
+        write_text(markdown, to_markdown(comparison))
     if as_json:
         print_json(comparison)
     else:

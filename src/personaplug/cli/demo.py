@@ -73,6 +73,7 @@ def demo(out: Path, tasks: tuple[SampleTask, ...], users: int, train_queries: in
     from personaplug.evaluation.comparison import compare
     from personaplug.evaluation.page import to_html
     from personaplug.evaluation.table import comparison_table
+    from personaplug.files import write_text
 
     began, pages = perf_counter(), []
     for task in tasks or TASKS:
@@ -82,7 +83,7 @@ def demo(out: Path, tasks: tuple[SampleTask, ...], users: int, train_queries: in
         reports = {report.label: report for report in measured}
         comparison = compare(reports)
         page = folder / "report.html"
-        page.write_text(to_html(comparison, reports), encoding="utf-8")
+        write_text(page, to_html(comparison, reports))
         pages.append(page)
         results().print(comparison_table(comparison))
     minutes = (perf_counter() - began) / 60

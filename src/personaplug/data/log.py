@@ -7,7 +7,6 @@ A row has ``user_id``, ``time``, the columns that the task names as input and ou
 import gzip
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 from personaplug.data.rows import Row, read_rows, refuse
 from personaplug.data.times import parse_time
 from personaplug.errors import DataError
+from personaplug.files import appearing
 from personaplug.records import HistoryItem
 from personaplug.tasks.task import Task
 
@@ -102,16 +102,13 @@ def write_log(rows: Iterable[Mapping[str, str | None]], path: Path) -> int:
         raise DataError("a log is written as .jsonl or .jsonl.gz", path=path, hint="choose such a name")
     if path.exists() and not path.is_file():
         raise DataError("is not a file that can be replaced", path=path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        count = _write(rows, partial, is_gzip=is_gzip)
-        if not count:
-            raise DataError("nothing to write: the source gave no rows", path=path)
-        partial.replace(path)
+        with appearing(path) as fresh:
+            count = _write(rows, fresh, is_gzip=is_gzip)
+            if not count:
+                raise DataError("nothing to write: the source gave no rows", path=path)
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", path=path) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return count
 
 

@@ -7,13 +7,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from personaplug.errors import ConfigError
+from personaplug.files import appearing
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
     """Write a module's parameters and buffers, replacing the file in one step."""
-    fresh = path.with_suffix(".partial")
-    save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, fresh)
-    fresh.replace(path)
+    with appearing(path) as fresh:
+        save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, fresh)
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

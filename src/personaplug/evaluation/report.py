@@ -1,7 +1,6 @@
 """What one method scored on one task, with every answer, as a JSON file."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ from personaplug.evaluation.cost import Cost
 from personaplug.evaluation.machine import describe_machine
 from personaplug.evaluation.metrics import MetricName
 from personaplug.evaluation.scores import Bucket, Score
+from personaplug.files import write_text
 
 SCHEMA = 1
 
@@ -86,13 +86,7 @@ class Report:
     def write(self, path: Path) -> None:
         """Write the report as JSON: the file appears whole or not at all."""
         text = json.dumps(asdict(self), ensure_ascii=False, allow_nan=False, indent=1)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            # A lone surrogate from a broken log becomes \ud800, which is JSON's own way to write it.
-            unfinished.write_bytes(text.encode("utf-8", errors="backslashreplace"))
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_text(path, text)  # Half of a surrogate pair becomes \ud800, which is JSON's own way to write it.
 
     @classmethod
     def read(cls, path: Path) -> "Report":

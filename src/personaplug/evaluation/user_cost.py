@@ -8,6 +8,7 @@ from statistics import fmean, median
 
 from personaplug.config import from_mapping
 from personaplug.errors import ConfigError, DataError
+from personaplug.files import write_text
 
 COST_FILE = "cost.json"
 
@@ -68,7 +69,7 @@ class UserCost:
 
     def write(self, folder: Path) -> None:
         """Write :data:`COST_FILE` into a run folder."""
-        (folder / COST_FILE).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        write_text(folder / COST_FILE, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def read(cls, folder: Path) -> "UserCost":

@@ -4,7 +4,6 @@ A model must be able to follow the request: one as small as the embedded ``nano`
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from personaplug.files import write_text
 from personaplug.methods.prompted import Prompted
 from personaplug.records import Example, fill
 
@@ -44,7 +44,7 @@ class TextProfiles:
         if not missing:
             return
         for path, text in zip(missing, self.author.respond(list(missing.values())), strict=True):
-            _write_whole(path, " ".join(text.split()))
+            write_text(path, " ".join(text.split()))
 
     def read(self, example: Example) -> str:
         """Give the description of an example's user; empty for a user without history."""
@@ -133,11 +133,3 @@ def _hash(*texts: str) -> str:
         content = text.encode("utf-8", errors="surrogatepass")
         digest.update(len(content).to_bytes(8, "big") + content)
     return digest.hexdigest()[:32]
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8", errors="replace")
-    unfinished.replace(path)

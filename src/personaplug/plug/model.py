@@ -232,8 +232,8 @@ def build_plug(run: RunConfig, task: Task, *, store: PersonaStore | None = None,
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
     """
     backbone = load_backbone(run.backbone, device=device)
-    torch.manual_seed(run.training.seed)
     if run.method == "tuned-prompt":
+        torch.manual_seed(run.training.seed)
         tuned = TunedPrefix(run.embedder.vectors, backbone.dim, embedding_norm=backbone.embedding_norm)
         prompts = build_prompts(run, task, backbone, retriever=None)
         batcher = Batcher(task, None, query_vectors=None, prompts=prompts)
@@ -242,6 +242,7 @@ def build_plug(run: RunConfig, task: Task, *, store: PersonaStore | None = None,
         raise ConfigError("a persona needs a store of histories", hint="name it with --store")
     encoder = TextEncoder.load(run.encoder.as_in(store.layout.fingerprint), device=device).freeze()
     StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
+    torch.manual_seed(run.training.seed)  # Here, and not before: an encoder may draw weights that its files leave out.
     prefix = _persona_prefix(run, encoder, backbone, views=len(task.views))
     queries = QueryVectors(encoder, store)
     prompts = build_prompts(run, task, backbone, retriever=_retriever(run, task, store, queries))

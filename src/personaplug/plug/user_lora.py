@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from personaplug.config import option, read_toml, write_toml
 from personaplug.errors import ConfigError
+from personaplug.files import appearing
 from personaplug.plug.adapter_folder import AdapterFolder
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
@@ -109,9 +110,8 @@ class UserLoraRun:
         """
         path = self.path / START
         if not path.is_file():
-            fresh = path.with_suffix(".partial")
-            save_file(dict(adapters.start), fresh)
-            fresh.replace(path)
+            with appearing(path) as fresh:
+                save_file(dict(adapters.start), fresh)
         start = load_file(path)
         if _shapes(start) != _shapes(adapters.start):
             raise ConfigError(

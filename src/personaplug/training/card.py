@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from personaplug.files import write_text
 from personaplug.plug.run import RunConfig
 from personaplug.tasks.task import Task
 from personaplug.training.progress import Fitted
@@ -54,4 +55,4 @@ def write_card(folder: Path, run: RunConfig, task: Task, *, fitted: Fitted, quer
         dev=dev,
         folder=folder,
     )
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    write_text(folder / "README.md", text)

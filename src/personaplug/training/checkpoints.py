@@ -8,6 +8,7 @@ from typing import Any
 from transformers.trainer import TRAINER_STATE_NAME
 
 from personaplug.errors import ConfigError
+from personaplug.files import write_text
 
 CHECKPOINTS, METRICS = "checkpoints", "metrics.jsonl"
 
@@ -44,9 +45,7 @@ def rewind_metrics(folder: Path, *, to: Path | None) -> None:
     metrics, last_step = folder / METRICS, _step(to) if to else 0
     kept = [line for line in _read(metrics) if line["step"] <= last_step and _LAST_LINE not in line]
     if kept:
-        fresh = metrics.with_suffix(".partial")
-        fresh.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        fresh.replace(metrics)
+        write_text(metrics, "".join(json.dumps(line) + "\n" for line in kept))
     else:
         metrics.unlink(missing_ok=True)
 

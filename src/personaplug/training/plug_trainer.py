@@ -1,6 +1,5 @@
 """The ecosystem's trainer over a plug: its checkpoints, resume, logging, DDP and DeepSpeed come with it."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,24 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from personaplug.embedder.encoder import TextEncoder
+from personaplug.embedder.instruction import SoftPrompt
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.run import TrainingConfig
 from personaplug.records import Example
 from personaplug.training.arguments import trainer_arguments
 from personaplug.training.batches import LengthGroupedVisits, TrainingSet
-from personaplug.training.checkpoints import METRICS
+from personaplug.training.checkpoints import CHECKPOINTS, METRICS
 from personaplug.training.metrics_log import MetricsLog
 from personaplug.training.progress import Progress
 
@@ -44,7 +53,10 @@ class PlugTrainer(Trainer):
         config = plug.run.training
         self.plug = plug
         self.config = config
-        callbacks: list[TrainerCallback] = [MetricsLog(folder / METRICS, on_progress)]
+        callbacks: list[TrainerCallback] = [
+            _BestCheckpoint(folder / CHECKPOINTS),
+            MetricsLog(folder / METRICS, on_progress),
+        ]
         if dev and config.patience:
             callbacks.append(EarlyStoppingCallback(config.patience))
         super().__init__(
@@ -62,11 +74,13 @@ class PlugTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002 (the trainer's signature)
         """Give each kind of weight its own learning rate."""
         if self.optimizer is None:
-            kinds: dict[float, list[Tensor]] = defaultdict(list)
-            for name, weight in self.plug.named_parameters():
-                if weight.requires_grad:
-                    kinds[_learning_rate(name, self.config)].append(weight)
-            groups = [{"params": weights, "lr": rate} for rate, weights in kinds.items()]
+            vectors, encoder = _weights(self.plug, SoftPrompt), _weights(self.plug, TextEncoder)
+            maps = [weight for weight in self.plug.parameters() if weight not in {*vectors, *encoder}]
+            groups = [
+                {"params": maps, "lr": self.config.learning_rate},
+                {"params": vectors, "lr": self.config.vector_learning_rate},
+                {"params": encoder, "lr": self.config.encoder_learning_rate},
+            ]
             self.optimizer = torch.optim.AdamW(groups, weight_decay=self.config.weight_decay)
         return self.optimizer
 
@@ -90,7 +104,27 @@ class PlugTrainer(Trainer):
         save_file(state_dict or self.plug.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def _learning_rate(name: str, config: TrainingConfig) -> float:
-    if "query_encoder" in name:
-        return config.encoder_learning_rate
-    return config.vector_learning_rate if name.endswith(".vectors") else config.learning_rate
+def _weights(plug: PersonaPlug, kind: type[nn.Module]) -> list[nn.Parameter]:
+    """Find the weights of all modules of a kind, always in the same order: the optimizer's states follow it."""
+    return [weight for module in plug.modules() if isinstance(module, kind) for weight in module.parameters()]
+
+
+class _BestCheckpoint(TrainerCallback):
+    """Finds the best weights so far again where a run was moved, or is resumed from another directory.
+
+    The trainer remembers a path, and keeps the last weights where there is nothing at it.
+    """
+
+    def __init__(self, checkpoints: Path) -> None:
+        self.checkpoints = checkpoints
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 (the trainer's protocol)
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **_: object,
+    ) -> None:
+        """Rebuild the path from the step."""
+        if state.best_global_step is not None:
+            state.best_model_checkpoint = str(self.checkpoints / f"{PREFIX_CHECKPOINT_DIR}-{state.best_global_step}")

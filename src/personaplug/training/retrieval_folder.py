@@ -6,6 +6,7 @@ from pathlib import Path
 from personaplug.config import read_toml, write_toml
 from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
+from personaplug.files import write_text
 from personaplug.plug.retrieval_run import CONFIG, TASK, WEIGHTS, RetrievalRun
 from personaplug.tasks.task import Task
 from personaplug.training.choosing import Chooser, Chosen
@@ -62,7 +63,7 @@ def begin(folder: Path, run: RetrievalRun, task: Task) -> Path:
 
 def finish(folder: Path, run: RetrievalRun, task: Task, *, chooser: Chooser, chosen: Chosen) -> None:
     """Write the card, then the weights, and drop what the language model said: its answers may quote users."""
-    (folder / "README.md").write_text(_card(folder, run, task, chosen), encoding="utf-8")
+    write_text(folder / "README.md", _card(folder, run, task, chosen))
     save_weights(chooser, folder / WEIGHTS)
     shutil.rmtree(folder / _SAID, ignore_errors=True)
 
@@ -75,9 +76,7 @@ def _write_once(value: RetrievalRun | Task, path: Path) -> None:
                 hint="repeat the words it was begun with, or give another --out",
             )
         return
-    fresh = path.with_suffix(".partial")
-    write_toml(value, fresh)
-    fresh.replace(path)
+    write_toml(value, path)
 
 
 def _card(folder: Path, run: RetrievalRun, task: Task, chosen: Chosen) -> str:

@@ -1,6 +1,7 @@
 """The model card of a run of one adapter a user: what it is, what it was made from, what it costs for each user."""
 
 from personaplug.evaluation.user_cost import UserCost
+from personaplug.files import write_text
 from personaplug.plug.user_lora import UserLoraRun
 
 _CARD = """# user-lora for {task}
@@ -57,4 +58,4 @@ def write_user_lora_card(run: UserLoraRun, cost: UserCost) -> None:
         all_size=cost.bytes / 1e6,
         machine=cost.machine,
     )
-    (run.path / "README.md").write_text(text, encoding="utf-8")
+    write_text(run.path / "README.md", text)

@@ -1,0 +1,27 @@
+"""Files that appear whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Give a name to write a file under; it takes its own name in one step, and on an error it is gone.
+
+    A process that is killed leaves what stood there before, or nothing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield fresh
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    r"""Write a whole file in UTF-8; half of a surrogate pair, as a broken log may hold, becomes ``\ud800``."""
+    with appearing(path) as fresh:
+        fresh.write_bytes(text.encode("utf-8", errors="backslashreplace"))
