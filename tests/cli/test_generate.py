@@ -189,3 +189,14 @@ def test_a_tuned_prompt_answers_every_user_alike_once_there_are_users(generate, 
     assert "was trained without a store of histories\nHint: name one with --store" in result.stderr
     answers = {answer_of(generate("--user", user, SECRET, "--store", place.store, run=place.tuned)) for user in USERS}
     assert len(answers) == 1
+
+
+def test_an_answer_longer_than_the_language_model_has_room_for_is_refused(generate):
+    result = generate(SECRET, "--user", "ada", "--max-new-tokens", 400)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert (
+        "inputs of 256 tokens after 5 vectors: the language model has room for 112, beside answers of 400"
+        in result.stderr
+    )
+    assert "Hint: --max-new-tokens 128" in result.stderr
+    assert SECRET not in result.stderr

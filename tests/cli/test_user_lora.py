@@ -97,9 +97,8 @@ def test_a_run_is_known_by_its_configuration_when_it_is_resumed(train, personapl
     assert UserCost.read(tmp_path / "run").users == len(USERS)
 
 
-def test_adapters_of_a_later_split_are_refused_for_an_earlier_one(train, evaluate):
-    done(train())
-    result = evaluate("--split", "dev")
+def test_adapters_of_a_later_split_are_refused_for_an_earlier_one(evaluate, place):
+    result = evaluate("--split", "dev", out=place.adapters)
     assert result.exit_code == 1
     assert "too late for query" in result.stderr
 
@@ -112,17 +111,15 @@ def test_strangers_have_adapters_of_their_own(train, evaluate, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["plug", "plain", "bm25"])
-def test_a_run_of_adapters_is_no_plug(train, evaluate, method):
-    done(train())
-    result = evaluate(method=method)
+def test_a_run_of_adapters_is_no_plug(evaluate, place, method):
+    result = evaluate(method=method, out=place.adapters)
     assert result.exit_code == 1
     assert "user-lora" in result.stderr
     assert "holds a user-lora, not a plug" in result.stderr
 
 
-def test_a_run_of_adapters_explains_nothing(train, personaplug, tmp_path):
-    done(train())
-    result = personaplug("explain", "--run", tmp_path / "run", "--user", "ada", "what?")
+def test_a_run_of_adapters_explains_nothing(personaplug, place):
+    result = personaplug("explain", "--run", place.adapters, "--user", "ada", "what?")
     assert result.exit_code == 1
     assert "holds a user-lora, not a plug" in result.stderr
 
@@ -151,14 +148,13 @@ def test_what_only_adapters_know_is_wrong_usage_for_a_plug(personaplug, place, t
     assert "user-lora" in result.stderr
 
 
-def test_a_run_of_another_task_is_refused(train, tmp_path):
+def test_a_run_of_another_task_is_refused(place):
     from personaplug.cli.wiring import MethodOptions, build_method
     from personaplug.errors import ConfigError
 
-    done(train())
     other = replace(load_task("log"), name="mail")
     with pytest.raises(ConfigError, match="trained for the task 'log', not 'mail'"):
-        build_method("user-lora", other, MethodOptions(run=tmp_path / "run"))
+        build_method("user-lora", other, MethodOptions(run=place.adapters))
 
 
 def test_descriptions_are_kept_beside_the_report_or_where_they_are_wanted(personaplug, place, models, tmp_path):

@@ -58,7 +58,7 @@ def generate(
       personaplug generate --run runs/log --user ada "What shall I call this?"
       personaplug generate --run runs/log --jsonl questions.jsonl > answers.jsonl
     """
-    from personaplug.cli.wiring import open_run
+    from personaplug.cli.wiring import check_room, open_run
     from personaplug.plug.backbone import GenerationConfig
 
     if (text is None) == (jsonl is None) or (text is None) != (user is None):
@@ -67,6 +67,7 @@ def generate(
     if stream and (jsonl is not None or as_json or config.strategy == "beam"):
         raise click.UsageError("--stream goes with one TEXT, and with neither beams nor --json")
     with open_run(run, store) as plug:
+        check_room(plug, config)
         if jsonl is not None:
             _answer_all(_questions(jsonl), plug, config, batch_size=batch_size, with_persona=not no_persona)
         elif stream:

@@ -145,23 +145,28 @@ def build_method(name: str, task: Task, options: MethodOptions) -> Method:
     return with_items(plain, task, retriever, k=options.k or RETRIEVED, item_tokens=options.item_tokens)
 
 
-def check_room(plug: PersonaPlug) -> None:
+def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) -> None:
     """Refuse a plug whose longest input, with the vectors before it, its language model has no positions for.
+
+    Args:
+        plug: About to be trained, or to answer.
+        generation: How long it may answer; None in training.
 
     Raises:
         ConfigError: There are too few.
     """
-    training = plug.run.training
-    positions = plug.backbone.positions(answer_tokens=training.max_output_tokens)
-    vectors = plug.run.embedder.vectors
-    if positions is not None and training.max_input_tokens + vectors > positions:
-        raise ConfigError(
-            f"inputs of {training.max_input_tokens} tokens after {vectors} vectors: the language model has room for "
-            f"{max(0, positions)}, beside answers of {training.max_output_tokens}",
-            hint=f"--max-input-tokens {positions - vectors}"
-            if positions > vectors
-            else "a smaller --max-output-tokens",
-        )
+    training, vectors, longest = plug.run.training, plug.run.embedder.vectors, plug.batcher.prompts.max_tokens
+    asked = generation.max_new_tokens if generation else 0
+    answer = max(training.max_output_tokens, asked)
+    positions = plug.backbone.positions(answer_tokens=answer)
+    if positions is None or longest + vectors <= positions:
+        return
+    hint = f"--max-input-tokens {positions - vectors}" if positions > vectors else "a smaller --max-output-tokens"
+    raise ConfigError(
+        f"inputs of {longest} tokens after {vectors} vectors: the language model has room for "
+        f"{max(0, positions)}, beside answers of {answer}",
+        hint=f"--max-new-tokens {training.max_output_tokens}" if asked == answer else hint,
+    )
 
 
 def _trained(name: str, task: Task, options: MethodOptions) -> Method:
@@ -169,6 +174,7 @@ def _trained(name: str, task: Task, options: MethodOptions) -> Method:
     plug = PersonaPlug.from_pretrained(folder, store=options.store, device=start_torch())
     if plug.batcher.task.name != task.name:
         raise ConfigError(f"{folder} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
+    check_room(plug, options.generation)
     if plug.run.retriever is None:
         return PlugMethod(name, plug, options.generation)
     k = plug.run.items.k
