@@ -1,5 +1,6 @@
 """What every test runs under: checked shapes, repeatable hypotheses, one thread a worker, no network."""
 
+import gc
 import os
 import socket
 from ipaddress import ip_address
@@ -18,6 +19,11 @@ install_import_hook([f"personaplug.{room}" for room in CHECKED], "beartype.beart
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "Agg"}
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def pytest_collection_finish():
+    """Keep what is imported by now out of every later collection: each training ends with one."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -114,7 +114,7 @@ def whole_way(
         learning_rate=LEARNING_RATE,
         max_input_tokens=96,
         max_output_tokens=48,
-        dev_queries=100,
+        dev_queries=max(20, train_queries // 20),
     )
     run = RunConfig(task=task_name, training=training)
     for method in ("tuned-prompt", "plug"):

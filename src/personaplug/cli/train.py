@@ -97,7 +97,7 @@ def train(
       personaplug train log.jsonl --task log --method tuned-prompt --out runs/tuned-prompt
       personaplug train log.jsonl --task log --store log.db --method plug+bm25 -k 2 --out runs/mixed
       personaplug train log.jsonl --task log --store log.db --out runs/chat --backbone Qwen/Qwen3-0.6B \\
-        --set backbone.use_chat_template=true --set training.learning_rate=3e-3
+        --set backbone.use_chat_template=true --set training.patience=3
       personaplug train log.jsonl --task log --method ropg-kd --store log.db --out runs/kd
       personaplug train log.jsonl --task log --method rspg-pre --ropg runs/kd -k 2 --store log.db --out runs/choice
       personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
