@@ -16,20 +16,20 @@ def row(comparison, label):
 def test_a_row_holds_the_reports_scores_and_its_distance_from_the_baseline():
     reports = make_reports()
     comparison = compare(reports)
-    assert comparison.metrics == ("accuracy", "macro-f1", "nats-per-token")
+    assert comparison.metrics == ("accuracy", "macro-f1", "nats-per-token", "nats-per-answer")
     assert [row.label for row in comparison.rows] == list(reports)
     plug = row(comparison, "plug")
-    assert plug.scores == reports["plug"].scores[:3]
-    assert [gap.difference.value for gap in plug.gaps] == pytest.approx([1, 1 / 3, 0.8 - 1.2])
-    assert row(comparison, "tuned-prompt").gaps == (None, None, None)
+    assert plug.scores == reports["plug"].scores
+    assert [gap.difference.value for gap in plug.gaps] == pytest.approx([1, 1 / 3, 0.8 - 1.2, 2 * (0.8 - 1.2)])
+    assert row(comparison, "tuned-prompt").gaps == (None,) * 4
 
 
 def test_lower_nats_are_better_and_lower_accuracy_is_worse():
     comparison = compare(make_reports(examples=make_examples(30)), baseline="plug")
-    assert [gap.verdict for gap in row(comparison, "plain").gaps] == ["worse"] * 3
+    assert [gap.verdict for gap in row(comparison, "plain").gaps] == ["worse"] * 4
     assert [gap.verdict for gap in row(compare(make_reports(examples=make_examples(30))), "plug").gaps] == [
         "better"
-    ] * 3
+    ] * 4
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_baseline_that_is_not_there_is_an_error_that_lists_what_is():
 def test_own_history_is_compared_with_a_strangers():
     [control] = compare(make_reports()).controls
     assert control.label == "plug"
-    assert [gap.difference.value for gap in control.gaps] == pytest.approx([1, 1 / 3, 0.8 - 1.3])
+    assert [gap.difference.value for gap in control.gaps] == pytest.approx([1, 1 / 3, 0.8 - 1.3, 2 * (0.8 - 1.3)])
 
 
 def test_a_method_measured_twice_with_strangers_has_no_single_control():

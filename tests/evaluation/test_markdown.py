@@ -13,7 +13,7 @@ def cells(text):
 
 def test_the_table_has_a_row_a_method_and_a_row_a_control_all_of_one_width():
     header, rule, *rows = cells(to_markdown(compare(make_reports(examples=make_examples(30)))))
-    assert [title.strip() for title in header] == ["", "Accuracy ↑", "Macro-F1 ↑", "Nats per token ↓"]
+    assert [title.strip() for title in header] == ["", "Accuracy ↑", "Macro-F1 ↑", "Nats per token ↓", "Nats per answer ↓"]
     assert [row[0] for row in rows] == [
         "**plain**",
         "**tuned-prompt**",
@@ -21,7 +21,7 @@ def test_the_table_has_a_row_a_method_and_a_row_a_control_all_of_one_width():
         "**plug, stranger's history**",
         "plug: own less stranger's",
     ]
-    assert {len(row) for row in (header, rule, *rows)} == {4}
+    assert {len(row) for row in (header, rule, *rows)} == {5}
     assert rows[2][3] == "**0.800** [0.800, 0.800]<br>-0.400 [-0.400, -0.400], p 0.002, better"
     assert rows[1][3] == "**1.200** [1.200, 1.200]"
 
@@ -29,4 +29,4 @@ def test_the_table_has_a_row_a_method_and_a_row_a_control_all_of_one_width():
 def test_a_name_cannot_break_the_table():
     [_, _, row] = cells(to_markdown(compare({"a|b\n`<i>`": make_report()})))
     assert row[0] == r"**a\|b \`\<i\>\`**"
-    assert len(row) == 4
+    assert len(row) == 5

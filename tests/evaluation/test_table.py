@@ -31,12 +31,12 @@ def test_no_number_and_no_verdict_is_cut_off(width):
     text = " ".join(lines(comparison_table(compare(make_reports(examples=make_examples(30)))), width))
     assert "…" not in text
     assert "Nats per token ↓" in text
-    assert text.count("better") + text.count("worse") + text.count("unclear") == 4 * 3
+    assert text.count("better") + text.count("worse") + text.count("unclear") == 4 * 4
 
 
 def test_a_name_is_no_markup():
     table = comparison_table(compare({"plain": make_report(), "[red]bm25[/red]": make_report("bm25")}))
-    assert sum(line.startswith("[red]bm25[/red]") for line in lines(table)) == 3
+    assert sum(line.startswith("[red]bm25[/red]") for line in lines(table)) == 4
 
 
 def test_a_report_is_shown_with_its_counts():

@@ -185,11 +185,11 @@ def _baseline(reports: Mapping[str, Report], wanted: str | None) -> str:
 
 
 def _columns(reports: Iterable[Report]) -> tuple[MetricName, ...]:
-    """Collect the metrics of all reports in order; nats per answer are in the reports, and would say the same again."""
+    """Collect the metrics of all reports in order."""
     names = dict.fromkeys(score.metric for report in reports for score in report.scores)
     if not names:
         raise PersonaPlugError("no report has a score", hint="the right answers of this split are not known: try dev")
-    return tuple(name for name in names if name != "nats-per-answer")
+    return tuple(names)
 
 
 def _persona(reports: Mapping[str, Report], baseline: str) -> str | None:
