@@ -185,6 +185,16 @@ def test_a_plugs_vectors_and_items_need_room_too(models, tmp_path, method, items
     assert "5 vectors" in result.stderr
 
 
+@pytest.mark.usefixtures("stopping")
+def test_a_mixed_run_has_no_room_for_longer_answers_than_it_was_trained_with(models, tmp_path):
+    settings = [*SMALL, "training.max_input_tokens=400"]  # two items of 64 fill the tiny model's 512 positions
+    for new_tokens, code in ((8, 130), (9, 1)):
+        words = {"methods": ["plug+bm25"], "settings": settings, "decoding": {"max_new_tokens": new_tokens}}
+        result = bench(write_recipe(tmp_path, models, **words))
+        assert result.exit_code == code
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+
 def test_what_only_training_reads_does_not_concern_who_is_not_trained(models, begun):
     faster = [*SMALL, "training.learning_rate=5e-3"]
     assert bench(write_recipe(begun, models, methods=["plain", "bm25"], settings=faster)).exit_code == 130

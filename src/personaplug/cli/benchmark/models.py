@@ -2,7 +2,7 @@
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from personaplug.cli.benchmark.kinds import has_items, is_plug_run, needs_store
+from personaplug.cli.benchmark.kinds import MIXED, has_items, is_plug_run, needs_store
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
@@ -55,7 +55,12 @@ def _check_room(recipe: Recipe, place: TaskPlace, contender: Contender, settings
     items = max(recipe.k) if has_items(contender.method) else 0
     vectors = run.embedder.vectors if isinstance(run, RunConfig) and is_plug_run(contender.method) else 0
     inputs = limits.max_input_tokens if vectors else min(limits.max_input_tokens, positions)
-    if positions < 1 or inputs + items + vectors > positions:
+    taken = items
+    if isinstance(run, RunConfig) and contender.method in MIXED:
+        # A mixed run's items have all the room that the answers of its training leave; it answers with as much.
+        in_training = positions_in(settings, answer_tokens=limits.max_output_tokens) or 0
+        taken = max(items, min(items * run.items.item_tokens, in_training - inputs - vectors))
+    if positions < 1 or inputs + taken + vectors > positions:
         raise ConfigError(
             f"{place.task.name}, {contender.name}: inputs of {limits.max_input_tokens} tokens, {items} items and "
             f"{vectors} vectors: {run.backbone.model!r} has room for {max(0, positions)}, beside answers of {longest}",
