@@ -1,14 +1,42 @@
 """``personaplug bench`` from a recipe to its report, on tiny models."""
 
 import json
+import os
+import signal
+import sys
 
 import pytest
+import torch
 
+from personaplug.cli.benchmark import files as bench_files
 from personaplug.cli.benchmark import run as bench_run
-from personaplug.cli.benchmark.apart import apart
 from personaplug.evaluation.report import Report
+from personaplug.methods.persona_plug import PlugMethod
+from personaplug.training.metrics_log import MetricsLog
 from tests.cli.bench_world import USERS, bench, contents, write_recipe
 from tests.cli.conftest import done
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def killed_at_the_second_step(recipe):
+    """Run a bench in a process that is killed in the midst of its training; give the signal that it died of."""
+    process = os.fork()  # and not a fresh one, which would be seconds in reading its modules
+    if process:
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) * -1
+    try:
+        torch.set_num_threads(1)  # the threads of the parent are not here
+        MetricsLog.on_step_end = die_at_the_second_step
+        bench(recipe)
+    finally:
+        os._exit(1)
+
+
+def die_at_the_second_step(log, args, state, control, **_):  # noqa: ARG001 (the trainer's words)
+    if state.global_step == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)
@@ -48,13 +76,23 @@ def test_costs_stand_beside_the_scores(finished):
     assert all(row["seconds"] > 0 and row["peak_memory_mb"] > 0 for row in rows.values())
     assert rows["tuned-prompt"]["prompt_tokens"] == rows["plain"]["prompt_tokens"] + 5
     assert rows["plain"]["user_bytes"] == rows["tuned-prompt"]["user_bytes"] == 0
+    assert rows["plug"]["training_seconds"] > 0
+    assert rows["plain"]["training_seconds"] is None
     assert rows["plug"]["user_bytes"] == 5 * 2 * 16 * 2  # items, views, dimensions, bytes of a float16
 
 
 def test_the_page_and_the_markdown_hold_every_table_and_the_pictures(finished):
     out = finished[0].parent / "out"
     page, text = (out / "report.html").read_text(), (out / "report.md").read_text()
-    for word in ("plug", "tuned-prompt", "s / 1,000", "bytes / user", "seed 1", "best retrieval on dev"):
+    for word in (
+        "plug",
+        "tuned-prompt",
+        "s / 1,000",
+        "bytes / user",
+        "training seconds",
+        "seed 1",
+        "best retrieval on dev",
+    ):
         assert word in page
         assert word in text
     assert page.count("<svg") == 3
@@ -80,29 +118,27 @@ def test_a_second_run_does_nothing_and_gives_the_same_report(finished, monkeypat
     assert "0 of" in again.stderr
 
 
-def test_a_bench_that_is_stopped_after_any_step_goes_on_from_there(models, tmp_path, monkeypatch):
-    recipe = write_recipe(tmp_path, models, seeds=[0], k=[1], methods=["plain", "bm25", "plug"])
-    did = []
-
-    def do_and_stop(work):
-        work()
-        did.append(str(work))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(bench_run, "apart", do_and_stop)
-    codes = [bench(recipe).exit_code for _ in range(8)]
-    assert codes == [130] * 7 + [0]  # index, train, dev of bm25, then plain, bm25, plug, and plug with strangers
-    assert len(set(did)) == len(did) == 7
-
-
-def test_a_seed_that_is_added_is_all_that_is_done(models, tmp_path, monkeypatch):
-    changes = {"methods": ["plain", "tuned-prompt"], "k": [1]}
-    done(bench(write_recipe(tmp_path, models, seeds=[0], **changes)))
-    did = []
-    monkeypatch.setattr(bench_run, "apart", lambda work: did.append(work) or work())
-    done(bench(write_recipe(tmp_path, models, seeds=[0, 7], **changes)))
-    assert [work.func.__name__ for work in did] == ["train_contender", "measure_contender"]
-    assert {work.keywords["seed"] for work in did} == {7}
+@pytest.mark.skipif(sys.platform != "linux" or torch.cuda.is_available(), reason="there a fork cannot compute")
+def test_a_bench_that_is_killed_and_stopped_comes_to_the_same_answers(finished, models, tmp_path, monkeypatch):
+    recipe = write_recipe(tmp_path, models, methods=["plug"], seeds=[0], strangers=False)
+    run = tmp_path / "out" / "log" / "plug" / "seed-0" / "run"
+    assert killed_at_the_second_step(recipe) == signal.SIGKILL
+    assert (run / "config.toml").exists()
+    assert not (run / "model.safetensors").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(bench_files, "plain", interrupt)  # the word of the training is being written
+        assert bench(recipe).exit_code == 130
+    assert (run / "model.safetensors").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(PlugMethod, "respond", interrupt)
+        assert bench(recipe).exit_code == 130
+    task = json.loads(done(bench(recipe, "--json")).stdout)["tasks"][0]
+    found, whole = (
+        Report.read(each.parent / "out" / "log" / "plug" / "seed-0" / "test.json") for each in (recipe, finished[0])
+    )
+    assert (found.answers, found.scores) == (whole.answers, whole.scores)
+    assert task["costs"][0]["training_seconds"] is None  # nobody knows how long the killed one took
+    assert "0 of 3 steps done now" in done(bench(recipe)).stderr
 
 
 def test_k_and_the_best_retrieval_are_chosen_on_dev_and_said(finished):
@@ -115,10 +151,3 @@ def test_k_and_the_best_retrieval_are_chosen_on_dev_and_said(finished):
         assert scores[choice["chosen"]["k"]] == max(scores.values())
         assert [path.name for path in folder.glob("test*")] == [f"test-k{choice['chosen']['k']}.json"]
     assert "chosen k=" in (recipe.parent / "out" / "report.md").read_text()
-
-
-def test_a_step_can_be_done_by_a_process_of_its_own(models, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_run, "apart", apart)
-    recipe = write_recipe(tmp_path, models, methods=["plain"], k=[1])
-    task = json.loads(done(bench(recipe, "--json")).stdout)["tasks"][0]
-    assert [row["label"] for row in task["comparison"]["rows"]] == ["plain"]

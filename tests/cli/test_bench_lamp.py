@@ -66,7 +66,24 @@ def test_lamp_goes_from_its_files_to_a_report_with_the_published_numbers(models,
     assert "none of these scores is of data that was held out" in text
 
 
+def test_lamps_files_are_read_to_their_end_before_any_work(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_run, "apart", lambda work: pytest.fail(f"{work} was done"))
+    folder = tmp_path / "lamp" / "LaMP_2"
+    write_lamp(folder)
+    words = {"tasks": [{"task": "lamp-2", "lamp": "lamp/LaMP_2"}], "methods": ["plain"]}
+    result = bench(write_recipe(tmp_path, models, **words))
+    assert "no query with a known answer in the split 'test'" in " ".join(result.stderr.split())
+    assert 'split = "dev"' in result.stderr
+    questions = json.loads((folder / "dev_questions.json").read_text())
+    (folder / "dev_questions.json").write_text(json.dumps([*questions, {"id": "last"}]))
+    result = bench(write_recipe(tmp_path, models, **words, split="dev"))
+    assert result.exit_code == 1
+    assert "dev_questions.json" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_shipped_lamp_recipe_is_the_papers():
+    assert read_recipe(BENCHMARKS / "lamp.toml").chooses_on_measured
     recipe, paper = read_recipe(BENCHMARKS / "lamp.toml"), PRESETS["paper"]
     assert [source.task for source in recipe.tasks] == [f"lamp-{number}" for number in range(1, 8)]
     assert (recipe.preset, recipe.decoding.strategy, recipe.decoding.beams, recipe.k) == ("paper", "beam", 4, (4,))

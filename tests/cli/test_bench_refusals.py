@@ -1,11 +1,13 @@
 """Bad recipes stop before any work, with one error that says what, where and what to do."""
 
 import fcntl
+import json
+import shutil
 
 import pytest
 
 from personaplug.cli.benchmark import run as bench_run
-from tests.cli.bench_world import bench, write_recipe
+from tests.cli.bench_world import SMALL, bench, write_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,23 @@ def log_of(name):
         ({"encoder": "no/encoder"}, "encoder 'no/encoder' cannot be loaded", "minilm"),
         ({"settings": ["training.max_input_tokens=512"]}, "has room for", "smaller k"),
         ({"published": "none.toml"}, "none.toml: there is no such file", ""),
+        ({"settings": ["training.seed=3"]}, "the recipe sets training.seed, which is the bench's", "key seeds"),
+        ({"variants": [{"method": "ropg-kd", "settings": ["fitting.seed=3"]}]}, "'ropg-kd' sets fitting.seed", "seeds"),
+        ({"variants": [{"method": "rspg-pre", "settings": ["selection.k=3"]}]}, "sets selection.k", "key k"),
+        ({"variants": [{"method": "user-lora", "settings": ["items.k=1"]}]}, "sets items.k", "key k"),
+        ({"variants": [{"method": "ropg-kd", "settings": ["backbone.model=x"]}]}, "sets backbone.model", "backbone"),
+        (
+            {"variants": [{"method": "plug", "label": "x", "settings": ["encoder.model=x"]}]},
+            "sets encoder.model",
+            "key encoder",
+        ),
+        (
+            {"variants": [{"method": "dense", "settings": ["backbone.dtype=bfloat16"]}]},
+            "another encoder or language",
+            "",
+        ),
+        ({"methods": ["user-lora+dense"]}, "there is no method 'user-lora+dense'", "user-lora+bm25"),
+        ({"tasks": [{"task": "sample-tags", "sample": 1}]}, "no query with a known answer in the split", ""),
         ({"split": "train"}, "split is 'train', not one of", ""),
     ],
 )
@@ -116,6 +135,80 @@ def test_a_run_folder_of_another_encoder_is_refused(models, place, tmp_path):
     assert f"is a run of the encoder {models['encoder']!r}, the recipe has 'minilm'" in result.stderr
 
 
+def test_a_run_folder_of_each_number_of_items_is_looked_at(models, place, tmp_path):
+    recipe = write_recipe(tmp_path, models, methods=["rspg-pre"], k=[1, 2])
+    run = tmp_path / "out" / "log" / "rspg-pre" / "seed-1" / "run-k2"
+    run.mkdir(parents=True)
+    (run / "config.toml").write_bytes((place.plug / "config.toml").read_bytes())
+    assert "run-k2 holds a plug, not a rspg-pre" in " ".join(bench(recipe).stderr.split())
+
+
+@pytest.fixture
+def stopping(monkeypatch):
+    """Stop before the first step: what comes so far is no bad recipe."""
+    monkeypatch.setattr(bench_run, "apart", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+
+
+@pytest.mark.usefixtures("stopping")
+def test_a_log_of_one_user_is_refused_where_somebody_wants_a_stranger(models, tmp_path):
+    recipe = write_recipe(tmp_path, models, methods=["plug"])
+    rows = (tmp_path / "log.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "log.jsonl").write_text("".join(row for row in rows if '"ada"' in row))
+    assert "no stranger" in bench(recipe).stderr
+    for changes in ({"methods": ["plain", "tuned-prompt"]}, {"methods": ["plug"], "strangers": False}):
+        kept = (tmp_path / "log.jsonl").read_bytes()
+        recipe = write_recipe(tmp_path, models, **changes)
+        (tmp_path / "log.jsonl").write_bytes(kept)
+        assert bench(recipe).exit_code == 130
+
+
+@pytest.mark.usefixtures("stopping")
+def test_rows_that_cannot_be_read_are_an_error_or_are_left_out_and_told_of(models, tmp_path):
+    recipe = write_recipe(tmp_path, models)
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"user_id": "ada"}\n')
+    assert "there is no time" in bench(recipe).stderr
+    result = bench(recipe, "--skip-bad")
+    assert result.exit_code == 130
+    assert "Left out 1 bad rows" in result.stderr
+
+
+@pytest.mark.usefixtures("stopping")
+@pytest.mark.parametrize(("method", "items"), [("tuned-prompt", 0), ("plug+bm25", 2)])
+def test_a_plugs_vectors_and_items_need_room_too(models, tmp_path, method, items):
+    room = 512 - 8 - 5 - items  # the tiny model's positions, an answer, the vectors before the input, and the items
+    for tokens, code in ((room, 130), (room + 1, 1)):
+        settings = [*SMALL, f"training.max_input_tokens={tokens}"]
+        result = bench(write_recipe(tmp_path, models, methods=[method], settings=settings, strangers=False))
+        assert result.exit_code == code
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    assert "5 vectors" in result.stderr
+
+
+@pytest.mark.usefixtures("stopping")
+def test_a_mixed_run_has_no_room_for_longer_answers_than_it_was_trained_with(models, tmp_path):
+    settings = [*SMALL, "training.max_input_tokens=400"]  # two items of 64 fill the tiny model's 512 positions
+    for new_tokens, code in ((8, 130), (9, 1)):
+        words = {"methods": ["plug+bm25"], "settings": settings, "decoding": {"max_new_tokens": new_tokens}}
+        result = bench(write_recipe(tmp_path, models, **words))
+        assert result.exit_code == code
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+
+def test_what_only_training_reads_does_not_concern_who_is_not_trained(models, begun):
+    faster = [*SMALL, "training.learning_rate=5e-3"]
+    assert bench(write_recipe(begun, models, methods=["plain", "bm25"], settings=faster)).exit_code == 130
+    assert "learning_rate" in bench(write_recipe(begun, models, settings=faster)).stderr
+
+
+def test_what_a_record_holds_beside_what_decides_is_passed_over(models, begun):
+    path = begun / "out" / "log" / "plain" / "made_of.json"
+    held = json.loads(path.read_text())
+    held["run"]["training"] |= {"learning_rate": 1.0, "epochs": 9}
+    path.write_text(json.dumps(held))
+    assert bench(write_recipe(begun, models)).exit_code == 130
+
+
 def test_two_benches_in_one_folder_are_one_error(models, tmp_path):
     recipe = write_recipe(tmp_path, models)
     (tmp_path / "out").mkdir()
@@ -126,7 +219,7 @@ def test_two_benches_in_one_folder_are_one_error(models, tmp_path):
     assert result.exit_code == 1
 
 
-def test_more_methods_may_join_a_bench_that_has_begun(models, begun, monkeypatch):
+def test_more_methods_seeds_and_numbers_of_items_may_join_a_bench_that_has_begun(models, begun, monkeypatch):
     monkeypatch.setattr(bench_run, "apart", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-    more = write_recipe(begun, models, methods=["plain", "random"])
+    more = write_recipe(begun, models, methods=["plain", "random", "plug"], seeds=[0, 5], k=[2, 4])
     assert bench(more).exit_code == 130

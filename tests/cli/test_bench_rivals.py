@@ -17,18 +17,23 @@ def in_this_process(monkeypatch):
 def test_every_kind_of_rival_and_an_ablation_stand_beside_the_plug(models, tmp_path):
     learned = ["fitting.epochs=1", "ranker.candidates=2"]
     variants = [
-        {"method": "plug", "label": "plug, one vector", "settings": ["embedder.personas=1"]},
+        {"method": "plug+bm25", "label": "mixed, one vector", "settings": ["embedder.personas=1"]},
         {"method": "ropg-kd", "settings": learned},
         {"method": "rspg-pre", "settings": learned},
-        {"method": "user-lora", "label": "user-lora, k=1", "settings": ["training.epochs=1", "items.k=1"]},
+        {"method": "user-lora+bm25", "settings": ["training.epochs=1"]},
     ]
     words = {"methods": ["dense", "text-profile"], "variants": variants, "seeds": [3], "k": [1], "dev_queries": 3}
     recipe = write_recipe(tmp_path, models, **words, test_queries=4, draw=5, strangers=False)
     task = json.loads(done(bench(recipe, "--json")).stdout)["tasks"][0]
-    labels = ["dense, k=1", "text-profile", "plug, one vector", "ropg-kd, k=1", "rspg-pre, k=1", "user-lora, k=1"]
+    rivals = ["ropg-kd, k=1", "rspg-pre, k=1", "user-lora+bm25, k=1"]
+    labels = ["dense, k=1", "text-profile", "mixed, one vector, k=1", *rivals]
     assert [row["label"] for row in task["comparison"]["rows"]] == labels
     assert task["queries"] == 4
     costs = {row["label"]: row for row in task["costs"]}
-    assert costs["user-lora, k=1"]["user_bytes"] > costs["dense, k=1"]["user_bytes"] > 0
-    assert costs["plug, one vector"]["prompt_tokens"] < costs["dense, k=1"]["prompt_tokens"]
+    assert costs["user-lora+bm25, k=1"]["user_bytes"] > costs["dense, k=1"]["user_bytes"] > 0
+    vectors = costs["mixed, one vector, k=1"]["prompt_tokens"] - costs["dense, k=1"]["prompt_tokens"]
+    assert vectors == pytest.approx(2)  # persona and instruction, before as long an item
+    assert [label for label in labels if costs[label]["training_seconds"] is None] == ["dense, k=1"]
+    assert [label for label in labels if costs[label]["training_seconds_a_user"]] == ["text-profile", rivals[-1]]
+    assert task["against_retrieval"]["baseline"] in ("dense, k=1", *rivals[:2])
     assert "0 of" in done(bench(recipe)).stderr

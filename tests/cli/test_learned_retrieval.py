@@ -32,6 +32,7 @@ from personaplug.plug.retrieval_run import (
     read_run,
 )
 from personaplug.records import Profile
+from personaplug.rivals.ranker import ItemRanker
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
 from tests import tiny
@@ -156,6 +157,18 @@ def test_a_choice_after_generation_reads_the_answers(runs, options, examples):
     assert replace(after, selector=Reading())(example) == prompts[2]
     answers = after.answer(prompts)
     assert read == [(example.input.strip(), [f"{a}\n{p}" for a, p in zip(answers, prompts, strict=True)])]
+
+
+@pytest.mark.parametrize("name", ["ropg-kd", "rspg-pre"])
+def test_a_trained_retriever_encodes_items_before_the_user_asks(name, runs, options, examples, monkeypatch):
+    method = build_method(name, LOG, replace(options, run=runs[name]))
+    expected = method.respond(examples)
+    method = build_method(name, LOG, replace(options, run=runs[name]))
+    method.prepare(examples)
+    read, encode = [], ItemRanker.encode_items
+    monkeypatch.setattr(ItemRanker, "encode_items", lambda ranker, texts: read.append(texts) or encode(ranker, texts))
+    assert method.respond(examples) == expected
+    assert not read
 
 
 def test_the_way_from_the_log_to_a_report(runs, place, tmp_path):

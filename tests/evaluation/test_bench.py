@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from personaplug.evaluation import bench, comparison
+from personaplug.evaluation.averaging import averages
 from personaplug.evaluation.bench import BenchResult, best_retrieval, choose_k, summarize
-from personaplug.evaluation.bench_markdown import bench_markdown
+from personaplug.evaluation.bench_markdown import COSTS, bench_markdown, costs_in_words
 from personaplug.evaluation.bench_page import bench_html
-from personaplug.evaluation.cost import Cost
+from personaplug.evaluation.cost import Cost, TrainingCost
 from personaplug.evaluation.published import PublishedScore
 from tests.evaluation.factories import RATINGS, make_examples, make_report
 
@@ -73,6 +75,34 @@ def test_seeds_stand_by_themselves_and_costs_are_of_a_thousand_queries():
     assert (row.peak_memory_mb, row.prompt_tokens, row.user_bytes) == (300, 10, 7)
 
 
+def test_items_beside_a_persona_are_chosen_on_dev_but_are_no_retrieval_to_beat():
+    mixed = choose_k("plug+bm25", "accuracy", dev("plug+bm25", k1=(9,), k2=(11,)), is_retrieval=False)
+    alone = choose_k("bm25", "accuracy", dev("bm25", k1=(3,)))
+    assert mixed.label == "plug+bm25, k=2"
+    assert best_retrieval([mixed, alone]).label == "bm25, k=1"
+    assert best_retrieval([mixed]) is None
+
+
+def test_training_stands_beside_the_costs_and_an_interrupted_one_is_not_counted():
+    trainings = {"plug": [TrainingCost(3.0), TrainingCost(None)], "user-lora": [TrainingCost(9.0, 1.5)]}
+    runs = {name: named(name, 1.0) for name in ("plain", *trainings)}
+    rows = {row.label: row for row in summarize(runs, [], trainings=trainings).costs}
+    assert (rows["plain"].training_seconds, rows["plain"].training_seconds_a_user) == (None, None)
+    assert (rows["plug"].training_seconds, rows["plug"].training_seconds_a_user) == (3.0, None)
+    assert (rows["user-lora"].training_seconds, rows["user-lora"].training_seconds_a_user) == (9.0, 1.5)
+    assert costs_in_words(rows["user-lora"])[-2:] == ["9", "1.5"]
+    assert len(costs_in_words(rows["plain"])) == len(COSTS)
+
+
+def test_averages_at_hand_are_not_made_again(monkeypatch):
+    runs = {"plain": named("plain", 1.0), "plug": named("plug", 0.8, 0.9), "bm25, k=1": named("bm25, k=1", 1.0)}
+    choices, means = [choose_k("bm25", "accuracy", dev("bm25", k1=(9,)))], averages(runs)
+    expected = summarize(runs, choices)
+    for module in (bench, comparison):
+        monkeypatch.setattr(module, "averages", lambda _: pytest.fail("averaged again"))
+    assert summarize(runs, choices, means=means) == expected
+
+
 @pytest.fixture
 def written():
     runs = {
@@ -99,8 +129,9 @@ def test_published_scores_stand_beside_measured_ones(written):
 
 def test_the_page_is_the_same_each_time_and_escapes_names(written):
     result, runs = written
-    page = bench_html(result, [runs])
-    assert page == bench_html(result, [runs])
+    means = averages(runs)
+    page = bench_html(result, [means])
+    assert page == bench_html(result, [means])
     assert "BM25 &lt;x&gt;" in page
     assert page.count("<svg") == 3
     assert page.count("seed 1") >= 1

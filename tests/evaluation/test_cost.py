@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from personaplug.evaluation.cost import CostMeter
+from personaplug.evaluation import cost
 from personaplug.evaluation.harness import evaluate
 from personaplug.evaluation.report import Report
 from tests.evaluation.factories import TAGS, Parrot, make_examples
@@ -34,9 +34,30 @@ def test_a_method_that_does_not_count_has_only_seconds():
     assert (cost.prompt_tokens, cost.user_bytes, cost.gpu_memory_mb) == (None, None, None)
 
 
-def test_only_what_is_timed_counts():
-    meter = CostMeter()
-    assert meter.cost.answer_seconds == 0
+def test_only_answers_are_timed(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: clock[0])
+
+    class Slow(Parrot):
+        """Takes 100 s to prepare a batch, 10 to answer it and 1 to tell how likely it held each right answer."""
+
+        def prepare(self, _):
+            clock[0] += 100
+
+        def respond(self, examples):
+            clock[0] += 10
+            return super().respond(examples)
+
+        def log_likelihood(self, examples):
+            clock[0] += len(examples)
+            return np.zeros(len(examples))
+
+        def answer_tokens(self, examples):
+            return np.ones(len(examples), int)
+
+    report = evaluate(Slow(), TAGS, make_examples(6), batch_size=4)
+    assert report.cost.answer_seconds == 2 * 10
+    assert report.seconds == 2 * 110 + 6
 
 
 def test_a_report_of_before_costs_were_measured_is_read(tmp_path):

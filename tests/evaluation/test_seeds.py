@@ -8,8 +8,7 @@ import pytest
 from personaplug.errors import PersonaPlugError
 from personaplug.evaluation.averaging import average
 from personaplug.evaluation.metrics import METRICS
-from personaplug.evaluation.seeds import seed_difference, seed_estimate
-from personaplug.evaluation.significance import difference, estimate
+from personaplug.evaluation.seeds import difference, estimate
 from tests.evaluation.factories import make_answers, make_report
 
 ACCURACY, F1 = METRICS["accuracy"], METRICS["macro-f1"]
@@ -17,56 +16,50 @@ TARGETS = list("abcabcab")
 USERS = [f"user {place // 2}" for place in range(8)]
 
 
-def run(predictions):
+def answers(predictions):
     return make_answers(list(predictions), TARGETS, users=USERS)
 
 
 def test_the_score_is_the_mean_of_the_seeds_scores():
-    first, second = run("abcabcab"), run("abcaaaaa")  # 8 and 5 of 8 right, by hand
-    assert seed_estimate(ACCURACY, [first, second]).value == pytest.approx((8 / 8 + 5 / 8) / 2)
+    first, second = answers("abcabcab"), answers("abcaaaaa")  # 8 and 5 of 8 right, by hand
+    assert estimate(ACCURACY, [first, second]).value == pytest.approx((8 / 8 + 5 / 8) / 2)
 
 
 def test_a_score_that_is_no_mean_over_answers_is_averaged_seed_by_seed():
-    first, second = run("abcabcab"), run("aaaaaaaa")
+    first, second = answers("abcabcab"), answers("aaaaaaaa")
     alone = [F1.score(each, ("a", "b", "c")) for each in (first, second)]
-    assert seed_estimate(F1, [first, second], ("a", "b", "c")).value == pytest.approx(np.mean(alone))
+    assert estimate(F1, [first, second], ("a", "b", "c")).value == pytest.approx(np.mean(alone))
     assert F1.score([*first, *second], ("a", "b", "c")) != pytest.approx(np.mean(alone))
 
 
-def test_one_seed_has_the_interval_and_the_test_of_a_single_report():
-    first, second = run("abcaaaaa"), run("aaaaaaaa")
-    assert seed_estimate(ACCURACY, [first], seed=3) == estimate(ACCURACY, first, seed=3)
-    assert seed_difference(ACCURACY, [first], [second], seed=3) == difference(ACCURACY, first, second, seed=3)
-
-
 def test_equal_seeds_have_the_value_and_p_of_one():
-    one, other = run("abcaaaaa"), run("aaaaaaaa")
-    found = seed_difference(ACCURACY, [one, one], [other, other])
-    alone = difference(ACCURACY, one, other)
+    one, other = answers("abcaaaaa"), answers("aaaaaaaa")
+    found = difference(ACCURACY, [one, one], [other, other])
+    alone = difference(ACCURACY, [one], [other])
     assert (found.value, found.p_value) == (pytest.approx(alone.value), pytest.approx(alone.p_value))
 
 
 def test_seeds_that_disagree_widen_the_interval():
-    agreeing = [run("abcaaaaa"), run("abcaaaaa")]
-    disagreeing = [run("abcabcab"), run("abaaaaba")]  # 8 and 4: 6 on average
-    widths = [found.high - found.low for found in (seed_estimate(ACCURACY, runs) for runs in (agreeing, disagreeing))]
+    agreeing = [answers("abcaaaaa"), answers("abcaaaaa")]
+    disagreeing = [answers("abcabcab"), answers("abaaaaba")]  # 8 and 4: 6 on average
+    widths = [found.high - found.low for found in (estimate(ACCURACY, seeds) for seeds in (agreeing, disagreeing))]
     assert widths[1] > widths[0]
 
 
 def test_differences_are_taken_seed_by_seed_and_a_method_without_seeds_stands_beside_each():
-    ours, theirs = [run("abcabcab"), run("abcaaaaa")], [run("aaaaaaaa")]
-    assert seed_difference(ACCURACY, ours, theirs).value == pytest.approx((8 + 5) / 2 / 8 - 3 / 8)
-    assert seed_difference(ACCURACY, theirs, ours).value == pytest.approx(3 / 8 - (8 + 5) / 2 / 8)
+    ours, theirs = [answers("abcabcab"), answers("abcaaaaa")], [answers("aaaaaaaa")]
+    assert difference(ACCURACY, ours, theirs).value == pytest.approx((8 + 5) / 2 / 8 - 3 / 8)
+    assert difference(ACCURACY, theirs, ours).value == pytest.approx(3 / 8 - (8 + 5) / 2 / 8)
 
 
-def test_the_order_of_a_runs_answers_does_not_matter():
-    ours, theirs = run("abcaaaaa"), run("aaaaaaaa")
-    assert seed_difference(ACCURACY, [ours, ours[::-1]], [theirs]) == seed_difference(ACCURACY, [ours, ours], [theirs])
+def test_the_order_of_a_seeds_answers_does_not_matter():
+    ours, theirs = answers("abcaaaaa"), answers("aaaaaaaa")
+    assert difference(ACCURACY, [ours, ours[::-1]], [theirs]) == difference(ACCURACY, [ours, ours], [theirs])
 
 
 def test_seeds_of_other_queries_are_an_error():
     with pytest.raises(PersonaPlugError, match="different queries"):
-        seed_estimate(ACCURACY, [run("abcaaaaa"), run("abcaaaaa")[1:]])
+        estimate(ACCURACY, [answers("abcaaaaa"), answers("abcaaaaa")[1:]])
 
 
 def test_an_average_report_holds_means_and_the_largest_memory():

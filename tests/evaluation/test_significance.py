@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from personaplug.errors import PersonaPlugError
 from personaplug.evaluation import significance
 from personaplug.evaluation.metrics import METRICS
-from personaplug.evaluation.significance import aligned, difference, estimate, flip_p_value, interval, user_sums
+from personaplug.evaluation.seeds import difference, estimate
+from personaplug.evaluation.significance import aligned, flip_p_value, interval, user_sums
 from tests.evaluation.factories import TAGS, make_answers, make_likely
 
 NATS = METRICS["nats-per-answer"]
@@ -27,7 +28,7 @@ def astuple(found):
 def simulated(rng, users=40):
     """Draw users with habits of their own around a known mean of 2, and their answers around their habit."""
     habits = rng.normal(2, 1, users)
-    return np.stack([rng.normal(habits * 5, 5**0.5), np.full(users, 5.0)], axis=1)
+    return np.stack([rng.normal(habits * 5, 5**0.5), np.full(users, 5.0)], axis=1)[:, None]
 
 
 def test_the_interval_holds_the_known_mean_about_95_times_in_100():
@@ -38,7 +39,7 @@ def test_the_interval_holds_the_known_mean_about_95_times_in_100():
 
 def test_the_interval_of_a_mean_has_the_width_that_theory_gives():
     values = np.random.default_rng(1).normal(size=400)
-    low, high = interval(np.stack([values, np.ones(400)], axis=1), mean, seed=0)
+    low, high = interval(np.stack([values, np.ones(400)], axis=1)[:, None], mean, seed=0)
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.08)
 
 
@@ -47,7 +48,7 @@ def test_a_user_with_many_answers_is_drawn_as_one():
     once = make_answers(list("abababcc"), list("aaaaaaaa"))
     ten_times = [answer for answer in once for _ in range(10)]
     of_new_users = make_answers([answer.prediction for answer in ten_times], ["a"] * 80)
-    widths = [found.high - found.low for found in (estimate(ACCURACY, a) for a in (once, ten_times, of_new_users))]
+    widths = [found.high - found.low for found in (estimate(ACCURACY, [a]) for a in (once, ten_times, of_new_users))]
     assert widths[0] == pytest.approx(widths[1])
     assert widths[2] < widths[0] / 2
 
@@ -56,14 +57,14 @@ def test_a_user_with_many_answers_is_drawn_as_one():
 @given(scores, st.randoms(use_true_random=False))
 def test_the_order_of_answers_is_irrelevant(means, random):
     answers = make_likely(*means)
-    found = estimate(NATS, random.sample(answers, len(answers)))
-    assert (found.value, found.low, found.high) == pytest.approx(astuple(estimate(NATS, answers)))
+    found = estimate(NATS, [random.sample(answers, len(answers))])
+    assert (found.value, found.low, found.high) == pytest.approx(astuple(estimate(NATS, [answers])))
 
 
 @settings(max_examples=40)
 @given(scores)
 def test_the_score_lies_within_the_answers_and_the_interval_too(means):
-    found = estimate(NATS, make_likely(*means))
+    found = estimate(NATS, [make_likely(*means)])
     least, most = -2 * max(means), -2 * min(means)
     assert least - 1e-9 <= found.low <= found.high <= most + 1e-9
     assert least - 1e-9 <= found.value <= most + 1e-9
@@ -71,8 +72,8 @@ def test_the_score_lies_within_the_answers_and_the_interval_too(means):
 
 def test_a_seed_gives_the_same_interval_again_and_another_seed_another():
     answers = make_likely(*np.linspace(-4, -1, 30) ** 3)
-    assert estimate(NATS, answers, seed=3) == estimate(NATS, answers, seed=3)
-    assert estimate(NATS, answers, seed=3) != estimate(NATS, answers, seed=4)
+    assert estimate(NATS, [answers], seed=3) == estimate(NATS, [answers], seed=3)
+    assert estimate(NATS, [answers], seed=3) != estimate(NATS, [answers], seed=4)
 
 
 def test_users_that_do_not_fit_in_one_block_are_drawn_in_several(monkeypatch):
@@ -87,7 +88,7 @@ def test_users_that_do_not_fit_in_one_block_are_drawn_in_several(monkeypatch):
 def test_a_comparison_turned_round_has_the_opposite_difference_and_the_same_p(first, second):
     size = min(len(first), len(second))
     ours, theirs = make_likely(*first[:size]), make_likely(*second[:size])
-    there, back = difference(NATS, ours, theirs), difference(NATS, theirs, ours)
+    there, back = difference(NATS, [ours], [theirs]), difference(NATS, [theirs], [ours])
     assert there.p_value == back.p_value
     assert astuple(there) == pytest.approx((-back.value, -back.high, -back.low))
 
@@ -99,7 +100,7 @@ def test_a_difference_is_the_difference_of_the_scores(name):
     theirs = make_likely(-1.5, -2.0, -1.0, -1.0, -2.0, users=users)
     labels = ("x", "y")
     expected = metric.score(ours, labels) - metric.score(theirs, labels)
-    assert difference(metric, ours, theirs, labels).value == pytest.approx(expected)
+    assert difference(metric, [ours], [theirs], labels).value == pytest.approx(expected)
 
 
 def test_p_equals_the_share_of_all_flips_that_are_as_large():
@@ -107,13 +108,13 @@ def test_p_equals_the_share_of_all_flips_that_are_as_large():
     gains = np.array([0.3, -0.1, 0.4, 0.2, 0.5, -0.2, 0.1, 0.6])
     flipped = [abs(np.dot(signs, gains)) for signs in itertools.product([-1, 1], repeat=8)]
     exact = np.mean(np.array(flipped) >= gains.sum() - 1e-9)
-    found = difference(NATS, make_likely(*-gains, tokens=1), make_likely(*[0.0] * 8, tokens=1))
+    found = difference(NATS, [make_likely(*-gains, tokens=1)], [make_likely(*[0.0] * 8, tokens=1)])
     assert found.p_value == pytest.approx(exact, abs=0.01)
 
 
 def test_p_of_equal_methods_is_1():
     answers = make_answers(list("abcab"), list("aabbc"))
-    assert difference(METRICS["macro-f1"], answers, answers, TAGS.labels).p_value == 1
+    assert difference(METRICS["macro-f1"], [answers], [answers], TAGS.labels).p_value == 1
 
 
 def test_p_is_uniform_where_the_methods_do_not_differ():
@@ -127,7 +128,7 @@ def test_p_is_uniform_where_the_methods_do_not_differ():
 def test_a_paired_interval_is_narrower_than_the_methods_own_where_users_differ_and_methods_hardly():
     means = np.random.default_rng(0).uniform(-5, -1, 60)
     ours, theirs = make_likely(*(means + 0.1)), make_likely(*means)
-    found, alone = difference(NATS, ours, theirs), estimate(NATS, ours)
+    found, alone = difference(NATS, [ours], [theirs]), estimate(NATS, [ours])
     assert found.high - found.low < (alone.high - alone.low) / 100
     assert found.high < 0
 
@@ -140,18 +141,18 @@ def test_answers_are_paired_by_user_and_id_whatever_their_order():
 def test_different_queries_are_an_error_that_counts_both_sides():
     answers = make_answers(list("abcde"), list("aaaaa"))
     with pytest.raises(PersonaPlugError, match="2 are in both, 1 only in the first, 2 only in the second"):
-        difference(ACCURACY, answers[:3], answers[1:3] + answers[3:])
+        difference(ACCURACY, [answers[:3]], [answers[1:3] + answers[3:]])
 
 
 def test_different_right_answers_to_one_query_are_an_error():
     with pytest.raises(PersonaPlugError, match="different right answers to 1 queries, as to '1'"):
-        difference(ACCURACY, make_answers("ab", "aa"), make_answers("ab", "ab"))
+        difference(ACCURACY, [make_answers("ab", "aa")], [make_answers("ab", "ab")])
 
 
 def test_only_answers_that_both_sides_can_score_are_compared():
     ours, theirs = make_likely(-1.0, -2.0, -3.0), make_likely(-1.0, -1.0, -1.0)
     unmeasured = make_answers("x", "x")
-    assert difference(NATS, ours, [*unmeasured, *theirs[1:]]).value == pytest.approx((2 + 4) / 2)
+    assert difference(NATS, [ours], [[*unmeasured, *theirs[1:]]]).value == pytest.approx((2 + 4) / 2)
 
 
 def test_pieces_of_one_user_are_added_up():

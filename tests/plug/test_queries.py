@@ -38,6 +38,11 @@ def test_a_text_that_the_store_knows_is_not_encoded_again(encoder, store):
     torch.testing.assert_close(found, tiny.text_encoder().encode([STORED])[0], atol=1e-3, rtol=0.0)
 
 
+def test_without_a_store_every_query_is_encoded(encoder):
+    QueryVectors(encoder, None)([STORED])
+    assert encoder.asked == [STORED]
+
+
 def test_vectors_come_in_the_order_asked_and_do_not_depend_on_what_was_asked_before(encoder, store):
     texts = ["b", STORED, "a", "b"]
     together = QueryVectors(encoder, store)(texts)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from personaplug.cli.skipping import bad_rows, skipping
+
 if TYPE_CHECKING:
     from personaplug.evaluation.bench import BenchResult
 
@@ -31,7 +33,8 @@ A recipe, beside its logs:
     "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for all that is made."
 )
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
-def bench(recipe_path: Path, out: Path, as_json: bool) -> None:
+@skipping
+def bench(recipe_path: Path, out: Path, as_json: bool, skip_bad: bool) -> None:
     """Run a recipe: tasks by methods by seeds, in one report with intervals, paired tests, costs and pictures.
 
     Looks at the whole recipe first, then does what is not done yet: index, train, choose k on dev, measure. Interrupt
@@ -41,7 +44,7 @@ def bench(recipe_path: Path, out: Path, as_json: bool) -> None:
     from personaplug.cli.screen import notes, print_json, results
     from personaplug.evaluation.table import comparison_table
 
-    result = run_recipe(recipe_path, out)
+    result = run_recipe(recipe_path, out, skip_bad=skip_bad)
     if as_json:
         print_json(result)
         return
@@ -52,7 +55,7 @@ def bench(recipe_path: Path, out: Path, as_json: bool) -> None:
         click.echo(str(out / name))
 
 
-def run_recipe(recipe_path: Path, out: Path) -> "BenchResult":
+def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "BenchResult":
     """Do what a recipe asks for and is not done, and write ``report.json``, ``.md`` and ``.html``."""
     import json
 
@@ -67,15 +70,16 @@ def run_recipe(recipe_path: Path, out: Path) -> "BenchResult":
 
     recipe = read_recipe(recipe_path)
     published = read_published(recipe_path.parent / recipe.published) if recipe.published else None
-    places = check(recipe, beside=recipe_path.parent, out=out)
+    with bad_rows(skip_bad) as on_bad:
+        places = check(recipe, beside=recipe_path.parent, out=out, skips_bad=skip_bad, on_bad=on_bad)
     with alone_in(out):
-        runs, choices = do_all(recipe, places, tell=lambda line: click.echo(line, err=True))
+        measured = do_all(recipe, places, tell=lambda line: click.echo(line, err=True))
         text = recipe_path.read_text(encoding="utf-8")
-        result = result_of(recipe_path.stem, text, recipe, runs, choices, published=published)
+        result = result_of(recipe_path.stem, text, recipe, measured, published=published)
         for name, content in (
             ("report.json", json.dumps(plain(result), ensure_ascii=False, indent=1) + "\n"),
             ("report.md", bench_markdown(result)),
-            ("report.html", bench_html(result, runs)),
+            ("report.html", bench_html(result, [each.means for each in measured])),
         ):
             write_if_changed(out / name, content, write_whole)
     return result

@@ -17,6 +17,7 @@ from personaplug.cli.skipping import bad_rows, skipping
 if TYPE_CHECKING:
     from personaplug.data.split import Examples
     from personaplug.errors import DataError
+    from personaplug.evaluation.cost import TrainingCost
     from personaplug.evaluation.harness import Method
     from personaplug.evaluation.report import Report
     from personaplug.tasks.task import Task
@@ -154,6 +155,31 @@ def measure(
     if predictions:
         write_predictions(task.name, [(answer.id, answer.prediction) for answer in report.answers], predictions)
     return report
+
+
+def write_profiles(
+    log: Path, task_name: str, method: MethodWords, *, queries: QueryWords, on_bad: "OnBad" = None
+) -> "TrainingCost":
+    """Have ``text-profile``'s descriptions written for these queries, and tell how long that took."""
+    from time import perf_counter
+
+    from personaplug.cli.screen import progress
+    from personaplug.evaluation.cost import TrainingCost
+    from personaplug.methods.text_profile import TextProfile
+    from personaplug.tasks.task import load_task
+
+    task = load_task(task_name)
+    examples, size = _drawn(log, task, queries, on_bad), queries.batch_size
+    assert method.profiles is not None, "who calls this says where"
+    with _built(method, task, queries, profiles=method.profiles) as author:
+        assert isinstance(author, TextProfile)
+        began = perf_counter()
+        with progress("describe users", total=len(examples)) as advance:
+            for first in range(0, len(examples), size):
+                author.prepare(examples[first : first + size])
+                advance(min(first + size, len(examples)))
+        seconds = perf_counter() - began
+    return TrainingCost(seconds, seconds / max(1, len({example.profile.user_id for example in examples})))
 
 
 def _taken(options: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.retrieval_run import RetrievalRun, Ropg, digest_of, load_ranker, load_selector, read_run
 from personaplug.plug.run import method_of
-from personaplug.retrieval.base import Retriever
+from personaplug.records import Example
+from personaplug.retrieval.dense import DenseRetriever
 from personaplug.store.sqlite import PersonaStore
 from personaplug.store.text_cache import TextCache
 from personaplug.tasks.task import Task
@@ -33,7 +34,7 @@ def build_ropg(name: str, task: Task, *, folder: Path, k: int, generation: Gener
     run = read_run(folder, method=name, task=task)
     plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)
     retriever = ranker_as_retriever(load_ranker(folder, run, device=start_torch()), task)
-    return with_items(plain, task, retriever, k=k, item_tokens=run.scoring.item_tokens)
+    return _with_found(plain, task, retriever, k=k, item_tokens=run.scoring.item_tokens)
 
 
 def build_rspg(
@@ -49,7 +50,7 @@ def build_rspg(
     if run.selection.k != k:
         raise ConfigError(f"{folder} was trained with {run.selection.k} items, not {k}", hint=f"-k {run.selection.k}")
     plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)
-    pool = prompts_of(run, folder, plain, task=task, store=store)
+    pool = prompts_of(run, folder, plain, task=task, store=store, is_live=True)
     room = max(each.max_input_tokens for each in pool)
     answer = answering(plain.backbone, generation, max_tokens=room) if name == "rspg-post" else None
     selector = load_selector(folder, run, device=start_torch())
@@ -59,6 +60,8 @@ def build_rspg(
         name=f"{name}, k={k}",
         write=write,
         max_input_tokens=room,
+        index=lambda example: [each.index(example) for each in pool],
+        reads=write.reads,
         kept=lambda example: max(each.kept(example) for each in pool),
     )
 
@@ -83,22 +86,45 @@ def plain_of(run: RetrievalRun, task: Task, backbone: Backbone, generation: Gene
 
 
 def prompts_of(
-    run: RetrievalRun, folder: Path, plain: Prompted, *, task: Task, store: PersonaStore | None
+    run: RetrievalRun,
+    folder: Path,
+    plain: Prompted,
+    *,
+    task: Task,
+    store: PersonaStore | None,
+    is_live: bool = False,
 ) -> list[Prompted]:
     """Build what a selector chooses from, in the order of its configuration.
+
+    Args:
+        run: The selector's.
+        folder: Of the run.
+        plain: The prompt without items.
+        task: Of the run.
+        store: The histories' vectors, for ``dense``.
+        is_live: As for :func:`personaplug.cli.retrievers.build_retriever`.
 
     Raises:
         ConfigError: A retriever's run is missing or has changed, or there is no store for ``dense``.
     """
-    retrievers: list[Retriever | None] = [
-        None if name == "none" else build_retriever(name, task, store=store, encoder_name=run.encoder.model)
-        for name in run.selection.retrievers
-    ]
-    retrievers += _trained_retrievers(run, folder, task)
-    k, item_tokens = run.selection.k, run.scoring.item_tokens
-    return [
-        plain if each is None else with_items(plain, task, each, k=k, item_tokens=item_tokens) for each in retrievers
-    ]
+    k, item_tokens, encoder = run.selection.k, run.scoring.item_tokens, run.encoder.model
+    pool = [plain] * len(run.selection.retrievers)
+    for place, name in enumerate(run.selection.retrievers):
+        if name != "none":
+            retriever = build_retriever(name, task, store=store, encoder_name=encoder, is_live=is_live)
+            pool[place] = with_items(plain, task, retriever, k=k, item_tokens=item_tokens)
+    trained = _trained_retrievers(run, folder, task)
+    return [*pool, *(_with_found(plain, task, each, k=k, item_tokens=item_tokens) for each in trained)]
+
+
+def _with_found(plain: Prompted, task: Task, retriever: DenseRetriever, *, k: int, item_tokens: int) -> Prompted:
+    """Put in what a trained retriever finds; a user's items are encoded before the user asks, as a store's are."""
+
+    def index(example: Example) -> None:
+        if items := example.profile.latest(task.history.max_items).items:
+            retriever.vectors(items)
+
+    return replace(with_items(plain, task, retriever, k=k, item_tokens=item_tokens), index=index)
 
 
 def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
@@ -115,7 +141,7 @@ def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
     return tuple(map(digest_of, runs))
 
 
-def _trained_retrievers(run: RetrievalRun, folder: Path, task: Task) -> list[Retriever]:
+def _trained_retrievers(run: RetrievalRun, folder: Path, task: Task) -> list[DenseRetriever]:
     runs = [Path(os.path.normpath(folder / name)) for name in run.selection.ropg]
     for path, digest, now in zip(runs, run.selection.ropg_digests, digests_of(runs), strict=True):
         if digest != now:
@@ -123,6 +149,6 @@ def _trained_retrievers(run: RetrievalRun, folder: Path, task: Task) -> list[Ret
     return [_trained_retriever(path, task) for path in runs]
 
 
-def _trained_retriever(folder: Path, task: Task) -> Retriever:
+def _trained_retriever(folder: Path, task: Task) -> DenseRetriever:
     run = read_run(folder, method=method_of(folder), task=task)
     return ranker_as_retriever(load_ranker(folder, run, device=start_torch()), task)

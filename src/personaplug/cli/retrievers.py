@@ -20,7 +20,9 @@ from personaplug.tasks.task import Task
 Retrieval = Literal["recency", "random", "bm25", "dense"]
 
 
-def build_retriever(name: str, task: Task, *, store: PersonaStore | None, encoder_name: str | None) -> Retriever:
+def build_retriever(
+    name: str, task: Task, *, store: PersonaStore | None, encoder_name: str | None, is_live: bool = False
+) -> Retriever:
     """Build an untrained retriever by its exact name.
 
     Args:
@@ -28,6 +30,7 @@ def build_retriever(name: str, task: Task, *, store: PersonaStore | None, encode
         task: Says what is read of an item.
         store: The histories' vectors, for ``dense``.
         encoder_name: As given to ``index``, for ``dense``; None for the one that the store names.
+        is_live: Encode every query, also one whose text the store holds, as it must be for one that nobody has seen.
 
     Raises:
         ConfigError: A store is needed and not given.
@@ -40,7 +43,7 @@ def build_retriever(name: str, task: Task, *, store: PersonaStore | None, encode
         return by_words(task)
     if store is None:
         raise ConfigError("dense retrieval needs a store", hint="name it with --store")
-    return _dense(task, store, encoder_name=encoder_name)
+    return _dense(task, store, encoder_name=encoder_name, is_live=is_live)
 
 
 def without_items(
@@ -95,7 +98,7 @@ def _positions(plain: Prompted) -> int | None:
     return plain.backbone.positions(answer_tokens=longest_answer)
 
 
-def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None) -> Retriever:
+def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None, is_live: bool) -> Retriever:
     encoder = encoder_of(store.layout, name=encoder_name)
     layout_of(encoder, task).check(store.layout, where=str(store.path))
-    return by_vectors(task, store, QueryVectors(encoder, store))
+    return by_vectors(task, store, QueryVectors(encoder, None if is_live else store))

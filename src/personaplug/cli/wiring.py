@@ -141,7 +141,7 @@ def build_method(name: str, task: Task, options: MethodOptions) -> Method:
     if name == "text-profile":
         return _described(plain, task, options, source)
     encoder_name = options.encoder or (run.encoder.model if run else None)
-    retriever = build_retriever(name, task, store=options.store, encoder_name=encoder_name)
+    retriever = build_retriever(name, task, store=options.store, encoder_name=encoder_name, is_live=True)
     return with_items(plain, task, retriever, k=options.k or RETRIEVED, item_tokens=options.item_tokens)
 
 
@@ -171,7 +171,7 @@ def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) ->
 
 def _trained(name: str, task: Task, options: MethodOptions) -> Method:
     folder = _run_of(name, options)
-    plug = PersonaPlug.from_pretrained(folder, store=options.store, device=start_torch())
+    plug = PersonaPlug.from_pretrained(folder, store=options.store, device=start_torch(), is_live=True)
     if plug.batcher.task.name != task.name:
         raise ConfigError(f"{folder} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
     check_room(plug, options.generation)

@@ -73,6 +73,15 @@ def read_log(path: Path, task: Task, *, on_bad: Callable[[DataError], None] | No
         yield interaction
 
 
+def read_given(
+    rows: Iterable[Mapping[str, object]], task: Task, *, source: Path, on_bad: Callable[[DataError], None] | None = None
+) -> Iterator[Interaction]:
+    """Read the rows that a connector makes of a source as :func:`read_log` would, once they are written."""
+    numbered = (Row(source, number, values) for number, values in enumerate(rows, start=1))
+    for _, interaction in _read_all(numbered, task, source, on_bad or refuse):
+        yield interaction
+
+
 def read_plain(
     path: Path, task: Task, *, on_bad: Callable[[DataError], None] | None = None
 ) -> Iterator[dict[str, str | None]]:
@@ -136,8 +145,14 @@ def _clean(text: str) -> str:
 
 
 def _read(path: Path, task: Task, on_bad: Callable[[DataError], None]) -> Iterator[tuple[Row, Interaction]]:
+    return _read_all(read_rows(path, on_bad=on_bad), task, path, on_bad)
+
+
+def _read_all(
+    rows: Iterable[Row], task: Task, path: Path, on_bad: Callable[[DataError], None]
+) -> Iterator[tuple[Row, Interaction]]:
     is_empty = True
-    for row in read_rows(path, on_bad=on_bad):
+    for row in rows:
         try:
             interaction = _interaction(row, task)
         except DataError as error:

@@ -1,6 +1,6 @@
 """One method's reports of several seeds as one report of their means."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -9,7 +9,12 @@ from personaplug.evaluation.cost import Cost
 from personaplug.evaluation.metrics import METRICS
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.scores import Bucket, Score
-from personaplug.evaluation.seeds import seed_estimate
+from personaplug.evaluation.seeds import Seeds, estimate
+
+
+def averages(reports: Mapping[str, Sequence[Report]]) -> dict[str, Report]:
+    """Average each method's reports of several seeds, by label: bootstraps without end, so do it once."""
+    return {label: average(each) for label, each in reports.items()}
 
 
 def average(reports: Sequence[Report]) -> Report:
@@ -40,12 +45,12 @@ def _bucket(bucket: Bucket, reports: Sequence[Report]) -> Bucket:
 def _scores(
     scores: Sequence[Score], reports: Sequence[Report], is_inside: Callable[[Answer], bool]
 ) -> tuple[Score, ...]:
-    runs = [[answer for answer in report.answers if is_inside(answer)] for report in reports]
-    return tuple(_score(score, runs, reports[0]) for score in scores)
+    seeds = [[answer for answer in report.answers if is_inside(answer)] for report in reports]
+    return tuple(_score(score, seeds, reports[0]) for score in scores)
 
 
-def _score(score: Score, runs: Sequence[Sequence[Answer]], like: Report) -> Score:
-    found = seed_estimate(METRICS[score.metric], runs, like.labels, seed=like.setting.seed)
+def _score(score: Score, seeds: Seeds, like: Report) -> Score:
+    found = estimate(METRICS[score.metric], seeds, like.labels, seed=like.setting.seed)
     return replace(score, value=found.value, low=found.low, high=found.high)
 
 

@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from personaplug.evaluation.averaging import average
-from personaplug.evaluation.comparison import Comparison, compare_runs
+from personaplug.evaluation.averaging import averages
+from personaplug.evaluation.comparison import Comparison, SeedReports, compare_seeds
+from personaplug.evaluation.cost import TrainingCost
 from personaplug.evaluation.metrics import METRICS, MetricName
 from personaplug.evaluation.published import PublishedScore
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.scores import Score
-
-Runs = Mapping[str, Sequence[Report]]
-"""Reports by the label of their contender, one a seed; one alone where nothing was trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +30,14 @@ class Choice:
         metric: By which it was chosen: the task's first.
         tried: All numbers tried, in order.
         chosen: The best; of equals the smallest number.
+        is_retrieval: Whether the items are all that the prompt has of a user.
     """
 
     method: str
     metric: MetricName
     tried: tuple[Tried, ...]
     chosen: Tried
+    is_retrieval: bool = True
 
     @property
     def label(self) -> str:
@@ -56,6 +56,8 @@ class CostRow:
         gpu_memory_mb: The same of the GPU.
         prompt_tokens: That the language model reads of a query, vectors before the input included.
         user_bytes: Kept of a user.
+        training_seconds: Done once before any query, for all users; mean over the seeds that ended without a stop.
+        training_seconds_a_user: The same for each user, where each is trained for or described.
     """
 
     label: str
@@ -64,6 +66,8 @@ class CostRow:
     gpu_memory_mb: float | None
     prompt_tokens: float | None
     user_bytes: float | None
+    training_seconds: float | None = None
+    training_seconds_a_user: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,42 +134,61 @@ class BenchResult:
     source: str = ""
 
 
-def choose_k(method: str, metric: MetricName, dev: Mapping[int, Sequence[Report]]) -> Choice:
+def choose_k(
+    method: str, metric: MetricName, dev: Mapping[int, Sequence[Report]], *, is_retrieval: bool = True
+) -> Choice:
     """Choose the number of items whose mean score over seeds is best on dev; of equals the smallest.
 
     Args:
         method: The contender.
         metric: The task's first.
         dev: Reports on dev by number of items, one a seed.
+        is_retrieval: As in :class:`Choice`.
     """
     tried = tuple(Tried(k, fmean(_value(report, metric) for report in dev[k])) for k in sorted(dev))
-    return Choice(method, metric, tried, min(tried, key=lambda each: _badness(each, metric)))
+    return Choice(method, metric, tried, min(tried, key=lambda each: _badness(each, metric)), is_retrieval)
 
 
 def best_retrieval(choices: Sequence[Choice]) -> Choice | None:
     """Choose the retrieval method that is best on dev; of equals the first. None where there is none."""
-    return min(choices, key=lambda choice: _badness(choice.chosen, choice.metric), default=None)
+    alone = (choice for choice in choices if choice.is_retrieval)
+    return min(alone, key=lambda choice: _badness(choice.chosen, choice.metric), default=None)
 
 
-def summarize(runs: Runs, choices: Sequence[Choice], *, published: Sequence[PublishedScore] = ()) -> TaskResult:
+def summarize(
+    reports: SeedReports,
+    choices: Sequence[Choice],
+    *,
+    means: Mapping[str, Report] | None = None,
+    trainings: Mapping[str, Sequence[TrainingCost]] | None = None,
+    published: Sequence[PublishedScore] = (),
+) -> TaskResult:
     """Compare all contenders of one task.
+
+    Args:
+        reports: All contenders'.
+        choices: Of who has retrieved items in the prompt.
+        means: The reports' averages by label, where they are at hand.
+        trainings: What was done before any query, by label, one a seed.
+        published: What others measured.
 
     Raises:
         PersonaPlugError: The reports do not go together.
     """
-    comparison, best = compare_runs(runs), best_retrieval(choices)
-    first = next(iter(runs.values()))[0]
-    own = {label: each for label, each in runs.items() if each[0].setting.history == "own"}
+    means = averages(reports) if means is None else means
+    comparison, best = compare_seeds(reports, means=means), best_retrieval(choices)
+    first = next(iter(reports.values()))[0]
+    own = {label: each for label, each in means.items() if each.setting.history == "own"}
     return TaskResult(
         task=comparison.task,
         split=comparison.split,
         queries=len(first.answers),
         users=first.users,
         comparison=comparison,
-        against_retrieval=compare_runs(runs, baseline=best.label) if best else None,
+        against_retrieval=compare_seeds(reports, means=means, baseline=best.label) if best else None,
         choices=tuple(choices),
-        seeds=tuple(_seed_row(label, each, comparison.metrics[0]) for label, each in runs.items() if len(each) > 1),
-        costs=tuple(_cost_row(label, average(each)) for label, each in own.items()),
+        seeds=tuple(_seed_row(label, each, comparison.metrics[0]) for label, each in reports.items() if len(each) > 1),
+        costs=tuple(_cost_row(label, each, (trainings or {}).get(label, ())) for label, each in own.items()),
         published=tuple(published),
     )
 
@@ -184,7 +207,7 @@ def _seed_row(label: str, reports: Sequence[Report], metric: MetricName) -> Seed
     return SeedRow(label, tuple(_value(report, metric) for report in reports))
 
 
-def _cost_row(label: str, report: Report) -> CostRow:
+def _cost_row(label: str, report: Report, trainings: Sequence[TrainingCost]) -> CostRow:
     cost = report.cost
     return CostRow(
         label=label,
@@ -193,4 +216,11 @@ def _cost_row(label: str, report: Report) -> CostRow:
         gpu_memory_mb=cost.gpu_memory_mb if cost else None,
         prompt_tokens=cost.prompt_tokens if cost else None,
         user_bytes=cost.user_bytes if cost else None,
+        training_seconds=_mean_of_known([each.seconds for each in trainings]),
+        training_seconds_a_user=_mean_of_known([each.seconds_a_user for each in trainings]),
     )
+
+
+def _mean_of_known(numbers: Sequence[float | None]) -> float | None:
+    known = [number for number in numbers if number is not None]
+    return fmean(known) if known else None

@@ -11,8 +11,17 @@ METHOD = (
     "Scores are means over seeds. Brackets are 95% intervals of a bootstrap that draws users and, where a method was "
     "trained with several seeds, seeds too; p is of a paired test that lets users change sides, in all seeds together. "
     "A difference is unclear where its interval holds zero or p is 0.05 or more. Nothing is corrected for the number "
-    "of comparisons. A gain that a stranger's history keeps is no personalization. Seconds are of the answers alone; "
-    "each method is measured in a process of its own, whose memory is what stands here."
+    "of comparisons. A gain that a stranger's history keeps is no personalization. Seconds are of the answers alone, "
+    "training is counted by itself; each method is measured in a process of its own, whose memory is what stands here."
+)
+COSTS = (
+    "s / 1,000",
+    "peak MB",
+    "GPU MB",
+    "tokens / query",
+    "bytes / user",
+    "training seconds",
+    "training seconds / user",
 )
 DEV_NOTE = (
     "The measured split is dev, by which k, the best retrieval and the kept weights were chosen: none of these scores "
@@ -33,11 +42,18 @@ def choice_text(choice: Choice) -> str:
     return f"{choice.method}: {tried}; chosen k={choice.chosen.k}"
 
 
+def costs_in_words(row: CostRow) -> list[str]:
+    """Write what a contender costs, in the order of :data:`COSTS`."""
+    numbers = (row.seconds, row.peak_memory_mb, row.gpu_memory_mb, row.prompt_tokens, row.user_bytes)
+    a_user = cost_text(row.training_seconds_a_user, decimals=1)
+    return [*map(cost_text, numbers), cost_text(row.training_seconds), a_user]
+
+
 def _task(task: TaskResult, result: BenchResult) -> str:
     about = f"{task.queries:,} queries of {task.users:,} users, split {task.split}."
     parts = [f"## {escape(task.task)}", about, *([DEV_NOTE] if task.split == "dev" else [])]
-    parts += [to_markdown(task.comparison).strip(), *_retrieval(task), *_seeds(task, result.seeds)]
-    parts += [_table(("", "s / 1,000", "peak MB", "GPU MB", "tokens / query", "bytes / user"), map(_cost, task.costs))]
+    parts += [to_markdown(task.comparison).strip(), *_retrieval(task), *_choices(task), *_seeds(task, result.seeds)]
+    parts += [_table(("", *COSTS), map(_cost, task.costs))]
     return "\n\n".join([*parts, *_published(task, result.source)])
 
 
@@ -47,12 +63,14 @@ def _retrieval(task: TaskResult) -> list[str]:
         return []
     rows = [[escape(row.label), *map(gap_cell, row.gaps)] for row in against.rows if row.label != against.baseline]
     title = f"Differences to {escape(against.baseline)}, the best retrieval on dev."
+    return [f"{title}\n\n{_table(('', *map(metric_title, against.metrics)), rows)}"]
+
+
+def _choices(task: TaskResult) -> list[str]:
+    if not task.choices:
+        return []
     chosen = "".join(f"\n- {escape(choice_text(choice))}" for choice in task.choices)
-    metric = METRICS[task.choices[0].metric].title
-    return [
-        f"{title}\n\n{_table(('', *map(metric_title, against.metrics)), rows)}",
-        f"Items in a prompt, by {metric} on dev:\n{chosen}",
-    ]
+    return [f"Items in a prompt, by {METRICS[task.choices[0].metric].title} on dev:\n{chosen}"]
 
 
 def _seeds(task: TaskResult, seeds: Sequence[int]) -> list[str]:
@@ -63,8 +81,7 @@ def _seeds(task: TaskResult, seeds: Sequence[int]) -> list[str]:
 
 
 def _cost(row: CostRow) -> list[str]:
-    numbers = (row.seconds, row.peak_memory_mb, row.gpu_memory_mb, row.prompt_tokens, row.user_bytes)
-    return [escape(row.label), *map(cost_text, numbers)]
+    return [escape(row.label), *costs_in_words(row)]
 
 
 def _published(task: TaskResult, source: str) -> list[str]:

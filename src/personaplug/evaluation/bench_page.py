@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from personaplug.evaluation.averaging import average
-from personaplug.evaluation.bench import BenchResult, Runs, TaskResult
-from personaplug.evaluation.bench_markdown import DEV_NOTE, METHOD, choice_text
+from personaplug.evaluation.bench import BenchResult, TaskResult
+from personaplug.evaluation.bench_markdown import COSTS, DEV_NOTE, METHOD, choice_text, costs_in_words
 from personaplug.evaluation.page import template
 from personaplug.evaluation.pictures import Look, draw_attention, draw_history_lengths, draw_scores, looks_of
+from personaplug.evaluation.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +23,28 @@ class Section:
     attention_picture: Markup
 
 
-def bench_html(result: BenchResult, runs: Sequence[Runs]) -> str:
+def bench_html(result: BenchResult, means: Sequence[Mapping[str, Report]]) -> str:
     """Write the page.
 
     Args:
         result: The bench.
-        runs: Each task's reports, in the order of the result's tasks.
+        means: Each task's reports, averaged over seeds, by label, in the order of the result's tasks.
     """
-    machines = dict.fromkeys(report.setting.machine for task in runs for each in task.values() for report in each)
+    machines = dict.fromkeys(report.setting.machine for task in means for report in task.values())
     page = template("bench.html").render(
         result=result,
-        sections=[_section(task, each) for task, each in zip(result.tasks, runs, strict=True)],
+        sections=[_section(task, each) for task, each in zip(result.tasks, means, strict=True)],
         machine="; ".join(machines),
         METHOD=METHOD,
         DEV_NOTE=DEV_NOTE,
         choice_text=choice_text,
+        COSTS=COSTS,
+        costs_in_words=costs_in_words,
     )
     return page.encode("utf-8", errors="replace").decode("utf-8")
 
 
-def _section(task: TaskResult, runs: Runs) -> Section:
-    reports = {label: average(each) for label, each in runs.items()}
+def _section(task: TaskResult, reports: Mapping[str, Report]) -> Section:
     looks = looks_of(task.comparison, reports)
     attention = {label: report.attention for label, report in reports.items() if report.attention}
     return Section(

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Literal
 
 from personaplug.errors import PersonaPlugError
-from personaplug.evaluation.averaging import average
+from personaplug.evaluation.averaging import averages
 from personaplug.evaluation.metrics import METRICS, MetricName
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.scores import Score
-from personaplug.evaluation.seeds import seed_difference
+from personaplug.evaluation.seeds import difference
 from personaplug.evaluation.significance import Difference
 
 DEFAULT_BASELINES = ("tuned-prompt", "plain")
 
 Verdict = Literal["better", "worse", "unclear"]
+SeedReports = Mapping[str, Sequence[Report]]
+"""Reports by the label of their method, one a seed; one alone where nothing was trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +110,23 @@ def compare(reports: Mapping[str, Report], *, baseline: str | None = None) -> Co
     Raises:
         PersonaPlugError: The reports do not go together, or none is the baseline.
     """
-    return compare_runs({label: (report,) for label, report in reports.items()}, baseline=baseline)
+    return compare_seeds({label: (report,) for label, report in reports.items()}, baseline=baseline)
 
 
-def compare_runs(runs: Mapping[str, Sequence[Report]], *, baseline: str | None = None) -> Comparison:
+def compare_seeds(
+    seeds: SeedReports, *, baseline: str | None = None, means: Mapping[str, Report] | None = None
+) -> Comparison:
     """Compare methods by label, each measured with one or several seeds; scores are means over seeds.
 
     Args:
-        runs: At least one; all of the same task, split and queries.
+        seeds: At least one method; all of the same task, split and queries.
         baseline: As for :func:`compare`.
+        means: The methods' averages over seeds, where they are at hand.
 
     Raises:
         PersonaPlugError: The reports do not go together, or none is the baseline.
     """
-    reports = {label: average(each) for label, each in runs.items()}
+    reports = averages(seeds) if means is None else means
     _check_one_task(reports)
     chosen = _baseline(reports, baseline)
     first, metrics = reports[chosen], _columns(reports.values())
@@ -135,30 +140,30 @@ def compare_runs(runs: Mapping[str, Sequence[Report]], *, baseline: str | None =
             Row(
                 label,
                 tuple(report.score(metric) for metric in metrics),
-                tuple(None if label == chosen else gap(metric, runs[label], runs[chosen]) for metric in metrics),
+                tuple(None if label == chosen else gap(metric, seeds[label], seeds[chosen]) for metric in metrics),
             )
             for label, report in reports.items()
         ),
         controls=tuple(
-            Control(label, tuple(gap(metric, runs[label], runs[stranger]) for metric in metrics))
+            Control(label, tuple(gap(metric, seeds[label], seeds[stranger]) for metric in metrics))
             for label, stranger in _with_strangers(reports)
         ),
     )
 
 
-def gap(metric: MetricName, runs: Sequence[Report], others: Sequence[Report]) -> Gap | None:
+def gap(metric: MetricName, ours: Sequence[Report], theirs: Sequence[Report]) -> Gap | None:
     """Measure how far a method lies from another, each of one report a seed; None where either lacks the metric.
 
     Raises:
         PersonaPlugError: They did not answer the same queries.
     """
-    if any(report.score(metric) is None for report in (*runs, *others)):
+    if any(report.score(metric) is None for report in (*ours, *theirs)):
         return None
-    measure, (ours, theirs) = METRICS[metric], ([report.answers for report in side] for side in (runs, others))
+    measure, (answers, others) = METRICS[metric], ([report.answers for report in side] for side in (ours, theirs))
     try:
-        found = seed_difference(measure, ours, theirs, runs[0].labels, seed=others[0].setting.seed)
+        found = difference(measure, answers, others, ours[0].labels, seed=theirs[0].setting.seed)
     except PersonaPlugError as error:
-        raise PersonaPlugError(f"{runs[0].label} against {others[0].label}: {error}", hint=error.hint) from error
+        raise PersonaPlugError(f"{ours[0].label} against {theirs[0].label}: {error}", hint=error.hint) from error
     return Gap(metric, found, verdict(found, higher_is_better=measure.higher_is_better))
 
 

@@ -18,7 +18,8 @@ class Cost:
     """What a measurement's answers cost.
 
     Attributes:
-        answer_seconds: Wall time of the answers alone, without likelihood and attention.
+        answer_seconds: Wall time of the answers alone, without likelihood, attention, and what is prepared of histories
+            before anybody asks.
         prompt_tokens: Mean number of tokens, and of vectors in their place, that the language model read of a query.
         user_bytes: Mean over users of the bytes kept of them to answer their latest query: texts of items that may be
             retrieved, vectors, an adapter or a description. None where the method does not tell, as for the tokens.
@@ -29,6 +30,19 @@ class Cost:
     prompt_tokens: float | None = None
     user_bytes: float | None = None
     gpu_memory_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCost:
+    """What was done once, before any query.
+
+    Attributes:
+        seconds: Wall time, of all users together; None where it was interrupted, so that nobody has counted all of it.
+        seconds_a_user: The mean for each user; None where users are not trained for.
+    """
+
+    seconds: float | None = None
+    seconds_a_user: float | None = None
 
 
 @runtime_checkable

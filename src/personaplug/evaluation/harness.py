@@ -47,6 +47,15 @@ class LikelihoodMethod(Method, Protocol):
 
 
 @runtime_checkable
+class PreparingMethod(Method, Protocol):
+    """A method that makes something of users' histories before they ask, as an index is made: that is not timed."""
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Make what is missing for the users of these examples; what they ask is not looked at."""
+        ...
+
+
+@runtime_checkable
 class AttentiveMethod(Method, Protocol):
     """A method that also tells where it looks."""
 
@@ -88,7 +97,8 @@ def evaluate(
     """Ask a method, score its answers.
 
     Args:
-        method: Anything that answers; likelihood, attention and costs are measured where it offers them.
+        method: Anything that answers; likelihood, attention and costs are measured where it offers them, and
+            what it prepares is prepared first.
         task: Names the metrics and the labels.
         examples: The queries; those without a target are answered and not scored.
         setting: What the report says of how it was made, and the seed of its intervals.
@@ -110,6 +120,8 @@ def evaluate(
     start = time.perf_counter()
     for first in range(0, len(examples), batch_size):
         batch = [examples[place] for place in range(first, min(first + batch_size, len(examples)))]
+        if isinstance(method, PreparingMethod):
+            method.prepare(batch)
         with meter.timing():
             predictions = method.respond(batch)
         answers += _answers(method, batch, predictions, users[first : first + batch_size])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from personaplug.evaluation.answers import Answer
 from personaplug.evaluation.metrics import LIKELIHOOD_METRICS, METRICS, MetricName
-from personaplug.evaluation.significance import estimate
+from personaplug.evaluation.seeds import estimate
 
 BUCKETS: tuple[tuple[int, int | None], ...] = ((0, 0), (1, 4), (5, 8), (9, 16), (17, 32), (33, None))
 
@@ -77,6 +77,6 @@ def buckets_of(
 
 
 def _score(name: MetricName, answers: Sequence[Answer], labels: Sequence[str], seed: int) -> Score:
-    found = estimate(METRICS[name], answers, labels, seed=seed)
+    found = estimate(METRICS[name], [answers], labels, seed=seed)
     users = len({answer.user_id for answer in answers})
     return Score(name, found.value, found.low, found.high, len(answers), users)

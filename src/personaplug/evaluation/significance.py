@@ -11,13 +11,13 @@ from jaxtyping import Float
 
 from personaplug.errors import PersonaPlugError
 from personaplug.evaluation.answers import Answer
-from personaplug.evaluation.metrics import Metric
 
 RESAMPLES = 2_000
 FLIPS = 10_000
 _NUMBERS_AT_ONCE = 1 << 22
 
 UserSums = Float[np.ndarray, "users pieces"]
+SeedSums = Float[np.ndarray, "users seeds pieces"]
 Statistic = Callable[[Float[np.ndarray, "*groups pieces"]], Float[np.ndarray, "*groups"]]
 
 
@@ -39,39 +39,6 @@ class Difference(Estimate):
     """
 
     p_value: float
-
-
-def estimate(metric: Metric, answers: Sequence[Answer], labels: Sequence[str] = (), *, seed: int = 0) -> Estimate:
-    """Score answers, with an interval from users drawn with replacement.
-
-    A single user gives an interval of no width, which says nothing.
-    """
-    sums = user_sums(metric.pieces(answers, labels), [answer.user_id for answer in answers])
-    low, high = interval(sums, metric.value, seed=seed)
-    return Estimate(float(metric.value(sums.sum(axis=0))), low, high)
-
-
-def difference(
-    metric: Metric, answers: Sequence[Answer], baseline: Sequence[Answer], labels: Sequence[str] = (), *, seed: int = 0
-) -> Difference:
-    """Compare two methods on the same queries, pair by pair, users as ``answers`` names them.
-
-    Raises:
-        PersonaPlugError: The two did not answer the same queries.
-    """
-    pairs = zip(answers, aligned(baseline, answers), strict=True)
-    scorable = [pair for pair in pairs if all(map(metric.can_score, pair))]
-    users = [answer.user_id for answer, _ in scorable]
-    first = user_sums(metric.pieces([answer for answer, _ in scorable], labels), users)
-    second = user_sums(metric.pieces([other for _, other in scorable], labels), users)
-
-    def gap(sums: Float[np.ndarray, "*groups pieces"]) -> Float[np.ndarray, "*groups"]:
-        ours, theirs = np.split(sums, 2, axis=-1)
-        return np.asarray(metric.value(ours) - metric.value(theirs))
-
-    both = np.hstack([first, second])
-    low, high = interval(both, gap, seed=seed)
-    return Difference(float(gap(both.sum(axis=0))), low, high, flip_p_value(first, second, metric.value, seed=seed))
 
 
 def aligned(answers: Sequence[Answer], others: Sequence[Answer]) -> list[Answer]:
@@ -104,12 +71,19 @@ def user_sums(pieces: Float[np.ndarray, "answers pieces"], users: Sequence[str])
     return sums
 
 
-def interval(sums: UserSums, statistic: Statistic, *, seed: int) -> tuple[float, float]:
-    """Bound a statistic with 95% confidence: the percentile bootstrap (Efron, 1979)."""
-    rng, users = np.random.default_rng(seed), len(sums)
-    values = [
-        statistic(times_drawn(rng.integers(users, size=(rows, users))) @ sums) for rows in blocks(RESAMPLES, users)
-    ]
+def interval(sums: SeedSums, statistic: Statistic, *, seed: int) -> tuple[float, float]:
+    """Bound the mean over seeds of a statistic with 95% confidence: the percentile bootstrap (Efron, 1979).
+
+    Users are drawn with replacement and, by itself, seeds too, where there are several (Owen, 2007, arXiv 0712.1111).
+    A single user and seed give an interval of no width, which says nothing.
+    """
+    rng, (users, seeds, pieces) = np.random.default_rng(seed), sums.shape
+    flat, values = sums.reshape(users, -1), []
+    for rows in _blocks(RESAMPLES, users):
+        drawn = _times_drawn(rng.integers(users, size=(rows, users))) @ flat
+        scores = statistic(drawn.reshape(rows, seeds, pieces))
+        shares = _times_drawn(rng.integers(seeds, size=(rows, seeds))) / seeds if seeds > 1 else 1.0
+        values.append((scores * shares).sum(axis=1))
     low, high = np.percentile(np.concatenate(values), [2.5, 97.5])
     return float(low), float(high)
 
@@ -120,21 +94,21 @@ def flip_p_value(first: UserSums, second: UserSums, statistic: Statistic, *, see
     middle, half = (first + second).sum(axis=0) / 2, (first - second) / 2
     observed = abs(statistic(first.sum(axis=0)) - statistic(second.sum(axis=0)))
     as_large = 0
-    for rows in blocks(FLIPS, users):
+    for rows in _blocks(FLIPS, users):
         shift = (2.0 * rng.integers(2, size=(rows, users)) - 1) @ half
         gaps = np.abs(statistic(middle + shift) - statistic(middle - shift))
         as_large += int(np.count_nonzero(gaps >= observed - 1e-9))
     return (as_large + 1) / (FLIPS + 1)
 
 
-def times_drawn(draws: np.ndarray) -> Float[np.ndarray, "rows users"]:
+def _times_drawn(draws: np.ndarray) -> Float[np.ndarray, "rows users"]:
     """Count how often each row drew each user."""
     rows, users = draws.shape
     places = draws + np.arange(rows)[:, None] * users
     return np.bincount(places.ravel(), minlength=draws.size).reshape(rows, users).astype(float)
 
 
-def blocks(rows: int, users: int) -> Iterator[int]:
+def _blocks(rows: int, users: int) -> Iterator[int]:
     """Split many rows of one number a user into blocks that fit in memory."""
     block = max(1, _NUMBERS_AT_ONCE // users)
     for start in range(0, rows, block):

@@ -12,6 +12,10 @@ from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example
 
 
+def nothing_made(_: Example) -> None:
+    """Make nothing of an example's history before it is asked."""
+
+
 def nothing_kept(_: Example) -> int:
     """Say that nothing is kept of an example's user."""
     return 0
@@ -29,6 +33,8 @@ class Prompted:
         max_input_tokens: Longer prompts are cut at their end.
         max_output_tokens: Longer right answers are cut where their likelihood is measured.
         kept: Counts the bytes that the prompt needs to be kept of an example's user.
+        index: Makes what is kept of an example's user and is not in the log, such as vectors of items.
+        reads: Gives all that the language model reads to answer an example; None for the written prompt alone.
     """
 
     name: str
@@ -38,6 +44,13 @@ class Prompted:
     max_input_tokens: int = 256
     max_output_tokens: int = 128
     kept: Callable[[Example], int] = nothing_kept
+    index: Callable[[Example], object] = nothing_made
+    reads: Callable[[Example], Sequence[str]] | None = None
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Make what is kept of the examples' users."""
+        for example in examples:
+            self.index(example)
 
     def respond(self, examples: Sequence[Example]) -> list[str]:
         """Answer each example."""
@@ -55,9 +68,8 @@ class Prompted:
         return np.array(self.backbone.count_answer_tokens(targets(examples), max_tokens=self.max_output_tokens))
 
     def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
-        """Count the tokens that the language model reads of each example."""
-        counts: Int[np.ndarray, " examples"] = self._inputs(examples).mask.sum(dim=1).cpu().numpy()
-        return counts
+        """Count the tokens that the language model reads to answer each example, in one prompt or several."""
+        return np.array([self._count(self.reads(each) if self.reads else [self.write(each)]) for each in examples])
 
     def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the bytes kept of each example's user."""
@@ -66,6 +78,9 @@ class Prompted:
     def _inputs(self, examples: Sequence[Example]) -> TokenEmbeddings:
         prompts = [self.write(example) for example in examples]
         return self.backbone.embed(prompts, max_tokens=self.max_input_tokens)
+
+    def _count(self, prompts: Sequence[str]) -> int:
+        return int(self.backbone.embed(prompts, max_tokens=self.max_input_tokens).mask.sum())
 
 
 def targets(examples: Sequence[Example]) -> list[str]:

@@ -29,7 +29,18 @@ class SelectedPrompt:
 
     def __call__(self, example: Example) -> str:
         """Write an example's prompt."""
-        prompts = [write(example) for write in self.writers]
+        return self._chosen(example, self._options(example))
+
+    def reads(self, example: Example) -> list[str]:
+        """Give all prompts that are answered: for the choice after generation each option once, then the chosen one."""
+        options = self._options(example)
+        answered = dict.fromkeys(options) if self.answer else ()
+        return [*answered, self._chosen(example, options)]
+
+    def _options(self, example: Example) -> list[str]:
+        return [write(example) for write in self.writers]
+
+    def _chosen(self, example: Example, prompts: Sequence[str]) -> str:
         answers = self.answer(prompts) if self.answer else [None] * len(prompts)
         options = [option_text(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
         return prompts[self.selector.choose(self.task.query_text(example.input), options)]

@@ -98,6 +98,10 @@ class TextProfile:
         """The name in tables."""
         return self.prompted.name
 
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Have the descriptions written that are missing."""
+        self.profiles.write(examples)
+
     def respond(self, examples: Sequence[Example]) -> list[str]:
         """Answer each example."""
         self.profiles.write(examples)

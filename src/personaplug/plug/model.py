@@ -79,7 +79,7 @@ class PersonaPlug(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, *, store: PersonaStore | None = None, device: str = "cpu"
+        cls, folder: Path | str, *, store: PersonaStore | None = None, device: str = "cpu", is_live: bool = False
     ) -> "PersonaPlug":
         """Load a run folder.
 
@@ -87,6 +87,7 @@ class PersonaPlug(nn.Module):
             folder: As written by :meth:`save_pretrained`.
             store: The users' histories, encoded by the run's encoder.
             device: Where to compute.
+            is_live: Encode every query, also one whose text the store holds.
 
         Raises:
             ConfigError: The folder is no run, or its parts do not fit.
@@ -95,9 +96,8 @@ class PersonaPlug(nn.Module):
         folder = Path(folder)
         if not (folder / _CONFIG).is_file():
             raise ConfigError(f"{folder} is no run: it has no {_CONFIG}", hint="train one: personaplug train --help")
-        plug = build_plug(
-            read_toml(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK)), store=store, device=device
-        )
+        run, task = read_toml(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK))
+        plug = build_plug(run, task, store=store, device=device, is_live=is_live)
         load_weights(plug.prefix, folder / _WEIGHTS)
         return plug.eval()
 
@@ -218,7 +218,9 @@ class PersonaPlug(nn.Module):
         return Example(id="", profile=_profile(self.store, user), input=text, target=None, time=datetime.now(UTC))
 
 
-def build_plug(run: RunConfig, task: Task, *, store: PersonaStore | None = None, device: str = "cpu") -> PersonaPlug:
+def build_plug(
+    run: RunConfig, task: Task, *, store: PersonaStore | None = None, device: str = "cpu", is_live: bool = False
+) -> PersonaPlug:
     """Make an untrained plug, seeded by the run's training seed.
 
     Args:
@@ -226,6 +228,7 @@ def build_plug(run: RunConfig, task: Task, *, store: PersonaStore | None = None,
         task: The run's task.
         store: The users' histories; a tuned prompt needs none.
         device: Where to compute.
+        is_live: As for :meth:`PersonaPlug.from_pretrained`.
 
     Raises:
         ConfigError: A part cannot be loaded, or a persona is wanted without a store.
@@ -244,7 +247,7 @@ def build_plug(run: RunConfig, task: Task, *, store: PersonaStore | None = None,
     StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
     torch.manual_seed(run.training.seed)  # Here, and not before: an encoder may draw weights that its files leave out.
     prefix = _persona_prefix(run, encoder, backbone, views=len(task.views))
-    queries = QueryVectors(encoder, store)
+    queries = QueryVectors(encoder, None if is_live else store)
     prompts = build_prompts(run, task, backbone, retriever=_retriever(run, task, store, queries))
     asked = queries if prefix.query_encoder is None else None
     batcher = Batcher(task, store, query_vectors=asked, prompts=prompts)

@@ -18,11 +18,11 @@ class QueryVectors:
 
     Args:
         encoder: The frozen encoder that also made the store's vectors.
-        store: Its items' own texts are often the queries.
+        store: Its items' own texts are often the queries; None to encode every query, as for one that nobody has seen.
         capacity: Vectors kept in memory.
     """
 
-    def __init__(self, encoder: TextEncoder, store: PersonaStore, *, capacity: int = 100_000) -> None:
+    def __init__(self, encoder: TextEncoder, store: PersonaStore | None, *, capacity: int = 100_000) -> None:
         self.encoder = encoder
         self.store = store
         self.capacity = capacity
@@ -34,7 +34,7 @@ class QueryVectors:
         return torch.stack(vectors) if vectors else self.encoder.encode([])
 
     def _make(self, texts: list[str]) -> list[Float[Tensor, " dim"]]:
-        known = self.store.known([text_hash(text) for text in texts])
+        known = self.store.known([text_hash(text) for text in texts]) if self.store else {}
         unknown = [text for text in texts if text_hash(text) not in known]
         encoded = iter(self.encoder.encode(unknown))
         stored = (known.get(text_hash(text)) for text in texts)

@@ -14,6 +14,7 @@ from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
 from personaplug.tasks.task import Task, load_task
 
+AdapterItems = Literal["bm25", "recency", "random"]
 CONFIG, TASK, START, ADAPTERS = "config.toml", "task.toml", "start.safetensors", "adapters"
 
 
@@ -22,7 +23,7 @@ class ItemsConfig:
     """Which of the user's earlier items stand in each prompt, in training and in answering."""
 
     k: int = option(0, "items in a prompt; 0 for none")
-    retriever: Literal["bm25", "recency", "random"] = option("bm25", "what chooses them")
+    retriever: AdapterItems = option("bm25", "what chooses them")  # noqa: RUF009 (text, as in plug/run.py)
     item_tokens: int = option(64, "longest item")
 
     def __post_init__(self) -> None:

@@ -1,45 +1,58 @@
 """Everything that can be wrong with a recipe, looked at before any work."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
-from personaplug.cli.benchmark.kinds import is_retrieval, is_trained
+from personaplug.cli.benchmark.kinds import (
+    ADAPTED,
+    has_items,
+    is_adapted,
+    is_persona,
+    is_trained,
+    is_trained_for_k,
+    method_of,
+)
 from personaplug.cli.benchmark.made_of import check_made_of, contender_parts, task_parts
 from personaplug.cli.benchmark.models import check_models, check_store
+from personaplug.cli.benchmark.owned import check_owned
 from personaplug.cli.benchmark.place import TaskPlace
-from personaplug.cli.benchmark.recipe import Recipe, slug
+from personaplug.cli.benchmark.recipe import Contender, Recipe, slug
 from personaplug.cli.benchmark.run import is_finished
 from personaplug.cli.benchmark.runs import AnyRun, base_run, run_of
+from personaplug.cli.benchmark.work import made_rows
 from personaplug.cli.encoders import encoder_config
 from personaplug.cli.screen import counted
-from personaplug.cli.wiring import check_method
+from personaplug.cli.wiring import METHODS
 from personaplug.config import read_toml, read_values
 from personaplug.data.lamp import read_lamp
-from personaplug.data.log import read_log
+from personaplug.data.log import Interaction, read_given, read_log
+from personaplug.data.sample import SampleName
 from personaplug.data.split import split_examples
-from personaplug.errors import ConfigError
+from personaplug.errors import ConfigError, DataError
 from personaplug.plug.lora import import_peft
 from personaplug.tasks.task import Split, load_task
 
-SAMPLES = ("sample-tags", "sample-headlines")
+OnBad = Callable[[DataError], None] | None
 
 
-def check(recipe: Recipe, *, beside: Path, out: Path) -> list[TaskPlace]:
+def check(recipe: Recipe, *, beside: Path, out: Path, skips_bad: bool = False, on_bad: OnBad = None) -> list[TaskPlace]:
     """Find the places of a recipe's tasks, or what is wrong with it.
 
     Args:
         recipe: The recipe.
         beside: The folder that its paths begin in.
         out: The bench's folder.
+        skips_bad: Whether rows that cannot be read are left out.
+        on_bad: Told of each such row.
 
     Raises:
         PersonaPlugError: Something is wrong; it says what, where, and what to do.
     """
     for contender in recipe.contenders:
-        check_method(contender.method)
-        if contender.method == "user-lora":
-            import_peft()
-    places = _places(recipe, beside, out)
+        _check_method(contender.method)
+    check_owned(recipe)
+    places = _places(recipe, beside, out, skips_bad=skips_bad)
     for place in places:
         _check_settings(recipe, place)
         _check_source(place)
@@ -48,12 +61,20 @@ def check(recipe: Recipe, *, beside: Path, out: Path) -> list[TaskPlace]:
         check_models(recipe, place)
         if place.store.exists():
             check_store(recipe, place)
-        elif place.source.log:
-            _check_queries(recipe, place)
+        else:
+            _check_queries(recipe, place, on_bad)
     return places
 
 
-def _places(recipe: Recipe, beside: Path, out: Path) -> list[TaskPlace]:
+def _check_method(method: str) -> None:
+    if method_of(method) not in METHODS:
+        names = dict.fromkeys((*METHODS, *ADAPTED))
+        raise ConfigError(f"there is no method {method!r}", hint=f"methods: {', '.join(names)}")
+    if is_adapted(method):
+        import_peft()
+
+
+def _places(recipe: Recipe, beside: Path, out: Path, *, skips_bad: bool) -> list[TaskPlace]:
     places: list[TaskPlace] = []
     for source in recipe.tasks:
         file = str(beside / source.task) if source.task.endswith(".toml") else source.task
@@ -62,7 +83,7 @@ def _places(recipe: Recipe, beside: Path, out: Path) -> list[TaskPlace]:
         given = beside / (source.log or source.lamp)
         if any(place.folder == folder for place in places):
             raise ConfigError(f"the task {task.name!r} stands twice in the recipe", hint="one bench a log")
-        places.append(TaskPlace(source, task, file, given, folder))
+        places.append(TaskPlace(source, task, file, given, folder, skips_bad))
     return places
 
 
@@ -72,20 +93,16 @@ def _check_settings(recipe: Recipe, place: TaskPlace) -> None:
     if encoder != encoder_config(encoder.model):
         raise ConfigError("a recipe cannot set parts of the encoder", hint='name one: encoder = "minilm"')
     for contender in recipe.contenders:
-        run = run_of(recipe, place, contender, k=recipe.k[0])
-        if getattr(run, "encoder", encoder) != encoder or run.backbone != base_run(recipe, place).backbone:
-            raise ConfigError(
-                f"{contender.name!r} would have another encoder or language model than the others",
-                hint="set encoder and backbone for the whole recipe, or write another recipe",
-            )
+        run_of(recipe, place, contender, k=recipe.k[0])
 
 
 def _check_source(place: TaskPlace) -> None:
     source, name = place.source, place.task.name
-    if source.sample and name not in SAMPLES:
-        raise ConfigError(f"there is no sample for the task {name!r}", hint=f"samples: {', '.join(SAMPLES)}")
+    if source.sample and name not in get_args(SampleName):
+        samples = ", ".join(get_args(SampleName))
+        raise ConfigError(f"there is no sample for the task {name!r}", hint=f"samples: {samples}")
     if source.lamp:
-        next(read_lamp(place.given, name), None)
+        next(read_lamp(place.given, name, on_bad=_later), None)
     if source.log and not place.given.is_file():
         raise ConfigError(
             f"{place.given}: there is no such log, which the recipe names for {name!r}",
@@ -93,12 +110,17 @@ def _check_source(place: TaskPlace) -> None:
         )
 
 
+def _later(_: DataError) -> None:
+    """Leave a bad question to the reading of them all."""
+
+
 def _check_folders(recipe: Recipe, place: TaskPlace) -> None:
     check_made_of(place.folder, task_parts(recipe, place))
     for contender in recipe.contenders:
         check_made_of(place.of(contender), contender_parts(recipe, place, contender))
         for seed in recipe.seeds if is_trained(contender.method) else ():
-            _check_run(place.run(contender, seed), run_of(recipe, place, contender, seed=seed))
+            for k in recipe.k if is_trained_for_k(contender.method) else (None,):
+                _check_run(place.run(contender, seed, k=k), run_of(recipe, place, contender, seed=seed, k=k))
 
 
 def _check_run(folder: Path, wanted: AnyRun) -> None:
@@ -118,24 +140,42 @@ def _check_run(folder: Path, wanted: AnyRun) -> None:
             )
 
 
-def _check_queries(recipe: Recipe, place: TaskPlace) -> None:
-    """Read the log once through, and count what it leaves to train and to measure."""
-    rows = list(counted(read_log(place.log, place.task), f"check {place.log.name}"))
-    for split in _splits(recipe):
+def _check_queries(recipe: Recipe, place: TaskPlace, on_bad: OnBad) -> None:
+    """Read what the log is, or will be made of, once through, and count what it leaves to train and to measure."""
+    rows = list(counted(_interactions(place, on_bad), f"check {place.log.name}"))
+    for split in dict.fromkeys(_splits(recipe)):
         examples = split_examples(rows, place.task, split)
         if not any(query.has_output for query in examples.queries):
             raise ConfigError(
-                f"{place.log} has no query with a known answer in the split {split!r} of {place.task.name!r}",
-                hint=f"personaplug data audit {place.log} --task {place.task_file}",
+                f"{place.task.name!r} has no query with a known answer in the split {split!r} of {_source(place)}",
+                hint='the answers to LaMP\'s test are not public: split = "dev"'
+                if place.source.lamp
+                else f"personaplug data audit {place.log} --task {place.task_file}",
             )
-        if recipe.strangers and split == recipe.split and len(examples.profiles) == 1:
-            raise ConfigError(f"{place.log} has one user in the split {split!r}: no stranger", hint="strangers = false")
+        if _wants_strangers(recipe) and split == recipe.split and len(examples.profiles) == 1:
+            raise ConfigError(
+                f"{_source(place)} has one user in the split {split!r}: no stranger", hint="strangers = false"
+            )
+
+
+def _interactions(place: TaskPlace, on_bad: OnBad) -> Iterator[Interaction]:
+    if place.log.exists():
+        return read_log(place.log, place.task, on_bad=on_bad)
+    return read_given(made_rows(place, on_bad=on_bad), place.task, source=place.given, on_bad=on_bad)
+
+
+def _source(place: TaskPlace) -> str:
+    return f"a sample of {place.source.sample} users" if place.source.sample else str(place.given)
+
+
+def _wants_strangers(recipe: Recipe) -> bool:
+    return recipe.strangers and any(is_persona(contender.method) for contender in recipe.contenders)
 
 
 def _splits(recipe: Recipe) -> Iterable[Split]:
-    methods = [contender.method for contender in recipe.contenders]
-    if any(is_trained(method) and method != "user-lora" for method in methods):
+    methods: list[Contender] = list(recipe.contenders)
+    if any(is_trained(each.method) and not is_adapted(each.method) for each in methods):
         yield "train"
-    if any(map(is_retrieval, methods)) and recipe.split != "dev":
+    if any(has_items(each.method) for each in methods):
         yield "dev"
     yield recipe.split

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from personaplug.errors import DataError
+
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file; a process that is killed leaves the old one, or none."""
@@ -21,6 +23,21 @@ def write_whole(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (what JSON knows, or a dataclass)
     """Write what JSON knows, or a dataclass."""
     write_whole(path, json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what :func:`write_json` has written of an object.
+
+    Raises:
+        DataError: Somebody else has written there.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"not JSON: {error}", path=path, hint="delete it, to have it made anew") from error
+    if not isinstance(values, dict):
+        raise DataError("not what a bench has written", path=path, hint="delete it, to have it made anew")
+    return values
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401

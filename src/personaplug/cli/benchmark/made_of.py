@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from personaplug.cli.benchmark.files import plain, write_json
-from personaplug.cli.benchmark.kinds import is_ropg, is_trained_for_k
+from personaplug.cli.benchmark.kinds import has_items, is_chooser, is_trained
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
 from personaplug.errors import ConfigError
+from personaplug.plug.retrieval_run import is_ropg
+from personaplug.plug.run import RunConfig
 
 FILE = "made_of.json"
 _BLOCK = 1 << 20
@@ -29,18 +31,30 @@ def task_parts(recipe: Recipe, place: TaskPlace) -> dict[str, Any]:
 
 def contender_parts(recipe: Recipe, place: TaskPlace, contender: Contender) -> dict[str, Any]:
     """List what decides a contender's measurements, but for seeds and number of items, which its files are named by."""
-    run = replace(run_of(recipe, place, contender, k=recipe.k[0]), task=place.task.name)
-    parts = asdict(run)
-    if "selection" in parts:
-        del parts["selection"]["k"]
-    pool = [each.name for each in recipe.contenders if is_ropg(each.method)]
-    return {
+    parts = {
         "method": contender.method,
-        "trained retrievers": pool if is_trained_for_k(contender.method) else [],
-        "run": parts,
+        "run": _run_parts(recipe, place, contender),
         "decoding": asdict(recipe.decoding),
-        **{name: getattr(recipe, name) for name in ("split", "dev_queries", "test_queries", "draw")},
+        **{name: getattr(recipe, name) for name in ("split", "test_queries", "draw")},
     }
+    if is_trained(contender.method) or has_items(contender.method):
+        parts["dev_queries"] = recipe.dev_queries
+    if is_chooser(contender.method):
+        parts["trained retrievers"] = [each.name for each in recipe.contenders if is_ropg(each.method)]
+    return parts
+
+
+def _run_parts(recipe: Recipe, place: TaskPlace, contender: Contender) -> dict[str, Any]:
+    """List what decides a run; of a contender that is not trained, the language model and how much it reads."""
+    run = replace(run_of(recipe, place, contender, k=recipe.k[0]), task=place.task.name)
+    if isinstance(run, RunConfig) and not is_trained(contender.method):
+        limits = {name: getattr(run.training, name) for name in ("max_input_tokens", "max_output_tokens")}
+        return {"encoder": asdict(run.encoder), "backbone": asdict(run.backbone), "training": limits}
+    parts = asdict(run)
+    for part in ("items", "selection"):
+        if part in parts:
+            del parts[part]["k"]
+    return parts
 
 
 def check_made_of(folder: Path, parts: dict[str, Any]) -> None:
@@ -57,7 +71,7 @@ def check_made_of(folder: Path, parts: dict[str, Any]) -> None:
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"{path}: not what a bench has written: {error}", hint=f"delete {folder}") from error
     wanted = dict(_leaves(plain(parts)))
-    for name in dict.fromkeys((*wanted, *held)):
+    for name in wanted:  # what else the record holds decides nothing any more
         if held.get(name) != wanted.get(name):
             raise ConfigError(
                 f"{folder} was made with {name} {_shown(held.get(name))}, the recipe has {_shown(wanted.get(name))}",

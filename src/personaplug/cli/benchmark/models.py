@@ -2,15 +2,17 @@
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from personaplug.cli.benchmark.kinds import is_retrieval, needs_store
+from personaplug.cli.benchmark.kinds import MIXED, has_items, is_plug_run, needs_store
 from personaplug.cli.benchmark.place import TaskPlace
-from personaplug.cli.benchmark.recipe import Recipe
-from personaplug.cli.benchmark.runs import base_run
+from personaplug.cli.benchmark.recipe import Contender, Recipe
+from personaplug.cli.benchmark.runs import base_run, run_of
 from personaplug.cli.encoders import build_encoder, layout_of
 from personaplug.errors import ConfigError
 from personaplug.nano import load_nano
 from personaplug.plug.backbone import positions_in
 from personaplug.plug.loading import BackboneConfig, read_settings
+from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.run import RunConfig
 from personaplug.store.sqlite import PersonaStore
 
 
@@ -23,16 +25,9 @@ def check_models(recipe: Recipe, place: TaskPlace) -> None:
     run = base_run(recipe, place)
     if any(needs_store(contender.method) for contender in recipe.contenders):
         _check_encoder(run.encoder.model, run.encoder.revision)
-    limits = run.training
-    longest = max(limits.max_output_tokens, recipe.decoding.max_new_tokens)
-    positions = positions_in(_settings(run.backbone), answer_tokens=longest)
-    items = max(recipe.k) if any(is_retrieval(contender.method) for contender in recipe.contenders) else 0
-    if positions is not None and min(limits.max_input_tokens, positions) + items > positions:
-        raise ConfigError(
-            f"{place.task.name}: inputs of {limits.max_input_tokens} tokens and {items} items: {run.backbone.model!r} "
-            f"has room for {max(0, positions)}, beside answers of {longest}",
-            hint='smaller k, or settings = ["training.max_input_tokens=..."]',
-        )
+    settings = _settings(run.backbone)
+    for contender in recipe.contenders:
+        _check_room(recipe, place, contender, settings)
 
 
 def check_store(recipe: Recipe, place: TaskPlace) -> None:
@@ -44,6 +39,33 @@ def check_store(recipe: Recipe, place: TaskPlace) -> None:
     with PersonaStore.open(place.store) as store:
         encoder = build_encoder(base_run(recipe, place).encoder.model, like=store.layout)
         layout_of(encoder, place.task).check(store.layout, where=str(place.store))
+
+
+def _check_room(recipe: Recipe, place: TaskPlace, contender: Contender, settings: PreTrainedConfig) -> None:
+    """Refuse a prompt that has no room: the input, a token at least of each item, and a plug's vectors before both.
+
+    A plug's input is never cut to make room for its vectors; a written prompt's is.
+    """
+    run = run_of(recipe, place, contender, k=max(recipe.k))
+    limits = run.scoring if isinstance(run, RetrievalRun) else run.training
+    longest = max(limits.max_output_tokens, recipe.decoding.max_new_tokens)
+    positions = positions_in(settings, answer_tokens=longest)
+    if positions is None:
+        return
+    items = max(recipe.k) if has_items(contender.method) else 0
+    vectors = run.embedder.vectors if isinstance(run, RunConfig) and is_plug_run(contender.method) else 0
+    inputs = limits.max_input_tokens if vectors else min(limits.max_input_tokens, positions)
+    taken = items
+    if isinstance(run, RunConfig) and contender.method in MIXED:
+        # A mixed run's items have all the room that the answers of its training leave; it answers with as much.
+        in_training = positions_in(settings, answer_tokens=limits.max_output_tokens) or 0
+        taken = max(items, min(items * run.items.item_tokens, in_training - inputs - vectors))
+    if positions < 1 or inputs + taken + vectors > positions:
+        raise ConfigError(
+            f"{place.task.name}, {contender.name}: inputs of {limits.max_input_tokens} tokens, {items} items and "
+            f"{vectors} vectors: {run.backbone.model!r} has room for {max(0, positions)}, beside answers of {longest}",
+            hint='smaller k, or settings = ["training.max_input_tokens=..."]',
+        )
 
 
 def _settings(config: BackboneConfig) -> PreTrainedConfig:

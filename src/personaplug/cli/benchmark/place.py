@@ -1,9 +1,11 @@
 """Where a bench keeps what it makes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from personaplug.cli.benchmark.recipe import Contender, Source, slug
+from personaplug.errors import DataError
 from personaplug.tasks.task import Task
 
 
@@ -17,6 +19,7 @@ class TaskPlace:
         task_file: What names the task to other commands.
         given: The log, or the folder of LaMP's files, that the recipe names; the log to be made for a sample.
         folder: Of all that is made.
+        skips_bad: Whether rows that cannot be read are left out; the check tells of them, once.
     """
 
     source: Source
@@ -24,11 +27,17 @@ class TaskPlace:
     task_file: str
     given: Path
     folder: Path
+    skips_bad: bool = False
 
     @property
     def log(self) -> Path:
         """The log that is read: the recipe's own, or the one made here."""
         return self.given if self.source.log else self.folder / "log.jsonl"
+
+    @property
+    def on_bad(self) -> Callable[[DataError], None] | None:
+        """What becomes of a row that cannot be read, in a step; None where it is an error."""
+        return _leave_out if self.skips_bad else None
 
     @property
     def store(self) -> Path:
@@ -48,18 +57,29 @@ class TaskPlace:
         """Give the folder of a contender with a seed; None for one that is not trained."""
         return self.of(contender) / ("once" if seed is None else f"seed-{seed}")
 
-    def run(self, contender: Contender, seed: int | None, *, k: int | None = None) -> Path:
-        """Give the folder of what is trained; ``k`` where each number of items has a run.
+    def run(self, contender: Contender, seed: int | None, *, k: int | None = None, on_dev: bool = False) -> Path:
+        """Give the folder of what is trained.
 
         Of a contender that is not trained it holds the configuration that tells language model and limits.
-        """
-        return self.cell(contender, seed) / ("run" if k is None else f"run-k{k}")
 
-    def trained(self, contender: Contender, seed: int, *, k: int | None = None) -> Path:
-        """Stands where training is finished."""
-        run = self.run(contender, seed, k=k)
+        Args:
+            contender: Whose.
+            seed: Of the training; None for what is not trained.
+            k: Where each number of items has a run.
+            on_dev: Where ``k`` is chosen by adapters of other users than those who are measured.
+        """
+        name = "run" if k is None else f"run-k{k}"
+        return self.cell(contender, seed) / (f"{name}-dev" if on_dev else name)
+
+    def trained(self, contender: Contender, seed: int | None, *, k: int | None = None, on_dev: bool = False) -> Path:
+        """Stands where training is finished, or where the descriptions of ``text-profile`` are written."""
+        run = self.run(contender, seed, k=k, on_dev=on_dev)
         return run.with_name(f"{run.name}-trained.json")
 
     def report(self, contender: Contender, seed: int | None, name: str, *, k: int | None = None) -> Path:
         """Give the place of a report: ``dev``, ``test`` or ``stranger``; ``k`` where items are retrieved."""
         return self.cell(contender, seed) / (f"{name}.json" if k is None else f"{name}-k{k}.json")
+
+
+def _leave_out(_: DataError) -> None:
+    """Say nothing: the check has."""

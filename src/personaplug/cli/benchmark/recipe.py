@@ -96,6 +96,11 @@ class Recipe:
             raise ValueError("train_queries and test_queries must be 0 or more, dev_queries and batch_size 1 or more")
 
     @property
+    def chooses_on_measured(self) -> bool:
+        """Whether k is chosen by the very queries that are measured, so that nothing is measured twice."""
+        return self.split == "dev" and self.dev_queries == self.test_queries
+
+    @property
     def contenders(self) -> tuple[Contender, ...]:
         """The methods, then the variants."""
         return (*(Contender(method) for method in self.methods), *self.variants)

@@ -6,20 +6,41 @@ from functools import partial
 from pathlib import Path
 
 from personaplug.cli.benchmark.apart import apart
-from personaplug.cli.benchmark.kinds import is_persona, is_retrieval
+from personaplug.cli.benchmark.files import read_json
+from personaplug.cli.benchmark.kinds import has_items, is_persona, is_retrieval, is_trained_for_k
 from personaplug.cli.benchmark.made_of import contender_parts, record, task_parts
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.steps import Step, first_steps, last_steps, seeds_of
-from personaplug.evaluation.bench import BenchResult, Choice, Runs, choose_k, summarize
+from personaplug.cli.benchmark.steps import Step, first_steps, last_steps, measured_as, seeds_of
+from personaplug.evaluation.averaging import averages
+from personaplug.evaluation.bench import BenchResult, Choice, choose_k, summarize
+from personaplug.evaluation.comparison import SeedReports
+from personaplug.evaluation.cost import TrainingCost
 from personaplug.evaluation.published import Published, published_scores
 from personaplug.evaluation.report import Report
 
 Tell = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class TaskReports:
+    """All that was measured on a task.
+
+    Attributes:
+        seeds: Every report, by the label of its contender.
+        means: The reports' averages over seeds.
+        trainings: What training cost, by label, one a seed.
+        choices: Of who has retrieved items in the prompt.
+    """
+
+    seeds: SeedReports
+    means: Mapping[str, Report]
+    trainings: Mapping[str, Sequence[TrainingCost]]
+    choices: tuple[Choice, ...]
+
+
 @dataclass(slots=True)
-class Counter:
+class Doing:
     """Counts steps, does those that are not done, and tells of each.
 
     Attributes:
@@ -44,20 +65,19 @@ class Counter:
                 self.done_now += 1
 
 
-def do_all(recipe: Recipe, places: Sequence[TaskPlace], *, tell: Tell) -> tuple[list[Runs], list[tuple[Choice, ...]]]:
-    """Do what is not done, task by task; give each task's reports and choices."""
-    counter = Counter(count_steps(recipe, places), tell)
-    runs, choices = [], []
+def do_all(recipe: Recipe, places: Sequence[TaskPlace], *, tell: Tell) -> list[TaskReports]:
+    """Do what is not done, task by task; give each task's reports."""
+    doing = Doing(count_steps(recipe, places), tell)
+    measured = []
     for number, place in enumerate(places):
         _record(recipe, place)
-        counter.go(first_steps(recipe, place, others=places[:number]))
+        doing.go(first_steps(recipe, place, others=places[:number]))
         chosen = _choices(recipe, place)
         for contender in recipe.contenders:
-            counter.go(last_steps(recipe, place, contender, k=_k(contender, chosen)))
-        runs.append(_runs(recipe, place, chosen))
-        choices.append(tuple(chosen.values()))
-    tell(f"{counter.done_now:,} of {counter.total:,} steps done now, the others before")
-    return runs, choices
+            doing.go(last_steps(recipe, place, contender, k=_k(contender, chosen)))
+        measured.append(_measured(recipe, place, chosen))
+    tell(f"{doing.done_now:,} of {doing.total:,} steps done now, the others before")
+    return measured
 
 
 def is_finished(recipe: Recipe, place: TaskPlace) -> bool:
@@ -79,20 +99,14 @@ def count_steps(recipe: Recipe, places: Sequence[TaskPlace]) -> int:
 
 
 def result_of(
-    name: str,
-    text: str,
-    recipe: Recipe,
-    runs: Sequence[Runs],
-    choices: Sequence[Sequence[Choice]],
-    *,
-    published: Published | None,
+    name: str, text: str, recipe: Recipe, measured: Sequence[TaskReports], *, published: Published | None
 ) -> BenchResult:
     """Sum up."""
     tasks = []
-    for each, chosen in zip(runs, choices, strict=True):
-        task = next(iter(each.values()))[0].task
+    for each in measured:
+        task = next(iter(each.means.values())).task
         scores = published_scores(published, task, recipe.split) if published else ()
-        tasks.append(summarize(each, chosen, published=scores))
+        tasks.append(summarize(each.seeds, each.choices, means=each.means, trainings=each.trainings, published=scores))
     return BenchResult(name, text, recipe.seeds, tuple(tasks), published.source if published else "")
 
 
@@ -104,11 +118,16 @@ def _record(recipe: Recipe, place: TaskPlace) -> None:
 
 
 def _choices(recipe: Recipe, place: TaskPlace) -> dict[str, Choice]:
-    """Choose the number of items of each retrieval method, by its name."""
+    """Choose the number of items of each contender that has any, by its name."""
     return {
-        contender.name: choose_k(contender.name, place.task.metrics[0], _on_dev(recipe, place, contender))
+        contender.name: choose_k(
+            contender.name,
+            place.task.metrics[0],
+            _on_dev(recipe, place, contender),
+            is_retrieval=is_retrieval(contender.method),
+        )
         for contender in recipe.contenders
-        if is_retrieval(contender.method)
+        if has_items(contender.method)
     }
 
 
@@ -121,18 +140,26 @@ def _k(contender: Contender, chosen: Mapping[str, Choice]) -> int | None:
     return chosen[contender.name].chosen.k if contender.name in chosen else None
 
 
-def _runs(recipe: Recipe, place: TaskPlace, chosen: Mapping[str, Choice]) -> Runs:
+def _measured(recipe: Recipe, place: TaskPlace, chosen: Mapping[str, Choice]) -> TaskReports:
     """Read all reports, named as their contenders are."""
-    runs: dict[str, list[Report]] = {}
+    reports: dict[str, list[Report]] = {}
+    trainings: dict[str, list[TrainingCost]] = {}
     for contender in recipe.contenders:
-        k = _k(contender, chosen)
+        k, seeds = _k(contender, chosen), seeds_of(recipe, contender)
         label = chosen[contender.name].label if contender.name in chosen else contender.name
-        names = ["test", *(["stranger"] if recipe.strangers and is_persona(contender.method) else [])]
-        for name in names:
-            paths = [place.report(contender, seed, name, k=k) for seed in seeds_of(recipe, contender)]
-            reports = [replace(Report.read(path), method=label) for path in paths]
-            runs[reports[0].label] = reports
-    return runs
+        trainings[label] = [_training_cost(place, contender, seed, k=k) for seed in seeds]
+        strangers = ("stranger",) if recipe.strangers and is_persona(contender.method) else ()
+        for name in (measured_as(recipe, contender), *strangers):
+            paths = [place.report(contender, seed, name, k=k) for seed in seeds]
+            named = [replace(Report.read(path), method=label) for path in paths]
+            reports[named[0].label] = named
+    return TaskReports(reports, averages(reports), trainings, tuple(chosen.values()))
+
+
+def _training_cost(place: TaskPlace, contender: Contender, seed: int | None, *, k: int | None) -> TrainingCost:
+    path = place.trained(contender, seed, k=k if is_trained_for_k(contender.method) else None)
+    values = read_json(path) if path.exists() else {}
+    return TrainingCost(values.get("seconds"), values.get("seconds_a_user"))
 
 
 def write_if_changed(path: Path, text: str, write: Callable[[Path, str], None]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from personaplug.cli.benchmark.kinds import is_plug_run
+from personaplug.cli.benchmark.kinds import MIXED, adapter_items, is_adapted, is_learned, is_plug_run
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.encoders import encoder_config
@@ -45,11 +45,12 @@ def run_of(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int 
     """
     if is_plug_run(contender.method):
         run = base_run(recipe, place, seed=seed, settings=contender.settings)
-        return replace(run, method=contender.method)  # type: ignore[arg-type]
+        items = replace(run.items, k=k) if k and contender.method in MIXED else run.items
+        return replace(run, method=contender.method, items=items)  # type: ignore[arg-type]
     base = base_run(recipe, place, seed=seed)
-    if contender.method == "user-lora":
-        return _adapters(recipe, place, contender, base)
-    if contender.method.startswith(("ropg", "rspg")):
+    if is_adapted(contender.method):
+        return adapters_run(recipe, place, contender, base, k=k)
+    if is_learned(contender.method):
         return learned_run(recipe, place, contender, base, k=k)
     return override(base, contender.settings)
 
@@ -76,18 +77,38 @@ def learned_run(
     return replace(run, encoder=base.encoder, backbone=base.backbone)
 
 
-def _adapters(recipe: Recipe, place: TaskPlace, contender: Contender, base: RunConfig) -> UserLoraConfig:
+def adapters_run(
+    recipe: Recipe,
+    place: TaskPlace,
+    contender: Contender,
+    base: RunConfig,
+    *,
+    k: int | None,
+    on_dev: bool = False,
+) -> UserLoraConfig:
+    """Make a run of one adapter a user.
+
+    Args:
+        recipe: The recipe.
+        place: The task's.
+        contender: The contender.
+        base: The common run.
+        k: Items in a prompt, where there are any.
+        on_dev: For the users of the dev queries that ``k`` is chosen by, in place of those who are measured.
+    """
     limits = base.training
+    retriever = adapter_items(contender.method)
     run = chosen(
         UserLoraConfig(draw=recipe.draw),
         task=place.task_file,
-        split=recipe.split,
+        split="dev" if on_dev else recipe.split,
         stranger=False,
         backbone=None,
-        k=None,
-        queries=recipe.test_queries,
+        k=k if retriever else None,
+        queries=recipe.dev_queries if on_dev else recipe.test_queries,
         seed=limits.seed,
         max_input_tokens=limits.max_input_tokens,
         max_output_tokens=limits.max_output_tokens,
     )
-    return override(replace(run, backbone=base.backbone), contender.settings)
+    items = replace(run.items, retriever=retriever) if retriever else run.items
+    return override(replace(run, backbone=base.backbone, items=items), contender.settings)

@@ -1,14 +1,23 @@
 """All that a recipe asks for on a task, step by step."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from personaplug.cli.benchmark.kinds import is_persona, is_retrieval, is_trained, is_trained_for_k, needs_store
+from personaplug.cli.benchmark.kinds import (
+    adapter_items,
+    has_items,
+    is_chooser,
+    is_persona,
+    is_trained,
+    is_trained_for_k,
+    needs_store,
+)
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.work import Measured, index_log, make_log, measure_contender, train_contender
+from personaplug.cli.benchmark.training import describe_users, train_contender
+from personaplug.cli.benchmark.work import Measured, index_log, make_log, measure_contender
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +42,25 @@ class Step:
 
 def first_steps(recipe: Recipe, place: TaskPlace, *, others: Sequence[TaskPlace]) -> list[Step]:
     """List what comes before the measurement: log, index, training, and dev for whoever has a k to choose."""
-    contenders = sorted(recipe.contenders, key=lambda each: is_trained_for_k(each.method))  # they choose from others
+    contenders = sorted(recipe.contenders, key=lambda each: is_chooser(each.method))  # they choose from others
     steps = list(_preparations(recipe, place, others))
     for contender in contenders:
-        steps += _trainings(recipe, place, contender)
+        on_dev = trains_for_dev(recipe, contender)
+        for k in recipe.k if is_trained_for_k(contender.method) else (None,):
+            steps += _trainings(recipe, place, contender, k=k, on_dev=on_dev)
     for contender in contenders:
-        if is_retrieval(contender.method):
+        if has_items(contender.method):
             steps += [step for k in recipe.k for step in _measurements(recipe, place, contender, "dev", k=k)]
     return steps
 
 
 def last_steps(recipe: Recipe, place: TaskPlace, contender: Contender, *, k: int | None) -> list[Step]:
-    """List the measurement of a contender with the chosen number of items."""
-    steps = list(_measurements(recipe, place, contender, "test", k=k))
+    """List the measurement of a contender with the chosen number of items, and what is trained for that alone."""
+    steps: list[Step] = []
+    if trains_for_dev(recipe, contender):
+        steps += _trainings(recipe, place, contender, k=k, on_dev=False)
+    if measured_as(recipe, contender) == "test":
+        steps += _measurements(recipe, place, contender, "test", k=k)
     if recipe.strangers and is_persona(contender.method):
         steps += _measurements(recipe, place, contender, "stranger", k=k)
     return steps
@@ -54,6 +69,16 @@ def last_steps(recipe: Recipe, place: TaskPlace, contender: Contender, *, k: int
 def seeds_of(recipe: Recipe, contender: Contender) -> tuple[int | None, ...]:
     """Give the seeds that a contender is measured with; None alone where nothing is trained."""
     return recipe.seeds if is_trained(contender.method) else (None,)
+
+
+def measured_as(recipe: Recipe, contender: Contender) -> Measured:
+    """Name the report of a contender's score: that by which ``k`` was chosen, where it is of the same queries."""
+    return "dev" if has_items(contender.method) and recipe.chooses_on_measured else "test"
+
+
+def trains_for_dev(recipe: Recipe, contender: Contender) -> bool:
+    """Tell whether ``k`` is chosen by other adapters than are measured: one answers nothing that it may have seen."""
+    return adapter_items(contender.method) is not None and not recipe.chooses_on_measured
 
 
 def _preparations(recipe: Recipe, place: TaskPlace, others: Sequence[TaskPlace]) -> Iterator[Step]:
@@ -65,25 +90,31 @@ def _preparations(recipe: Recipe, place: TaskPlace, others: Sequence[TaskPlace])
         yield Step(f"{name}: index", place.indexed, partial(index_log, recipe, place, reuse))
 
 
-def _trainings(recipe: Recipe, place: TaskPlace, contender: Contender) -> Iterator[Step]:
+def _trainings(
+    recipe: Recipe, place: TaskPlace, contender: Contender, *, k: int | None, on_dev: bool
+) -> Iterator[Step]:
+    if contender.method == "text-profile":
+        work = partial(describe_users, recipe, place, contender)
+        yield Step(_title(place, f"describe users for {contender.name}"), place.trained(contender, None), work)
     if not is_trained(contender.method):
         return
+    what = f"train {contender.name}{' for dev' if on_dev else ''}"
     for seed in recipe.seeds:
-        for k in recipe.k if is_trained_for_k(contender.method) else (None,):
-            work = partial(train_contender, recipe, place, contender, seed=seed, k=k)
-            product = place.trained(contender, seed, k=k)
-            yield Step(_title(place, f"train {contender.name}", seed, k), product, work)
+        work = partial(train_contender, recipe, place, contender, seed=seed, k=k, on_dev=on_dev)
+        product = place.trained(contender, seed, k=k, on_dev=on_dev)
+        yield Step(_title(place, what, seed, k), product, work)
 
 
 def _measurements(
     recipe: Recipe, place: TaskPlace, contender: Contender, name: Measured, *, k: int | None
-) -> Iterable[Step]:
+) -> Iterator[Step]:
     what = f"measure {contender.name}{dict(dev=' on dev', test='', stranger=' with strangers')[name]}"
+    on_dev = name == "dev" and trains_for_dev(recipe, contender)
     for seed in seeds_of(recipe, contender):
-        work = partial(measure_contender, recipe, place, contender, name, seed=seed, k=k)
+        work = partial(measure_contender, recipe, place, contender, name, seed=seed, k=k, on_dev=on_dev)
         yield Step(_title(place, what, seed, k), place.report(contender, seed, name, k=k), work)
 
 
-def _title(place: TaskPlace, what: str, seed: int | None, k: int | None) -> str:
+def _title(place: TaskPlace, what: str, seed: int | None = None, k: int | None = None) -> str:
     with_k = "" if k is None else f", k={k}"
     return f"{place.task.name}: {what}{with_k}{'' if seed is None else f', seed {seed}'}"

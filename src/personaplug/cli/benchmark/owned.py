@@ -1,0 +1,57 @@
+"""What only a recipe's own keys may say, so that it is the same for all contenders, or what they are named by."""
+
+from collections.abc import Sequence
+
+from personaplug.cli.benchmark.recipe import Recipe
+from personaplug.errors import ConfigError
+
+OWNED = {
+    "encoder.model": "encoder",
+    "backbone.model": "backbone",
+    "training.seed": "seeds",
+    "fitting.seed": "seeds",
+    "items.k": "k",
+    "items.retriever": "methods",
+    "selection.k": "k",
+    "selection.ropg": "methods",
+    "selection.ropg_digests": "methods",
+    "method": "methods",
+    "task": "tasks",
+    "store": "encoder",
+    "fingerprint": "encoder",
+    "split": "split",
+    "queries": "test_queries",
+    "history": "strangers",
+    "draw": "draw",
+}
+"""Settings of runs, and the key of a recipe that says the same."""
+
+
+def check_owned(recipe: Recipe) -> None:
+    """Refuse settings that belong to the bench.
+
+    Raises:
+        ConfigError: There is one; it says where, and which key of the recipe to use.
+    """
+    _check(recipe.settings, "the recipe")
+    for source in recipe.tasks:
+        _check(source.settings, f"the task {source.task!r}")
+    for contender in recipe.contenders:
+        where = f"the variant {contender.name!r}"
+        _check(contender.settings, where)
+        for name in map(_name, contender.settings):
+            if name.startswith(("encoder.", "backbone.")):
+                raise ConfigError(
+                    f"{where} sets {name}: it would have another encoder or language model than the others",
+                    hint="set encoder and backbone for the whole recipe, or write another recipe",
+                )
+
+
+def _check(settings: Sequence[str], where: str) -> None:
+    for name in map(_name, settings):
+        if name in OWNED:
+            raise ConfigError(f"{where} sets {name}, which is the bench's", hint=f"use the recipe's key {OWNED[name]}")
+
+
+def _name(setting: str) -> str:
+    return setting.partition("=")[0].strip()

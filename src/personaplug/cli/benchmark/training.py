@@ -1,0 +1,71 @@
+"""The trainings of a bench, and what is like one: work done once, before any query, that has a cost of its own."""
+
+from pathlib import Path
+from typing import Any
+
+from personaplug.cli.benchmark.files import plain, write_json
+from personaplug.cli.benchmark.kinds import is_adapted, is_chooser, is_plug_run, needs_store
+from personaplug.cli.benchmark.place import TaskPlace
+from personaplug.cli.benchmark.recipe import Contender, Recipe
+from personaplug.cli.benchmark.runs import adapters_run, base_run, learned_run, run_of
+from personaplug.cli.benchmark.work import method_words, queries_of
+from personaplug.cli.encoders import start_torch
+from personaplug.cli.evaluate import this_machine, write_profiles
+from personaplug.cli.train import fit
+from personaplug.cli.train_retrieval import fit_retrieval
+from personaplug.cli.user_lora import fit_users
+from personaplug.evaluation.cost import TrainingCost
+from personaplug.plug.retrieval_run import WEIGHTS, is_ropg
+from personaplug.plug.run import RunConfig
+from personaplug.training.checkpoints import is_finished
+
+
+def train_contender(
+    recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int, k: int | None, on_dev: bool = False
+) -> None:
+    """Train a run, or go on where its training was stopped.
+
+    Of one that was stopped nobody has counted all seconds: None stands for them. Adapters keep their own, user by user.
+    """
+    out = place.run(contender, seed, k=k, on_dev=on_dev)
+    was_begun = (out / "config.toml").exists() and not is_adapted(contender.method)
+    outcome = _train(recipe, place, contender, seed=seed, k=k, on_dev=on_dev)
+    seconds = {"seconds": None} if was_begun else {}
+    write_json(place.trained(contender, seed, k=k, on_dev=on_dev), plain(outcome) | seconds)
+
+
+def describe_users(recipe: Recipe, place: TaskPlace, contender: Contender) -> None:
+    """Have the descriptions of ``text-profile`` written for all measured queries."""
+    method = method_words(recipe, place, contender, seed=None, k=None)
+    assert method.profiles is not None
+    was_begun = method.profiles.exists()
+    queries = queries_of(recipe, "test")
+    cost = write_profiles(place.log, place.task_file, method, queries=queries, on_bad=place.on_bad)
+    write_json(place.trained(contender, None), TrainingCost() if was_begun else cost)
+
+
+def _train(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int, k: int | None, on_dev: bool) -> Any:  # noqa: ANN401 (each kind of training has an outcome of its own)
+    """Train, and give the outcome; nothing where only the word of it was missing."""
+    out = place.run(contender, seed, k=k, on_dev=on_dev)
+    store = place.store if needs_store(contender.method) else None
+    if is_plug_run(contender.method):
+        run = run_of(recipe, place, contender, seed=seed, k=k)
+        assert isinstance(run, RunConfig)
+        return (
+            {} if is_finished(out) else fit(run, place.log, out=out, store_path=store, resume=True, on_bad=place.on_bad)
+        )
+    base = base_run(recipe, place, seed=seed)
+    if is_adapted(contender.method):
+        users = adapters_run(recipe, place, contender, base, k=k, on_dev=on_dev)
+        device, machine = start_torch(), this_machine()
+        return fit_users(users, place.log, out=out, device=device, machine=machine, on_bad=place.on_bad)
+    if (out / WEIGHTS).exists():
+        return {}
+    ropg = _retrievers(recipe, place, seed=seed) if is_chooser(contender.method) else []
+    learned = learned_run(recipe, place, contender, base, k=k, ropg=ropg)
+    return fit_retrieval(learned, place.log, out=out, store_path=store, resume=True, on_bad=place.on_bad)
+
+
+def _retrievers(recipe: Recipe, place: TaskPlace, *, seed: int) -> list[Path]:
+    """Name the recipe's trained retrievers of a seed: a trained choice chooses from them too."""
+    return [place.run(each, seed) for each in recipe.contenders if is_ropg(each.method)]

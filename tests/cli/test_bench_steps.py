@@ -1,0 +1,123 @@
+"""What a recipe asks for, step by step; nothing is done here."""
+
+import pickle
+
+import pytest
+
+from personaplug.cli.benchmark import run as bench_run
+from personaplug.cli.benchmark.kinds import ADAPTED, has_items
+from personaplug.cli.benchmark.place import TaskPlace
+from personaplug.cli.benchmark.recipe import Contender, Recipe, Source
+from personaplug.cli.benchmark.run import Doing, count_steps
+from personaplug.cli.benchmark.runs import run_of
+from personaplug.cli.benchmark.steps import Step, first_steps, last_steps
+from personaplug.cli.wiring import METHODS
+from personaplug.tasks.task import load_task
+
+
+def place_in(folder, *, sample=0):
+    source = Source(task="log", sample=sample) if sample else Source(task="log", log="log.jsonl")
+    return TaskPlace(source, load_task("log"), "log", folder / "log.jsonl", folder / "log")
+
+
+def steps_of(method, folder, **words):
+    """List a recipe's steps for one method without the task's name, those before a k is chosen and those after."""
+    recipe = Recipe((Source(task="log", log="log.jsonl"),), (method,), k=(1, 2), seeds=(7,), **words)
+    place, (contender,) = place_in(folder), recipe.contenders
+    k = 2 if has_items(method) else None
+    first, last = first_steps(recipe, place, others=()), last_steps(recipe, place, contender, k=k)
+    assert count_steps(recipe, [place]) == len(first) + len(last)
+    assert len({step.product for step in (*first, *last)}) == len(first) + len(last)
+    return [[step.title.removeprefix("log: ") for step in each] for each in (first, last)]
+
+
+@pytest.mark.parametrize("method", ["plug+bm25", "plug+dense", "rspg-pre"])
+def test_what_is_trained_with_items_is_trained_and_measured_with_each_number_of_them(method, tmp_path):
+    first, last = steps_of(method, tmp_path, strangers=False)
+    assert first == [
+        "index",
+        *(f"train {method}, k={k}, seed 7" for k in (1, 2)),
+        *(f"measure {method} on dev, k={k}, seed 7" for k in (1, 2)),
+    ]
+    assert last == [f"measure {method}, k=2, seed 7"]
+
+
+def test_adapters_for_test_are_trained_once_k_is_chosen_by_adapters_for_dev(tmp_path):
+    first, last = steps_of("user-lora+bm25", tmp_path)
+    assert first == [
+        *(f"train user-lora+bm25 for dev, k={k}, seed 7" for k in (1, 2)),
+        *(f"measure user-lora+bm25 on dev, k={k}, seed 7" for k in (1, 2)),
+    ]
+    assert last == ["train user-lora+bm25, k=2, seed 7", "measure user-lora+bm25, k=2, seed 7"]
+
+
+def test_adapters_without_items_have_no_k(tmp_path):
+    assert steps_of("user-lora", tmp_path) == [["train user-lora, seed 7"], ["measure user-lora, seed 7"]]
+
+
+def test_descriptions_are_written_in_a_step_of_their_own(tmp_path):
+    assert steps_of("text-profile", tmp_path) == [["describe users for text-profile"], ["measure text-profile"]]
+
+
+@pytest.mark.parametrize("method", ["bm25", "ropg-kd", "user-lora+bm25"])
+def test_nothing_is_measured_twice_where_k_is_chosen_by_the_measured_queries(method, tmp_path):
+    words = {"split": "dev", "dev_queries": 30, "strangers": False}
+    assert steps_of(method, tmp_path, test_queries=30, **words)[1] == []
+    assert f"measure {method}, k=2" in ", ".join(steps_of(method, tmp_path, test_queries=20, **words)[1])
+
+
+@pytest.mark.parametrize(
+    ("method", "number"),
+    [
+        ("plug+bm25", lambda run: run.items.k),
+        ("user-lora+recency", lambda run: run.items.k),
+        ("rspg-post", lambda run: run.selection.k),
+    ],
+)
+def test_a_run_has_the_number_of_items_that_its_step_is_named_by(method, number, tmp_path):
+    recipe = Recipe((Source(task="log", log="log.jsonl"),), (method,))
+    assert [number(run_of(recipe, place_in(tmp_path), recipe.contenders[0], k=k)) for k in (1, 3)] == [1, 3]
+
+
+def test_every_step_can_be_handed_to_another_process(tmp_path):
+    recipe = Recipe((Source(task="log", sample=5),), tuple(dict.fromkeys((*METHODS, *ADAPTED))))
+    place = place_in(tmp_path, sample=5)
+    steps = first_steps(recipe, place, others=())
+    steps += [step for each in recipe.contenders for step in last_steps(recipe, place, each, k=2)]
+    assert all(pickle.loads(pickle.dumps(step.work)).keywords == step.work.keywords for step in steps)
+    assert len({step.work.func for step in steps}) == 5  # log, index, train, describe, measure
+
+
+def test_steps_that_are_stopped_after_any_of_them_go_on_from_there(tmp_path, monkeypatch):
+    steps = [Step(name, tmp_path / name, (tmp_path / name).touch) for name in "abc"]
+    told = []
+
+    def do_and_stop(work):
+        work()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench_run, "apart", do_and_stop)
+    for _ in steps:
+        with pytest.raises(KeyboardInterrupt):
+            Doing(3, told.append).go(steps)
+    Doing(3, told.append).go(steps)
+    assert told == ["[1/3] a", "[2/3] b", "[3/3] c"]
+
+
+def test_a_seed_that_is_added_is_all_that_is_left_to_do(tmp_path):
+    def steps(*seeds):
+        recipe = Recipe((Source(task="log", log="log.jsonl"),), ("plain", "tuned-prompt", "bm25"), seeds=seeds, k=(1,))
+        place = place_in(tmp_path)
+        last = [last_steps(recipe, place, each, k=1 if each.method == "bm25" else None) for each in recipe.contenders]
+        return [*first_steps(recipe, place, others=()), *(step for each in last for step in each)]
+
+    for step in steps(0):
+        step.product.parent.mkdir(parents=True, exist_ok=True)
+        step.product.touch()
+    left = [step.title for step in steps(0, 7) if not step.is_done]
+    assert left == ["log: train tuned-prompt, seed 7", "log: measure tuned-prompt, seed 7"]
+
+
+def test_a_variant_has_the_folder_of_its_label(tmp_path):
+    place = place_in(tmp_path)
+    assert place.of(Contender("plug", "no time")).name == "no-time"
