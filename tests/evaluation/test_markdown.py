@@ -13,7 +13,13 @@ def cells(text):
 
 def test_the_table_has_a_row_a_method_and_a_row_a_control_all_of_one_width():
     header, rule, *rows = cells(to_markdown(compare(make_reports(examples=make_examples(30)))))
-    assert [title.strip() for title in header] == ["", "Accuracy ↑", "Macro-F1 ↑", "Nats per token ↓", "Nats per answer ↓"]
+    assert [title.strip() for title in header] == [
+        "",
+        "Accuracy ↑",
+        "Macro-F1 ↑",
+        "Nats per token ↓",
+        "Nats per answer ↓",
+    ]
     assert [row[0] for row in rows] == [
         "**plain**",
         "**tuned-prompt**",

@@ -60,7 +60,7 @@ def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "Benc
     import json
 
     from personaplug.cli.benchmark.checks import check
-    from personaplug.cli.benchmark.files import plain, write_whole
+    from personaplug.cli.benchmark.files import plain
     from personaplug.cli.benchmark.lock import alone_in
     from personaplug.cli.benchmark.recipe import read_recipe
     from personaplug.cli.benchmark.run import do_all, result_of, write_if_changed
@@ -81,5 +81,5 @@ def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "Benc
             ("report.md", bench_markdown(result)),
             ("report.html", bench_html(result, [each.means for each in measured])),
         ):
-            write_if_changed(out / name, content, write_whole)
+            write_if_changed(out / name, content)
     return result

@@ -1,28 +1,17 @@
-"""Files that appear whole or not at all."""
+"""What a bench keeps of each step, as JSON."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from personaplug.errors import DataError
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file; a process that is killed leaves the old one, or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(text.encode("utf-8", errors="backslashreplace"))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+from personaplug.files import write_text
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (what JSON knows, or a dataclass)
     """Write what JSON knows, or a dataclass."""
-    write_whole(path, json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

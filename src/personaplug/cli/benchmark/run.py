@@ -18,6 +18,7 @@ from personaplug.evaluation.comparison import SeedReports
 from personaplug.evaluation.cost import TrainingCost
 from personaplug.evaluation.published import Published, published_scores
 from personaplug.evaluation.report import Report
+from personaplug.files import write_text
 
 Tell = Callable[[str], None]
 
@@ -162,7 +163,7 @@ def _training_cost(place: TaskPlace, contender: Contender, seed: int | None, *, 
     return TrainingCost(values.get("seconds"), values.get("seconds_a_user"))
 
 
-def write_if_changed(path: Path, text: str, write: Callable[[Path, str], None]) -> None:
+def write_if_changed(path: Path, text: str) -> None:
     """Leave a file alone that already says so."""
     if not path.exists() or path.read_bytes() != text.encode("utf-8", errors="backslashreplace"):
-        write(path, text)
+        write_text(path, text)
