@@ -79,7 +79,12 @@ class PersonaPlug(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, *, store: PersonaStore | None = None, device: str = "cpu"
+        cls,
+        folder: Path | str,
+        *,
+        store: PersonaStore | None = None,
+        device: str = "cpu",
+        backbone: Backbone | None = None,
     ) -> "PersonaPlug":
         """Load a run folder.
 
@@ -87,6 +92,7 @@ class PersonaPlug(nn.Module):
             folder: As written by :meth:`save_pretrained`.
             store: The users' histories, encoded by the run's encoder.
             device: Where to compute.
+            backbone: The run's language model, where it is loaded already.
 
         Raises:
             ConfigError: The folder is no run, or its parts do not fit.
@@ -95,9 +101,8 @@ class PersonaPlug(nn.Module):
         folder = Path(folder)
         if not (folder / _CONFIG).is_file():
             raise ConfigError(f"{folder} is no run: it has no {_CONFIG}", hint="train one: personaplug train --help")
-        plug = build_plug(
-            read_toml(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK)), store=store, device=device
-        )
+        run, task = read_toml(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK))
+        plug = build_plug(run, task, store=store, device=device, backbone=backbone)
         load_weights(plug.prefix, folder / _WEIGHTS)
         return plug.eval()
 
@@ -136,7 +141,7 @@ class PersonaPlug(nn.Module):
         Without persona the bare language model answers: nothing of the user stands before the input, no retrieved item
         either.
         """
-        return self.backbone.generate(self._asked(examples, with_persona=with_persona), config)
+        return self.backbone.generate(self.asked(examples, with_persona=with_persona), config)
 
     def generate(
         self, text: str, *, user: str, config: GenerationConfig | None = None, with_persona: bool = True
@@ -156,7 +161,7 @@ class PersonaPlug(nn.Module):
     ) -> Iterator[str]:
         """Answer as :meth:`generate` does, piece by piece."""
         with torch.inference_mode():
-            inputs = self._asked([self.example(text, user=user)], with_persona=with_persona)
+            inputs = self.asked([self.example(text, user=user)], with_persona=with_persona)
         return self.backbone.stream(inputs, config)
 
     def explain(self, text: str, *, user: str) -> list[Memory]:
@@ -205,7 +210,8 @@ class PersonaPlug(nn.Module):
         embedded = self.backbone.embed(batch.prompts, max_tokens=self.batcher.prompts.max_tokens)
         return embedded.with_prefix(self.prefix(batch.to(self.backbone.device)))
 
-    def _asked(self, examples: Sequence[Example], *, with_persona: bool) -> TokenEmbeddings:
+    def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
+        """Write the examples as :meth:`respond` has them answered."""
         if with_persona:
             return self.inputs(self.batcher(examples))
         prompts = [self.batcher.prompts.plain(example) for example in examples]
@@ -218,7 +224,14 @@ class PersonaPlug(nn.Module):
         return Example(id="", profile=_profile(self.store, user), input=text, target=None, time=datetime.now(UTC))
 
 
-def build_plug(run: RunConfig, task: Task, *, store: PersonaStore | None = None, device: str = "cpu") -> PersonaPlug:
+def build_plug(
+    run: RunConfig,
+    task: Task,
+    *,
+    store: PersonaStore | None = None,
+    device: str = "cpu",
+    backbone: Backbone | None = None,
+) -> PersonaPlug:
     """Make an untrained plug, seeded by the run's training seed.
 
     Args:
@@ -226,12 +239,13 @@ def build_plug(run: RunConfig, task: Task, *, store: PersonaStore | None = None,
         task: The run's task.
         store: The users' histories; a tuned prompt needs none.
         device: Where to compute.
+        backbone: The run's language model, where it is loaded already.
 
     Raises:
         ConfigError: A part cannot be loaded, or a persona is wanted without a store.
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
     """
-    backbone = load_backbone(run.backbone, device=device)
+    backbone = backbone or load_backbone(run.backbone, device=device)
     torch.manual_seed(run.training.seed)
     if run.method == "tuned-prompt":
         tuned = TunedPrefix(run.embedder.vectors, backbone.dim, embedding_norm=backbone.embedding_norm)
