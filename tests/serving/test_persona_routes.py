@@ -154,7 +154,7 @@ def is_in_files(store, word):
 
 
 @pytest.mark.parametrize("user", ["a/b", "../../etc/passwd", "..", "x/history", "a b", "雨?#", "%2F"])
-def test_a_users_id_may_have_any_sign_of_a_text(call, http, server, user):
+def test_a_users_id_may_have_any_sign_of_a_text(http, server, user):
     path = f"/v1/personas/{quote(user, safe='').replace('.', '%2E')}"
     told = http.post(f"{path}/history", json={"items": [ITEM]}, headers=server.headers())
     assert told.status_code == 200, told.text

@@ -69,6 +69,7 @@ class Engine:
         self._waiting: deque[Reply] = deque()
         self._arrived = asyncio.Event()
         self._is_draining = False
+        self._answering = 0
         self._batch_seconds = 1.0  # of the batches of late, on average
         self._serving: asyncio.Task[None] | None = None
 
@@ -76,6 +77,11 @@ class Engine:
     def is_ready(self) -> bool:
         """Whether questions are accepted."""
         return self._serving is not None and not self._serving.done() and not self._is_draining
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no question waits or is being answered."""
+        return not self._waiting and not self._answering
 
     def start(self) -> None:
         """Begin to answer."""
@@ -138,7 +144,7 @@ class Engine:
 
     async def _answer(self, batch: Sequence[Reply]) -> None:
         """Answer a batch; if that fails, each of its questions alone, so that one cannot spoil the others."""
-        begun = monotonic()
+        begun, self._answering = monotonic(), len(batch)
         if error := await self._attempt(batch):
             unanswered = [reply for reply in batch if not reply.is_done]
             for reply in unanswered if len(batch) > 1 else ():
@@ -147,6 +153,7 @@ class Engine:
                     self._fail(reply, own_error)
             if len(batch) == 1 and unanswered:
                 self._fail(unanswered[0], error)
+        self._answering = 0
         self._batch_seconds += 0.2 * (monotonic() - begun - self._batch_seconds)
 
     async def _attempt(self, replies: Sequence[Reply]) -> BaseException | None:

@@ -19,5 +19,5 @@ class QuotedUsers:
         """Take a request."""
         raw = scope.get("raw_path") or b""
         if raw.startswith(_PREFIX) and raw.isascii():
-            scope = {**scope, "path": raw.decode("ascii")}
+            scope["path"] = raw.decode("ascii")  # in place: the router writes its route beside it, for the log
         await self.app(scope, receive, send)

@@ -38,6 +38,7 @@ def build_server(service: Service) -> uvicorn.Server:
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
+    logging.getLogger("uvicorn.access").disabled = True  # its lines name users; ours name routes
     for name in ("uvicorn.error", "asyncio"):
         logging.getLogger(name).addFilter(WithoutWords())
     return uvicorn.Server(config)
