@@ -39,6 +39,8 @@ def create_app(service: Service) -> FastAPI:
         version=version("personaplug"),
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # its pages would load scripts from elsewhere
+        redoc_url=None,
     )
     for routes in (completion_routes(service), persona_routes(service), health_routes(service)):
         app.include_router(routes)
