@@ -2,9 +2,9 @@
 
     python benchmarks/serving_load.py --run runs/headlines --store log.db --clients 64 --requests 2000
 
-starts ``personaplug serve`` as a process of its own, asks each request once alone (for the answers and the time that they
-take one by one), then all of them again from many clients, and writes a report as JSON: throughput of both, p50 and p99,
-answers that differ or are lost, and the server's memory before, in the middle and at the end.
+starts ``personaplug serve`` as a process of its own, asks each request once alone (for the answers, and the time that
+they take one by one), then all of them again from many clients, and writes a report as JSON: throughput of both, p50 and
+p99, answers that differ or are lost, and the server's memory before, in the middle and at the end.
 """
 
 import json
@@ -86,7 +86,7 @@ class Report:
 @click.option("--max-tokens", type=click.IntRange(1), default=24, show_default=True)
 @click.option("--batch-rows", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the report; by default on stdout.")
-def main(
+def main(  # noqa: PLR0913 (each option by itself, as click gives them)
     run: Path,
     store: Path,
     clients: int,

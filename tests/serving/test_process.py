@@ -5,8 +5,10 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -24,7 +26,7 @@ def serve(place, port, err):
     """Run the command, in the process that this is called in."""
     from personaplug.cli.main import main
 
-    os.dup2(os.open(err, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    sys.stderr = Path(err).open("a")  # noqa: SIM115 (until the process ends)
     main(["-v", "serve", "--run", str(place.runs["llama"]), "--store", str(place.store), "--open", "--port", str(port)])
 
 
@@ -51,7 +53,7 @@ def start(place, tmp_path):
 
 
 def wait_until_ready(process, client):
-    for _ in range(1000):
+    for _ in range(10_000):
         assert process.is_alive()
         try:
             if client.get("/readyz").status_code == 200:
@@ -81,6 +83,7 @@ def keep_telling(client, acknowledged):
         acknowledged.append(number)
 
 
+@pytest.mark.timeout(600)  # most of it is two processes' imports, which take long on a busy machine
 def test_after_a_kill_every_acknowledged_append_is_there_and_no_half_of_one_and_sigterm_drains(start, tmp_path):
     process, client, path = start()
     acknowledged = []
@@ -113,7 +116,7 @@ def test_after_a_kill_every_acknowledged_append_is_there_and_no_half_of_one_and_
     assert answered[-1] == "data: [DONE]"
     assert re.search(r'"finish_reason":"(length|stop)"', answered[-2])
     process.join(timeout=60)
-    assert process.exitcode == -signal.SIGTERM or process.exitcode == 0
+    assert process.exitcode in (0, -signal.SIGTERM)  # uvicorn raises the signal again when all is closed
     with pytest.raises(httpx2.ConnectError):
         client.get("/healthz")
     said = (tmp_path / "stderr").read_text()
