@@ -3,7 +3,7 @@
     python benchmarks/serving_load.py --run runs/headlines --store log.db --clients 64 --requests 2000
 
 starts ``personaplug serve`` as a process of its own, asks each request once alone (for the answers, and the time that
-they take one by one), then all of them again from many clients, and writes a report as JSON: throughput of both, p50 and
+they take one by one), then all of them again from many clients, and writes a report as JSON: throughput of both, p50,
 p99, answers that differ or are lost, and the server's memory before, in the middle and at the end.
 """
 
