@@ -1,14 +1,15 @@
 """``personaplug serve`` as a process of its own, which is killed, and which is asked to stop."""
 
-import multiprocessing
+import json
 import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
+from contextlib import suppress
 
 import httpx2
 import pytest
@@ -16,45 +17,54 @@ import pytest
 from personaplug.store.sqlite import PersonaStore
 from tests.serving.running import copy_of
 
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["personaplug.cli.wiring", "personaplug.serving.server", "openai"])
 ITEM = {"input": "a talk about x", "output": "yes"}
 CHAT = {"model": "llama", "user": "dee", "messages": [{"role": "user", "content": "about x"}]}
 
-
-def serve(place, port, err):
-    """Run the command, in the process that this is called in."""
-    from personaplug.cli.main import main
-
-    sys.stderr = Path(err).open("a")  # noqa: SIM115 (until the process ends)
-    main(["-v", "serve", "--run", str(place.runs["llama"]), "--store", str(place.store), "--open", "--port", str(port)])
+NURSERY = """
+import json, os, sys
+import personaplug.cli.wiring, personaplug.serving.server
+from personaplug.cli.main import main
+for line in sys.stdin:
+    if (child := os.fork()) == 0:
+        main(json.loads(line))
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Runs commands, each in a process of its own: a line of words in, its process id and then its exit code out. All that
+they import is imported once."""
 
 
 @pytest.fixture
 def start(place, tmp_path):
-    """Start the command on a copy of the store; give its process, a client and where its stderr goes."""
-    started = []
-    own = copy_of(place, tmp_path / "own")
+    """Start the command on a copy of the store; give its process id, a client and the store."""
+    own, started = copy_of(place, tmp_path / "own"), []
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with (tmp_path / "stderr").open("w") as stderr:
+        nursery = subprocess.Popen([sys.executable, "-c", NURSERY], stderr=stderr, **options)
 
     def begin():
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        process = PROCESSES.Process(target=serve, args=(own, port, str(tmp_path / "stderr")))
-        process.start()
-        started.append(process)
+        words = "-v", "serve", "--run", own.runs["llama"], "--store", own.store, "--open", "--port", port
+        nursery.stdin.write(json.dumps([str(word) for word in words]) + "\n")
+        nursery.stdin.flush()
+        child = int(nursery.stdout.readline())
+        started.append(child)
         client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-        wait_until_ready(process, client)
-        return process, client, own.store
+        wait_until_ready(client)
+        return child, client, own.store
 
+    begin.exit_code = lambda: int(nursery.stdout.readline())
     yield begin
-    for process in started:
-        process.kill()
-        process.join()
+    nursery.stdin.close()
+    for child in started:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    nursery.wait()
 
 
-def wait_until_ready(process, client):
-    for _ in range(10_000):
-        assert process.is_alive()
+def wait_until_ready(client):
+    for _ in range(2_000):
         try:
             if client.get("/readyz").status_code == 200:
                 return
@@ -85,7 +95,7 @@ def keep_telling(client, acknowledged):
 
 @pytest.mark.timeout(600)  # most of it is two processes' imports, which take long on a busy machine
 def test_after_a_kill_every_acknowledged_append_is_there_and_no_half_of_one_and_sigterm_drains(start, tmp_path):
-    process, client, path = start()
+    child, client, path = start()
     acknowledged = []
     busy = [threading.Thread(target=keep_asking, args=(client, stream)) for stream in (True, False)]
     busy.append(threading.Thread(target=keep_telling, args=(client, acknowledged)))
@@ -93,11 +103,10 @@ def test_after_a_kill_every_acknowledged_append_is_there_and_no_half_of_one_and_
         thread.start()
     while len(acknowledged) < 8:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
     for thread in busy:
         thread.join()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    assert start.exit_code() == -signal.SIGKILL
     with PersonaStore.open(path) as store:
         held = {item.id for item in store.get("new").items}
     # The last append may be stored whole and its acknowledgement lost with the server.
@@ -106,17 +115,16 @@ def test_after_a_kill_every_acknowledged_append_is_there_and_no_half_of_one_and_
     assert held - told in (set(), {f"{last + 1}-{part}" for part in "ab"})
     assert held >= told
 
-    process, client, _ = start()
+    child, client, _ = start()
     assert client.get("/v1/personas/new").json()["items"] == len(held)
     with client.stream("POST", "/v1/chat/completions", json={**CHAT, "max_tokens": 200, "stream": True}) as response:
         events = response.iter_lines()
         next(events)
-        os.kill(process.pid, signal.SIGTERM)
+        os.kill(child, signal.SIGTERM)
         answered = [event for event in events if event]
     assert answered[-1] == "data: [DONE]"
     assert re.search(r'"finish_reason":"(length|stop)"', answered[-2])
-    process.join(timeout=60)
-    assert process.exitcode in (0, -signal.SIGTERM)  # uvicorn raises the signal again when all is closed
+    assert start.exit_code() in (0, -signal.SIGTERM)  # uvicorn raises the signal again when all is closed
     with pytest.raises(httpx2.ConnectError):
         client.get("/healthz")
     said = (tmp_path / "stderr").read_text()

@@ -5,7 +5,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -15,7 +15,7 @@ from personaplug.plug.decoding import GenerationConfig
 from personaplug.serving.access import Caller
 from personaplug.serving.forms import Form
 from personaplug.serving.limits import MOST_STOPS
-from personaplug.serving.question import Answer, Question, Reply
+from personaplug.serving.question import Question, Reply
 from personaplug.serving.refusals import RefusalError, as_refusal
 from personaplug.serving.schemas import Asking, Usage
 from personaplug.serving.service import Service
@@ -28,6 +28,8 @@ _GONE = 499
 
 _LONGEST_STOP = 256
 
+T = TypeVar("T")
+
 
 async def respond(
     service: Service, asking: Asking, texts: Sequence[str], form: Form, *, caller: Caller, request: Request
@@ -39,14 +41,7 @@ async def respond(
     """
     questions = [_question(service, asking, text, caller) for text in texts]
     replies = [service.engine.ask(each) for each in questions]
-    if asking.stream:
-        return await _begin_stream(asking, replies, form)
-    answers = await _whole(replies, request)
-    if answers is None:
-        return Response(status_code=_GONE)
-    return JSONResponse(
-        form.whole(answers, await _usage(replies)).model_dump(), headers={PERSONA_HEADER: await _persona(replies)}
-    )
+    return await (_stream(asking, replies, form, request) if asking.stream else _whole(replies, form, request))
 
 
 def model_named(service: Service, name: str) -> None:
@@ -95,34 +90,44 @@ def _decoding(asking: Asking, *, longest: int) -> GenerationConfig:
     )
 
 
-async def _whole(replies: Sequence[Reply], request: Request) -> list[Answer] | None:
-    """Wait for all answers; None where the client left before."""
-    answers = asyncio.gather(*(reply.answer() for reply in replies))
+async def _whole(replies: Sequence[Reply], form: Form, request: Request) -> Response:
+    """Wait for all answers."""
+    answers = await _unless_gone(asyncio.gather(*(reply.answer() for reply in replies)), replies, request)
+    if answers is None:
+        return Response(status_code=_GONE)
+    headers = {PERSONA_HEADER: await _persona(replies)}
+    return JSONResponse(form.whole(answers, await _usage(replies)).model_dump(), headers=headers)
+
+
+async def _stream(asking: Asking, replies: Sequence[Reply], form: Form, request: Request) -> Response:
+    """Wait until the first answer begins, so that its header can be told, and what fails before has a status."""
+    persona = await _unless_gone(asyncio.ensure_future(_persona(replies)), replies, request)
+    if persona is None:
+        return Response(status_code=_GONE)
+    headers = {PERSONA_HEADER: persona, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    events = _events(replies, form, wants_usage=asking.wants_usage)
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+async def _unless_gone(wanted: "asyncio.Future[T]", replies: Sequence[Reply], request: Request) -> T | None:
+    """Wait for something; None where the client left before. Unless it comes, nobody wants the replies any more."""
     gone = asyncio.create_task(_leaving(request))
+    either: list[asyncio.Future[Any]] = [wanted, gone]
+    has_come = False
     try:
-        either: list[asyncio.Future[Any]] = [answers, gone]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        return answers.result() if answers.done() else None
+        has_come = wanted.done() and wanted.exception() is None
+        return wanted.result() if wanted.done() else None
     finally:
         gone.cancel()
-        answers.cancel()
-        _let_go(replies)
+        wanted.cancel()
+        if not has_come:
+            _let_go(replies)
 
 
 async def _leaving(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _begin_stream(asking: Asking, replies: Sequence[Reply], form: Form) -> Response:
-    """Wait until the first answer begins, so that its header can be told, and what fails before has a status."""
-    try:
-        headers = {PERSONA_HEADER: await _persona(replies), "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    except BaseException:
-        _let_go(replies)
-        raise
-    events = _events(replies, form, wants_usage=asking.wants_usage)
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def _events(replies: Sequence[Reply], form: Form, *, wants_usage: bool) -> AsyncIterator[bytes]:
