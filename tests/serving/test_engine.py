@@ -106,6 +106,28 @@ def test_a_failing_question_harms_no_other(serve):
     assert metrics.registry.get_sample_value("personaplug_failures_total") == 1
 
 
+def test_a_batch_that_fails_half_way_is_written_anew_and_nothing_is_heard_twice(serve, server, monkeypatch):
+    model = server.ask_plug("llama", lambda plug: plug.backbone.model)
+    forward, calls = model.forward, []
+
+    def fail_once(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 8:
+            raise RuntimeError("out of memory")
+        return forward(*args, **kwargs)
+
+    async def stream(engine):
+        replies = [engine.ask(replace(question, is_streamed=True)) for question in MIXED[:2]]
+        heard = ["".join([piece async for piece in reply.pieces()]) for reply in replies]
+        return heard, [(await reply.answer()).text for reply in replies]
+
+    expected, _ = serve(lambda engine: answers(engine, MIXED[:2]))
+    monkeypatch.setattr(model, "forward", fail_once)
+    (heard, whole), _ = serve(stream)
+    assert len(calls) > 8
+    assert heard == whole == [answer.text for answer in expected]
+
+
 def test_a_failing_question_alone_fails_and_the_next_is_answered(serve):
     async def one_by_one(engine):
         return [*await answers(engine, [UNREADABLE]), *await answers(engine, MIXED[:1])]

@@ -37,7 +37,7 @@ they import is imported once."""
 @pytest.fixture
 def start(place, tmp_path):
     """Start the command on a copy of the store; give its process id, a client and the store."""
-    own, started = copy_of(place, tmp_path / "own"), []
+    own, started, clients = copy_of(place, tmp_path / "own"), [], []
     options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with (tmp_path / "stderr").open("w") as stderr:
         nursery = subprocess.Popen([sys.executable, "-c", NURSERY], stderr=stderr, **options)
@@ -51,6 +51,7 @@ def start(place, tmp_path):
         child = int(nursery.stdout.readline())
         started.append(child)
         client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        clients.append(client)
         wait_until_ready(client)
         return child, client, own.store
 
@@ -61,6 +62,9 @@ def start(place, tmp_path):
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
     nursery.wait()
+    nursery.stdout.close()
+    for client in clients:
+        client.close()
 
 
 def wait_until_ready(client):
