@@ -15,7 +15,7 @@ from personaplug.serving.app import create_app
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 few = settings(
-    max_examples=6,
+    max_examples=3,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
@@ -47,7 +47,7 @@ def test_every_body_has_an_example_that_the_schema_takes(described, server, http
         name = body["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[-1]
         example = described["components"]["schemas"][name]["example"]
         if "model" in example:
-            example = {**example, "model": "llama"}
+            example = {**example, "model": "llama"} | ({"max_tokens": 2} if "top" not in example else {})
         response = http.post(path.replace("{user}", "dee"), json=example, headers=server.headers("acme"))
         assert response.status_code in (200, 404), response.text
         assert response.status_code == 200 or response.json()["error"]["code"] == "user_not_found"
