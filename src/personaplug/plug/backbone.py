@@ -9,43 +9,30 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, TextIteratorStreamer
+from transformers import (
+    LogitsProcessorList,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteriaList,
+    TextIteratorStreamer,
+)
 
-from personaplug.config import option
+from personaplug.plug.decoding import GenerationConfig as GenerationConfig
 from personaplug.plug.tokens import Side, TokenEmbeddings, pad_rows
+from personaplug.plug.writing import OwnDraws, Writing, WritingRows
 
 IGNORED = -100
 _MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 _AS_TEXT = {"add_special_tokens": False, "split_special_tokens": True}
 """How users' texts are tokenized: none of their words, such as ``</s>``, is a command to the model."""
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationConfig:
-    """How to decode an answer."""
-
-    strategy: Literal["greedy", "beam", "sample"] = option("greedy", "greedy, beam search, or sampling")
-    beams: int = option(4, "beams, for beam search")
-    temperature: float = option(1.0, "for sampling: below 1 is safer, above is wilder")
-    top_p: float = option(0.95, "for sampling: the smallest set of tokens with this probability")
-    max_new_tokens: int = option(48, "longest answer")
-    seed: int = option(0, "for sampling")
-
-    def __post_init__(self) -> None:
-        if self.beams < 1 or self.max_new_tokens < 1:
-            raise ValueError(f"beams {self.beams} and max_new_tokens {self.max_new_tokens} must be at least 1")
-        if not self.temperature > 0 or not 0 < self.top_p <= 1:
-            raise ValueError(
-                f"temperature {self.temperature} must be above 0, top_p {self.top_p} above 0 and at most 1"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +149,26 @@ class Backbone(ABC):
         yield from (piece for piece in streamer if piece)
         answer.result()
 
+    @torch.inference_mode()
+    def write(self, inputs: TokenEmbeddings, writings: Sequence[Writing]) -> None:
+        """Answer a batch of inputs, each into its own writing, token by token, until all have ended."""
+        longest = GenerationConfig(max_new_tokens=max(writing.config.max_new_tokens for writing in writings))
+        rows = WritingRows(writings, ends=self._ends, decode=self._decode)
+        self.model.generate(
+            **self._generation_arguments(inputs, longest),
+            logits_processor=LogitsProcessorList([OwnDraws([writing.config for writing in writings])]),
+            stopping_criteria=StoppingCriteriaList([rows]),
+        )
+
+    def longest_answer(self, *, input_tokens: int) -> int | None:
+        """Say how many tokens an answer to so long an input may have; None for any number."""
+        config = self.model.config
+        count: int | None = getattr(getattr(config, "decoder", config), "max_position_embeddings", None)
+        if count is None:
+            return None
+        # An encoder-decoder's answer has positions of its own, the first of which takes the start token.
+        return count - (1 if config.is_encoder_decoder else input_tokens)
+
     def count_tokens(self, text: str) -> int:
         """Count an input's tokens as :meth:`embed` makes them, without cutting."""
         before, after = self._frame
@@ -203,6 +210,15 @@ class Backbone(ABC):
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def _decode(self, tokens: list[int]) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+    @property
+    def _ends(self) -> set[int]:
+        """Find the tokens that end an answer; a model may have several."""
+        ends = self.model.generation_config.eos_token_id
+        return set(ends) if isinstance(ends, list) else {ends} - {None}
 
     def _labels(self, targets: Sequence[str], *, max_tokens: int) -> Tensor:
         """Tokenize answers and pad them with :data:`IGNORED`."""

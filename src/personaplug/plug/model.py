@@ -79,7 +79,13 @@ class PersonaPlug(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, *, store: PersonaStore | None = None, device: str = "cpu", is_live: bool = False
+        cls,
+        folder: Path | str,
+        *,
+        store: PersonaStore | None = None,
+        device: str = "cpu",
+        is_live: bool = False,
+        backbone: Backbone | None = None,
     ) -> "PersonaPlug":
         """Load a run folder.
 
@@ -88,6 +94,7 @@ class PersonaPlug(nn.Module):
             store: The users' histories, encoded by the run's encoder.
             device: Where to compute.
             is_live: Encode every query, also one whose text the store holds.
+            backbone: The run's language model, where it is loaded already.
 
         Raises:
             ConfigError: The folder is no run, or its parts do not fit.
@@ -97,7 +104,7 @@ class PersonaPlug(nn.Module):
         if not (folder / _CONFIG).is_file():
             raise ConfigError(f"{folder} is no run: it has no {_CONFIG}", hint="train one: personaplug train --help")
         run, task = read_toml(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK))
-        plug = build_plug(run, task, store=store, device=device, is_live=is_live)
+        plug = build_plug(run, task, store=store, device=device, is_live=is_live, backbone=backbone)
         load_weights(plug.prefix, folder / _WEIGHTS)
         return plug.eval()
 
@@ -136,7 +143,7 @@ class PersonaPlug(nn.Module):
         Without persona the bare language model answers: nothing of the user stands before the input, no retrieved item
         either.
         """
-        return self.backbone.generate(self._asked(examples, with_persona=with_persona), config)
+        return self.backbone.generate(self.asked(examples, with_persona=with_persona), config)
 
     def generate(
         self, text: str, *, user: str, config: GenerationConfig | None = None, with_persona: bool = True
@@ -156,7 +163,7 @@ class PersonaPlug(nn.Module):
     ) -> Iterator[str]:
         """Answer as :meth:`generate` does, piece by piece."""
         with torch.inference_mode():
-            inputs = self._asked([self.example(text, user=user)], with_persona=with_persona)
+            inputs = self.asked([self.example(text, user=user)], with_persona=with_persona)
         return self.backbone.stream(inputs, config)
 
     def explain(self, text: str, *, user: str) -> list[Memory]:
@@ -205,7 +212,8 @@ class PersonaPlug(nn.Module):
         embedded = self.backbone.embed(batch.prompts, max_tokens=self.batcher.prompts.max_tokens)
         return embedded.with_prefix(self.prefix(batch.to(self.backbone.device)))
 
-    def _asked(self, examples: Sequence[Example], *, with_persona: bool) -> TokenEmbeddings:
+    def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
+        """Write the examples as :meth:`respond` has them answered."""
         if with_persona:
             return self.inputs(self.batcher(examples))
         prompts = [self.batcher.prompts.plain(example) for example in examples]
@@ -219,7 +227,13 @@ class PersonaPlug(nn.Module):
 
 
 def build_plug(
-    run: RunConfig, task: Task, *, store: PersonaStore | None = None, device: str = "cpu", is_live: bool = False
+    run: RunConfig,
+    task: Task,
+    *,
+    store: PersonaStore | None = None,
+    device: str = "cpu",
+    is_live: bool = False,
+    backbone: Backbone | None = None,
 ) -> PersonaPlug:
     """Make an untrained plug, seeded by the run's training seed.
 
@@ -229,12 +243,13 @@ def build_plug(
         store: The users' histories; a tuned prompt needs none.
         device: Where to compute.
         is_live: As for :meth:`PersonaPlug.from_pretrained`.
+        backbone: The run's language model, where it is loaded already.
 
     Raises:
         ConfigError: A part cannot be loaded, or a persona is wanted without a store.
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
     """
-    backbone = load_backbone(run.backbone, device=device)
+    backbone = backbone or load_backbone(run.backbone, device=device)
     if run.method == "tuned-prompt":
         torch.manual_seed(run.training.seed)
         tuned = TunedPrefix(run.embedder.vectors, backbone.dim, embedding_norm=backbone.embedding_norm)

@@ -1,0 +1,17 @@
+# personaplug serve, as a plain user. Needs a package index; TORCH chooses the build of torch, as in the Makefile.
+FROM python:3.11-slim
+
+ARG TORCH="torch==2.13.0"
+WORKDIR /opt/personaplug
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY src src
+RUN pip install --no-cache-dir -c constraints.txt $TORCH '.[serve]' \
+    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin personaplug
+
+USER 10001
+ENV HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=5)"]
+ENTRYPOINT ["personaplug"]
+CMD ["serve", "--run", "/served/run", "--store", "/served/log.db", "--keys", "/served/keys.json", "--host", "0.0.0.0"]

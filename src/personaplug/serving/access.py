@@ -1,0 +1,96 @@
+"""Who may do what, and whose users they see."""
+
+from dataclasses import dataclass
+from typing import Protocol
+from unicodedata import category
+
+from personaplug.serving.keys import RIGHTS, KeyFile, Right
+from personaplug.serving.limits import LONGEST_ID
+from personaplug.serving.refusals import RefusalError
+
+_BETWEEN = "\x1f"
+"""Stands between tenant and user in the store's ids. No id that is accepted has it, so no caller can reach over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever makes a request.
+
+    Attributes:
+        key_id: By which key; empty where access is open.
+        tenant: Whose users they see; empty for those of the store who have no tenant.
+        rights: What they may do.
+    """
+
+    key_id: str
+    tenant: str
+    rights: tuple[Right, ...]
+
+    def check(self, right: Right) -> None:
+        """Refuse a caller without a right.
+
+        Raises:
+            RefusalError: They lack it.
+        """
+        if right not in self.rights and "admin" not in self.rights:
+            raise RefusalError(403, f"This key lacks the right {right!r}.", code="missing_right")
+
+    def stored(self, user: str) -> str:
+        """Give the store's own id of a user, which no other tenant's user has.
+
+        Raises:
+            RefusalError: The id is none.
+        """
+        check_id(user, "user")
+        return f"{self.tenant}{_BETWEEN}{user}" if self.tenant else user
+
+
+class Access(Protocol):
+    """Knows callers by what they send."""
+
+    def caller(self, authorization: str | None) -> Caller:
+        """Tell who calls, by the header ``Authorization``.
+
+        Raises:
+            RefusalError: Nobody who may.
+        """
+
+
+class KeyAccess:
+    """Knows callers by their keys.
+
+    Args:
+        keys: The keys.
+    """
+
+    def __init__(self, keys: KeyFile) -> None:
+        self.keys = keys
+
+    def caller(self, authorization: str | None) -> Caller:
+        """Tell who calls, by ``Bearer KEY``."""
+        scheme, _, secret = (authorization or "").partition(" ")
+        key = self.keys.find(secret.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            challenge = {"WWW-Authenticate": "Bearer"}
+            raise RefusalError(401, "No valid API key was sent.", code="invalid_api_key", headers=challenge)
+        return Caller(key.id, key.tenant, key.rights)
+
+
+class OpenAccess:
+    """Lets everybody do everything, with the users who have no tenant; for this machine alone."""
+
+    def caller(self, authorization: str | None) -> Caller:  # noqa: ARG002 (any key will do)
+        """Take whoever calls."""
+        return Caller("", "", RIGHTS)
+
+
+def check_id(value: str, param: str) -> None:
+    """Refuse an id that is empty, too long, or has signs in it that are no text.
+
+    Raises:
+        RefusalError: It is one.
+    """
+    is_text = all(category(sign) not in ("Cc", "Cs") for sign in value)
+    if not value.strip() or len(value) > LONGEST_ID or not is_text:
+        message = f"An id has 1 to {LONGEST_ID} characters, none of them a control character."
+        raise RefusalError(400, message, code="invalid_id", param=param)

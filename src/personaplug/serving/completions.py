@@ -1,0 +1,66 @@
+"""The routes that answer: chats, texts, and the list of who answers."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from personaplug.serving.access import Caller
+from personaplug.serving.asking import PERSONA_HEADER, model_named, respond
+from personaplug.serving.callers import REFUSALS, allowed
+from personaplug.serving.forms import ChatForm, TextForm
+from personaplug.serving.schemas import (
+    ChatRequest,
+    ChatResponse,
+    CompletionRequest,
+    CompletionResponse,
+    ModelCard,
+    ModelList,
+)
+from personaplug.serving.service import Service
+
+_ANSWERED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer; with `stream`, its pieces as server-sent events.",
+        "headers": {PERSONA_HEADER: {"description": "`own`, `generic` or `off`.", "schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    **REFUSALS,
+}
+
+
+def completion_routes(service: Service) -> APIRouter:
+    """Make the routes under ``/v1`` that OpenAI's clients know."""
+    routes = APIRouter(prefix="/v1", tags=["completions"])
+    MayGenerate = Annotated[Caller, Depends(allowed(service, "generate"))]  # noqa: N806 (a type)
+
+    @routes.post("/chat/completions", response_model=ChatResponse, responses=_ANSWERED)
+    async def chat(asking: ChatRequest, caller: MayGenerate, request: Request) -> Response:
+        """Answer the last turn of a chat in a user's way."""
+        return await respond(service, asking, [asking.text], ChatForm(asking.model), caller=caller, request=request)
+
+    @routes.post("/completions", response_model=CompletionResponse, responses=_ANSWERED)
+    async def complete(asking: CompletionRequest, caller: MayGenerate, request: Request) -> Response:
+        """Answer a text, or several, in a user's way."""
+        return await respond(service, asking, asking.texts, TextForm(asking.model), caller=caller, request=request)
+
+    @routes.get("/models", responses=REFUSALS)
+    async def models(_: MayGenerate) -> ModelList:
+        """List the runs that answer."""
+        return ModelList(data=[_card(service, name) for name in _names(service)])
+
+    @routes.get("/models/{model}", responses=REFUSALS)
+    async def model(model: str, _: MayGenerate) -> ModelCard:
+        """Show one of them."""
+        model_named(service, model)
+        return _card(service, model)
+
+    return routes
+
+
+def _names(service: Service) -> Sequence[str]:
+    return list(service.engine.models.by_name)
+
+
+def _card(service: Service, name: str) -> ModelCard:
+    return ModelCard(id=name, created=int((service.place.runs[name] / "config.toml").stat().st_mtime))

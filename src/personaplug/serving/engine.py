@@ -1,0 +1,210 @@
+"""Answers the questions of many users in shared batches, on one thread that owns the models."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from time import monotonic
+
+import torch
+
+from personaplug.config import option
+from personaplug.errors import PersonaPlugError
+from personaplug.plug.tokens import pad_rows
+from personaplug.serving.metrics import Metrics
+from personaplug.serving.models import Models, Reading, ServedModel
+from personaplug.serving.question import Question, Reply
+from personaplug.serving.worker import Worker
+
+
+class FullQueueError(PersonaPlugError):
+    """More questions wait than the queue holds.
+
+    Args:
+        seconds: After how many to ask again.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("too many questions wait", hint=f"ask again in {seconds} s")
+        self.seconds = seconds
+
+
+class DrainingError(PersonaPlugError):
+    """The server answers what it has accepted, and accepts no more."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping", hint="ask another replica, or again in a while")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """How questions share batches."""
+
+    batch_rows: int = option(32, "most questions in a batch")
+    batch_tokens: int = option(16_384, "most tokens in a batch, each row counted as long as the longest")
+    batch_seconds: float = option(0.004, "how long the first question of a batch waits for others")
+    queue: int = option(512, "most questions that wait")
+
+    def __post_init__(self) -> None:
+        if min(self.batch_rows, self.batch_tokens, self.queue) < 1 or not self.batch_seconds >= 0:
+            raise ValueError("batch_rows, batch_tokens and queue must be at least 1, batch_seconds not negative")
+
+
+class Engine:
+    """A queue, and the one who empties it batch by batch. All its methods belong to one event loop.
+
+    Args:
+        worker: Owns the models, which are open.
+        models: What it owns, for what can be known without its thread.
+        config: How questions share batches.
+        metrics: Where its work is counted.
+    """
+
+    def __init__(self, worker: Worker[Models], models: Models, config: EngineConfig, *, metrics: Metrics) -> None:
+        self.models = models
+        self.config = config
+        self._worker = worker
+        self._metrics = metrics
+        self._waiting: deque[Reply] = deque()
+        self._arrived = asyncio.Event()
+        self._is_draining = False
+        self._answering = 0
+        self._batch_seconds = 1.0  # of the batches of late, on average
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether questions are accepted."""
+        return self._serving is not None and not self._serving.done() and not self._is_draining
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no question waits or is being answered."""
+        return not self._waiting and not self._answering
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._serving = asyncio.create_task(self._serve())
+
+    async def drain(self) -> None:
+        """Answer what was accepted, and stop."""
+        self._is_draining = True
+        self._arrived.set()
+        if self._serving:
+            await self._serving
+
+    def ask(self, question: Question) -> Reply:
+        """Put a question into the queue.
+
+        Raises:
+            FullQueueError: The queue is full.
+            DrainingError: The engine is stopping.
+        """
+        if self._is_draining:
+            raise DrainingError
+        if len(self._waiting) >= self.config.queue:
+            self._drop_cancelled()
+        if len(self._waiting) >= self.config.queue:
+            raise FullQueueError(ceil(self._batch_seconds * len(self._waiting) / self.config.batch_rows))
+        reply = Reply(question)
+        self._waiting.append(reply)
+        self._metrics.queue.set(len(self._waiting))
+        self._arrived.set()
+        return reply
+
+    async def _serve(self) -> None:
+        while not (self._is_draining and not self._waiting):
+            if not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+            elif batch := await self._gather():
+                await self._answer(batch)
+
+    async def _gather(self) -> list[Reply]:
+        """Take the questions of one batch out of the queue, the longest waiting first."""
+        if len(self._waiting) < self.config.batch_rows:
+            await asyncio.sleep(self.config.batch_seconds)
+        self._drop_cancelled()
+        batch: list[Reply] = []
+        longest = 0
+        for reply in list(self._waiting):
+            cost = max(longest, self._model(reply).cost(reply.question))
+            if batch and not self._fits(reply, batch, cost):
+                break
+            longest = cost
+            batch.append(self._waiting.popleft())
+        self._metrics.queue.set(len(self._waiting))
+        return batch
+
+    def _fits(self, reply: Reply, batch: Sequence[Reply], longest: int) -> bool:
+        rows = len(batch) + 1
+        is_small = rows <= self.config.batch_rows and rows * longest <= self.config.batch_tokens
+        return is_small and self._model(reply).plug.backbone is self._model(batch[0]).plug.backbone
+
+    async def _answer(self, batch: Sequence[Reply]) -> None:
+        """Answer a batch; if that fails, each of its questions alone, so that one cannot spoil the others."""
+        begun, self._answering = monotonic(), len(batch)
+        if error := await self._attempt(batch):
+            unanswered = [reply for reply in batch if not reply.is_done]
+            for reply in unanswered if len(batch) > 1 else ():
+                reply.again()
+                if own_error := await self._attempt([reply]):
+                    self._fail(reply, own_error)
+            if len(batch) == 1 and unanswered:
+                self._fail(unanswered[0], error)
+        self._answering = 0
+        self._batch_seconds += 0.2 * (monotonic() - begun - self._batch_seconds)
+
+    async def _attempt(self, replies: Sequence[Reply]) -> BaseException | None:
+        work = asyncio.wrap_future(self._worker.submit(lambda models: self._write(models, replies)))
+        await asyncio.wait([work])
+        return work.exception()
+
+    def _fail(self, reply: Reply, error: BaseException) -> None:
+        self._metrics.failures.inc()
+        reply.fail(error)
+
+    @torch.inference_mode()
+    def _write(self, models: Models, replies: Sequence[Reply]) -> None:
+        """Read and answer a batch, in the model's thread."""
+        stage, begun = self._metrics.stage, monotonic()
+        for reply in replies:
+            stage.labels("wait").observe(begun - reply.asked_at)
+        models.personas.refresh()
+        readings = _read(models, [reply.question for reply in replies])
+        backbone = models.by_name[replies[0].question.model].plug.backbone
+        inputs = pad_rows([reading.row for reading in readings], side=backbone.side)
+        written = monotonic()
+        stage.labels("read").observe(written - begun)
+        for reply, reading in zip(replies, readings, strict=True):
+            reply.begin(reading.opening)
+        backbone.write(inputs, [reply.writing for reply in replies])
+        stage.labels("write").observe(monotonic() - written)
+        self._count(replies, readings)
+
+    def _count(self, replies: Sequence[Reply], readings: Sequence[Reading]) -> None:
+        self._metrics.batch_rows.observe(len(replies))
+        for reply, reading in zip(replies, readings, strict=True):
+            opening = reading.opening
+            self._metrics.tokens.labels("prompt").inc(opening.prompt_tokens)
+            self._metrics.tokens.labels("answer").inc(len(reply.writing.tokens))
+            self._metrics.answers.labels(reply.question.model, opening.persona).inc()
+            self._metrics.stage.labels("answer").observe(monotonic() - reply.asked_at)
+
+    def _model(self, reply: Reply) -> ServedModel:
+        return self.models.by_name[reply.question.model]
+
+    def _drop_cancelled(self) -> None:
+        self._waiting = deque(reply for reply in self._waiting if not reply.is_cancelled)
+        self._metrics.queue.set(len(self._waiting))
+
+
+def _read(models: Models, questions: Sequence[Question]) -> list[Reading]:
+    """Read questions of several runs, each run's as one batch, in the order given."""
+    read: dict[int, Reading] = {}
+    for name in dict.fromkeys(question.model for question in questions):
+        chosen = [at for at, question in enumerate(questions) if question.model == name]
+        own = models.by_name[name].read([questions[at] for at in chosen])
+        read |= dict(zip(chosen, own, strict=True))
+    return [read[at] for at in range(len(questions))]

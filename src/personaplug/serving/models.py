@@ -1,0 +1,145 @@
+"""The runs that a server answers with, and how one of them reads a batch of questions."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from torch import Tensor
+
+from personaplug.config import read_toml
+from personaplug.embedder.encoder import TextEncoder
+from personaplug.errors import ConfigError
+from personaplug.plug.backbone import Backbone
+from personaplug.plug.model import PersonaPlug
+from personaplug.plug.prefix import TunedPrefix
+from personaplug.plug.run import RunConfig
+from personaplug.records import Example, Profile
+from personaplug.serving.metrics import Metrics
+from personaplug.serving.personas import Personas
+from personaplug.serving.question import Opening, Persona, Question
+from personaplug.store.sqlite import PersonaStore
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A question as its language model reads it.
+
+    Attributes:
+        row: Embeddings ``[tokens, llm_dim]``.
+        opening: What is known of the answer so far.
+    """
+
+    row: Tensor
+    opening: Opening
+
+
+class ServedModel:
+    """One run.
+
+    Args:
+        plug: The run's plug.
+        personas: Where it finds histories, in place of the store itself.
+    """
+
+    def __init__(self, plug: PersonaPlug, personas: Personas) -> None:
+        self.plug = plug
+        self.personas = personas
+        if plug.batcher.source is not None:
+            plug.batcher.source = personas
+
+    @property
+    def longest_input(self) -> int:
+        """Tokens of the longest prompt, with the vectors before it."""
+        return self.plug.batcher.prompts.max_tokens + self.plug.run.embedder.vectors
+
+    def longest_answer(self, *, limit: int) -> int:
+        """Say how many tokens an answer may have at most, be the input as long as it may."""
+        room = self.plug.backbone.longest_answer(input_tokens=self.longest_input)
+        return limit if room is None else min(limit, room)
+
+    def cost(self, question: Question) -> int:
+        """Bound the tokens that a question takes up in a batch, input and answer together, without reading it.
+
+        A token has at least one byte, retrieved items fill a prompt to its end.
+        """
+        prompts = self.plug.batcher.prompts
+        written = len(prompts.task.prompt_text(question.text).encode("utf-8", "surrogatepass")) + _FRAME
+        bound = prompts.max_tokens if prompts.items else min(prompts.max_tokens, written)
+        return bound + self.plug.run.embedder.vectors + question.config.max_new_tokens
+
+    def read(self, questions: Sequence[Question]) -> list[Reading]:
+        """Read questions together, those with and those without persona each as one batch."""
+        read: dict[int, Reading] = {}
+        for with_persona in (True, False):
+            chosen = [at for at, question in enumerate(questions) if question.with_persona is with_persona]
+            if chosen:
+                examples = [self._example(questions[at]) for at in chosen]
+                rows = self.plug.asked(examples, with_persona=with_persona).rows
+                for at, example, row in zip(chosen, examples, rows, strict=True):
+                    persona = self._persona(example) if with_persona else "off"
+                    read[at] = Reading(row, Opening(persona, len(row)))
+        return [read[at] for at in range(len(questions))]
+
+    def _example(self, question: Question) -> Example:
+        known = question.user is not None and question.with_persona
+        profile = self.personas.get(question.user) if known and question.user else Profile("")
+        return Example(id="", profile=profile, input=question.text, target=None, time=datetime.now(UTC))
+
+    def _persona(self, example: Example) -> Persona:
+        is_own = example.profile.items and not isinstance(self.plug.prefix, TunedPrefix)
+        return "own" if is_own else "generic"
+
+
+_FRAME = 64
+"""Tokens that a chat template or start and end tokens may put around a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """All runs of a server; they share one store and one encoder.
+
+    Attributes:
+        by_name: The runs.
+        personas: The histories.
+        encoder: Made the store's vectors, and makes those of items to come.
+    """
+
+    by_name: Mapping[str, ServedModel]
+    personas: Personas
+    encoder: TextEncoder
+
+
+@contextmanager
+def open_models(runs: Mapping[str, Path], store: Path, *, device: str = "cpu", metrics: Metrics) -> Iterator[Models]:
+    """Load runs that share a store; those of one language model share that too, and so their batches.
+
+    Raises:
+        ConfigError: A folder is no run, or none of them has a persona.
+        StoreError: There is no store, or it is another encoder's.
+    """
+    with PersonaStore.open(store) as opened:
+        plugs: dict[str, PersonaPlug] = {}
+        for name, folder in runs.items():
+            shared = _shared_backbone(folder, plugs.values())
+            plugs[name] = PersonaPlug.from_pretrained(folder, store=opened, device=device, backbone=shared)
+        personas = Personas(opened, metrics=metrics)
+        encoder = _encoder(list(plugs.values()), opened, device=device)
+        yield Models({name: ServedModel(plug, personas) for name, plug in plugs.items()}, personas, encoder)
+
+
+def _shared_backbone(folder: Path, plugs: Iterable[PersonaPlug]) -> Backbone | None:
+    wanted = read_toml(RunConfig, folder / "config.toml").backbone
+    return next((plug.backbone for plug in plugs if plug.run.backbone == wanted), None)
+
+
+def _encoder(plugs: Sequence[PersonaPlug], store: PersonaStore, *, device: str) -> TextEncoder:
+    """Take the encoder of a plug that has it frozen, else load it: one that is trained makes no history's vectors."""
+    personal = [plug for plug in plugs if not isinstance(plug.prefix, TunedPrefix)]
+    if not personal:
+        raise ConfigError("none of these runs has a persona", hint="serve a plug, alone or beside a tuned prompt")
+    for plug in personal:
+        if plug.batcher.query_vectors is not None:
+            return plug.batcher.query_vectors.encoder
+    return TextEncoder.load(personal[0].run.encoder.as_in(store.layout.fingerprint), device=device).freeze()

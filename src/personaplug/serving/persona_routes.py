@@ -1,0 +1,85 @@
+"""The routes that look after a user's persona."""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from personaplug.errors import ConfigError
+from personaplug.serving.access import Caller
+from personaplug.serving.asking import model_named
+from personaplug.serving.callers import REFUSALS, allowed, named_user
+from personaplug.serving.keeper import FullHistoryError
+from personaplug.serving.persona_schemas import (
+    ExplainRequest,
+    ExplainResponse,
+    ForgetResponse,
+    HeldItem,
+    HistoryRequest,
+    HistoryResponse,
+    MemoryResponse,
+    PersonaResponse,
+)
+from personaplug.serving.refusals import RefusalError
+from personaplug.serving.service import Service
+
+User = Annotated[str, Depends(named_user)]
+_NDJSON = "application/x-ndjson"
+
+
+def persona_routes(service: Service) -> APIRouter:
+    """Make the routes under ``/v1/personas``."""
+    routes = APIRouter(prefix="/v1/personas/{user}", tags=["personas"], responses=REFUSALS)
+    MayRead = Annotated[Caller, Depends(allowed(service, "read"))]  # noqa: N806 (a type)
+    MayWrite = Annotated[Caller, Depends(allowed(service, "write"))]  # noqa: N806
+    keeper = service.keeper
+
+    @routes.get("")
+    async def show(
+        user: User, caller: MayRead, text: Annotated[bool, Query(description="Whether to show the items.")] = False
+    ) -> PersonaResponse:
+        """Say how much is held of a user, from when to when, and by which encoder; no text unless it is asked for."""
+        summary = await keeper.summary(caller.stored(user))
+        shown = PersonaResponse.of(user, summary, encoder=keeper.layout.fingerprint)
+        if text:
+            shown.history = [HeldItem.of(item) for item in (await keeper.profile(caller.stored(user))).items]
+        return shown
+
+    @routes.post("/history")
+    async def append(user: User, told: HistoryRequest, caller: MayWrite) -> HistoryResponse:
+        """Add items to a user's history; the next answer knows them, and to tell them again changes nothing."""
+        try:
+            done = await keeper.append(caller.stored(user), [item.as_new() for item in told.items])
+        except FullHistoryError as error:
+            raise RefusalError(400, f"A history has at most {error.most:,} items.", code="history_full") from error
+        return HistoryResponse(user=user, new_items=done.new_items, items=done.summary.items)
+
+    @routes.delete("")
+    async def forget(user: User, caller: MayWrite) -> ForgetResponse:
+        """Forget a user: no byte of them stays in the store's files."""
+        return ForgetResponse(user=user, items=await keeper.forget(caller.stored(user)))
+
+    @routes.get(
+        "/export", response_class=Response, responses={200: {"content": {_NDJSON: {"schema": {"type": "string"}}}}}
+    )
+    async def export(user: User, caller: MayRead) -> Response:
+        """Give all that is held of a user, as a log in JSON Lines."""
+        profile = await keeper.profile(caller.stored(user))
+        rows = ({"user_id": user, **HeldItem.of(item).model_dump(mode="json")} for item in profile.items)
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        return Response(lines, media_type=_NDJSON, headers={"Cache-Control": "no-store"})
+
+    @routes.post("/explain")
+    async def explain(user: User, asked: ExplainRequest, caller: MayRead) -> ExplainResponse:
+        """Show which memories make the persona for an input, the weightiest first."""
+        model_named(service, asked.model)
+        try:
+            memories = await keeper.explain(asked.model, asked.input, user=caller.stored(user))
+        except ConfigError as error:
+            raise RefusalError(
+                400, "This model has no persona to explain.", code="no_persona", param="model"
+            ) from error
+        shown = [MemoryResponse.of(memory, with_text=asked.text) for memory in memories[: asked.top]]
+        return ExplainResponse(user=user, model=asked.model, memories=shown, items=len(memories))
+
+    return routes

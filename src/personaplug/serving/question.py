@@ -1,0 +1,160 @@
+"""What is asked of the engine, and how its answer comes back across threads."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import Literal
+
+from personaplug.plug.decoding import GenerationConfig
+from personaplug.plug.writing import Ending, Writing
+
+Persona = Literal["own", "generic", "off"]
+"""In whose way an answer is: the user's, the trained one for users without a history, or the bare language model's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One input to answer.
+
+    Attributes:
+        model: Name of the run that answers.
+        text: The input, as a log would hold it.
+        user: Whose way to answer in, by the store's id; None for nobody's.
+        config: How to decode.
+        stops: Texts before which the answer ends.
+        with_persona: False for the bare language model.
+        is_streamed: Whether pieces are wanted before the whole.
+    """
+
+    model: str
+    text: str
+    user: str | None
+    config: GenerationConfig
+    stops: tuple[str, ...] = ()
+    with_persona: bool = True
+    is_streamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is known when an answer begins.
+
+    Attributes:
+        persona: In whose way it is.
+        prompt_tokens: Tokens, and vectors in their place, that the language model reads.
+    """
+
+    persona: Persona
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer.
+
+    Attributes:
+        text: The answer.
+        tokens: How many tokens it has, without its end.
+        ending: Why it ended.
+    """
+
+    text: str
+    tokens: int
+    ending: Ending
+
+
+class Reply:
+    """The answer to one question while it comes; made and read on the event loop, told from the model's thread.
+
+    Attributes:
+        question: What was asked.
+        writing: Where the answer grows; a new one for each attempt.
+        asked_at: When, on the monotonic clock, in seconds.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.asked_at = monotonic()
+        self.is_cancelled = False
+        self.writing = self._new_writing()
+        self._loop = asyncio.get_running_loop()
+        self._opening: asyncio.Future[Opening] = self._loop.create_future()
+        self._answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._texts: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def opening(self) -> Opening:
+        """Wait until the answer begins.
+
+        Raises:
+            Exception: What went wrong before.
+        """
+        return await asyncio.shield(self._opening)
+
+    async def pieces(self) -> AsyncIterator[str]:
+        """Give the answer piece by piece; joined they are the whole. After a failure they end early."""
+        sent = ""
+        while (text := await self._texts.get()) is not None:
+            if len(text) > len(sent):
+                yield text[len(sent) :]
+                sent = text
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong; None where nothing did, or where it is not known yet."""
+        return self._answer.exception() if self._answer.done() else None
+
+    async def answer(self) -> Answer:
+        """Wait for the whole answer.
+
+        Raises:
+            Exception: What went wrong.
+        """
+        return await asyncio.shield(self._answer)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nobody waits for it any more: it is whole, has failed or was cancelled."""
+        return self.is_cancelled or self._answer.done()
+
+    def cancel(self) -> None:
+        """Want it no longer: its row ends at the next token, or never begins."""
+        self.is_cancelled = True
+        self.writing.cancel()
+
+    def again(self) -> None:
+        """Begin anew after a failure; what was told before is not told twice."""
+        self.writing = self._new_writing()
+        if self.is_cancelled:
+            self.writing.cancel()
+
+    def fail(self, error: BaseException) -> None:
+        """Raise an error to whoever waits. Called on the event loop."""
+        for future in (self._opening, self._answer):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # marks it as seen: nobody may be waiting
+        self._texts.put_nowait(None)
+
+    def begin(self, opening: Opening) -> None:
+        """Say that the answer begins. Called in the model's thread."""
+        self._loop.call_soon_threadsafe(self._begun, opening)
+
+    def _new_writing(self) -> Writing:
+        question = self.question
+        return Writing(question.config, stops=question.stops, tell=self._tell, is_streamed=question.is_streamed)
+
+    def _tell(self, writing: Writing) -> None:
+        """Pass on what has grown. Called in the model's thread."""
+        ended = Answer(writing.text, len(writing.tokens), writing.ending) if writing.ending else None
+        self._loop.call_soon_threadsafe(self._told, writing.settled, ended)
+
+    def _begun(self, opening: Opening) -> None:
+        if not self._opening.done():
+            self._opening.set_result(opening)
+
+    def _told(self, text: str, ended: Answer | None) -> None:
+        self._texts.put_nowait(text)
+        if ended and not self._answer.done():
+            self._answer.set_result(ended)
+            self._texts.put_nowait(None)

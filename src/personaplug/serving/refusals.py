@@ -1,0 +1,95 @@
+"""What is refused, in the form in which OpenAI's API says so."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from personaplug.errors import PersonaPlugError, UnknownUserError
+from personaplug.serving.engine import DrainingError, FullQueueError
+
+Kind = Literal["invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"]
+
+_KINDS: dict[int, Kind] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class RefusalError(Exception):
+    """A request that gets no answer.
+
+    Args:
+        status: The HTTP status.
+        message: What is wrong, for a person; never what a user wrote.
+        code: The same, for a program.
+        param: The field at fault.
+        headers: More headers of the response.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+        self.headers = dict(headers or {})
+
+    @property
+    def body(self) -> dict[str, dict[str, str | None]]:
+        """The refusal as JSON."""
+        kind = _KINDS.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    @property
+    def response(self) -> JSONResponse:
+        """The refusal as a response."""
+        return JSONResponse(self.body, status_code=self.status, headers=self.headers)
+
+
+def as_refusal(error: BaseException) -> RefusalError:
+    """Say an error in the words of the wire; errors of ours may name users and files, so their own words stay here."""
+    match error:
+        case RefusalError():
+            return error
+        case FullQueueError(seconds=seconds):
+            wait = {"Retry-After": str(seconds)}
+            return RefusalError(
+                429, f"Too many questions wait; ask again in {seconds} s.", code="queue_full", headers=wait
+            )
+        case DrainingError():
+            return RefusalError(503, "This server is stopping.", code="stopping", headers={"Retry-After": "5"})
+        case UnknownUserError():
+            return RefusalError(404, "Nothing is known of this user.", code="user_not_found", param="user")
+        case PersonaPlugError():
+            return RefusalError(503, "The server cannot do this now; its log says why.", code=type(error).__name__)
+        case _:
+            return RefusalError(500, "The server failed at this; its log says where.", code="internal_error")
+
+
+async def refuse(_: Request, error: Exception) -> JSONResponse:
+    """Answer a request that raised an error."""
+    return as_refusal(error).response
+
+
+async def refuse_invalid(_: Request, error: Exception) -> JSONResponse:
+    """Answer a request that does not fit its schema, by the field at fault and without its value."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:]) or None
+    message = f"{place}: {first['msg']}" if place else str(first["msg"])
+    return RefusalError(400, message, code=str(first["type"]), param=place).response
+
+
+async def refuse_unrouted(_: Request, error: Exception) -> JSONResponse:
+    """Answer a request that no route takes."""
+    assert isinstance(error, HTTPException)
+    return RefusalError(error.status_code, str(error.detail), code="no_such_route", headers=error.headers).response

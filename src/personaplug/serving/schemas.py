@@ -1,0 +1,230 @@
+"""What clients send and get: OpenAI's own requests and responses, as far as a personal model knows them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from personaplug.serving import limits
+
+Text = Annotated[str, Field(max_length=limits.LONGEST_TEXT)]
+Id = Annotated[str, Field(min_length=1, max_length=limits.LONGEST_ID)]
+Zero = Annotated[float, Field(ge=0, le=0)]
+
+_USER = "Whose way to answer in. Of an unknown user, or where there is none, the generic persona answers."
+_PERSONA = "`off` lets the bare language model answer."
+_TEMPERATURE = "0, or none, takes the likeliest token each time; above, tokens are drawn."
+
+
+class Strict(BaseModel):
+    """A request without fields that would be overlooked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class StreamOptions(Strict):
+    """What a stream ends with."""
+
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class Asking(Strict):
+    """What both kinds of completion have in common."""
+
+    model: Id
+    user: Id | None = Field(None, description=_USER)
+    persona: Literal["on", "off"] = Field("on", description=_PERSONA)
+    max_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2, description=_TEMPERATURE)
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: str | list[str] | None = None
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    n: Literal[1] | None = None
+    frequency_penalty: Zero | None = None
+    presence_penalty: Zero | None = None
+
+    @property
+    def longest(self) -> int | None:
+        """Most tokens of an answer; None for as many as the model has room for."""
+        return self.max_tokens
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts before which an answer ends."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with what was used."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+class TextPart(Strict):
+    """A part of a message."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class Message(Strict):
+    """One turn of a chat."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | Annotated[list[TextPart], Field(max_length=limits.MOST_MESSAGES)]
+    name: Id | None = None
+
+    @property
+    def text(self) -> str:
+        """The whole turn as one text."""
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
+class ChatRequest(Asking):
+    """A chat to go on with."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "model": "headlines",
+                "user": "ada",
+                "messages": [{"role": "user", "content": "Night falls on the harbour"}],
+            }
+        }
+    )
+
+    messages: list[Message] = Field(min_length=1, max_length=limits.MOST_MESSAGES)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: Literal[False] | None = None
+
+    @property
+    def longest(self) -> int | None:
+        """Most tokens of an answer, by either of its names."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def text(self) -> str:
+        """All turns, one below the other: the run's task writes its prompt around them."""
+        return "\n\n".join(message.text for message in self.messages)
+
+
+class CompletionRequest(Asking):
+    """One text to answer, or several."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"model": "headlines", "user": "ada", "prompt": "Night falls on the harbour"}}
+    )
+
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=limits.MOST_PROMPTS)]
+    echo: Literal[False] | None = None
+    best_of: Literal[1] | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts."""
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+
+class Usage(BaseModel):
+    """Tokens read and written; the vectors of the persona count as tokens read."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Completed(BaseModel):
+    """What all completions begin with."""
+
+    id: str
+    created: int
+    model: str
+    usage: Usage | None = None
+
+
+class AssistantMessage(BaseModel):
+    """An answer as a turn of a chat."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(BaseModel):
+    """The answer to a chat."""
+
+    index: int
+    message: AssistantMessage
+    finish_reason: Literal["stop", "length"]
+    logprobs: None = None
+
+
+class ChatResponse(Completed):
+    """A chat's completion."""
+
+    object: Literal["chat.completion"] = "chat.completion"
+    choices: list[ChatChoice]
+
+
+class TextChoice(BaseModel):
+    """The answer to a text, or a piece of it."""
+
+    index: int
+    text: str
+    finish_reason: Literal["stop", "length"] | None
+    logprobs: None = None
+
+
+class CompletionResponse(Completed):
+    """A completion of texts, or a piece of it."""
+
+    object: Literal["text_completion"] = "text_completion"
+    choices: list[TextChoice]
+
+
+class ChunkChoice(BaseModel):
+    """A piece of the answer to a chat."""
+
+    index: int
+    delta: dict[str, str]
+    finish_reason: Literal["stop", "length"] | None = None
+    logprobs: None = None
+
+
+class ChatChunk(Completed):
+    """A piece of a chat's completion."""
+
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    choices: list[ChunkChoice]
+
+
+class ModelCard(BaseModel):
+    """A run that answers."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "personaplug"
+
+
+class ModelList(BaseModel):
+    """All runs that answer."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class ErrorDetail(BaseModel):
+    """What is wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """An error in OpenAI's form."""
+
+    error: ErrorDetail

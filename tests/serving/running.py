@@ -1,0 +1,99 @@
+"""A server of tiny models, really listening on loopback."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import openai
+
+from personaplug.plug.model import build_plug
+from personaplug.serving.access import KeyAccess
+from personaplug.serving.keys import RIGHTS, KeyFile
+from personaplug.serving.limits import Limits
+from personaplug.serving.server import address_of, build_server, listen
+from personaplug.serving.service import Place, Service
+from tests.world import TASK, as_if_trained, encoder_in, make_run, make_store
+
+RUNS = {"llama": "decoder-only", "again": "decoder-only", "t5": "encoder-decoder", "tuned": "decoder-only"}
+"""Families by the names of the runs; the second has the language model of the first, the last has no persona."""
+
+CALLERS = {
+    "all": ("", RIGHTS),
+    "acme": ("acme", RIGHTS),
+    "other": ("other", RIGHTS),
+    "generate": ("acme", ("generate",)),
+    "read": ("acme", ("read",)),
+    "write": ("acme", ("write",)),
+}
+"""Tenant and rights by the names of the keys."""
+
+LIMITS = Limits(body_bytes=200_000, body_seconds=1.0, items_per_user=60, answer_tokens=200, requests_per_minute=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that runs.
+
+    Attributes:
+        url: Its address.
+        service: What it is made of.
+        secrets: Keys by the names of their callers.
+        key_file: Where they are kept.
+    """
+
+    url: str
+    service: Service
+    secrets: Mapping[str, str]
+    key_file: KeyFile
+
+    def client(self, caller: str = "all") -> openai.OpenAI:
+        """Make OpenAI's client with a caller's key."""
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.secrets[caller], max_retries=0)
+
+    def headers(self, caller: str = "all") -> dict[str, str]:
+        """Make the header that a caller's key stands in."""
+        return {"Authorization": f"Bearer {self.secrets[caller]}"}
+
+    def ask_plug(self, model: str, ask):
+        """Call a run's plug, in the thread that owns it."""
+        return self.service._models.submit(lambda models: ask(models.by_name[model].plug)).result()
+
+
+def save_runs(folder: Path, models: Mapping[str, str]) -> Place:
+    """Write a store and the runs; those of one family are trained from different seeds."""
+    with make_store(folder / "store.db", encoder_in(models)) as store:
+        for seed, (name, family) in enumerate(RUNS.items()):
+            run = make_run(models, family, method="tuned-prompt" if name == "tuned" else "plug")
+            plug = build_plug(replace(run, store="../store.db"), TASK, store=store)
+            as_if_trained(plug, seed=seed).save_pretrained(folder / name)
+    return Place({name: folder / name for name in RUNS}, folder / "store.db")
+
+
+def copy_of(place: Place, folder: Path) -> Place:
+    """Copy a place, for a test that changes its store."""
+    shutil.copytree(place.store.parent, folder)
+    return Place({name: folder / name for name in place.runs}, folder / "store.db")
+
+
+@contextmanager
+def running(place: Place, folder: Path, *, limits: Limits = LIMITS) -> Iterator[Running]:
+    """Serve, in a thread of this process."""
+    key_file = KeyFile(folder / "keys.json")
+    secrets = {name: key_file.add(name, tenant=tenant, rights=rights) for name, (tenant, rights) in CALLERS.items()}
+    service = Service(place, KeyAccess(key_file), limits=limits)
+    service.open()
+    with listen(service, host="127.0.0.1", port=0) as socket:
+        server = build_server(service)
+        thread = threading.Thread(target=server.run, args=([socket],))
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield Running(address_of(socket), service, secrets, key_file)
+        server.should_exit = True
+        thread.join()
+    service.close()

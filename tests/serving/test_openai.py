@@ -1,0 +1,162 @@
+"""OpenAI's own client against the server, on every route that it knows."""
+
+import openai
+import pytest
+
+from personaplug.plug.backbone import GenerationConfig
+from tests.serving.running import RUNS
+
+QUESTION = "your own view about x"
+SHORT = GenerationConfig(max_new_tokens=12)
+
+
+def chat(client, user="dee", *, model="llama", **more):
+    asked = {"max_tokens": 12, "messages": [{"role": "user", "content": QUESTION}], **more}
+    return client.chat.completions.create(model=model, user=user, **asked)
+
+
+def text_of(completion):
+    return completion.choices[0].message.content
+
+
+@pytest.mark.parametrize("model", RUNS)
+@pytest.mark.parametrize("user", ["dee", "ada", "nobody"])
+def test_a_chat_is_answered_as_the_plug_answers(server, client, model, user):
+    answer = server.ask_plug(model, lambda plug: plug.generate(QUESTION, user=user, config=SHORT))
+    completion = chat(client, user, model=model)
+    assert text_of(completion) == answer
+    assert (completion.model, completion.object, completion.choices[0].message.role) == (
+        model,
+        "chat.completion",
+        "assistant",
+    )
+
+
+def test_users_get_different_answers(client):
+    assert len({text_of(chat(client, user)) for user in ("ada", "ben", "cyd", "dee")}) > 1
+
+
+@pytest.mark.parametrize("model", ["llama", "t5"])
+@pytest.mark.parametrize("more", [{}, {"temperature": 1.5, "seed": 7}, {"extra_body": {"persona": "off"}}])
+def test_streamed_pieces_join_to_the_answer(client, model, more):
+    pieces = list(chat(client, model=model, stream=True, **more))
+    whole = chat(client, model=model, **more)
+    assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == text_of(whole)
+    assert pieces[0].choices[0].delta.role == "assistant"
+    assert [piece.choices[0].finish_reason for piece in pieces] == [None] * (len(pieces) - 1) + [
+        whole.choices[0].finish_reason
+    ]
+    assert len({piece.id for piece in pieces}) == 1
+
+
+def test_a_stream_ends_with_what_was_used_where_that_is_asked_for(client):
+    *_, last = chat(client, stream=True, stream_options={"include_usage": True})
+    assert last.choices == []
+    assert last.usage == chat(client).usage
+
+
+def test_what_was_used_is_the_tokens_read_and_written(server, client):
+    used = chat(client, "ada").usage
+    backbone, vectors = server.ask_plug("llama", lambda plug: (plug.backbone, plug.run.embedder.vectors))
+    assert used.prompt_tokens == backbone.count_tokens(f"Say: {QUESTION}") + vectors
+    assert 0 < used.completion_tokens <= 12
+    assert used.total_tokens == used.prompt_tokens + used.completion_tokens
+
+
+@pytest.mark.parametrize(
+    ("user", "more", "persona"),
+    [
+        ("dee", {}, "own"),
+        ("stranger", {}, "generic"),
+        (openai.omit, {}, "generic"),
+        ("dee", {"extra_body": {"persona": "off"}}, "off"),
+        ("dee", {"model": "tuned"}, "generic"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_header_says_in_whose_way_the_answer_is(client, user, more, persona, stream):
+    asked = {"model": "llama", **more}
+    response = client.chat.completions.with_raw_response.create(
+        messages=[{"role": "user", "content": QUESTION}], user=user, stream=stream, max_tokens=4, **asked
+    )
+    assert response.headers["X-Personaplug-Persona"] == persona
+
+
+def test_without_persona_the_bare_language_model_answers(server, client):
+    bare = server.ask_plug("llama", lambda plug: plug.generate(QUESTION, user="dee", config=SHORT, with_persona=False))
+    assert text_of(chat(client, extra_body={"persona": "off"})) == bare
+    assert bare != text_of(chat(client))
+
+
+def test_nobody_and_the_unknown_get_the_generic_persona(client):
+    assert text_of(chat(client, "stranger")) == text_of(chat(client, openai.omit)) != text_of(chat(client, "dee"))
+
+
+def test_texts_are_completed_each_at_its_place(client, server):
+    texts = ["a view about x", "another about y", ""]
+    done = client.completions.create(model="llama", prompt=texts, user="cyd", max_tokens=12)
+    alone = [
+        server.ask_plug("llama", lambda plug, text=text: plug.generate(text, user="cyd", config=SHORT))
+        for text in texts
+    ]
+    assert [choice.text for choice in done.choices] == alone
+    assert [choice.index for choice in done.choices] == [0, 1, 2]
+    assert done.object == "text_completion"
+
+
+def test_streamed_texts_join_to_their_answers(client):
+    asked = {"model": "llama", "prompt": ["a view about x", "another"], "user": "cyd", "max_tokens": 12}
+    joined = ["", ""]
+    for piece in client.completions.create(stream=True, **asked):
+        joined[piece.choices[0].index] += piece.choices[0].text
+    assert joined == [choice.text for choice in client.completions.create(**asked).choices]
+
+
+def test_a_stop_ends_the_answer(client):
+    whole = text_of(chat(client))
+    stopped = chat(client, stop=[whole[3:5]])
+    assert text_of(stopped) == whole[: whole.index(whole[3:5])].strip()
+    assert stopped.choices[0].finish_reason == "stop"
+
+
+def test_the_turns_of_a_chat_are_read_as_one_text(client, server):
+    turns = [{"role": "system", "content": "be brief"}, {"role": "user", "content": [{"type": "text", "text": "so"}]}]
+    answer = server.ask_plug("llama", lambda plug: plug.generate("be brief\n\nso", user="ada", config=SHORT))
+    assert text_of(chat(client, "ada", messages=turns)) == answer
+
+
+def test_the_runs_are_listed_as_models(client):
+    assert [model.id for model in client.models.list()] == list(RUNS)
+    assert client.models.retrieve("t5").id == "t5"
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "param"),
+    [
+        ({"model": "gpt"}, openai.NotFoundError, "model"),
+        ({"messages": []}, openai.BadRequestError, "messages"),
+        ({"max_tokens": 100_000}, openai.BadRequestError, "max_tokens"),
+        ({"temperature": 3}, openai.BadRequestError, "temperature"),
+        ({"n": 2}, openai.BadRequestError, "n"),
+        ({"stop": ["x"] * 5}, openai.BadRequestError, "stop"),
+        ({"user": "tab\there"}, openai.BadRequestError, "user"),
+        ({"extra_body": {"prompt_embeds": "gASVAAAA"}}, openai.BadRequestError, "prompt_embeds"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_cannot_be_answered_is_an_error_of_the_client(client, more, kind, param, stream):
+    with pytest.raises(kind) as caught:
+        chat(client, **{"stream": stream, **more})
+    assert caught.value.type == "invalid_request_error"
+    assert param is None or caught.value.param == param
+
+
+def test_a_wrong_key_is_an_authentication_error(server):
+    with pytest.raises(openai.AuthenticationError) as caught:
+        chat(openai.OpenAI(base_url=f"{server.url}/v1", api_key="wrong", max_retries=0))
+    assert caught.value.code == "invalid_api_key"
+
+
+def test_a_route_that_is_none_is_a_not_found_error(client):
+    with pytest.raises(openai.NotFoundError):
+        client.embeddings.create(model="llama", input="x")
