@@ -1,0 +1,65 @@
+"""Answering with a persona, against the same language model without, and against four retrieved items in the prompt."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import median
+from uuid import uuid4
+
+from benchmarks.speed.effort import Effort
+from benchmarks.speed.row import Row, Target
+from benchmarks.speed.turns import in_turn
+from benchmarks.speed.world import World, open_world
+from personaplug.cli.retrievers import with_items, without_items
+from personaplug.methods.persona_plug import PlugMethod
+from personaplug.methods.prompted import Prompted
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.model import PersonaPlug
+from personaplug.plug.retrievers import by_words
+from personaplug.records import Example
+
+K, BATCHES, ANSWER_TOKENS = 4, (1, 8, 32), 16
+
+
+def measure(effort: Effort) -> list[Row]:
+    """Measure batches of 1, 8 and 32; every answer has as many tokens, so that none is faster by saying less."""
+    with open_world("dev", queries=8 if effort.is_quick else 32, is_quick=effort.is_quick) as world:
+        plug = world.plug().eval()
+        plug.backbone.model.generation_config.min_new_tokens = ANSWER_TOKENS
+        sizes = [size for size in BATCHES if size <= len(world.examples)]
+        return [row for size in sizes for row in _rows(world, plug, world.examples[:size], pairs=effort.pairs)]
+
+
+def _rows(world: World, plug: PersonaPlug, examples: Sequence[Example], *, pairs: int) -> list[Row]:
+    persona = PlugMethod("plug", plug, GenerationConfig(max_new_tokens=ANSWER_TOKENS))
+    plain, retrieved = _rivals(world, plug, persona.generation)
+    asked, known = _asking(persona, examples, is_new=True), _asking(persona, examples, is_new=False)
+    slower = in_turn(_asking(plain, examples, is_new=True), asked, pairs=pairs)
+    seen = in_turn(_asking(plain, examples, is_new=True), known, pairs=pairs)
+    faster = in_turn(asked, _asking(retrieved, examples, is_new=True), pairs=pairs)
+    words = f"batch {len(examples)}, {world.log.name}, embedded model, {ANSWER_TOKENS} new tokens"
+    return [
+        Row(f"persona against none, batch {len(examples)}", words, median(slower.ratios), "x as long",
+            Target("at most", 1.05), {**slower.details(), "ratio_where_the_query_is_known": median(seen.ratios)}),
+        Row(f"persona against {K} retrieved items, batch {len(examples)}", words, median(faster.ratios), "x",
+            Target("at least", 2.0), faster.details()),
+    ]  # fmt: skip
+
+
+def _rivals(world: World, plug: PersonaPlug, generation: GenerationConfig) -> tuple[Prompted, Prompted]:
+    task, training = world.log.task, plug.run.training
+    limits = {"max_input_tokens": training.max_input_tokens, "max_output_tokens": training.max_output_tokens}
+    plain = without_items("plain", task, plug.backbone, generation, **limits)
+    return plain, with_items(plain, task, by_words(task), k=K, item_tokens=64)
+
+
+def _asking(method: PlugMethod | Prompted, examples: Sequence[Example], *, is_new: bool) -> Callable[[], object]:
+    """Ask each time what nobody has asked before, so that no query's vector is known; or always the same."""
+
+    def work() -> None:
+        method.respond([_anew(example) for example in examples] if is_new else examples)
+
+    return work
+
+
+def _anew(example: Example) -> Example:
+    return replace(example, input=f"{uuid4().hex[:4]} {example.input}")
