@@ -1,6 +1,5 @@
 """The user embedder, forward and backward, against the published one: full histories, and those of a real log."""
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -77,10 +76,16 @@ def published_work(counts: Sequence[int], size: Size) -> Work:
 
 
 def _ragged(name: str, lengths: Sequence[int], size: Size, *, pairs: int) -> Row:
-    counts = random.Random(0).sample([length for length in lengths if length], 2 * BATCH)
+    counts = _spread([length for length in lengths if length])
     turns = in_turn(our_work(counts, size), published_work(counts, size), pairs=pairs)
-    words = f"{len(counts)} drawn, {fmean(counts):.0f} items on average, {size.dim} -> {size.llm_dim}, float32"
+    words = f"batch {len(counts)} over all lengths, {fmean(counts):.0f} items on average, {size.dim} -> {size.llm_dim}, float32"
     return _row(f"ragged histories: {name}", words, turns.ratios, 10.0, turns.details())
+
+
+def _spread(lengths: Sequence[int]) -> list[int]:
+    """Take the middle length of each eighth, from the shortest to the longest."""
+    ordered = sorted(lengths)
+    return [ordered[(2 * part + 1) * len(ordered) // (2 * BATCH)] for part in range(BATCH)]
 
 
 def _row(name: str, words: str, ratios: Sequence[float], target: float, details: dict[str, float]) -> Row:
