@@ -78,7 +78,7 @@ def published_work(counts: Sequence[int], size: Size) -> Work:
 def _ragged(name: str, lengths: Sequence[int], size: Size, *, pairs: int) -> Row:
     counts = _spread([length for length in lengths if length])
     turns = in_turn(our_work(counts, size), published_work(counts, size), pairs=pairs)
-    words = f"batch {len(counts)} over all lengths, {fmean(counts):.0f} items on average, {size.dim} -> {size.llm_dim}, float32"
+    words = f"{len(counts)} histories over all lengths, {fmean(counts):.0f} items each, {size.dim} -> {size.llm_dim}"
     return _row(f"ragged histories: {name}", words, turns.ratios, 10.0, turns.details())
 
 
