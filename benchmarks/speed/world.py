@@ -15,7 +15,8 @@ from benchmarks.speed.logs import Log, open_log
 from personaplug.data.log import Interaction
 from personaplug.data.split import Examples
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
+from personaplug.plug.backbone import Backbone
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.prefix import PersonaPrefix
 from personaplug.plug.run import RunConfig
@@ -44,6 +45,18 @@ class World:
         """Build an untrained plug on the embedded language model."""
         run = RunConfig(task=self.log.task.name, embedder=embedder or EmbedderConfig())
         return build_plug(run, self.log.task, store=self.store)
+
+    def plug_on(self, backbone: Backbone, *, like: PersonaPlug) -> PersonaPlug:
+        """Build an untrained plug of our default on another language model, with the batches of one that is built."""
+        task, dim = self.log.task, self.store.layout.dim
+        embedder = UserEmbedder(
+            EmbedderConfig(),
+            views=len(task.views),
+            dim=dim,
+            llm_dim=backbone.dim,
+            embedding_norm=backbone.embedding_norm,
+        )
+        return PersonaPlug(PersonaPrefix(embedder, None), backbone, batcher=like.batcher, run=like.run)
 
     def published(self, like: PersonaPlug, examples: Sequence[Example]) -> PublishedPlug:
         """Build the published plug with the weights of one of ours, of the preset ``paper``, for these examples."""
