@@ -31,7 +31,6 @@ check: .venv/.installed-dev
 
 bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.speed $(PARTS)
-	$(BIN)/python -m benchmarks.speed.pictures
 
 clean:
 	rm -rf .venv

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.speed.effort import Effort
-from benchmarks.speed.row import write_rows
+from benchmarks.speed.row import RESULTS, write_rows
 
 PARTS = (
     "user-embedder",
@@ -26,7 +26,6 @@ PARTS = (
     "training-memory",
     "growth",
 )
-RESULTS = Path(__file__).parent.parent / "results" / "speed.json"
 
 
 def main() -> None:
@@ -52,6 +51,8 @@ def main() -> None:
         write_rows(rows, out, threads=options.threads, is_quick=options.quick)
         for row in rows:
             logging.info(row.in_words)
+    if out == RESULTS:
+        import_module("benchmarks.speed.pictures").main()
 
 
 if __name__ == "__main__":

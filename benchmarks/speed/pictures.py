@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from benchmarks.speed.__main__ import RESULTS
+from benchmarks.speed.row import RESULTS
 from benchmarks.speed.table import Rows, table
 
 Curves = Mapping[str, Mapping[int, float]]

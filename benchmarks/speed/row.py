@@ -14,6 +14,8 @@ from typing import Literal
 
 from personaplug.evaluation.machine import describe_machine
 
+RESULTS = Path(__file__).parent.parent / "results" / "speed.json"
+
 _HOLDS = {"at least": operator.ge, "at most": operator.le}
 
 
@@ -75,7 +77,7 @@ def how_made(*, threads: int, is_quick: bool) -> dict[str, str | int | float | b
         "machine": f"{describe_machine()}, {_processor()}",
         "threads": threads,
         "load": os.getloadavg()[0],
-        "commit": _git("describe", "--always", "--dirty", "--abbrev=12"),
+        "commit": _commit(),
         "command": shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "is_quick": is_quick,
@@ -90,6 +92,12 @@ def _processor() -> str:
     )
 
 
+def _commit() -> str:
+    """Name the commit, and say where the code is not the commit's; results and documents do not count."""
+    code = ("--", ".", ":!benchmarks/results", ":!docs")
+    changes = _git("status", "--porcelain", *code)
+    return _git("rev-parse", "--short=12", "HEAD") + (", changed" if changes else "")
+
+
 def _git(*words: str) -> str:
-    answer = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or "no git"
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
