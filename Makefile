@@ -1,6 +1,8 @@
 # make demo    the whole way on sample data: .venv, install, `personaplug demo`
 # make test    .venv, install with the tools for development, all tests
 # make check   lint, types and floors, then the tests
+# make bench   speed, against the published procedure: hours; see docs/performance.md
+#              a part of it: make bench PARTS="user-embedder encoding"; toy sizes: make bench PARTS=--quick
 #
 # torch is installed as TORCH names it, when .venv is made. Another build, for example the CPU one of PyTorch's own index:
 #     make demo TORCH="torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu"
@@ -12,7 +14,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(TORCH)
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: .venv/.installed
 	$(BIN)/personaplug demo
@@ -27,6 +29,9 @@ check: .venv/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n auto
 
+bench: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.speed $(PARTS)
+
 clean:
 	rm -rf .venv
 
@@ -37,6 +42,10 @@ clean:
 .venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev]'
 	touch .venv/.installed $@
+
+.venv/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[dev,bench]'
+	touch .venv/.installed .venv/.installed-dev $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }

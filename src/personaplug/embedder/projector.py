@@ -7,17 +7,26 @@ product of ``llm_dim x llm_dim`` a persona takes the place of one an item.
 Beyond the paper: what all users have in common is taken off before the second Linear, so that it learns how a user
 differs from others and nothing else (DEP, arXiv 2507.20849, compares users too, with peers found for each). The common
 part is larger than the differences; left in, its gradients drown theirs.
+
+Padding is never projected: the real items of some users at a time form one flat matrix. Where there are many, the
+backward pass projects them anew instead of keeping them, so that memory does not grow with the histories.
 """
 
+from collections.abc import Iterator, Sequence
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from personaplug.embedder.history import HistoryBatch
 
 SHARE = 0.02
 """Of a batch in the running mean, at least; the first batches count more."""
+
+AT_ONCE = 512
+"""Items projected together, and the rest of the last user's: enough for fast products, few enough for a cache."""
 
 
 class Projector(nn.Module):
@@ -44,11 +53,13 @@ class Projector(nn.Module):
         self, weights: Float[Tensor, "batch personas items"], history: HistoryBatch
     ) -> Float[Tensor, "batch personas llm_dim"]:
         """Project every item once, sum with the weights, project the sums."""
-        values = history.vectors[:, :, : self.views].float()
-        if self.normalize:
-            values = functional.layer_norm(values, values.shape[-1:])
-        projected = functional.gelu(self.inner(values.flatten(2)))
-        memories = weights @ projected
+        groups = list(_groups(history.mask.sum(dim=1).tolist()))
+        parts = [(weights[users], history.vectors[users], history.mask[users]) for users in groups]
+        if len(parts) > 1 and torch.is_grad_enabled():
+            sums = [checkpoint(self._memories, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]
+        else:
+            sums = [self._memories(*part) for part in parts]
+        memories = torch.cat(sums)
         if self.common is not None:
             memories = memories - self.common(memories, history)
         result: Tensor = self.outer(memories)
@@ -63,6 +74,20 @@ class Projector(nn.Module):
         ones = torch.ones(samples, 1, 1, device=vectors.device)
         alone = HistoryBatch(vectors, torch.zeros_like(ones[:, :, 0]), ones[:, :, 0] > 0)
         return float(self(ones, alone).norm(dim=-1).mean())
+
+    def _memories(
+        self,
+        weights: Float[Tensor, "batch personas items"],
+        vectors: Float[Tensor, "batch items views dim"],
+        mask: Bool[Tensor, "batch items"],
+    ) -> Float[Tensor, "batch personas llm_dim"]:
+        values = vectors[mask][:, : self.views].float()
+        if self.normalize:
+            values = functional.layer_norm(values, values.shape[-1:])
+        projected = functional.gelu(self.inner(values.flatten(1)))
+        counts = mask.sum(dim=1).tolist()
+        shares = weights.mT[mask].split(counts)
+        return torch.stack([share.T @ own for share, own in zip(shares, projected.split(counts), strict=True)])
 
 
 class Common(nn.Module):
@@ -86,3 +111,13 @@ class Common(nn.Module):
     def _update(self, memories: Float[Tensor, "users personas llm_dim"]) -> None:
         self.batches += 1
         self.mean.lerp_(memories.mean(dim=(0, 1)), max(1 / float(self.batches), SHARE))
+
+
+def _groups(counts: Sequence[int]) -> Iterator[slice]:
+    """Cut a batch where enough items have come together, between users."""
+    start = items = 0
+    for user, count in enumerate(counts, start=1):
+        items += count
+        if items >= AT_ONCE or user == len(counts):
+            yield slice(start, user)
+            start, items = user, 0

@@ -1,0 +1,104 @@
+"""Answering with a persona, against the same language model without, and against four retrieved items in the prompt."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import median
+from uuid import uuid4
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from benchmarks.speed.effort import Effort
+from benchmarks.speed.row import Row, Target
+from benchmarks.speed.turns import in_turn
+from benchmarks.speed.world import World, open_world
+from personaplug.cli.retrievers import with_items, without_items
+from personaplug.methods.persona_plug import PlugMethod
+from personaplug.methods.prompted import Prompted
+from personaplug.nano import load_tokenizer
+from personaplug.plug.backbone import Backbone, GenerationConfig
+from personaplug.plug.decoder_only import DecoderOnlyBackbone
+from personaplug.plug.model import PersonaPlug
+from personaplug.plug.retrievers import by_words
+from personaplug.records import Example
+
+K, BATCHES, ANSWER_TOKENS = 4, (1, 8, 32), 16
+
+
+def measure(effort: Effort) -> list[Row]:
+    """Measure batches of 1, 8 and 32 on the embedded model, and on one whose size is nearer to those in use."""
+    with open_world("dev", queries=4 if effort.is_quick else 32, is_quick=effort.is_quick) as world:
+        embedded = world.plug()
+        larger = world.plug_on(_larger(is_quick=effort.is_quick), like=embedded)
+        return [
+            row
+            for name, plug in {"embedded model": embedded, "random Llama": larger}.items()
+            for size in BATCHES
+            if size <= len(world.examples)
+            for row in _rows(name, world, plug.eval(), world.examples[:size], pairs=effort.pairs)
+        ]
+
+
+def _rows(name: str, world: World, plug: PersonaPlug, examples: Sequence[Example], *, pairs: int) -> list[Row]:
+    """Let every answer have as many tokens, so that none is faster by saying less."""
+    plug.backbone.model.generation_config.min_new_tokens = ANSWER_TOKENS
+    persona = PlugMethod("plug", plug, GenerationConfig(max_new_tokens=ANSWER_TOKENS))
+    plain, retrieved = _rivals(world, plug, persona.generation)
+    asked, known = _asking(persona, examples, is_new=True), _asking(persona, examples, is_new=False)
+    slower = in_turn(_asking(plain, examples, is_new=True), asked, pairs=pairs)
+    seen = in_turn(_asking(plain, examples, is_new=True), known, pairs=pairs)
+    faster = in_turn(asked, _asking(retrieved, examples, is_new=True), pairs=pairs)
+    millions = sum(weight.numel() for weight in plug.backbone.model.parameters()) / 1e6
+    words = f"{world.log.name}, {name} of {millions:.0f} M weights, {ANSWER_TOKENS} new tokens"
+    details = slower.details() | {"ratio_where_the_query_is_known": median(seen.ratios)}
+    at = f"{name}, batch {len(examples)}"
+    return [
+        Row(f"persona against none: {at}", words, median(slower.ratios), "x as long", Target("at most", 1.05), details),
+        Row(
+            f"persona against {K} retrieved items: {at}",
+            words,
+            median(faster.ratios),
+            "x",
+            Target("at least", 2.0),
+            faster.details(),
+        ),
+    ]
+
+
+def _larger(*, is_quick: bool) -> Backbone:
+    """Build a decoder-only model of random weights that reads with the embedded model's tokenizer."""
+    tokenizer = load_tokenizer()
+    width, layers = (32, 2) if is_quick else (1024, 16)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 16,
+        max_position_embeddings=1024,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return DecoderOnlyBackbone(LlamaForCausalLM(config), tokenizer)
+
+
+def _rivals(world: World, plug: PersonaPlug, generation: GenerationConfig) -> tuple[Prompted, Prompted]:
+    task, training = world.log.task, plug.run.training
+    limits = {"max_input_tokens": training.max_input_tokens, "max_output_tokens": training.max_output_tokens}
+    plain = without_items("plain", task, plug.backbone, generation, **limits)
+    return plain, with_items(plain, task, by_words(task), k=K, item_tokens=64)
+
+
+def _asking(method: PlugMethod | Prompted, examples: Sequence[Example], *, is_new: bool) -> Callable[[], object]:
+    """Ask each time what nobody has asked before, so that no query's vector is known; or always the same."""
+
+    def work() -> None:
+        method.respond([_anew(example) for example in examples] if is_new else examples)
+
+    return work
+
+
+def _anew(example: Example) -> Example:
+    return replace(example, input=f"{uuid4().hex[:4]} {example.input}")

@@ -1,0 +1,58 @@
+"""Queries answered per second on dev, four beams, against the published way: one by one, inputs padded."""
+
+from collections.abc import Callable, Sequence
+from statistics import fmean, median
+
+from benchmarks.paper_faithful import PublishedPlug
+from benchmarks.speed.effort import Effort
+from benchmarks.speed.row import Row, Target
+from benchmarks.speed.turns import in_turn
+from benchmarks.speed.world import open_world, paper_plug
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.model import PersonaPlug
+from personaplug.records import Example
+
+Answering = Callable[[], list[str]]
+
+BEAMS, LONGEST, AT_ONCE = 4, 48, 32
+
+
+def measure(effort: Effort) -> list[Row]:
+    """Ask our default and our form of the paper, which answers as the published plug does: it has the same weights."""
+    longest = 8 if effort.is_quick else LONGEST
+    config = GenerationConfig(strategy="beam", beams=BEAMS, max_new_tokens=longest)
+    with open_world("dev", queries=4 if effort.is_quick else 64, is_quick=effort.is_quick) as world:
+        examples = world.examples[: 4 if effort.is_quick else 64]
+        paper = paper_plug(world).eval()
+        theirs = _one_by_one(world.published(paper, examples).eval(), examples, config)
+        words = f"{len(examples)} queries of {world.log.name}, embedded model, {BEAMS} beams, in batches of {AT_ONCE}"
+        asked = {"dev evaluation": world.plug().eval(), "dev evaluation, preset paper": paper}
+        return [
+            _row(name, words, _in_batches(plug, examples, config), theirs, pairs=effort.pairs)
+            for name, plug in asked.items()
+        ]
+
+
+def _row(name: str, words: str, ours: Answering, theirs: Answering, *, pairs: int) -> Row:
+    mine, others = ours(), theirs()
+    turns = in_turn(ours, theirs, pairs=pairs)
+    details = turns.details(per=len(mine)) | {
+        "our_queries_per_second": len(mine) / median(turns.ours),
+        "their_queries_per_second": len(mine) / median(turns.theirs),
+        "equal_answers": fmean(one == other for one, other in zip(mine, others, strict=True)),
+        "our_words": fmean(len(answer.split()) for answer in mine),
+        "their_words": fmean(len(answer.split()) for answer in others),
+    }
+    return Row(name, words, median(turns.ratios), "x", Target("at least", 4.0), details)
+
+
+def _in_batches(plug: PersonaPlug, examples: Sequence[Example], config: GenerationConfig) -> Answering:
+    batches = [examples[first : first + AT_ONCE] for first in range(0, len(examples), AT_ONCE)]
+    return lambda: [answer for batch in batches for answer in plug.respond(batch, config)]
+
+
+def _one_by_one(plug: PublishedPlug, examples: Sequence[Example], config: GenerationConfig) -> Answering:
+    return lambda: [
+        plug.answer(example, question, beams=BEAMS, max_new_tokens=config.max_new_tokens)
+        for question, example in enumerate(examples)
+    ]

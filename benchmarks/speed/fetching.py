@@ -1,0 +1,119 @@
+"""Fetch all vectors of one user, warm: in a store as a team has it, and in one of ten million vectors."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmarks.speed import memory
+from benchmarks.speed.effort import Effort
+from benchmarks.speed.row import Row, Target
+from personaplug.records import HistoryItem, Profile
+from personaplug.store.base import StoreLayout
+from personaplug.store.sqlite import PersonaStore
+
+DIM, ITEMS = 384, 100
+_LAYOUT = StoreLayout("none@random", ("{input}",), DIM)
+_START = datetime(2024, 1, 1, tzinfo=UTC)
+_USERS_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Fetches:
+    """What fetching took.
+
+    Attributes:
+        p50: Half of the fetches took at most so many ms.
+        p99: 99 of 100 fetches took at most so many ms.
+        resident: MB that the process held in the end, interpreter and numpy included.
+        fill_seconds: Time to fill the store.
+        file_mb: Size of its file in MB.
+    """
+
+    p50: float
+    p99: float
+    resident: float
+    fill_seconds: float
+    file_mb: float
+
+
+def measure(effort: Effort) -> list[Row]:
+    """Measure both stores, each read by a process of its own."""
+    small, large = (20, 50) if effort.is_quick else (2_000, 100_000)
+    team, crowd = fetches(small), fetches(large)
+    return [
+        Row(f"fetching one user's vectors, {small * ITEMS:,}", _words(small), team.p99, "ms at p99",
+            Target("at most", 0.5), _details(team)),
+        Row(f"fetching one user's vectors, {large * ITEMS:,}", _words(large), crowd.p99, "ms at p99",
+            Target("at most", 1.0), _details(crowd)),
+        Row(f"resident memory, {large * ITEMS:,}", _words(large), crowd.resident, "MB", Target("at most", 300.0)),
+    ]  # fmt: skip
+
+
+def fetches(users: int, *, count: int = 5_000) -> Fetches:
+    """Fill a store with random vectors and fetch users drawn by lot, most of them more than once."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "store.db"
+        began = time.perf_counter()
+        _fill(path, users)
+        filled = time.perf_counter() - began
+        milliseconds = np.array(memory.apart(_read, path, users, count))
+        size = sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6
+    *times, resident = milliseconds
+    return Fetches(float(np.quantile(times, 0.5)), float(np.quantile(times, 0.99)), float(resident), filled, size)
+
+
+def _fill(path: Path, users: int) -> None:
+    draw = np.random.default_rng(0)
+    with PersonaStore.open(path, layout=_LAYOUT) as store:
+        for first in range(0, users, _USERS_AT_ONCE):
+            with store.together():
+                for user in range(first, min(first + _USERS_AT_ONCE, users)):
+                    vectors = draw.standard_normal((ITEMS, 1, DIM), np.float32) / DIM**0.5
+                    store.append(f"user-{user}", _items(user), vectors)
+
+
+def _read(path: Path, users: int, count: int) -> list[float]:
+    """Give the ms of each fetch, then the MB resident."""
+    draw = random.Random(1)
+    with PersonaStore.open(path) as store:
+        for _ in range(count // 5):
+            store.vectors(_profile(draw.randrange(users)))
+        profiles = (_profile(draw.randrange(users)) for _ in range(count))
+        times = [_milliseconds(partial(store.vectors, profile)) for profile in profiles]
+        return [*times, memory.resident()]
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - began)
+
+
+def _profile(user: int) -> Profile:
+    return Profile(f"user-{user}", tuple(_items(user)))
+
+
+def _items(user: int) -> list[HistoryItem]:
+    """Make a user's items; all users share their texts, which keeps the filling of a large store short."""
+    return [HistoryItem(f"{user}-{at}", f"text {at}", "", _START + timedelta(hours=at)) for at in range(ITEMS)]
+
+
+def _words(users: int) -> str:
+    return f"{users:,} users of {ITEMS} items, {DIM} dimensions, SQLite"
+
+
+def _details(found: Fetches) -> dict[str, float]:
+    return {
+        "p50_ms": found.p50,
+        "p99_ms": found.p99,
+        "resident_mb": found.resident,
+        "fill_seconds": found.fill_seconds,
+        "file_mb": found.file_mb,
+    }

@@ -1,0 +1,73 @@
+"""How time and memory grow with users, items a user, batch and prefix length; points are a row's details."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+
+from benchmarks.speed import memory
+from benchmarks.speed.effort import Effort
+from benchmarks.speed.fetching import fetches
+from benchmarks.speed.row import Row
+from benchmarks.speed.turns import timed
+from benchmarks.speed.user_embedder import BATCH, Size, our_work, published_work
+from benchmarks.speed.world import World, open_world
+from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+
+Work = Callable[[], object]
+_TURNS = 3
+
+
+def measure(effort: Effort) -> list[Row]:
+    """Measure all curves."""
+    size = Size(96, 128) if effort.is_quick else Size(768, 2048)
+    powers = range(3 if effort.is_quick else 6)
+    with open_world("train", queries=16 if effort.is_quick else 64, is_quick=effort.is_quick) as world:
+        return [
+            *_users([10, 20] if effort.is_quick else [100, 1_000, 10_000]),
+            *_against("items", {2 * 4**power: [2 * 4**power] * BATCH for power in powers[:5]}, size),
+            *_against("batch", {2**power: [64] * 2**power for power in powers}, size),
+            *_prefixes([2**power for power in powers], size, world),
+        ]
+
+
+def _users(counts: Sequence[int]) -> Iterator[Row]:
+    found = {users: fetches(users, count=2_000) for users in counts}
+    yield _curve("users", "p50_ms", {users: each.p50 for users, each in found.items()})
+    yield _curve("users", "p99_ms", {users: each.p99 for users, each in found.items()})
+    yield _curve("users", "resident_mb", {users: each.resident for users, each in found.items()})
+    yield _curve("users", "file_mb", {users: each.file_mb for users, each in found.items()})
+
+
+def _against(axis: str, lengths: Mapping[int, Sequence[int]], size: Size) -> Iterator[Row]:
+    """Measure the user embedder, forward and backward, with histories of these lengths, beside the published one."""
+    for name, make in {"our": our_work, "published": published_work}.items():
+        yield _curve(axis, f"{name}_seconds", {at: _seconds(make(each, size)) for at, each in lengths.items()})
+        yield _curve(axis, f"{name}_mb", {at: memory.peak_of(make, each, size) for at, each in lengths.items()})
+
+
+def _prefixes(counts: Sequence[int], size: Size, world: World) -> Iterator[Row]:
+    """Measure the user embedder, and a whole training step on the embedded language model."""
+    embedder = {at: our_work([64] * BATCH, size, config=replace(PAPER, personas=at)) for at in counts}
+    yield _curve("prefix", "embedder_seconds", {at: _seconds(work) for at, work in embedder.items()})
+    steps = {at: _step(world, personas=at) for at in counts}
+    yield _curve("prefix", "training_step_seconds", {at: _seconds(work) for at, work in steps.items()})
+
+
+def _step(world: World, *, personas: int) -> Work:
+    plug = world.plug(EmbedderConfig(personas=personas)).train()
+    batch = plug.batcher(world.examples[:BATCH])
+    return lambda: plug.loss(batch).backward()
+
+
+def _seconds(work: Work) -> float:
+    work()
+    return median(timed(work).wall for _ in range(_TURNS))
+
+
+def _curve(axis: str, name: str, points: Mapping[int, float]) -> Row:
+    unit = {"seconds": "s", "mb": "MB", "ms": "ms"}[name.rpartition("_")[2]]
+    last = max(points)
+    details = {str(at): value for at, value in points.items()}
+    return Row(
+        f"growth/{axis}/{name}", f"the last of {len(points)} points: {last:,}", points[last], unit, None, details
+    )

@@ -1,0 +1,74 @@
+"""Draw the growth curves of the results and write the tables of docs/performance.md.
+
+python -m benchmarks.speed.pictures
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from benchmarks.speed.row import RESULTS
+from benchmarks.speed.table import Rows, table
+
+Curves = Mapping[str, Mapping[int, float]]
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "performance.md"
+AXES = {
+    "users": "users of 100 items in a store",
+    "items": "items a user",
+    "batch": "users in a batch",
+    "prefix": "persona vectors",
+}
+_BEGIN, _END = "<!-- table -->", "<!-- end -->"
+_UNITS = {"seconds": "s", "ms": "ms", "mb": "MB"}
+
+
+def main() -> None:
+    """Draw, and put the table between the page's marks."""
+    rows: Rows = json.loads(RESULTS.read_text(encoding="utf-8"))
+    for axis, words in AXES.items():
+        if curves := curves_of(rows, axis):
+            FigureCanvasSVG(draw(curves, words)).print_svg(PAGE.parent / f"growth-{axis}.svg", metadata={"Date": None})
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(_BEGIN)
+    PAGE.write_text(f"{before}{_BEGIN}\n{table(rows)}{_END}{rest.partition(_END)[2]}", encoding="utf-8")
+
+
+def curves_of(rows: Rows, axis: str) -> Curves:
+    """Collect the curves over one axis."""
+    start = f"growth/{axis}/"
+    return {
+        name.removeprefix(start): {int(at): value for at, value in row["details"].items()}
+        for name, row in rows.items()
+        if name.startswith(start)
+    }
+
+
+def draw(curves: Curves, words: str) -> Figure:
+    """Draw time and memory side by side, both axes logarithmic."""
+    units = sorted({_unit(curve) for curve in curves}, reverse=True)
+    figure = Figure(figsize=(4.5 * len(units), 3.4), layout="constrained")
+    for place, unit in enumerate(units, start=1):
+        panel = figure.add_subplot(1, len(units), place)
+        for curve, points in curves.items():
+            if _unit(curve) == unit:
+                panel.loglog(*zip(*sorted(points.items()), strict=True), marker="o", label=_words(curve))
+        panel.set(xlabel=words, ylabel=unit)
+        panel.grid(visible=True, alpha=0.3)
+        panel.legend(frameon=False)
+    return figure
+
+
+def _unit(curve: str) -> str:
+    return _UNITS[curve.rpartition("_")[2]]
+
+
+def _words(curve: str) -> str:
+    return curve.rpartition("_")[0].replace("_", " ")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""One line of the table: what was measured on what, what came out, what it had to reach, and how it was made."""
+
+import json
+import operator
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from personaplug.evaluation.machine import describe_machine
+
+RESULTS = Path(__file__).parent.parent / "results" / "speed.json"
+
+_HOLDS = {"at least": operator.ge, "at most": operator.le}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A bound."""
+
+    bound: Literal["at least", "at most"]
+    value: float
+
+    def holds(self, value: float) -> bool:
+        """Tell whether a value keeps to the bound."""
+        return bool(_HOLDS[self.bound](value, self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A measured figure.
+
+    Attributes:
+        name: Unique in the table.
+        measured_on: Sizes and data.
+        value: The figure.
+        unit: ``x`` for a ratio.
+        target: What it should reach; None where nothing is promised.
+        details: Whatever else was measured, by name and unit.
+    """
+
+    name: str
+    measured_on: str
+    value: float
+    unit: str
+    target: Target | None = None
+    details: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def in_words(self) -> str:
+        """Write the row as a line."""
+        goal = "" if self.target is None else f" ({self.target.bound} {self.target.value:g}: {self._verdict})"
+        return f"{self.name}: {self.value:.3g} {self.unit}{goal}, on {self.measured_on}"
+
+    @property
+    def _verdict(self) -> str:
+        return "reached" if self.target and self.target.holds(self.value) else "missed"
+
+
+def write_rows(rows: Iterable[Row], path: Path, *, threads: int, is_quick: bool) -> None:
+    """Put rows into a file of results; others that stand there stay, each with the way it was made."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    made = {"made": how_made(threads=threads, is_quick=is_quick)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = known | {row.name: {**asdict(row), **made} for row in rows}
+    path.write_text(json.dumps(fresh, indent=1) + "\n", encoding="utf-8")
+
+
+def how_made(*, threads: int, is_quick: bool) -> dict[str, str | int | float | bool]:
+    """Say where, when, from which commit and by which command something is measured."""
+    return {
+        "machine": f"{describe_machine()}, {_processor()}",
+        "threads": threads,
+        "load": os.getloadavg()[0],
+        "commit": _commit(),
+        "command": shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]]),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "is_quick": is_quick,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "processor unknown"
+    )
+
+
+def _commit() -> str:
+    """Name the commit, and say where the code is not the commit's; results and documents do not count."""
+    code = ("--", ".", ":!benchmarks/results", ":!docs")
+    changes = _git("status", "--porcelain", *code)
+    return _git("rev-parse", "--short=12", "HEAD") + (", changed" if changes else "")
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()

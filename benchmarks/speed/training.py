@@ -1,0 +1,99 @@
+"""Examples per second in training, against the published procedure on the very same batches."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from statistics import median
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from benchmarks.speed.effort import Effort
+from benchmarks.speed.row import Row, Target
+from benchmarks.speed.turns import in_turn
+from benchmarks.speed.world import World, open_world, paper_plug
+from personaplug.plug.model import PersonaPlug
+from personaplug.records import Example
+from personaplug.training.augment import drop_history
+from personaplug.training.batches import LengthGroupedVisits
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How many examples a step sees, and how many steps a turn has."""
+
+    batch: int = 8
+    steps: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Examples, and their rows in the published table."""
+
+    examples: tuple[Example, ...]
+    questions: Int[Tensor, " batch"]
+
+
+def measure(effort: Effort) -> list[Row]:
+    """Measure our default and our form of the paper, each in turn with the published procedure."""
+    course = Course(2, 1) if effort.is_quick else Course()
+    with open_world("train", queries=4 if effort.is_quick else 400, is_quick=effort.is_quick) as world:
+        plugs = {"a training step": world.plug(), "a training step, preset paper": paper_plug(world)}
+        return [_row(name, world, plug, course, pairs=effort.pairs) for name, plug in plugs.items()]
+
+
+def _row(name: str, world: World, plug: PersonaPlug, course: Course, *, pairs: int) -> Row:
+    batches = _batches(world.examples, course.batch)
+    published = world.published(paper_plug(world), world.examples)
+    ours, theirs = _our_steps(plug, batches, course), _published_steps(published, batches, course)
+    turns = in_turn(ours, theirs, pairs=pairs)
+    done = course.steps * course.batch
+    details = turns.details(per=course.steps) | {
+        "our_examples_per_second": done / median(turns.ours),
+        "their_examples_per_second": done / median(turns.theirs),
+    }
+    words = f"{world.log.name}, embedded model, batches of {course.batch}, {course.steps} steps a turn"
+    return Row(name, words, median(turns.ratios), "x", Target("at least", 3.0), details)
+
+
+def _our_steps(plug: PersonaPlug, batches: Sequence[Batch], course: Course) -> Callable[[], object]:
+    if plug.batcher.query_vectors:  # as the trainer does before its first step
+        plug.batcher.query_vectors([plug.batcher.task.query_text(e.input) for batch in batches for e in batch.examples])
+    visits = (
+        [drop_history(example, seed=example.id) for example in batch.examples] for batch in cycle(batches)
+    )  # fmt: skip
+    return _steps(plug, lambda: plug.loss(plug.batcher(next(visits))), course)
+
+
+def _published_steps(plug: nn.Module, batches: Sequence[Batch], course: Course) -> Callable[[], object]:
+    visits: Iterator[Batch] = cycle(batches)
+
+    def loss() -> Tensor:
+        batch = next(visits)
+        result: Tensor = plug.loss(batch.examples, batch.questions)  # type: ignore[operator]
+        return result
+
+    return _steps(plug, loss, course)
+
+
+def _steps(module: nn.Module, loss: Callable[[], Tensor], course: Course) -> Callable[[], object]:
+    weights = [weight for weight in module.train().parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=1e-4)
+
+    def work() -> None:
+        for _ in range(course.steps):
+            optimizer.zero_grad()
+            loss().backward()
+            nn.utils.clip_grad_norm_(weights, max_norm=1.0)
+            optimizer.step()
+
+    return work
+
+
+def _batches(examples: Sequence[Example], size: int) -> list[Batch]:
+    """Cut the epoch as our trainer does: both sides see batches of similar inputs."""
+    lengths = [len(example.input) + len(example.target or "") for example in examples]
+    order = list(LengthGroupedVisits(lengths, batch_size=size, seed=0))
+    groups = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
+    return [Batch(tuple(examples[place] for place in group), torch.tensor(group)) for group in groups]

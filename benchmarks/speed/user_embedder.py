@@ -1,0 +1,116 @@
+"""The user embedder, forward and backward, against the published one: full histories, and those of a real log."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.paper_faithful import ITEMS, PublishedEmbedder
+from benchmarks.speed.effort import Effort
+from benchmarks.speed.logs import open_log
+from benchmarks.speed.memory import peak_of
+from benchmarks.speed.row import Row, Target
+from benchmarks.speed.turns import in_turn
+from personaplug.embedder.history import History, HistoryBatch
+from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
+
+Work = Callable[[], object]
+BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Dimensions of the encoder and of the language model."""
+
+    dim: int = 768
+    llm_dim: int = 4096
+
+
+def measure(effort: Effort) -> list[Row]:
+    """Measure both rows."""
+    size = Size(96, 128) if effort.is_quick else Size()
+    return [full_histories(size, effort), *real_lengths(size, effort)]
+
+
+def full_histories(size: Size, effort: Effort) -> Row:
+    """Batch 8, 512 items each: time, and memory beyond weights and histories, each in a process of its own."""
+    counts = [ITEMS] * BATCH
+    turns = in_turn(our_work(counts, size), published_work(counts, size), pairs=effort.pairs)
+    ours, theirs = peak_of(our_work, counts, size), peak_of(published_work, counts, size)
+    memory = {"our_mb": ours, "their_mb": theirs, "our_share_of_memory": ours / theirs}
+    words = f"batch {BATCH}, {ITEMS} items, {size.dim} -> {size.llm_dim}, float32"
+    return _row("user embedder, forward and backward", words, turns.ratios, 5.0, turns.details() | memory)
+
+
+def real_lengths(size: Size, effort: Effort) -> list[Row]:
+    """Histories as long as those of the queries of git-subject, which shows its latest 200, and as its users' logs."""
+    log = open_log("git_commits.jsonl.gz", "git-subject", is_quick=effort.is_quick)
+    queries = log.examples("train")
+    seen = log.task.history.max_items
+    of_queries = [min(query.stop - query.start, seen) for query in queries.queries]
+    of_users = [min(len(profile.items), ITEMS) for profile in queries.profiles]
+    return [
+        _ragged(f"histories of the queries of {log.name}", of_queries, size, pairs=effort.pairs),
+        _ragged(f"histories of the users of {log.name}", of_users, size, pairs=effort.pairs),
+    ]
+
+
+def our_work(counts: Sequence[int], size: Size, *, config: EmbedderConfig = PAPER) -> Work:
+    """Make our step; ``counts`` are the lengths of the histories."""
+    embedder, histories, query = _embedder(size, config), _histories(counts, size.dim), _queries(len(counts), size.dim)
+    batch = HistoryBatch.pack(histories)
+    return lambda: _step(embedder, lambda: embedder(query, batch))
+
+
+def published_work(counts: Sequence[int], size: Size) -> Work:
+    """Make the published step, which looks its histories up in its padded table."""
+    table = torch.zeros(len(counts), ITEMS, size.dim)
+    for row, history in enumerate(_histories(counts, size.dim)):
+        table[row, : len(history.ages)] = history.vectors[:, 0]
+    published = PublishedEmbedder(_embedder(size, PAPER), table, torch.tensor(counts))
+    query, questions = _queries(len(counts), size.dim), torch.arange(len(counts))
+    return lambda: _step(published, lambda: published(query, questions))
+
+
+def _ragged(name: str, lengths: Sequence[int], size: Size, *, pairs: int) -> Row:
+    counts = _spread([length for length in lengths if length])
+    turns = in_turn(our_work(counts, size), published_work(counts, size), pairs=pairs)
+    words = f"{len(counts)} histories over all lengths, {fmean(counts):.0f} items each, {size.dim} -> {size.llm_dim}"
+    return _row(f"ragged histories: {name}", words, turns.ratios, 10.0, turns.details())
+
+
+def _spread(lengths: Sequence[int]) -> list[int]:
+    """Take the middle length of each eighth, from the shortest to the longest."""
+    ordered = sorted(lengths)
+    return [ordered[(2 * part + 1) * len(ordered) // (2 * BATCH)] for part in range(BATCH)]
+
+
+def _row(name: str, words: str, ratios: Sequence[float], target: float, details: dict[str, float]) -> Row:
+    return Row(name, words, median(ratios), "x", Target("at least", target), details)
+
+
+def _step(module: torch.nn.Module, forward: Callable[[], Tensor]) -> None:
+    module.zero_grad(set_to_none=True)
+    forward().square().sum().backward()
+
+
+def _embedder(size: Size, config: EmbedderConfig) -> UserEmbedder:
+    torch.manual_seed(0)
+    return UserEmbedder(config, views=1, dim=size.dim, llm_dim=size.llm_dim, embedding_norm=1.0)
+
+
+def _histories(counts: Sequence[int], dim: int) -> list[History]:
+    draw = torch.Generator().manual_seed(0)
+    return [
+        History(functional.normalize(torch.randn(count, 1, dim, generator=draw), dim=-1), torch.zeros(count))
+        for count in counts
+    ]
+
+
+def _queries(count: int, dim: int) -> Tensor:
+    """Unit vectors that want a gradient, as those of a trained query encoder do."""
+    draw = torch.Generator().manual_seed(1)
+    return functional.normalize(torch.randn(count, dim, generator=draw), dim=-1).requires_grad_()

@@ -1,0 +1,50 @@
+import json
+
+import pytest
+
+from benchmarks.speed import memory
+from benchmarks.speed.row import Row, Target, write_rows
+from benchmarks.speed.table import table
+from benchmarks.speed.turns import in_turn
+
+FAST = Row("fast", "toys", 6.0, "x", Target("at least", 5.0), {"pairs": 3})
+SLOW = Row("slow", "toys", 4.0, "x", Target("at least", 5.0))
+
+
+def test_both_sides_have_their_turn_one_after_the_other_and_one_before_that_is_not_counted():
+    order = []
+    turns = in_turn(lambda: order.append("ours"), lambda: order.append("theirs"), pairs=3)
+    assert order == ["ours", "theirs"] * 4
+    assert len(turns.ours) == len(turns.theirs) == len(turns.ratios) == 3
+
+
+@pytest.mark.parametrize(("bound", "holding"), [("at least", {5.0, 6.0}), ("at most", {4.0, 5.0})])
+def test_a_target_is_reached_at_its_bound_and_on_the_right_side(bound, holding):
+    assert {value for value in (4.0, 5.0, 6.0) if Target(bound, 5.0).holds(value)} == holding
+
+
+def test_measuring_a_part_again_leaves_the_others_and_says_how_each_was_made(tmp_path):
+    path = tmp_path / "results" / "speed.json"
+    write_rows([FAST, SLOW], path, threads=2, is_quick=False)
+    write_rows([SLOW], path, threads=1, is_quick=True)
+    found = json.loads(path.read_text())
+    assert list(found) == ["fast", "slow"]
+    assert [row["made"]["threads"] for row in found.values()] == [2, 1]
+    assert [row["made"]["is_quick"] for row in found.values()] == [False, True]
+
+
+def test_the_table_says_what_is_missed(tmp_path):
+    curve = Row("growth/items/our_mb", "a curve", 1.0, "MB")
+    write_rows([FAST, SLOW, curve], tmp_path / "a.json", threads=1, is_quick=False)
+    *_, fast, slow = table(json.loads((tmp_path / "a.json").read_text())).splitlines()
+    assert "6 x | at least 5 | reached" in fast
+    assert "4 x | at least 5 | **missed**" in slow
+
+
+def test_the_peak_is_of_what_was_held_since_it_was_forgotten():
+    bytearray(100_000_000)
+    memory.forget_peak()
+    before = memory.resident()
+    held = bytearray(40_000_000)
+    del held
+    assert 35 < memory.peak() - before < 90
