@@ -8,8 +8,8 @@ Beyond the paper: what all users have in common is taken off before the second L
 differs from others and nothing else (DEP, arXiv 2507.20849, compares users too, with peers found for each). The common
 part is larger than the differences; left in, its gradients drown theirs.
 
-Padding is never projected: the real items of some users at a time form one flat matrix. Where there are many, the
-backward pass projects them anew instead of keeping them, so that memory does not grow with the histories.
+Padding is never projected: the real items of some users at a time form one flat matrix. Of an item training keeps one
+vector of the language model's size, what the first Linear made of it; the rest is cheap, and made anew on the way back.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,13 +53,12 @@ class Projector(nn.Module):
         self, weights: Float[Tensor, "batch personas items"], history: HistoryBatch
     ) -> Float[Tensor, "batch personas llm_dim"]:
         """Project every item once, sum with the weights, project the sums."""
-        groups = list(_groups(history.mask.sum(dim=1).tolist()))
-        parts = [(weights[users], history.vectors[users], history.mask[users]) for users in groups]
-        if len(parts) > 1 and torch.is_grad_enabled():
-            sums = [checkpoint(self._memories, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]
-        else:
-            sums = [self._memories(*part) for part in parts]
-        memories = torch.cat(sums)
+        memories = torch.cat(
+            [
+                self._memories(weights[users], history.vectors[users], history.mask[users])
+                for users in _groups(history.mask.sum(dim=1).tolist())
+            ]
+        )
         if self.common is not None:
             memories = memories - self.common(memories, history)
         result: Tensor = self.outer(memories)
@@ -84,10 +83,11 @@ class Projector(nn.Module):
         values = vectors[mask][:, : self.views].float()
         if self.normalize:
             values = functional.layer_norm(values, values.shape[-1:])
-        projected = functional.gelu(self.inner(values.flatten(1)))
-        counts = mask.sum(dim=1).tolist()
-        shares = weights.mT[mask].split(counts)
-        return torch.stack([share.T @ own for share, own in zip(shares, projected.split(counts), strict=True)])
+        halfway, counts = self.inner(values.flatten(1)), mask.sum(dim=1).tolist()
+        memories: Tensor = checkpoint(
+            _weighted_sums, weights.mT[mask], halfway, counts, use_reentrant=False, preserve_rng_state=False
+        )
+        return memories
 
 
 class Common(nn.Module):
@@ -111,6 +111,13 @@ class Common(nn.Module):
     def _update(self, memories: Float[Tensor, "users personas llm_dim"]) -> None:
         self.batches += 1
         self.mean.lerp_(memories.mean(dim=(0, 1)), max(1 / float(self.batches), SHARE))
+
+
+def _weighted_sums(
+    weights: Float[Tensor, "items personas"], halfway: Float[Tensor, "items llm_dim"], counts: Sequence[int]
+) -> Float[Tensor, "batch personas llm_dim"]:
+    shares, projected = weights.split(counts), functional.gelu(halfway).split(counts)
+    return torch.stack([share.T @ own for share, own in zip(shares, projected, strict=True)])
 
 
 def _groups(counts: Sequence[int]) -> Iterator[slice]:
