@@ -54,7 +54,7 @@ class Row:
     @property
     def in_words(self) -> str:
         """Write the row as a line."""
-        goal = "" if self.target is None else f" ({self.target.bound} {self.target.value:g}: {self._verdict})"
+        goal = "" if self.target is None else f" ({self.target.bound} {self.target.value:.3g}: {self._verdict})"
         return f"{self.name}: {self.value:.3g} {self.unit}{goal}, on {self.measured_on}"
 
     @property

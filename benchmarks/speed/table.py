@@ -17,6 +17,6 @@ def table(rows: Rows) -> str:
 
 def _line(row: Mapping[str, Any]) -> str:
     target = Target(**row["target"]) if row["target"] else None
-    goal = f"{target.bound} {target.value:g}" if target else ""
+    goal = f"{target.bound} {target.value:.3g}" if target else ""
     verdict = ("reached" if target.holds(row["value"]) else "**missed**") if target else ""
     return f"| {row['name']} | {row['measured_on']} | {row['value']:.3g} {row['unit']} | {goal} | {verdict} |"
