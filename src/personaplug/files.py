@@ -12,7 +12,6 @@ def appearing(path: Path) -> Iterator[Path]:
 
     A process that is killed leaves what stood there before, or nothing.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield fresh
@@ -22,6 +21,10 @@ def appearing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    r"""Write a whole file in UTF-8; half of a surrogate pair, as a broken log may hold, becomes ``\ud800``."""
+    r"""Write a whole file in UTF-8, and its folder where there is none.
+
+    Half of a surrogate pair, as a broken log may hold, becomes ``\ud800``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as fresh:
         fresh.write_bytes(text.encode("utf-8", errors="backslashreplace"))

@@ -63,7 +63,7 @@ def test_every_contender_stands_in_one_report_with_intervals_and_both_tests(fini
     assert labels == ["plain", "tuned-prompt", *retrieval, "plug", "plug, stranger's history"]
     assert task["comparison"]["baseline"] == "tuned-prompt"
     assert task["against_retrieval"]["baseline"] in retrieval
-    assert task["comparison"]["metrics"][-1] == "nats-per-token"
+    assert task["comparison"]["metrics"][-1] == "nats-per-answer"
     assert [control["label"] for control in task["comparison"]["controls"]] == ["plug"]
     assert [row["label"] for row in task["seeds"]] == ["tuned-prompt", "plug", "plug, stranger's history"]
     assert all(len(row["scores"]) == 2 for row in task["seeds"])
@@ -101,7 +101,7 @@ def test_the_page_and_the_markdown_hold_every_table_and_the_pictures(finished):
 def test_scores_are_the_means_of_the_seeds_reports(finished):
     recipe, result = finished
     cells = [recipe.parent / "out" / "log" / "plug" / f"seed-{seed}" for seed in (0, 1)]
-    alone = [Report.read(cell / "test.json").score("nats-per-token").value for cell in cells]
+    alone = [Report.read(cell / "test.json").score("nats-per-answer").value for cell in cells]
     task = json.loads(result.stdout)["tasks"][0]
     row = next(row for row in task["comparison"]["rows"] if row["label"] == "plug")
     assert alone[0] != alone[1]

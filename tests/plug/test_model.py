@@ -57,7 +57,9 @@ def test_a_mixed_batch_is_scored_as_one_by_one(plug, examples):
 def test_the_same_question_gets_other_users_other_answers(default, examples):
     asked = [replace(example, input=QUESTION, target="yes") for example in examples]
     assert len(set(default.score(asked).log_likelihood.tolist())) == len(USERS)
-    assert len(set(default.respond(asked, SHORT))) > 1
+    questions = [QUESTION, "what of tea?", "your own view", "a talk about y"]
+    answers = [default.respond([replace(example, input=text) for example in examples], SHORT) for text in questions]
+    assert any(len(set(each)) > 1 for each in answers)
 
 
 def test_a_tuned_prompt_gives_every_user_the_same_answer(models, family, store, examples):

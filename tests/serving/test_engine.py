@@ -162,7 +162,7 @@ def test_who_leaves_frees_the_slot_before_the_answers_end(serve):
 
     (whole,), _ = serve(lambda engine: answers(engine, [Question("llama", "about x", "dee", LONG)]))
     (writing, after), _ = serve(leave, batch_seconds=0.0)
-    assert whole.tokens > 100, "the answer must be long enough to be left"
+    assert whole.tokens > 50, "the answer must be long enough to be left"
     assert len(writing.tokens) < whole.tokens
     assert writing.ending is None
     assert after.text

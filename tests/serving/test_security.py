@@ -146,7 +146,7 @@ def test_who_leaves_a_stream_or_an_answer_lets_go_of_it(server):
     long = {**CHAT, "max_tokens": 200, "user": "dee", "messages": [{"role": "user", "content": "about x"}]}
     with httpx2.Client(base_url=server.url, headers=server.headers(), timeout=30) as once:
         whole = once.post("/v1/chat/completions", json=long).json()["usage"]["completion_tokens"]
-        assert whole > 100
+        assert whole > 50
         assert wait_for(lambda: server.service.engine.is_idle, bool)
         before = served()
         with once.stream("POST", "/v1/chat/completions", json={**long, "stream": True}) as response:
@@ -169,6 +169,7 @@ def wait_for(look, is_there):
 
 def test_no_log_line_and_no_metric_tells_what_a_user_wrote_or_who(http, server, caplog):
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "personaplug")  # whatever a command before has set
     user = "a-telling-name"
     assert tell(http, server, user, caller="all").status_code == 200
     http.post("/v1/chat/completions", json={**CHAT, "user": user}, headers=server.headers())
