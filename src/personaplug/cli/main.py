@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": "Answer TEXT in the way of a user, or a file of questions of many users in mixed batches.",
     "explain": "Show the memories that make the persona for TEXT, the weightiest first.",
     "persona": "List, show, extend, export and forget users.",
+    "studio": "Open a page on which a person sees a persona work.",
 }
 
 
