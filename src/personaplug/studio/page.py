@@ -90,10 +90,10 @@ class Page:
                     label="What they answered", lines=1, max_lines=4, min_width=200, elem_id="wrote"
                 )
                 self.date = gr.Textbox(
-                    label="Date", placeholder="2024-05-01; empty: now", scale=0, min_width=190, elem_id="date"
+                    label="Date, if not now", placeholder="2024-05-01", min_width=140, elem_id="date"
                 )
             with gr.Row(elem_classes="buttons"):
-                self.append = gr.Button("Append this memory and ask again", elem_id="append")
+                self.append = gr.Button("Append and ask again", elem_id="append")
                 self.forget = gr.Button("Forget this user …", variant="stop", elem_id="forget")
             with gr.Column(visible=False, elem_id="asking") as self.asking:
                 self.question = gr.HTML(**_BARE)

@@ -9,7 +9,7 @@ from personaplug.plug.model import Memory
 from personaplug.studio.studio import Studio
 from personaplug.studio.visit import Visit
 
-SHOWN = 12
+SHOWN = 8
 """Memories that the chart shows; the rest is summed up."""
 
 _LONGEST = 300  # characters of one text of a memory
