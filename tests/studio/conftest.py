@@ -1,6 +1,7 @@
 """A studio of the small world: tiny models, and a fresh store for every test."""
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,15 @@ def visit(studio):
     started = Visit(studio)
     yield started
     started.close()
+
+
+@pytest.fixture
+def opening(plug, encoder, path):
+    """Open the store in whichever thread enters."""
+
+    @contextmanager
+    def opened():
+        with PersonaStore.open(path) as store:
+            yield Studio(plug.over(store, encoder), encoder, decoding=SHORT)
+
+    return opened()

@@ -5,17 +5,13 @@ import shutil
 import socket
 import threading
 import time
-from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
 
-from personaplug.store.sqlite import PersonaStore
 from personaplug.studio.desk import Desk
-from personaplug.studio.page import Page
 from personaplug.studio.server import build_app, listen, server
-from personaplug.studio.studio import Studio
-from tests.studio.conftest import QUESTION, SHORT
+from tests.studio.conftest import QUESTION
 
 CHROMIUM = shutil.which("chromium")
 SECRET = "the cat is called Mnemosyne"
@@ -32,20 +28,15 @@ def connected(monkeypatch):
 
 
 @pytest.fixture
-def desk(plug, encoder, path):
-    @contextmanager
-    def opened():
-        with PersonaStore.open(path) as store:
-            yield Studio(plug.over(store, encoder), encoder, decoding=SHORT)
-
-    with Desk(opened()) as desk:
+def desk(opening):
+    with Desk(opening) as desk:
         yield desk
 
 
 @pytest.fixture
 def url(desk):
     with listen("127.0.0.1", 0) as taken:
-        running = server(build_app(Page(desk), host="127.0.0.1"))
+        running = server(build_app(desk, host="127.0.0.1"))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [taken]})
         thread.start()
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -65,7 +56,7 @@ def browser():
 
 
 @pytest.mark.timeout(600)
-def test_a_visitor_sees_a_persona_answer_grow_and_go(browser, url, desk, path, connected, capfd, caplog):
+def test_a_visitor_sees_a_persona_answer_grow_and_go(url, browser, desk, path, connected, capfd, caplog):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(120_000)
     requests, complaints = [], []

@@ -5,22 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from personaplug.errors import ConfigError, StoreError
-from personaplug.store.sqlite import PersonaStore
 from personaplug.studio.desk import Desk
-from personaplug.studio.studio import Studio
-from tests.studio.conftest import SHORT
-
-
-@pytest.fixture
-def opening(plug, encoder, path):
-    """Open the store in whichever thread enters."""
-
-    @contextmanager
-    def opened():
-        with PersonaStore.open(path) as store:
-            yield Studio(plug.over(store, encoder), encoder, decoding=SHORT)
-
-    return opened()
 
 
 def test_visitors_of_any_thread_are_served_by_the_one_that_opened_the_store(opening):

@@ -9,13 +9,12 @@ from starlette.testclient import TestClient
 
 from personaplug.errors import ConfigError
 from personaplug.studio.desk import Desk
-from personaplug.studio.page import Page
 from personaplug.studio.server import build_app, listen
 
 
 @pytest.fixture
-def client(studio):
-    with Desk(nullcontext(studio)) as desk, TestClient(build_app(Page(desk), host="127.0.0.1")) as client:
+def client(opening):
+    with Desk(opening) as desk, TestClient(build_app(desk, host="127.0.0.1")) as client:
         client.base_url = "http://127.0.0.1:7860"
         yield client
 

@@ -33,12 +33,11 @@ def studio(run: Path, store: Path | None, host: str, port: int) -> None:
 
     try:
         from personaplug.studio.desk import Desk
-        from personaplug.studio.page import Page
         from personaplug.studio.server import LOOPBACK, build_app, listen, server
     except ModuleNotFoundError as error:
         raise MissingExtraError("the studio", extra="studio") from error
     with listen(host, port) as socket, Desk(open_studio(run, store)) as desk:
-        app = build_app(Page(desk), host=host)
+        app = build_app(desk, host=host)
         if host not in LOOPBACK:
             click.echo(f"Warning: whoever can reach {host} can read, change and forget users here.", err=True)
         click.echo(f"The studio is open: http://{_address(*socket.getsockname()[:2])}  (Ctrl+C closes it)", err=True)

@@ -1,5 +1,6 @@
 """The page on a port: nothing comes from outside of this process, and nothing goes there."""
 
+import asyncio
 import socket
 from typing import Any
 
@@ -10,6 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from personaplug.errors import ConfigError
+from personaplug.studio.desk import Desk
 from personaplug.studio.look import style, theme
 from personaplug.studio.page import Page
 
@@ -31,14 +33,22 @@ POLICY = "; ".join(
 """What the browser is told: load from here alone. No setting of gradio's can get around it."""
 
 
-def build_app(page: Page, *, host: str) -> FastAPI:
+def build_app(desk: Desk, *, host: str) -> FastAPI:
     """Make the web application.
 
     Args:
-        page: What it shows.
+        desk: Where what visitors do is done.
         host: Where it listens. On loopback it answers to no other name, so that no web page can reach it by a name of
             its own that points here.
     """
+
+    async def built() -> FastAPI:
+        return _mounted(Page(desk), host=host)
+
+    return asyncio.run(built())  # where no event loop runs, gradio makes one for each part, and closes none
+
+
+def _mounted(page: Page, *, host: str) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(StaysHere)
     if host in LOOPBACK:
