@@ -53,7 +53,7 @@ def _mounted(page: Page, *, host: str) -> FastAPI:
     app.add_middleware(StaysHere)
     if host in LOOPBACK:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"], www_redirect=False)
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
         page.blocks,
         path="/",
@@ -68,6 +68,7 @@ def _mounted(page: Page, *, host: str) -> FastAPI:
         pwa=False,
         mcp_server=False,
     )
+    return app
 
 
 def listen(host: str, port: int) -> socket.socket:
