@@ -47,6 +47,10 @@ class UnknownUserError(StoreError):
     """A user of whom the store holds nothing."""
 
 
+class StudioError(PersonaPlugError):
+    """Something asked of the studio that a person at its page can mend; one sentence, as they read it."""
+
+
 class MissingExtraError(PersonaPlugError):
     """An optional feature whose packages are not installed.
 

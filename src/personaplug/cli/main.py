@@ -25,6 +25,7 @@ COMMANDS = {
     "persona": "List, show, extend, export and forget users.",
     "serve": "Serve plugs over HTTP, for OpenAI's clients and with a persona for each user.",
     "keys": "Make, list and revoke the API keys of a server, which sees changes at once.",
+    "studio": "Open a page on which a person sees a persona work.",
 }
 
 

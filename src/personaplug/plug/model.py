@@ -108,6 +108,21 @@ class PersonaPlug(nn.Module):
         load_weights(plug.prefix, folder / _WEIGHTS)
         return plug.eval()
 
+    def over(self, store: PersonaStore, encoder: TextEncoder) -> "PersonaPlug":
+        """Give the same plug over the histories of another store; weights and language model are shared, not copied.
+
+        Args:
+            store: Of the layout that the plug was trained with.
+            encoder: The frozen one that makes that layout's vectors.
+
+        Raises:
+            FingerprintMismatchError: The encoder makes others.
+        """
+        task = self.batcher.task
+        StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
+        batcher = _batcher(self.run, task, store, encoder=encoder, backbone=self.backbone)
+        return PersonaPlug(self.prefix, self.backbone, batcher=batcher, run=self.run, store=store).eval()
+
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
         self.save_config(folder)
@@ -262,11 +277,17 @@ def build_plug(
     StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
     torch.manual_seed(run.training.seed)  # Here, and not before: an encoder may draw weights that its files leave out.
     prefix = _persona_prefix(run, encoder, backbone, views=len(task.views))
+    batcher = _batcher(run, task, store, encoder=encoder, backbone=backbone, is_live=is_live)
+    return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store)
+
+
+def _batcher(
+    run: RunConfig, task: Task, store: PersonaStore, *, encoder: TextEncoder, backbone: Backbone, is_live: bool = False
+) -> Batcher:
     queries = QueryVectors(encoder, None if is_live else store)
     prompts = build_prompts(run, task, backbone, retriever=_retriever(run, task, store, queries))
-    asked = queries if prefix.query_encoder is None else None
-    batcher = Batcher(task, store, query_vectors=asked, prompts=prompts)
-    return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store)
+    asked = None if run.embedder.trains_query_encoder else queries
+    return Batcher(task, store, query_vectors=asked, prompts=prompts)
 
 
 def _retriever(run: RunConfig, task: Task, store: PersonaStore, queries: QueryVectors) -> Retriever | None:

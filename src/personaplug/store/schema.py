@@ -41,14 +41,7 @@ def create(path: Path, layout: StoreLayout) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     database = Database(draft)
     try:
-        for setting in SETTINGS.split(";"):
-            database.rows(setting)
-        with database.transaction():
-            for statement in TABLES.split(";"):
-                database.rows(statement)
-            for view in range(len(layout.views)):
-                database.rows(f"CREATE INDEX items_by_text_{view} ON items ({hash_of(view)})")
-            database.change("INSERT INTO meta VALUES (?, ?)", _first_meta(layout))
+        lay_out(database, layout)
         database.close()
         path.hardlink_to(draft)
     except FileExistsError:
@@ -56,6 +49,18 @@ def create(path: Path, layout: StoreLayout) -> None:
     finally:
         database.close()
         draft.unlink(missing_ok=True)
+
+
+def lay_out(database: Database, layout: StoreLayout) -> None:
+    """Make the tables in an empty database."""
+    for setting in SETTINGS.split(";"):
+        database.rows(setting)
+    with database.transaction():
+        for statement in TABLES.split(";"):
+            database.rows(statement)
+        for view in range(len(layout.views)):
+            database.rows(f"CREATE INDEX items_by_text_{view} ON items ({hash_of(view)})")
+        database.change("INSERT INTO meta VALUES (?, ?)", _first_meta(layout))
 
 
 def hash_of(view: int) -> str:

@@ -16,7 +16,7 @@ from personaplug.store.bank import Bank, BankRows, write_bank
 from personaplug.store.base import VECTOR_TYPE, StoreLayout, checked_vectors, missing_item, text_hash
 from personaplug.store.database import Database
 from personaplug.store.rows import content_hash, from_microseconds, item_row, to_microseconds
-from personaplug.store.schema import create, hash_of, read_layout
+from personaplug.store.schema import create, hash_of, lay_out, read_layout
 from personaplug.store.wiping import wipe_remains
 
 USERS_A_PAGE = 1000
@@ -76,6 +76,14 @@ class PersonaStore:
             file.close()
             raise
         return cls(file, found)
+
+    @classmethod
+    def in_memory(cls, layout: StoreLayout) -> "PersonaStore":
+        """Make an empty store that never touches the disk and is gone once it is closed."""
+        file = Database(Path(":memory:"))
+        file.rows("PRAGMA temp_store = MEMORY")
+        lay_out(file, layout)
+        return cls(file, layout)
 
     def close(self) -> None:
         """Close the file; the store cannot be used afterwards."""

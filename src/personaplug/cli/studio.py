@@ -1,0 +1,70 @@
+"""``personaplug studio``: a page on which a person sees a persona work."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from personaplug.embedder.encoder import TextEncoder
+    from personaplug.plug.model import PersonaPlug
+    from personaplug.studio.studio import Studio
+
+
+@click.command()
+@click.option("--run", type=click.Path(path_type=Path), required=True, help="Folder of a trained plug.")
+@click.option("--store", type=click.Path(path_type=Path), help="The users' histories; by default the run's own index.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The default is this machine alone.")
+@click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: any that is free.")
+def studio(run: Path, store: Path | None, host: str, port: int) -> None:
+    """Open a page on which a person sees a persona work.
+
+    Choose a user or paste a history, type an input, and see the answers with and without persona side by side, with
+    the memories by weight; append a memory and see the answer change; forget the user. Appending and forgetting change
+    the store. Whoever reaches the page sees all that is in it: there are no passwords.
+
+    \b
+    Example:
+      personaplug studio --run demo/sample-headlines/plug --store demo/sample-headlines/store.db
+    """
+    from personaplug.errors import MissingExtraError
+
+    try:
+        from personaplug.studio.desk import Desk
+        from personaplug.studio.server import LOOPBACK, build_app, listen, server
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("the studio", extra="studio") from error
+    with listen(host, port) as socket, Desk(open_studio(run, store)) as desk:
+        app = build_app(desk, host=host)
+        if host not in LOOPBACK:
+            click.echo(f"Warning: whoever can reach {host} can read, change and forget users here.", err=True)
+        click.echo(f"The studio is open: http://{_address(*socket.getsockname()[:2])}  (Ctrl+C closes it)", err=True)
+        with suppress(KeyboardInterrupt):
+            server(app).run(sockets=[socket])
+
+
+@contextmanager
+def open_studio(run: Path, store: Path | None) -> "Iterator[Studio]":
+    """Load a run and its store; the thread that enters is the one that may use them."""
+    from personaplug.cli.wiring import open_run
+    from personaplug.studio.studio import Studio
+
+    with open_run(run, store) as plug:
+        yield Studio(plug, _encoder(plug))
+
+
+def _encoder(plug: "PersonaPlug") -> "TextEncoder":
+    """Take the frozen encoder that the plug reads queries with; load it where a trained copy does that."""
+    from personaplug.embedder.encoder import TextEncoder
+
+    if plug.batcher.query_vectors:
+        return plug.batcher.query_vectors.encoder
+    assert plug.store is not None
+    config = plug.run.encoder.as_in(plug.store.layout.fingerprint)
+    return TextEncoder.load(config, device=str(plug.backbone.device)).freeze()
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,73 @@
+"""Where visitors' wishes come in: one after the other, in the one thread that owns the plug and its stores."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from typing import Self, TypeVar
+
+from personaplug.studio.studio import Studio
+from personaplug.studio.visit import Visit
+
+T = TypeVar("T")
+
+
+class Desk(AbstractContextManager["Desk"]):
+    """Open a studio in a thread of its own, since an SQLite connection belongs to the thread that made it.
+
+    Args:
+        opening: Loads the studio when it is entered, and closes it.
+        capacity: Visitors remembered; whoever came longest ago begins anew.
+    """
+
+    def __init__(self, opening: AbstractContextManager[Studio], *, capacity: int = 64) -> None:
+        self.capacity = capacity
+        self._opening = opening
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="studio")
+        self._stack = ExitStack()
+        self._visits: OrderedDict[str, Visit] = OrderedDict()
+
+    def __enter__(self) -> Self:
+        try:
+            self.studio = self._thread.submit(self._stack.enter_context, self._opening).result()
+        except BaseException:
+            self._thread.shutdown()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.submit(self._close).result()
+        self._thread.shutdown()
+
+    def ask(self, question: Callable[[Studio], T]) -> T:
+        """Ask the studio something that concerns no visitor."""
+        return self._thread.submit(question, self.studio).result()
+
+    def at(self, visitor: str, step: Callable[[Visit], T]) -> T:
+        """Do one step of a visitor's visit, which begins with the first."""
+        return self._thread.submit(lambda: step(self._visit(visitor))).result()
+
+    def visitors(self) -> list[str]:
+        """Name those who are here, whoever came longest ago first."""
+        return self._thread.submit(lambda: list(self._visits)).result()
+
+    def leave(self, visitor: str) -> None:
+        """End a visit: what was pasted is gone."""
+        self._thread.submit(self._end, visitor).result()
+
+    def _visit(self, visitor: str) -> Visit:
+        if visitor not in self._visits:
+            self._visits[visitor] = Visit(self.studio)
+        self._visits.move_to_end(visitor)
+        while len(self._visits) > self.capacity:
+            self._end(next(iter(self._visits)))
+        return self._visits[visitor]
+
+    def _end(self, visitor: str) -> None:
+        if visit := self._visits.pop(visitor, None):
+            visit.close()
+
+    def _close(self) -> None:
+        for visitor in list(self._visits):
+            self._end(visitor)
+        self._stack.close()

@@ -1,0 +1,99 @@
+"""The parts of the page that are read, as HTML; every text in them is escaped."""
+
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from personaplug.errors import PersonaPlugError
+from personaplug.plug.model import Memory
+from personaplug.studio.studio import Studio
+from personaplug.studio.visit import Visit
+
+SHOWN = 8
+"""Memories that the chart shows; the rest is summed up."""
+
+_LONGEST = 300  # characters of one text of a memory
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("personaplug", "studio"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One memory in the chart.
+
+    Attributes:
+        memory: Which.
+        length: Of its bar: 1 for the weightiest.
+        is_new: Whether it was appended just now.
+    """
+
+    memory: Memory
+    length: float
+    is_new: bool
+
+
+def draw_head(studio: Studio) -> str:
+    """Say what is shown here: the task, the language model, the store."""
+    run = studio.plug.run
+    return _TEMPLATES.get_template("head.html").render(
+        task=studio.plug.batcher.task, backbone=run.backbone.model, method=run.method, store=studio.store.path.name
+    )
+
+
+def draw_notice(said: str) -> str:
+    """Say what was done; nothing for no words."""
+    return _TEMPLATES.get_template("notice.html").render(said=said, hint="", is_error=False) if said else ""
+
+
+def draw_refusal(error: PersonaPlugError) -> str:
+    """Say what cannot be done, and what to do about it."""
+    sentence = str(error)[:1].upper() + str(error)[1:].rstrip(".")
+    return _TEMPLATES.get_template("notice.html").render(said=f"{sentence}.", hint=error.hint, is_error=True)
+
+
+def draw_persona(visit: Visit) -> str:
+    """Say whom the visitor looks at."""
+    return _TEMPLATES.get_template("persona.html").render(
+        persona=visit.persona, summary=visit.persona.summary() if visit.persona else None
+    )
+
+
+def draw_answers(visit: Visit) -> str:
+    """Set the answers with and without persona side by side."""
+    return _TEMPLATES.get_template("answers.html").render(
+        persona=visit.persona, answered=visit.answered, before=visit.before
+    )
+
+
+def draw_memories(visit: Visit) -> str:
+    """Draw the memories by weight, as a table with bars."""
+    memories = visit.answered.memories if visit.answered else ()
+    rest = memories[SHOWN:]
+    return _TEMPLATES.get_template("memories.html").render(
+        bars=bars(memories[:SHOWN], newest=visit.newest),
+        count=len(memories),
+        rest=len(rest),
+        rest_weight=sum(memory.weight for memory in rest),
+        longest=_LONGEST,
+    )
+
+
+def draw_question(visit: Visit) -> str:
+    """Ask whether the user is to be forgotten."""
+    return _TEMPLATES.get_template("question.html").render(
+        persona=visit.persona,
+        items=visit.persona.summary().items if visit.persona else 0,
+        store=visit.studio.store.path.name,
+    )
+
+
+def bars(memories: tuple[Memory, ...], *, newest: str | None = None) -> list[Bar]:
+    """Measure the bars of memories, the weightiest first."""
+    longest = memories[0].weight if memories else 1.0
+    return [Bar(memory, memory.weight / longest if longest else 0.0, memory.item.id == newest) for memory in memories]

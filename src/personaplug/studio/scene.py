@@ -1,0 +1,69 @@
+"""What the page shows after a step, piece by piece."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from personaplug.errors import PersonaPlugError
+from personaplug.studio import pieces
+from personaplug.studio.visit import Visit
+
+Step = Callable[[Visit], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The pieces in the order in which :class:`personaplug.studio.page.Page` lists its components.
+
+    Attributes:
+        notice: What was done, or what cannot be done.
+        persona: Whom the visitor looks at.
+        answers: Side by side.
+        memories: By weight.
+        question: Whether to forget this user.
+        has_persona: Whether there is someone to append to, and to forget.
+        is_refused: Whether the step failed.
+    """
+
+    notice: str
+    persona: str
+    answers: str
+    memories: str
+    question: str
+    has_persona: bool
+    is_refused: bool
+
+    def updates(self) -> list[Any]:
+        """Give the new values of the page's components; the question whether to forget is closed."""
+        return [
+            self.notice,
+            self.persona,
+            self.answers,
+            self.memories,
+            self.question,
+            gr.update(visible=self.has_persona),
+            gr.update(visible=False),
+        ]
+
+
+def play(step: Step, visit: Visit) -> Scene:
+    """Do a step of a visit and draw what is to be seen then; an error of ours becomes a sentence."""
+    try:
+        step(visit)
+    except PersonaPlugError as error:
+        return _draw(visit, pieces.draw_refusal(error), is_refused=True)
+    return _draw(visit, pieces.draw_notice(visit.said), is_refused=False)
+
+
+def _draw(visit: Visit, notice: str, *, is_refused: bool) -> Scene:
+    return Scene(
+        notice,
+        persona=pieces.draw_persona(visit),
+        answers=pieces.draw_answers(visit),
+        memories=pieces.draw_memories(visit),
+        question=pieces.draw_question(visit),
+        has_persona=visit.persona is not None,
+        is_refused=is_refused,
+    )

@@ -1,0 +1,119 @@
+"""The page on a port: nothing comes from outside of this process, and nothing goes there."""
+
+import asyncio
+import socket
+from typing import Any
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from personaplug.errors import ConfigError
+from personaplug.studio.desk import Desk
+from personaplug.studio.look import style, theme
+from personaplug.studio.page import Page
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # gradio's page is made of both
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "frame-ancestors 'none'",
+        "form-action 'self'",
+        "base-uri 'self'",
+        "object-src 'none'",
+    )
+)
+"""What the browser is told: load from here alone. No setting of gradio's can get around it."""
+
+
+def build_app(desk: Desk, *, host: str) -> FastAPI:
+    """Make the web application.
+
+    Args:
+        desk: Where what visitors do is done.
+        host: Where it listens. On loopback it answers to no other name, so that no web page can reach it by a name of
+            its own that points here.
+    """
+
+    async def built() -> FastAPI:
+        return _mounted(Page(desk), host=host)
+
+    return asyncio.run(built())  # where no event loop runs, gradio makes one for each part, and closes none
+
+
+def _mounted(page: Page, *, host: str) -> FastAPI:
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(StaysHere)
+    if host in LOOPBACK:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"], www_redirect=False)
+    gr.mount_gradio_app(
+        app,
+        page.blocks,
+        path="/",
+        theme=theme(),
+        css=style(),
+        footer_links=[],
+        run_history=False,  # it would keep what was typed in the browser
+        show_error=False,
+        max_file_size=1,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+    )
+    return app
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port; 0 for any that is free.
+
+    Raises:
+        ConfigError: It is taken, or the host is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+    except (OSError, OverflowError) as error:
+        taken.close()
+        raise ConfigError(
+            f"{host}:{port} cannot be listened on: {getattr(error, 'strerror', None) or error}",
+            hint="choose another with --port; 0 takes any that is free",
+        ) from error
+    return taken
+
+
+def server(app: FastAPI) -> uvicorn.Server:
+    """Make the server; it logs no requests, and open pages do not hold up its end."""
+    settings: dict[str, Any] = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
+    return uvicorn.Server(uvicorn.Config(app, **settings))
+
+
+class StaysHere:
+    """Send :data:`POLICY` with every answer.
+
+    Args:
+        app: Whose answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer")]
+                message = {**message, "headers": [*message.get("headers", []), *own]}
+            await send(message)
+
+        await self.app(scope, receive, send_with_policy)
