@@ -14,7 +14,7 @@ from personaplug.studio.visit import Visit
 from tests import world
 from tests.world import models  # noqa: F401 (fixture)
 
-SHORT = GenerationConfig(max_new_tokens=6)
+SHORT = GenerationConfig(max_new_tokens=24)
 QUESTION = "your own view about x"
 
 
