@@ -53,10 +53,11 @@ class Projector(nn.Module):
         self, weights: Float[Tensor, "batch personas items"], history: HistoryBatch
     ) -> Float[Tensor, "batch personas llm_dim"]:
         """Project every item once, sum with the weights, project the sums."""
+        counts = history.mask.sum(dim=1).tolist()
         memories = torch.cat(
             [
-                self._memories(weights[users], history.vectors[users], history.mask[users])
-                for users in _groups(history.mask.sum(dim=1).tolist())
+                self._memories(weights[users], history.vectors[users], history.mask[users], counts[users])
+                for users in _groups(counts)
             ]
         )
         if self.common is not None:
@@ -79,11 +80,12 @@ class Projector(nn.Module):
         weights: Float[Tensor, "batch personas items"],
         vectors: Float[Tensor, "batch items views dim"],
         mask: Bool[Tensor, "batch items"],
+        counts: Sequence[int],
     ) -> Float[Tensor, "batch personas llm_dim"]:
         values = vectors[mask][:, : self.views].float()
         if self.normalize:
             values = functional.layer_norm(values, values.shape[-1:])
-        halfway, counts = self.inner(values.flatten(1)), mask.sum(dim=1).tolist()
+        halfway = self.inner(values.flatten(1))
         memories: Tensor = checkpoint(
             _weighted_sums, weights.mT[mask], halfway, counts, use_reentrant=False, preserve_rng_state=False
         )

@@ -34,8 +34,8 @@ class QueryVectors:
         return torch.stack(vectors) if vectors else self.encoder.encode([])
 
     def _make(self, texts: list[str]) -> list[Float[Tensor, " dim"]]:
-        known = self.store.known([text_hash(text) for text in texts]) if self.store else {}
-        unknown = [text for text in texts if text_hash(text) not in known]
-        encoded = iter(self.encoder.encode(unknown))
-        stored = (known.get(text_hash(text)) for text in texts)
-        return [next(encoded) if vector is None else torch.from_numpy(vector.astype(np.float32)) for vector in stored]
+        hashes = [text_hash(text) for text in texts]
+        known = self.store.known(hashes) if self.store else {}
+        stored = [known.get(key) for key in hashes]
+        encoded = iter(self.encoder.encode([text for text, kept in zip(texts, stored, strict=True) if kept is None]))
+        return [next(encoded) if kept is None else torch.from_numpy(kept.astype(np.float32)) for kept in stored]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
+from personaplug.data.log import Interaction
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
@@ -83,7 +84,7 @@ class Persona:
 
     def append(self, items: Sequence[HistoryItem]) -> int:
         """Add memories; count those that are new."""
-        rows = [_Row(self.user, item) for item in items]
+        rows = [Interaction(self.user, item) for item in items]
         return index(rows, self.store, lambda texts: self.encoder.encode(texts).numpy()).new_items
 
     def forget(self) -> int:
@@ -106,10 +107,3 @@ class Persona:
 def new_id() -> str:
     """Name a memory that was typed."""
     return f"studio-{uuid4().hex[:16]}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    user_id: str
-    item: HistoryItem
-    has_output: bool = True

@@ -75,7 +75,8 @@ class PlugTrainer(Trainer):
         """Give each kind of weight its own learning rate."""
         if self.optimizer is None:
             vectors, encoder = _weights(self.plug, SoftPrompt), _weights(self.plug, TextEncoder)
-            maps = [weight for weight in self.plug.parameters() if weight not in {*vectors, *encoder}]
+            others = {*vectors, *encoder}
+            maps = [weight for weight in self.plug.parameters() if weight not in others]
             groups = [
                 {"params": maps, "lr": self.config.learning_rate},
                 {"params": vectors, "lr": self.config.vector_learning_rate},
