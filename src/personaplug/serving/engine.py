@@ -15,7 +15,7 @@ from personaplug.plug.tokens import pad_rows
 from personaplug.serving.metrics import Metrics
 from personaplug.serving.models import Models, Reading, ServedModel
 from personaplug.serving.question import Question, Reply
-from personaplug.serving.worker import Worker
+from personaplug.worker import Worker
 
 
 class FullQueueError(PersonaPlugError):

@@ -12,10 +12,10 @@ from personaplug.errors import PersonaPlugError, UnknownUserError
 from personaplug.plug.model import Memory
 from personaplug.records import HistoryItem, Profile
 from personaplug.serving.models import Models
-from personaplug.serving.worker import Worker
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
 from personaplug.store.sqlite import PersonaStore, UserSummary
+from personaplug.worker import Worker
 
 
 class FullHistoryError(PersonaPlugError):

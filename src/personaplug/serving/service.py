@@ -10,8 +10,8 @@ from personaplug.serving.keeper import Keeper
 from personaplug.serving.limits import Limits, RateLimiter
 from personaplug.serving.metrics import Metrics
 from personaplug.serving.models import Models, open_models
-from personaplug.serving.worker import Worker
 from personaplug.store.sqlite import PersonaStore
+from personaplug.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from typing import Self, TypeVar
 
 from personaplug.studio.studio import Studio
 from personaplug.studio.visit import Visit
+from personaplug.worker import Worker
 
 T = TypeVar("T")
 
@@ -22,42 +22,37 @@ class Desk(AbstractContextManager["Desk"]):
 
     def __init__(self, opening: AbstractContextManager[Studio], *, capacity: int = 64) -> None:
         self.capacity = capacity
-        self._opening = opening
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="studio")
-        self._stack = ExitStack()
+        self._worker = Worker(lambda: opening, name="studio")
         self._visits: OrderedDict[str, Visit] = OrderedDict()
 
     def __enter__(self) -> Self:
-        try:
-            self.studio = self._thread.submit(self._stack.enter_context, self._opening).result()
-        except BaseException:
-            self._thread.shutdown()
-            raise
+        self._worker.open()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._thread.submit(self._close).result()
-        self._thread.shutdown()
+        for visitor in self.visitors():
+            self.leave(visitor)
+        self._worker.close()
 
     def ask(self, question: Callable[[Studio], T]) -> T:
         """Ask the studio something that concerns no visitor."""
-        return self._thread.submit(question, self.studio).result()
+        return self._worker.submit(question).result()
 
     def at(self, visitor: str, step: Callable[[Visit], T]) -> T:
         """Do one step of a visitor's visit, which begins with the first."""
-        return self._thread.submit(lambda: step(self._visit(visitor))).result()
+        return self._worker.submit(lambda studio: step(self._visit(visitor, studio))).result()
 
     def visitors(self) -> list[str]:
         """Name those who are here, whoever came longest ago first."""
-        return self._thread.submit(lambda: list(self._visits)).result()
+        return self._worker.submit(lambda _: list(self._visits)).result()
 
     def leave(self, visitor: str) -> None:
         """End a visit: what was pasted is gone."""
-        self._thread.submit(self._end, visitor).result()
+        self._worker.submit(lambda _: self._end(visitor)).result()
 
-    def _visit(self, visitor: str) -> Visit:
+    def _visit(self, visitor: str, studio: Studio) -> Visit:
         if visitor not in self._visits:
-            self._visits[visitor] = Visit(self.studio)
+            self._visits[visitor] = Visit(studio)
         self._visits.move_to_end(visitor)
         while len(self._visits) > self.capacity:
             self._end(next(iter(self._visits)))
@@ -66,8 +61,3 @@ class Desk(AbstractContextManager["Desk"]):
     def _end(self, visitor: str) -> None:
         if visit := self._visits.pop(visitor, None):
             visit.close()
-
-    def _close(self) -> None:
-        for visitor in list(self._visits):
-            self._end(visitor)
-        self._stack.close()

@@ -26,12 +26,16 @@ class Worker(Generic[T]):
         self._stack = ExitStack()
 
     def open(self) -> T:
-        """Open the thing and wait until that is done; whatever goes wrong is raised here.
+        """Open the thing and wait until that is done; whatever goes wrong is raised here, and leaves no thread.
 
         Returns:
             The thing, for what of it any thread may look at.
         """
-        self._held = self._pool.submit(lambda: self._stack.enter_context(self._opening())).result()
+        try:
+            self._held = self._pool.submit(lambda: self._stack.enter_context(self._opening())).result()
+        except BaseException:
+            self._pool.shutdown()
+            raise
         return self._held
 
     def close(self) -> None:
