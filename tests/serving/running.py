@@ -1,6 +1,7 @@
 """A server of tiny models, really listening on loopback."""
 
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import openai
+import uvicorn
 
 from personaplug.plug.model import build_plug
 from personaplug.serving.access import KeyAccess
@@ -86,14 +88,21 @@ def running(place: Place, folder: Path, *, limits: Limits = LIMITS) -> Iterator[
     secrets = {name: key_file.add(name, tenant=tenant, rights=rights) for name, (tenant, rights) in CALLERS.items()}
     service = Service(place, KeyAccess(key_file), limits=limits)
     service.open()
-    with listen(service, host="127.0.0.1", port=0) as socket:
-        server = build_server(service)
-        thread = threading.Thread(target=server.run, args=([socket],))
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield Running(address_of(socket), service, secrets, key_file)
+    with listen(service, host="127.0.0.1", port=0) as bound, in_thread(build_server(service), bound):
+        yield Running(address_of(bound), service, secrets, key_file)
+    service.close()
+
+
+@contextmanager
+def in_thread(server: uvicorn.Server, place: socket.socket) -> Iterator[None]:
+    """Run a server in a thread of this process, from when it answers to when it has stopped."""
+    thread = threading.Thread(target=server.run, args=([place],))
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
         server.should_exit = True
         thread.join()
-    service.close()

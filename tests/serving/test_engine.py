@@ -7,6 +7,7 @@ import pytest
 
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.serving.engine import DrainingError, Engine, EngineConfig, FullQueueError
+from personaplug.serving.local import LocalWriter
 from personaplug.serving.metrics import Metrics
 from personaplug.serving.question import Question
 
@@ -34,9 +35,9 @@ def serve(server):
     def run(use, **config):
         async def within():
             metrics = Metrics()
-            worker = server.service._models
+            writer = LocalWriter(server.service._models, metrics=metrics)
             models = server.service.engine.models
-            engine = Engine(worker, models, EngineConfig(**{"batch_seconds": 0.2, **config}), metrics=metrics)
+            engine = Engine(writer, models, EngineConfig(**{"batch_seconds": 0.2, **config}), metrics=metrics)
             engine.start()
             try:
                 return await use(engine), metrics

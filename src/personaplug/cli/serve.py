@@ -18,6 +18,14 @@ import click
 @click.option("--store", type=click.Path(path_type=Path), required=True, help="The users' histories.")
 @click.option("--keys", type=click.Path(path_type=Path), help="The API keys: see personaplug keys.")
 @click.option("--open", "is_open", is_flag=True, help="Ask for no keys; on this machine alone.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "vllm"]),
+    default="local",
+    show_default=True,
+    help="Who runs the language model: this process, or a vLLM server.",
+)
+@click.option("--url", help="Of the vLLM server, for --engine vllm; its key in VLLM_API_KEY.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free one.")
 @click.option("--batch-rows", type=click.IntRange(1), default=32, show_default=True, help="Questions answered at once.")
@@ -33,6 +41,8 @@ def serve(
     store: Path,
     keys: Path | None,
     is_open: bool,
+    engine: str,
+    url: str | None,
     host: str,
     port: int,
     batch_rows: int,
@@ -46,9 +56,12 @@ def serve(
     Examples:
       personaplug serve --run runs/headlines --store log.db --open
       personaplug serve --run runs/headlines --run runs/tags --store log.db --keys keys.json --host 0.0.0.0
+      personaplug serve --run runs/llama --store log.db --open --engine vllm --url http://localhost:8080
     """
     if (keys is None) != is_open:
         raise click.UsageError("give either --keys, or --open for no keys on this machine alone")
+    if (url is None) is (engine == "vllm"):
+        raise click.UsageError("--engine vllm and --url belong together")
     _need_extra()
     from personaplug.cli.encoders import start_torch
     from personaplug.serving.access import KeyAccess, OpenAccess
@@ -60,7 +73,7 @@ def serve(
     from personaplug.serving.service import Place, Service
 
     service = Service(
-        Place(_named(runs), store, start_torch()),
+        Place(_named(runs), store, start_torch(), vllm=url or ""),
         KeyAccess(KeyFile(keys)) if keys else OpenAccess(),
         limits=Limits(answer_tokens=answer_tokens, requests_per_minute=0 if is_open else requests_per_minute),
         config=EngineConfig(batch_rows=batch_rows, queue=queue),
@@ -81,5 +94,5 @@ def _named(runs: tuple[Path, ...]) -> dict[str, Path]:
 def _need_extra() -> None:
     from personaplug.errors import MissingExtraError
 
-    if not all(find_spec(name) for name in ("fastapi", "uvicorn", "prometheus_client")):
+    if not all(find_spec(name) for name in ("fastapi", "uvicorn", "prometheus_client", "httpx2")):
         raise MissingExtraError("a server", extra="serve")

@@ -1,4 +1,4 @@
-"""Answers the questions of many users in shared batches, on one thread that owns the models."""
+"""A queue of many users' questions, and who takes them out of it batch by batch."""
 
 import asyncio
 from collections import deque
@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from math import ceil
 from time import monotonic
 
-import torch
-
 from personaplug.config import option
 from personaplug.errors import PersonaPlugError
-from personaplug.plug.tokens import pad_rows
 from personaplug.serving.metrics import Metrics
-from personaplug.serving.models import Models, Reading, ServedModel
+from personaplug.serving.models import Models, ServedModel
 from personaplug.serving.question import Question, Reply
-from personaplug.worker import Worker
+from personaplug.serving.writer import Writer
 
 
 class FullQueueError(PersonaPlugError):
@@ -45,26 +42,29 @@ class EngineConfig:
     batch_tokens: int = option(16_384, "most tokens in a batch, each row counted as long as the longest")
     batch_seconds: float = option(0.004, "how long the first question of a batch waits for others")
     queue: int = option(512, "most questions that wait")
+    relayed: int = option(256, "most answers under way at once, where another server writes them")
 
     def __post_init__(self) -> None:
-        if min(self.batch_rows, self.batch_tokens, self.queue) < 1 or not self.batch_seconds >= 0:
-            raise ValueError("batch_rows, batch_tokens and queue must be at least 1, batch_seconds not negative")
+        if min(self.batch_rows, self.batch_tokens, self.queue, self.relayed) < 1 or not self.batch_seconds >= 0:
+            raise ValueError(
+                "batch_rows, batch_tokens, queue and relayed must be at least 1, batch_seconds not negative"
+            )
 
 
 class Engine:
     """A queue, and the one who empties it batch by batch. All its methods belong to one event loop.
 
     Args:
-        worker: Owns the models, which are open.
-        models: What it owns, for what can be known without its thread.
+        writer: Answers what is taken out.
+        models: The runs, for what can be known without the thread that owns them.
         config: How questions share batches.
         metrics: Where its work is counted.
     """
 
-    def __init__(self, worker: Worker[Models], models: Models, config: EngineConfig, *, metrics: Metrics) -> None:
+    def __init__(self, writer: Writer, models: Models, config: EngineConfig, *, metrics: Metrics) -> None:
+        self.writer = writer
         self.models = models
         self.config = config
-        self._worker = worker
         self._metrics = metrics
         self._waiting: deque[Reply] = deque()
         self._arrived = asyncio.Event()
@@ -93,6 +93,7 @@ class Engine:
         self._arrived.set()
         if self._serving:
             await self._serving
+        await self.writer.finish()
 
     def ask(self, question: Question) -> Reply:
         """Put a question into the queue.
@@ -156,41 +157,16 @@ class Engine:
         self._answering = 0
         self._batch_seconds += 0.2 * (monotonic() - begun - self._batch_seconds)
 
-    async def _attempt(self, replies: Sequence[Reply]) -> BaseException | None:
-        work = asyncio.wrap_future(self._worker.submit(lambda models: self._write(models, replies)))
-        await asyncio.wait([work])
-        return work.exception()
+    async def _attempt(self, replies: Sequence[Reply]) -> Exception | None:
+        try:
+            await self.writer.write(replies)
+        except Exception as error:
+            return error
+        return None
 
     def _fail(self, reply: Reply, error: BaseException) -> None:
         self._metrics.failures.inc()
         reply.fail(error)
-
-    @torch.inference_mode()
-    def _write(self, models: Models, replies: Sequence[Reply]) -> None:
-        """Read and answer a batch, in the model's thread."""
-        stage, begun = self._metrics.stage, monotonic()
-        for reply in replies:
-            stage.labels("wait").observe(begun - reply.asked_at)
-        models.personas.refresh()
-        readings = _read(models, [reply.question for reply in replies])
-        backbone = models.by_name[replies[0].question.model].plug.backbone
-        inputs = pad_rows([reading.row for reading in readings], side=backbone.side)
-        written = monotonic()
-        stage.labels("read").observe(written - begun)
-        for reply, reading in zip(replies, readings, strict=True):
-            reply.begin(reading.opening)
-        backbone.write(inputs, [reply.writing for reply in replies])
-        stage.labels("write").observe(monotonic() - written)
-        self._count(replies, readings)
-
-    def _count(self, replies: Sequence[Reply], readings: Sequence[Reading]) -> None:
-        self._metrics.batch_rows.observe(len(replies))
-        for reply, reading in zip(replies, readings, strict=True):
-            opening = reading.opening
-            self._metrics.tokens.labels("prompt").inc(opening.prompt_tokens)
-            self._metrics.tokens.labels("answer").inc(len(reply.writing.tokens))
-            self._metrics.answers.labels(reply.question.model, opening.persona).inc()
-            self._metrics.stage.labels("answer").observe(monotonic() - reply.asked_at)
 
     def _model(self, reply: Reply) -> ServedModel:
         return self.models.by_name[reply.question.model]
@@ -198,13 +174,3 @@ class Engine:
     def _drop_cancelled(self) -> None:
         self._waiting = deque(reply for reply in self._waiting if not reply.is_cancelled)
         self._metrics.queue.set(len(self._waiting))
-
-
-def _read(models: Models, questions: Sequence[Question]) -> list[Reading]:
-    """Read questions of several runs, each run's as one batch, in the order given."""
-    read: dict[int, Reading] = {}
-    for name in dict.fromkeys(question.model for question in questions):
-        chosen = [at for at, question in enumerate(questions) if question.model == name]
-        own = models.by_name[name].read([questions[at] for at in chosen])
-        read |= dict(zip(chosen, own, strict=True))
-    return [read[at] for at in range(len(questions))]

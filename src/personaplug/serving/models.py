@@ -1,6 +1,6 @@
 """The runs that a server answers with, and how one of them reads a batch of questions."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from personaplug.config import read_toml
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import Backbone
+from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.prefix import TunedPrefix
 from personaplug.plug.run import RunConfig
@@ -110,10 +111,33 @@ class Models:
     personas: Personas
     encoder: TextEncoder
 
+    def read(self, questions: Sequence[Question]) -> list[Reading]:
+        """Read questions of several runs, each run's as one batch, in the order given."""
+        read: dict[int, Reading] = {}
+        for name in dict.fromkeys(question.model for question in questions):
+            chosen = [at for at, question in enumerate(questions) if question.model == name]
+            own = self.by_name[name].read([questions[at] for at in chosen])
+            read |= dict(zip(chosen, own, strict=True))
+        return [read[at] for at in range(len(questions))]
+
 
 @contextmanager
-def open_models(runs: Mapping[str, Path], store: Path, *, device: str = "cpu", metrics: Metrics) -> Iterator[Models]:
+def open_models(
+    runs: Mapping[str, Path],
+    store: Path,
+    *,
+    device: str = "cpu",
+    load: Callable[[BackboneConfig], Backbone] | None = None,
+    metrics: Metrics,
+) -> Iterator[Models]:
     """Load runs that share a store; those of one language model share that too, and so their batches.
+
+    Args:
+        runs: Their folders, by name.
+        store: The users' histories.
+        device: Where the models compute.
+        load: Loads what of a language model is needed here; the whole where not given.
+        metrics: Counts what is found in memory.
 
     Raises:
         ConfigError: A folder is no run, or none of them has a persona.
@@ -122,16 +146,13 @@ def open_models(runs: Mapping[str, Path], store: Path, *, device: str = "cpu", m
     with PersonaStore.open(store) as opened:
         plugs: dict[str, PersonaPlug] = {}
         for name, folder in runs.items():
-            shared = _shared_backbone(folder, plugs.values())
-            plugs[name] = PersonaPlug.from_pretrained(folder, store=opened, device=device, backbone=shared)
+            wanted = read_toml(RunConfig, folder / "config.toml").backbone
+            shared = next((plug.backbone for plug in plugs.values() if plug.run.backbone == wanted), None)
+            backbone = load(wanted) if load and not shared else shared
+            plugs[name] = PersonaPlug.from_pretrained(folder, store=opened, device=device, backbone=backbone)
         personas = Personas(opened, metrics=metrics)
         encoder = _encoder(list(plugs.values()), opened, device=device)
         yield Models({name: ServedModel(plug, personas) for name, plug in plugs.items()}, personas, encoder)
-
-
-def _shared_backbone(folder: Path, plugs: Iterable[PersonaPlug]) -> Backbone | None:
-    wanted = read_toml(RunConfig, folder / "config.toml").backbone
-    return next((plug.backbone for plug in plugs if plug.run.backbone == wanted), None)
 
 
 def _encoder(plugs: Sequence[PersonaPlug], store: PersonaStore, *, device: str) -> TextEncoder:

@@ -1,7 +1,7 @@
 """What is asked of the engine, and how its answer comes back across threads."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Literal
@@ -82,6 +82,7 @@ class Reply:
         self._opening: asyncio.Future[Opening] = self._loop.create_future()
         self._answer: asyncio.Future[Answer] = self._loop.create_future()
         self._texts: asyncio.Queue[str | None] = asyncio.Queue()
+        self._let_go: Callable[[], object] = lambda: None
 
     async def opening(self) -> Opening:
         """Wait until the answer begins.
@@ -121,6 +122,13 @@ class Reply:
         """Want it no longer: its row ends at the next token, or never begins."""
         self.is_cancelled = True
         self.writing.cancel()
+        self._let_go()
+
+    def when_cancelled(self, let_go: Callable[[], object]) -> None:
+        """Call this when nobody wants the answer any more; at once where that is so already."""
+        self._let_go = let_go
+        if self.is_cancelled:
+            let_go()
 
     def again(self) -> None:
         """Begin anew after a failure; what was told before is not told twice."""
@@ -137,8 +145,15 @@ class Reply:
         self._texts.put_nowait(None)
 
     def begin(self, opening: Opening) -> None:
-        """Say that the answer begins. Called in the model's thread."""
+        """Say that the answer begins, the first time that this is called. Called in any thread."""
         self._loop.call_soon_threadsafe(self._begun, opening)
+
+    def tell(self, text: str, ended: Answer | None = None) -> None:
+        """Pass on what has grown so far, and the whole when it has ended. Called on the event loop."""
+        self._texts.put_nowait(text)
+        if ended and not self._answer.done():
+            self._answer.set_result(ended)
+            self._texts.put_nowait(None)
 
     def _new_writing(self) -> Writing:
         question = self.question
@@ -147,14 +162,8 @@ class Reply:
     def _tell(self, writing: Writing) -> None:
         """Pass on what has grown. Called in the model's thread."""
         ended = Answer(writing.text, len(writing.tokens), writing.ending) if writing.ending else None
-        self._loop.call_soon_threadsafe(self._told, writing.settled, ended)
+        self._loop.call_soon_threadsafe(self.tell, writing.settled, ended)
 
     def _begun(self, opening: Opening) -> None:
         if not self._opening.done():
             self._opening.set_result(opening)
-
-    def _told(self, text: str, ended: Answer | None) -> None:
-        self._texts.put_nowait(text)
-        if ended and not self._answer.done():
-            self._answer.set_result(ended)
-            self._texts.put_nowait(None)

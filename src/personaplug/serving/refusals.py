@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from personaplug.errors import PersonaPlugError, UnknownUserError
 from personaplug.serving.engine import DrainingError, FullQueueError
+from personaplug.serving.vllm import UpstreamError
 
 Kind = Literal["invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"]
 
@@ -67,6 +68,8 @@ def as_refusal(error: BaseException) -> RefusalError:
             )
         case DrainingError():
             return RefusalError(503, "This server is stopping.", code="stopping", headers={"Retry-After": "5"})
+        case UpstreamError():
+            return RefusalError(502, "The language model's server does not answer.", code="upstream_error")
         case UnknownUserError():
             return RefusalError(404, "Nothing is known of this user.", code="user_not_found", param="user")
         case PersonaPlugError():

@@ -2,14 +2,23 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from personaplug.config import read_toml
+from personaplug.errors import ConfigError
+from personaplug.plug.embedding_table import load_writer_of_inputs
+from personaplug.plug.run import RunConfig
 from personaplug.serving.access import Access
 from personaplug.serving.engine import Engine, EngineConfig
 from personaplug.serving.keeper import Keeper
 from personaplug.serving.limits import Limits, RateLimiter
+from personaplug.serving.local import LocalWriter
 from personaplug.serving.metrics import Metrics
 from personaplug.serving.models import Models, open_models
+from personaplug.serving.relay import RelayWriter
+from personaplug.serving.vllm import Upstream
+from personaplug.serving.writer import Writer
 from personaplug.store.sqlite import PersonaStore
 from personaplug.worker import Worker
 
@@ -22,11 +31,13 @@ class Place:
         runs: Folders of the runs by the names they answer to.
         store: The users' histories.
         device: Where the models compute.
+        vllm: The address of the vLLM server that answers; empty where the language model answers here.
     """
 
     runs: dict[str, Path]
     store: Path
     device: str = "cpu"
+    vllm: str = ""
 
 
 class Service:
@@ -53,8 +64,9 @@ class Service:
 
     def open(self) -> None:
         """Load the models and open the store; whatever goes wrong is raised here."""
+        self._upstream = _upstream(self.place) if self.place.vllm else None
         models, store = self._models.open(), self._stores.open()
-        self.engine = Engine(self._models, models, self._config, metrics=self.metrics)
+        self.engine = Engine(self._writer(), models, self._config, metrics=self.metrics)
         self.keeper = Keeper(self._stores, self._models, store.layout, items_per_user=self.limits.items_per_user)
 
     def start(self) -> None:
@@ -70,6 +82,28 @@ class Service:
         self._stores.close()
         self._models.close()
 
+    def _writer(self) -> Writer:
+        if self._upstream is None:
+            return LocalWriter(self._models, metrics=self.metrics)
+        return RelayWriter(self._models, self._upstream, most=self._config.relayed, metrics=self.metrics)
+
     def _open_models(self) -> AbstractContextManager[Models]:
-        place = self.place
-        return open_models(place.runs, place.store, device=place.device, metrics=self.metrics)
+        place, load = self.place, None
+        if self._upstream:
+            load = partial(load_writer_of_inputs, device=place.device, positions=self._upstream.positions)
+        return open_models(place.runs, place.store, device=place.device, load=load, metrics=self.metrics)
+
+
+def _upstream(place: Place) -> Upstream:
+    """Find the server that answers for all runs.
+
+    Raises:
+        ConfigError: There is none, the runs have several language models, or it serves another.
+    """
+    wanted = {read_toml(RunConfig, folder / "config.toml").backbone.model for folder in place.runs.values()}
+    if len(wanted) > 1:
+        raise ConfigError(
+            f"these runs have different language models: {', '.join(sorted(wanted))}",
+            hint="a vLLM server serves one: start a server like this for each",
+        )
+    return Upstream.find(place.vllm, model=wanted.pop())

@@ -1,0 +1,32 @@
+"""Answers batches with the language model in this process."""
+
+from collections.abc import Sequence
+from time import monotonic
+
+import torch
+
+from personaplug.plug.tokens import pad_rows
+from personaplug.serving.models import Models
+from personaplug.serving.question import Reply
+from personaplug.serving.writer import Writer
+
+
+class LocalWriter(Writer):
+    """Reads and answers one batch after the other, on the thread that owns the models."""
+
+    async def write(self, replies: Sequence[Reply]) -> None:
+        """Answer a batch to its end."""
+        await self._worker.do(lambda models: self._answer(models, replies))
+
+    @torch.inference_mode()
+    def _answer(self, models: Models, replies: Sequence[Reply]) -> None:
+        readings = self._read(models, replies)
+        begun = monotonic()
+        for reply, reading in zip(replies, readings, strict=True):
+            reply.begin(reading.opening)
+        backbone = models.by_name[replies[0].question.model].plug.backbone
+        inputs = pad_rows([reading.row for reading in readings], side=backbone.side)
+        backbone.write(inputs, [reply.writing for reply in replies])
+        self._metrics.stage.labels("write").observe(monotonic() - begun)
+        for reply, reading in zip(replies, readings, strict=True):
+            self._count(reply, reading.opening, tokens=len(reply.writing.tokens))

@@ -1,0 +1,282 @@
+"""``--engine vllm`` in front of a server that speaks vLLM's protocol."""
+
+import asyncio
+from dataclasses import replace
+
+import httpx2
+import openai
+import pytest
+import torch
+
+from personaplug.errors import ConfigError
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.embedding_table import load_writer_of_inputs
+from personaplug.plug.loading import BackboneConfig, load_backbone
+from personaplug.serving.access import OpenAccess
+from personaplug.serving.engine import EngineConfig, FullQueueError
+from personaplug.serving.question import Question
+from personaplug.serving.service import Service
+from personaplug.serving.vllm import KEY_VARIABLE, Upstream
+from tests import tiny
+from tests.serving.running import LIMITS, running
+from tests.serving.vllm_server import decode, vllm_like
+
+NAME = "tiny/llama"
+DECODERS = ("llama", "again", "tuned")
+TEXT = "about x, in the user's own words"
+MIXED = [("llama", "ada"), ("again", "dee"), ("llama", "nobody"), ("tuned", "cyd"), ("again", "dee"), ("llama", "dee")]
+
+
+@pytest.fixture(scope="module")
+def llama(place):
+    """The folder of the language model."""
+    from personaplug.config import read_toml
+    from personaplug.plug.run import RunConfig
+
+    return read_toml(RunConfig, place.runs["llama"] / "config.toml").backbone.model
+
+
+@pytest.fixture(scope="module")
+def fake(llama):
+    """The server in the back."""
+    with vllm_like(llama, name=NAME, key="secret") as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module", autouse=True)
+def key():
+    """The key that the server in the back asks for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(KEY_VARIABLE, "secret")
+        yield
+
+
+@pytest.fixture(scope="module")
+def front(place, fake, tmp_path_factory):
+    """The server in front of it."""
+    runs = {name: place.runs[name] for name in DECODERS}
+    with running(replace(place, runs=runs, vllm=fake.url), tmp_path_factory.mktemp("vllm")) as front:
+        yield front
+
+
+@pytest.fixture(scope="module")
+def client(front):
+    with front.client() as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def well(fake):
+    """Let each test begin with a server that does nothing wrong."""
+    fake.do_well()
+
+
+def ask(client, model, user, **more):
+    """Ask as any client does; give the answer and the response's headers."""
+    extra = {"extra_body": {"persona": "off"}} if more.pop("is_off", False) else {}
+    raw = client.completions.with_raw_response.create(
+        model=model, prompt=TEXT, user=user, max_tokens=more.pop("max_tokens", 12), **more, **extra
+    )
+    return raw.parse(), raw.headers
+
+
+@pytest.mark.parametrize(("model", "user", "is_off"), [*((*each, False) for each in MIXED), ("llama", "ada", True)])
+def test_an_answer_by_way_of_the_other_server_is_the_one_given_here(client, server, model, user, is_off):
+    relayed, headers = ask(client, model, user, is_off=is_off)
+    with server.client() as here:
+        local, expected = ask(here, model, user, is_off=is_off)
+    assert relayed.choices[0].text == local.choices[0].text
+    assert relayed.choices[0].finish_reason == local.choices[0].finish_reason
+    assert relayed.usage.prompt_tokens == local.usage.prompt_tokens
+    assert headers["x-personaplug-persona"] == expected["x-personaplug-persona"]
+
+
+def test_a_chat_is_relayed_too(client, server):
+    words = {"model": "llama", "user": "dee", "max_tokens": 12, "messages": [{"role": "user", "content": TEXT}]}
+    with server.client() as here:
+        expected = here.chat.completions.create(**words).choices[0].message.content
+    assert client.chat.completions.create(**words).choices[0].message.content == expected
+    pieces = [event.choices[0].delta.content or "" for event in client.chat.completions.create(**words, stream=True)]
+    assert "".join(pieces) == expected
+    assert len(pieces) > 3
+
+
+def test_what_is_sent_is_the_input_in_embeddings_and_no_word_of_the_user(client, fake, server):
+    ask(client, "llama", "dee")
+    (body,) = fake.bodies
+    expected = server.ask_plug("llama", lambda plug: plug.asked([plug.example(TEXT, user="dee")]).rows[0])
+    sent = decode(body.pop("prompt_embeds"), width=expected.shape[1])
+    assert torch.allclose(sent, expected, atol=1e-5)
+    assert not {"prompt", "user", "messages"} & set(body)
+    assert "dee" not in str(body)
+    greedy = {"temperature": 0.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+    assert greedy.items() <= body.items()
+
+
+def test_each_persona_has_a_salt_of_its_own(client, fake):
+    for user in ("ada", "dee", "ada", "nobody"):
+        ask(client, "llama", user)
+    ask(client, "llama", "ada", is_off=True)
+    ada, dee, again, nobody, off = (body["cache_salt"] for body in fake.bodies)
+    assert ada == again
+    assert len({ada, dee, nobody, off}) == 4
+    assert all(len(salt) == 64 for salt in (ada, dee, nobody, off))
+
+
+def test_draws_and_stops_are_passed_on(client, fake):
+    answer, _ = ask(client, "llama", "dee", temperature=0.7, top_p=0.9, seed=11)
+    wanted = {"temperature": 0.7, "top_p": 0.9, "seed": 11, "max_tokens": 12, "stop": []}
+    assert wanted.items() <= fake.bodies[0].items()
+    stop = answer.choices[0].text[3:5]
+    stopped, _ = ask(client, "llama", "dee", stop=stop)
+    assert stop not in stopped.choices[0].text
+    assert stopped.choices[0].finish_reason == "stop"
+
+
+def test_no_layer_of_the_language_model_is_loaded(front, server):
+    def held(plug):
+        return sum(each.numel() for each in plug.backbone.model.parameters() if not each.is_meta)
+
+    table = server.ask_plug("llama", lambda plug: plug.backbone.model.get_input_embeddings().weight.numel())
+    assert front.ask_plug("llama", held) == table < server.ask_plug("llama", held)
+
+
+@pytest.mark.parametrize("use_chat_template", [False, True])
+def test_inputs_are_written_as_the_whole_model_would(llama, use_chat_template):
+    config = BackboneConfig(llama, use_chat_template=use_chat_template)
+    whole, table = load_backbone(config), load_writer_of_inputs(config)
+    texts = ["about x", "", "</s> 🙂 " * 9]
+    for limit in (7, 256):
+        expected, found = whole.embed(texts, max_tokens=limit), table.embed(texts, max_tokens=limit)
+        assert torch.equal(expected.embeds, found.embeds)
+        assert torch.equal(expected.mask, found.mask)
+        assert expected.lead == found.lead
+    assert table.embedding_norm == whole.embedding_norm
+
+
+def test_the_other_servers_room_bounds_the_answers(llama):
+    assert load_writer_of_inputs(BackboneConfig(llama), positions=100).longest_answer(input_tokens=60) == 40
+    assert load_writer_of_inputs(BackboneConfig(llama), positions=9_999).longest_answer(input_tokens=60) == 512 - 60
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("has_bare_names", [False, True])
+def test_a_table_is_found_in_shards_and_under_the_names_of_older_checkpoints(tmp_path, shards, has_bare_names):
+    from safetensors.torch import load_file, save_file
+
+    backbone = tiny.decoder_only()
+    folder = tiny.save_model(backbone, tmp_path / "model")
+    if shards > 1:
+        backbone.model.save_pretrained(folder, max_shard_size="6KB")
+        (tmp_path / "model" / "model.safetensors").unlink(missing_ok=True)
+        assert len(list((tmp_path / "model").glob("model-*.safetensors"))) > 1
+    if has_bare_names:
+        for file in (tmp_path / "model").glob("*.safetensors"):
+            renamed = {name.removeprefix("model."): tensor for name, tensor in load_file(file).items()}
+            save_file(renamed, file)
+        for index in (tmp_path / "model").glob("*.index.json"):
+            index.write_text(index.read_text().replace('"model.', '"'))
+    table = load_writer_of_inputs(BackboneConfig(folder))
+    assert torch.equal(table.embed(["about x"]).embeds, backbone.embed(["about x"]).embeds)
+
+
+def test_who_leaves_ends_the_answer_in_the_back(client, fake):
+    before, fake.pause = fake.left, 0.05
+    with client.completions.create(model="llama", prompt=TEXT, user="dee", max_tokens=150, stream=True) as stream:
+        next(iter(stream))
+    assert wait_for(lambda: fake.left == before + 1)
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_refusal_in_the_back_is_an_error_of_this_server(client, fake, front, status, is_streamed):
+    fake.refuse = status
+    with pytest.raises(openai.APIStatusError) as caught:
+        ask(client, "llama", "dee", stream=is_streamed)
+    assert caught.value.status_code == 502
+    assert caught.value.code == "upstream_error"
+    assert httpx2.get(f"{front.url}/readyz").status_code == 503
+    fake.refuse = 0
+    assert httpx2.get(f"{front.url}/readyz").status_code == 200
+    assert ask(client, "llama", "dee")[0].choices[0].text
+
+
+@pytest.mark.parametrize("pieces", [0, 3])
+def test_an_answer_that_breaks_off_is_no_answer(client, fake, pieces):
+    fake.break_after = pieces
+    with pytest.raises(openai.APIStatusError) as caught:
+        ask(client, "llama", "dee")
+    assert caught.value.status_code == 502
+    with pytest.raises(openai.APIError):
+        list(client.completions.create(model="llama", prompt=TEXT, user="dee", max_tokens=12, stream=True))
+
+
+def test_too_many_at_once_wait_and_then_are_refused(place, fake):
+    fake.pause = 0.02
+    runs = {"llama": place.runs["llama"]}
+    config = EngineConfig(batch_rows=2, queue=3, relayed=2, batch_seconds=0.0)
+    service = Service(replace(place, runs=runs, vllm=fake.url), OpenAccess(), limits=LIMITS, config=config)
+    question = Question("llama", TEXT, "dee", GenerationConfig(max_new_tokens=12))
+
+    async def crowd():
+        service.start()
+        replies, refused = [], 0
+        for _ in range(60):
+            try:
+                replies.append(service.engine.ask(question))
+            except FullQueueError:
+                refused += 1
+            await asyncio.sleep(0.002)
+        await service.stop()
+        return [(await reply.answer()).text for reply in replies], refused
+
+    service.open()
+    try:
+        texts, refused = asyncio.run(crowd())
+    finally:
+        service.close()
+    assert refused
+    assert len(texts) > 5
+    assert len(set(texts)) == 1
+
+
+def test_it_begins_only_with_a_server_that_fits(place, fake):
+    def opened(**changes):
+        Service(replace(place, **{"vllm": fake.url, **changes}), OpenAccess(), limits=LIMITS).open()
+
+    with pytest.raises(ConfigError, match="different language models"):
+        opened()
+    with pytest.raises(ConfigError, match=rf"serves {NAME}, not .*t5|encoder-decoder"):
+        opened(runs={"t5": place.runs["t5"]})
+    with pytest.raises(ConfigError, match=r"no vLLM server answers at http://127\.0\.0\.1:9: ConnectError"):
+        opened(runs={"llama": place.runs["llama"]}, vllm="http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="no vLLM server answers"):
+        opened(runs={"llama": place.runs["llama"]}, vllm="no address")
+
+
+def test_a_server_is_found_by_either_name_and_with_either_address(fake, llama):
+    for url in (fake.url, f"{fake.url}/v1", f"{fake.url}/"):
+        for model in (llama, NAME):
+            assert Upstream.find(url, model=model) == Upstream(fake.url, NAME, 512)
+
+
+@pytest.mark.parametrize("family", ["encoder-decoder", "nano"])
+def test_an_encoder_decoder_takes_no_embeddings(models_of_families, family):
+    with pytest.raises(ConfigError, match="only decoder-only language models") as caught:
+        load_writer_of_inputs(BackboneConfig(models_of_families.get(family, family)))
+    assert "--engine local" in str(caught.value.hint)
+
+
+@pytest.fixture(scope="module")
+def models_of_families(tmp_path_factory):
+    return {"encoder-decoder": tiny.save_model(tiny.encoder_decoder(), tmp_path_factory.mktemp("t5"))}
+
+
+def wait_for(is_so, *, seconds=10.0):
+    """Wait until something is so."""
+    import time
+
+    end = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < end:
+        time.sleep(0.02)
+    return is_so()
