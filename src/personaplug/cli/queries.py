@@ -6,7 +6,8 @@ from typing import Protocol
 
 from personaplug.cli.screen import counted
 from personaplug.data.log import read_log
-from personaplug.data.split import Examples, split_examples
+from personaplug.data.shelf import Shelf
+from personaplug.data.split import Examples
 from personaplug.errors import DataError
 from personaplug.tasks.task import Task
 
@@ -30,8 +31,8 @@ class Draw(Protocol):
 def draw_queries(
     log: Path, task: Task, draw: Draw, *, on_bad: Callable[[DataError], None] | None
 ) -> tuple[Examples, Examples]:
-    """Read a log's train and dev queries, of each as many as the run asks for."""
-    rows = list(counted(read_log(log, task, on_bad=on_bad), "read"))
-    train, dev = split_examples(rows, task, "train"), split_examples(rows, task, "dev")
-    train = train.sample(draw.queries, seed=draw.seed) if draw.queries else train
-    return train, dev.sample(draw.dev_queries, seed=draw.seed)
+    """Read a log's train and dev queries, of each as many as the run asks for; users without any stay on disk."""
+    with Shelf.of(counted(read_log(log, task, on_bad=on_bad), "read")) as shelf:
+        train = shelf.draw(task, "train", draw.queries or None, seed=draw.seed)
+        dev = shelf.draw(task, "dev", draw.dev_queries, seed=draw.seed)
+    return train, dev

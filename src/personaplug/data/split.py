@@ -105,14 +105,33 @@ def split_examples(interactions: Iterable[Interaction], task: Task, split: Split
     profiles: list[Profile] = []
     queries: list[Query] = []
     for user_id, rows in sorted(_by_user(interactions, task, split).items()):
-        rows = list(dict.fromkeys(first_of_each_id(sorted(rows, key=_order), on_clash=_refuse)))
-        history = _history(rows, task, split)
-        mine = [query for query, where in _assigned(rows, history, task, owner=len(profiles)) if where == split]
-        mine = [query for query in mine if query.has_output or split == "test"]
+        history, mine = queries_of_user(rows, task, split, owner=len(profiles))
         if mine:
             queries += mine
-            profiles.append(Profile(user_id, tuple(row.item for row in history)))
+            profiles.append(Profile(user_id, history))
     return Examples(tuple(profiles), tuple(queries), task.history)
+
+
+def queries_of_user(
+    rows: Iterable[Interaction], task: Task, split: Split, *, owner: int = 0
+) -> tuple[tuple[HistoryItem, ...], list[Query]]:
+    """Give the history of one user, of whom all rows are here, and the user's queries in a split.
+
+    Args:
+        rows: In any order.
+        task: Says what may be seen.
+        split: Of the queries.
+        owner: Written into the queries.
+
+    Raises:
+        ConfigError: As for :func:`split_examples`.
+        PersonaPlugError: Two different rows have one id.
+    """
+    rows = list(dict.fromkeys(first_of_each_id(sorted(rows, key=_order), on_clash=_refuse)))
+    history = _history(rows, task, split)
+    mine = [query for query, where in _assigned(rows, history, task, owner=owner) if where == split]
+    items = tuple(row.item for row in history)
+    return items, [query for query in mine if query.has_output or split == "test"]
 
 
 def first_of_each_id(rows: Iterable[Interaction], *, on_clash: Callable[[Interaction], None]) -> Iterator[Interaction]:
@@ -153,15 +172,23 @@ def user_split(user_id: str, task: Task) -> Split:
     return {0: "test", 1: "dev"}.get(number % 10, "train")  # type: ignore[return-value]
 
 
+def may_be_asked(user_id: str, task: Task, split: Split) -> bool:
+    """Tell whether a user may have queries in a split, as far as the user's id says.
+
+    Raises:
+        ConfigError: As for :func:`user_split`.
+    """
+    return task.split.by not in ("user", "hex-user") or user_split(user_id, task) == split
+
+
 def _by_user(interactions: Iterable[Interaction], task: Task, split: Split) -> dict[str, list[Interaction]]:
     """Collect each user's rows; of users who are all in another split, nothing is kept."""
-    is_by_user = task.split.by in ("user", "hex-user")
     wanted: dict[str, bool] = {}
     users: defaultdict[str, list[Interaction]] = defaultdict(list)
     for row in interactions:
-        if is_by_user and row.user_id not in wanted:
-            wanted[row.user_id] = user_split(row.user_id, task) == split
-        if wanted.get(row.user_id, True):
+        if row.user_id not in wanted:
+            wanted[row.user_id] = may_be_asked(row.user_id, task, split)
+        if wanted[row.user_id]:
             users[row.user_id].append(row)
     return users
 
