@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from personaplug.cli.main import cli
+from personaplug.cli.train import MIXED
 
 USERS = {"ada": 6, "bob": 5, "[red]": 5, "🦊 fox [/]": 4}
 """How many items each has in the small log; of two the ids would steer a careless terminal."""
@@ -28,8 +29,7 @@ class Place:
         log: Of :data:`USERS`, for the task ``log``.
         store: Its index.
         plug: A run that tells users apart.
-        words: A run of persona and two items, by BM25.
-        dense: A run of persona and two items, by vectors.
+        mixed: Runs with two items in their prompts, by method.
         tuned: A run of the control, trained without a store.
         adapters: A run of one adapter a user of the test split.
     """
@@ -38,8 +38,7 @@ class Place:
     log: Path
     store: Path
     plug: Path
-    words: Path
-    dense: Path
+    mixed: Mapping[str, Path]
     tuned: Path
     adapters: Path
 
@@ -61,20 +60,22 @@ def models(tmp_path_factory):
 def place(models, tmp_path_factory):
     """Make the place once; no test may change what is in it."""
     folder = tmp_path_factory.mktemp("place")
-    runs = (folder / name for name in ("plug", "words", "dense", "tuned", "lora"))
-    place = Place(models, folder / "log.jsonl", folder / "log.db", *runs)
+    mixed = {name: folder / name for name in MIXED}
+    place = Place(
+        models, folder / "log.jsonl", folder / "log.db", folder / "plug", mixed, folder / "tuned", folder / "lora"
+    )
     write_log(place.log)
     task, encoder = ("--task", "log"), ("--encoder", models["encoder"])
     done(run_command("index", place.log, *task, "--store", place.store, *encoder))
     plug = "--store", place.store, *encoder, "--backbone", models["decoder-only"]
     done(run_command("train", place.log, *task, *plug, "--epochs", 1, "--out", place.plug))
-    for name, out in (("plug+bm25", place.words), ("plug+dense", place.dense)):
+    for name, out in mixed.items():
         done(run_command("train", place.log, *task, *plug, "--method", name, "-k", 2, "--epochs", 1, "--out", out))
     tuned = "--method", "tuned-prompt", "--backbone", models["encoder-decoder"], "--out", place.tuned
     done(run_command("train", place.log, *task, *tuned, "--epochs", 1))
     lora = "--method", "user-lora", "--backbone", models["decoder-only"], "--out", place.adapters
     done(run_command("train", place.log, *task, *lora, "--epochs", 1))
-    for run in (place.plug, place.words, place.dense):
+    for run in (place.plug, mixed["plug+bm25"], mixed["plug+dense"]):
         tell_users_apart(run, place.store)
     return place
 

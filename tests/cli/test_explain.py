@@ -48,11 +48,12 @@ def test_the_table_has_a_line_a_memory_as_wide_as_a_terminal_and_shows_texts_as_
     assert "[bold]tea[/bold]" in tea
 
 
-@pytest.mark.parametrize("run", ["words", "dense"])
-def test_of_a_mixed_run_the_memories_that_also_stand_in_the_prompt_are_marked(explain, place, run):
-    found = json.loads(done(explain("--user", "ada", QUESTION, "--json", run=getattr(place, run))).stdout)
+@pytest.mark.parametrize("method", ["plug+bm25", "plug+dense"])
+def test_of_a_mixed_run_the_memories_that_also_stand_in_the_prompt_are_marked(explain, place, method):
+    run = place.mixed[method]
+    found = json.loads(done(explain("--user", "ada", QUESTION, "--json", run=run)).stdout)
     assert sum(memory["is_in_prompt"] for memory in found) == 2
-    shown = done(explain("--user", "ada", QUESTION, run=getattr(place, run))).stdout.splitlines()
+    shown = done(explain("--user", "ada", QUESTION, run=run)).stdout.splitlines()
     assert [("✓" in line) for line in shown if "%" in line] == [memory["is_in_prompt"] for memory in found]
     assert {cell_len(line) for line in shown if "%" in line} == {WIDTH}
     assert "✓" not in done(explain("--user", "ada", QUESTION)).stdout

@@ -78,11 +78,9 @@ def test_a_setting_that_there_is_not_is_named(train, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("method", "name", "retriever"), [("plug+bm25", "words", "bm25"), ("plug+dense", "dense", "dense")]
-)
-def test_a_mixed_run_keeps_its_retriever_and_k_for_whoever_uses_it(personaplug, place, method, name, retriever):
-    run = getattr(place, name)
+@pytest.mark.parametrize(("method", "retriever"), [("plug+bm25", "bm25"), ("plug+dense", "dense")])
+def test_a_mixed_run_keeps_its_retriever_and_k_for_whoever_uses_it(personaplug, place, method, retriever):
+    run = place.mixed[method]
     config = tomllib.loads((run / "config.toml").read_text())
     assert (config["method"], config["items"]["k"]) == (method, 2)
     assert f"| 2, chosen by {retriever} |" in (run / "README.md").read_text()
@@ -95,7 +93,7 @@ def test_a_mixed_run_keeps_its_retriever_and_k_for_whoever_uses_it(personaplug, 
 def test_k_means_nothing_to_a_plug_without_items(train):
     result = train("--method", "plug", "-k", 2)
     assert result.exit_code == 2
-    assert "-k with it, rspg or plug+..." in result.stderr
+    assert "-k with it, rspg, +bm25 or +dense" in result.stderr
 
 
 def test_a_folder_that_holds_a_run_is_refused_before_any_work(train, tmp_path):

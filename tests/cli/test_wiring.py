@@ -48,8 +48,7 @@ def error_of(name, options, *, task=LOG):
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in LEARNED])
 def test_every_method_is_built_by_its_name_and_answers(name, options, place, examples):
     runs = {"tuned-prompt": place.tuned, "user-lora": place.adapters}
-    runs |= {"plug+bm25": place.words, "plug+dense": place.dense}
-    method = build_method(name, LOG, replace(options, run=runs.get(name, place.plug)))
+    method = build_method(name, LOG, replace(options, run={**runs, **place.mixed}.get(name, place.plug)))
     assert isinstance(method, LikelihoodMethod)
     items = {"user-lora": ", bm25, k=2"} | dict.fromkeys([*get_args(Retrieval), *MIXED], ", k=2")
     assert method.name == name + items.get(name, "")
@@ -74,7 +73,7 @@ def test_a_trained_method_needs_its_own_run(name, options, place):
 
 @pytest.mark.parametrize("name", MIXED)
 def test_a_mixed_run_brings_its_own_k_and_no_other_is_taken(name, options, place):
-    options = replace(options, run={"plug+bm25": place.words, "plug+dense": place.dense}[name])
+    options = replace(options, run=place.mixed[name])
     assert build_method(name, LOG, replace(options, k=None)).name == f"{name}, k=2"
     error = error_of(name, replace(options, k=4))
     assert str(error) == f"{options.run} was trained with 2 items in a prompt, not 4"
@@ -82,9 +81,10 @@ def test_a_mixed_run_brings_its_own_k_and_no_other_is_taken(name, options, place
 
 
 def test_a_mixed_run_is_taken_neither_for_a_plug_nor_for_one_of_another_retriever(options, place):
+    words = place.mixed["plug+bm25"]
     for name in ("plug", "plug+dense"):
-        error = error_of(name, replace(options, run=place.words))
-        assert str(error) == f"{place.words} holds a plug+bm25, not a {name}"
+        error = error_of(name, replace(options, run=words))
+        assert str(error) == f"{words} holds a plug+bm25, not a {name}"
         assert error.hint == "--method plug+bm25, or another --run"
 
 

@@ -1,6 +1,7 @@
 """What every method promises, whichever family of language model it asks."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import build_plug
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
+from personaplug.plug.run import Trained
 from personaplug.records import Profile
 from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever
@@ -22,15 +24,15 @@ from personaplug.retrieval.recency import RecencyRetriever
 from tests.world import TASK, as_if_trained, make_run
 
 SHORT = GenerationConfig(max_new_tokens=8)
-TRAINED = ("tuned-prompt", "plug", "plug+bm25", "plug+dense")
+TRAINED = ("tuned-prompt", "tuned-prompt+bm25", "plug", "plug+bm25", "plug+dense")
 RETRIEVAL = ("bm25", "recency", "random", "dense")
-READS_HISTORY = (*RETRIEVAL, "plug", "plug+bm25", "plug+dense")
+READS_HISTORY = (*RETRIEVAL, *TRAINED[1:])
 END = 1  # the token that closes an answer; the tiny models' other tokens are bytes
 
 
 def build(name, family, models, store):
     """Build a method of tiny models."""
-    if name in TRAINED:
+    if name in get_args(Trained):
         plug = build_plug(make_run(models, family, method=name), TASK, store=store)
         return PlugMethod(name, as_if_trained(plug), SHORT)
     backbone = load_backbone(BackboneConfig(models[family]))
@@ -135,6 +137,14 @@ def test_a_plug_with_items_in_its_prompts_keeps_their_texts_too(models, store, e
     items = [each.profile.latest(20).items for each in examples]
     texts = [sum(len(f"{item.input}{item.output}") for item in each) for each in items]
     assert (mixed.user_bytes(examples) - plug.user_bytes(examples)).tolist() == texts
+
+
+@pytest.mark.parametrize(("retriever", "vector"), [("bm25", 0), ("dense", 16 * 2)])
+def test_a_tuned_prompt_with_items_keeps_what_they_are_chosen_by(models, store, examples, retriever, vector):
+    tuned = build(f"tuned-prompt+{retriever}", "decoder-only", models, store)
+    items = [each.profile.latest(20).items for each in examples]
+    kept = [sum(len(f"{item.input}{item.output}") + vector for item in each) for each in items]
+    assert tuned.user_bytes(examples).tolist() == kept
 
 
 def test_an_empty_history_is_a_history(method, examples):

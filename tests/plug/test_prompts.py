@@ -46,6 +46,25 @@ def words(models, store):
     return build(models, "decoder-only", store, method="plug+bm25")
 
 
+@pytest.mark.parametrize("retriever", ["bm25", "dense"])
+def test_the_control_reads_the_same_prompts_behind_vectors_that_are_the_same_for_all(
+    models, store, examples, retriever
+):
+    plug, tuned = (
+        build(models, "decoder-only", store, method=f"{name}+{retriever}") for name in ("plug", "tuned-prompt")
+    )
+    assert tuned.batcher(examples).prompts == plug.batcher(examples).prompts
+    prefix = tuned.prefix(tuned.batcher(examples))
+    assert prefix.shape == plug.prefix(plug.batcher(examples)).shape
+    assert torch.equal(prefix, prefix[:1].expand_as(prefix))
+
+
+def test_a_tuned_prompt_needs_a_store_only_to_compare_vectors(models, examples):
+    assert build(models, "decoder-only", None, method="tuned-prompt+bm25").respond(examples, SHORT)
+    with pytest.raises(ConfigError, match=r"tuned-prompt\+dense needs a store"):
+        build(models, "decoder-only", None, method="tuned-prompt+dense")
+
+
 def written(items, text):
     """Write a prompt as the task says."""
     return "".join(f"{TASK.item_text(item)}\n" for item in items) + f"Say: {text}"

@@ -65,5 +65,7 @@ def test_whatever_is_sent_is_answered_as_described(server, described, data):
     assert len(operations) == 12
     for operation in operations:
         case = data.draw(operation.as_strategy())
+        if isinstance(case.body, dict) and "model" in case.body:
+            case.body |= {"model": "llama", "n": 1} | ({"max_tokens": 3} if "top" not in case.body else {})
         case.headers = {**(case.headers or {}), **server.headers("other")}
         case.call_and_validate(base_url=server.url, checks=CHECKS)

@@ -72,6 +72,23 @@ def test_runs_of_one_language_model_share_batches(serve):
     assert batches(metrics) == 1
 
 
+def test_questions_of_two_language_models_take_turns_batch_by_batch(serve):
+    turns = [MIXED[0], MIXED[4]] * 4
+    alternating, metrics = serve(lambda engine: answers(engine, turns))
+    assert batches(metrics) == 2
+    assert len(set(alternating)) == 2
+    assert alternating == alternating[:2] * 4
+
+
+@pytest.mark.parametrize("narrow", [{"temperature": 1e-40}, {"temperature": 1.0, "top_p": 1e-320}])
+def test_the_narrowest_draw_is_the_likeliest_answer(serve, narrow):
+    drawn = replace(MIXED[0], config=replace(DRAWN, **narrow))
+    (answer, greedy), _ = serve(
+        lambda engine: answers(engine, [drawn, replace(drawn, config=replace(SHORT, max_new_tokens=14))])
+    )
+    assert answer == greedy
+
+
 def test_a_batch_keeps_to_its_tokens(serve, server):
     model = server.service.engine.models.by_name["llama"]
     question = MIXED[0]
@@ -186,12 +203,14 @@ def test_draining_answers_what_was_accepted_and_accepts_no_more(serve):
 
 def test_a_stream_begins_before_its_batch_ends(serve):
     async def stream(engine):
-        replies = [engine.ask(question) for question in (replace(MIXED[0], is_streamed=True), MIXED[1])]
-        heard = [piece async for piece in replies[0].pieces()]
-        return heard, await replies[0].answer(), replies[1].is_done
+        reply = engine.ask(Question("llama", "about x", "dee", LONG, is_streamed=True))
+        pieces = reply.pieces()
+        first, is_done = await anext(pieces), reply.is_done
+        return "".join([first, *[piece async for piece in pieces]]), (await reply.answer()).text, is_done
 
-    (heard, answer, _), _ = serve(stream)
-    assert "".join(heard) == answer.text
+    (heard, whole, was_done), _ = serve(stream)
+    assert heard == whole
+    assert not was_done
 
 
 def test_what_is_counted_is_what_was_done(serve):

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -35,6 +36,14 @@ def test_what_another_process_changes_is_seen_at_once(keys):
     assert [bool(keys.find(secret)) for secret in secrets] == [True, False, True]
     keys.path.unlink()
     assert keys.find(secrets[0]) is None
+
+
+def test_keys_made_and_revoked_at_once_are_all_made_and_revoked(keys):
+    old = [keys.find(keys.add(str(number), rights=["read"])).id for number in range(8)]
+    with ThreadPoolExecutor(16) as pool:
+        pool.map(lambda key_id: KeyFile(keys.path).revoke(key_id), old)
+        secrets = list(pool.map(lambda name: KeyFile(keys.path).add(str(name), rights=["read"]), range(8)))
+    assert {key.id for key in keys.keys} == {keys.find(secret).id for secret in secrets}
 
 
 @pytest.mark.parametrize("tenant", ["Acme", "a b", "../a", "a\x1fb", "-a", "x" * 64])

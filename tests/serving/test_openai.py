@@ -1,5 +1,8 @@
 """OpenAI's own client against the server, on every route that it knows."""
 
+from dataclasses import replace
+
+import httpx2
 import openai
 import pytest
 
@@ -53,6 +56,17 @@ def test_a_stream_ends_with_what_was_used_where_that_is_asked_for(client):
     *_, last = chat(client, stream=True, stream_options={"include_usage": True})
     assert last.choices == []
     assert last.usage == chat(client).usage
+
+
+def test_of_prompts_that_the_queue_has_no_room_for_none_is_answered(client, server, monkeypatch):
+    engine = server.service.engine
+    monkeypatch.setattr(engine, "config", replace(engine.config, queue=2))
+    before = engine.writer._metrics.registry.get_sample_value("personaplug_tokens_total", {"kind": "answer"}) or 0
+    with pytest.raises(openai.RateLimitError):
+        client.completions.create(model="llama", prompt=["about x"] * 9, max_tokens=4)
+    assert chat(client, "nobody", max_tokens=1).usage.completion_tokens == 1
+    after = engine.writer._metrics.registry.get_sample_value("personaplug_tokens_total", {"kind": "answer"})
+    assert after - before == 1
 
 
 def test_what_was_used_is_the_tokens_read_and_written(server, client):
@@ -149,6 +163,29 @@ def test_what_cannot_be_answered_is_an_error_of_the_client(client, more, kind, p
         chat(client, **{"stream": stream, **more})
     assert caught.value.type == "invalid_request_error"
     assert param is None or caught.value.param == param
+
+
+def test_the_client_reaches_every_route_that_is_described(client, server):
+    item = {"id": "1", "time": "2024-05-01T12:30:00Z", "input": "x", "output": "y"}
+    calls = [
+        ("post", "/v1/chat/completions", {"model": "llama", "messages": [{"role": "user", "content": "x"}]}),
+        ("post", "/v1/completions", {"model": "llama", "prompt": "x", "max_tokens": 2}),
+        ("get", "/v1/models", None),
+        ("get", "/v1/models/{model}", None),
+        ("post", "/v1/personas/{user}/history", {"items": [item]}),
+        ("get", "/v1/personas/{user}", None),
+        ("post", "/v1/personas/{user}/explain", {"model": "llama", "input": "x"}),
+        ("get", "/v1/personas/{user}/export", None),
+        ("delete", "/v1/personas/{user}", None),
+        ("get", "/healthz", None),
+        ("get", "/readyz", None),
+        ("get", "/metrics", None),
+    ]
+    described = client.get(f"{server.url}/openapi.json", cast_to=object)["paths"]
+    assert {(verb, path) for path, verbs in described.items() for verb in verbs} == {call[:2] for call in calls}
+    for verb, path, body in calls:
+        url = server.url + path.format(model="llama", user="by-client")
+        assert getattr(client, verb)(url, cast_to=httpx2.Response, **({"body": body} if body else {})).is_success
 
 
 def test_a_wrong_key_is_an_authentication_error(server):

@@ -11,17 +11,20 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from personaplug.errors import ConfigError
+from personaplug.errors import ConfigError, StoreError
+from personaplug.serving import asking as asking_room
 from personaplug.serving.access import KeyAccess, OpenAccess
 from personaplug.serving.app import create_app
 from personaplug.serving.keys import KeyFile
 from personaplug.serving.request_log import WithoutWords
 from personaplug.serving.server import listen
 from personaplug.serving.service import Place, Service
+from tests.serving.running import running
 
 SECRET = "a word that only ada wrote"
 ITEM = {"id": "1", "time": "2024-05-01T12:30:00Z", "input": SECRET, "output": "yes"}
 CHAT = {"model": "llama", "max_tokens": 4, "messages": [{"role": "user", "content": SECRET}]}
+CLIENTS = ("httpx2", "httpcore2", "httpcore", "openai", "asyncio")
 
 ROUTES = {
     "generate": [("POST", "/v1/chat/completions", CHAT), ("GET", "/v1/models", None)],
@@ -109,12 +112,51 @@ def test_a_path_that_is_none_is_not_found(http, server, path):
     assert http.get(path, headers=server.headers()).status_code in (400, 404)
 
 
+def test_of_whom_the_server_does_not_know_no_body_is_read(server):
+    url = urlsplit(server.url)
+    with socket.create_connection((url.hostname, url.port), timeout=10) as raw:
+        raw.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert raw.recv(1000).startswith(b"HTTP/1.1 401")
+
+
+def test_what_another_tenants_history_holds_changes_nothing(http, server):
+    """A text that somebody's history holds has a vector in the store, of half the precision."""
+    text = "what only one of them has ever written"
+    asked = {"model": "llama", "input": text}
+    tell(http, server, "own", caller="acme")
+
+    def similarity():
+        explained = http.post("/v1/personas/own/explain", json=asked, headers=server.headers("acme")).json()
+        return [memory["similarity"] for memory in explained["memories"]]
+
+    before = similarity()
+    item = {"items": [{"id": "1", "input": text, "output": "yes"}]}
+    assert http.post("/v1/personas/theirs/history", json=item, headers=server.headers("other")).status_code == 200
+    with running(server.service.place, server.key_file.path.parent / "fresh") as fresh:
+        anew = httpx2.post(
+            f"{fresh.url}/v1/personas/own/explain", json=asked, headers=fresh.headers("acme"), timeout=30
+        )
+    assert [memory["similarity"] for memory in anew.json()["memories"]] == before == similarity()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"prompt": ["x" * 60_000] * 3}, {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}] * 17}]}],
+)
+def test_what_would_take_long_to_read_is_refused(http, server, asked, monkeypatch):
+    monkeypatch.setattr(asking_room, "LONGEST_PROMPTS", 100_000)
+    route = "completions" if "prompt" in asked else "chat/completions"
+    response = http.post(f"/v1/{route}", json={"model": "llama", **asked}, headers=server.headers())
+    assert response.status_code == 400
+
+
 @pytest.mark.parametrize("is_announced", [True, False])
 def test_a_body_too_large_is_refused_before_it_is_read(server, is_announced):
     url = urlsplit(server.url)
     with socket.create_connection((url.hostname, url.port), timeout=10) as raw:
         size = b"Content-Length: 99999999" if is_announced else b"Transfer-Encoding: chunked"
-        raw.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + size + b"\r\n\r\n")
+        key = b"Authorization: " + server.headers()["Authorization"].encode() + b"\r\n"
+        raw.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + key + size + b"\r\n\r\n")
         if not is_announced:
             raw.sendall(b"40000\r\n" + b"x" * 0x40000 + b"\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 413")
@@ -124,19 +166,25 @@ def test_a_slow_body_is_given_up(server):
     url = urlsplit(server.url)
     begun = time.monotonic()
     with socket.create_connection((url.hostname, url.port), timeout=10) as raw:
-        raw.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        key = b"Authorization: " + server.headers()["Authorization"].encode() + b"\r\n"
+        raw.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + key + b"Content-Length: 100\r\n\r\n{")
         assert raw.recv(1000).startswith(b"HTTP/1.1 408")
     assert time.monotonic() - begun < 8
 
 
 def test_who_reads_slowly_holds_up_nobody(http, server):
+    """Ask for a stream longer than what sockets hold, and read none of it."""
     url = urlsplit(server.url)
-    body = json.dumps({**CHAT, "stream": True, "max_tokens": 150, "user": "dee"}).encode()
-    key = server.headers()["Authorization"].encode()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: " + key
-    with socket.create_connection((url.hostname, url.port)) as raw:
+    asked = {"model": "llama", "user": "dee", "prompt": ["about x"] * 64, "stream": True, "max_tokens": 60}
+    body, key = json.dumps(asked).encode(), server.headers()["Authorization"].encode()
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: " + key
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect((url.hostname, url.port))
         raw.sendall(head + b"\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body)
+        assert wait_for(lambda: server.service.engine.is_idle, lambda is_idle: not is_idle) is False
         assert http.post("/v1/chat/completions", json=CHAT, headers=server.headers()).status_code == 200
+        assert wait_for(lambda: server.service.engine.is_idle, bool)
 
 
 def test_who_leaves_a_stream_or_an_answer_lets_go_of_it(server):
@@ -179,13 +227,30 @@ def test_no_log_line_and_no_metric_tells_what_a_user_wrote_or_who(http, server, 
     http.delete(f"/v1/personas/{user}", headers=server.headers())
     http.delete(f"/v1/personas/{user}", headers=server.headers())
     metrics = http.get("/metrics", headers=server.headers()).text
-    lines = [line for line in caplog.text.splitlines() if not line.startswith(("DEBUG", "INFO     httpx2"))]
+    lines = [record.getMessage() for record in caplog.records if not record.name.startswith(CLIENTS)]
     assert "POST /v1/personas/{user}/history 200" in caplog.text
     for text in (*lines, metrics):
         assert SECRET not in text
         assert user not in text
         assert server.secrets["all"] not in text
     assert 'personaplug_requests_total{route="/v1/personas/{user}",status="404"}' in metrics
+
+
+def test_where_a_request_failed_is_logged_without_a_word_of_it(http, server, monkeypatch, caplog):
+    async def fail(_):
+        raise StoreError(f"of {SECRET} nothing can be read")
+
+    monkeypatch.setattr(server.service.keeper, "summary", fail)
+    response = http.get("/v1/personas/a-telling-name", headers=server.headers())
+    assert response.status_code == 503
+    assert "its log says why" in response.text
+    (failed,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "StoreError" in failed.exc_text
+    assert "keeper.summary" in failed.exc_text
+    assert SECRET not in caplog.text
+    assert "a-telling-name" not in "".join(
+        record.getMessage() for record in caplog.records if "httpx2" not in record.name
+    )
 
 
 def test_an_error_is_logged_without_its_words(caplog):

@@ -1,17 +1,21 @@
 """``--engine vllm`` in front of a server that speaks vLLM's protocol."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import httpx2
 import openai
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from personaplug.config import read_toml
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.embedding_table import load_writer_of_inputs
 from personaplug.plug.loading import BackboneConfig, load_backbone
+from personaplug.plug.run import RunConfig
 from personaplug.serving.access import OpenAccess
 from personaplug.serving.engine import EngineConfig, FullQueueError
 from personaplug.serving.question import Question
@@ -30,9 +34,6 @@ MIXED = [("llama", "ada"), ("again", "dee"), ("llama", "nobody"), ("tuned", "cyd
 @pytest.fixture(scope="module")
 def llama(place):
     """The folder of the language model."""
-    from personaplug.config import read_toml
-    from personaplug.plug.run import RunConfig
-
     return read_toml(RunConfig, place.runs["llama"] / "config.toml").backbone.model
 
 
@@ -162,8 +163,6 @@ def test_the_other_servers_room_bounds_the_answers(llama):
 @pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("has_bare_names", [False, True])
 def test_a_table_is_found_in_shards_and_under_the_names_of_older_checkpoints(tmp_path, shards, has_bare_names):
-    from safetensors.torch import load_file, save_file
-
     backbone = tiny.decoder_only()
     folder = tiny.save_model(backbone, tmp_path / "model")
     if shards > 1:
@@ -178,6 +177,12 @@ def test_a_table_is_found_in_shards_and_under_the_names_of_older_checkpoints(tmp
             index.write_text(index.read_text().replace('"model.', '"'))
     table = load_writer_of_inputs(BackboneConfig(folder))
     assert torch.equal(table.embed(["about x"]).embeds, backbone.embed(["about x"]).embeds)
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\r", "🙂"])
+def test_signs_that_end_a_line_of_text_are_signs_of_the_answer(client, fake, sign):
+    fake.sign = f"a{sign}b"
+    assert ask(client, "llama", "dee")[0].choices[0].text.startswith(fake.sign)
 
 
 def test_who_leaves_ends_the_answer_in_the_back(client, fake):
@@ -238,6 +243,7 @@ def test_too_many_at_once_wait_and_then_are_refused(place, fake):
     assert refused
     assert len(texts) > 5
     assert len(set(texts)) == 1
+    assert fake.most == 2
 
 
 def test_it_begins_only_with_a_server_that_fits(place, fake):
@@ -252,6 +258,12 @@ def test_it_begins_only_with_a_server_that_fits(place, fake):
         opened(runs={"llama": place.runs["llama"]}, vllm="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match="no vLLM server answers"):
         opened(runs={"llama": place.runs["llama"]}, vllm="no address")
+
+
+def test_a_server_with_no_room_for_an_answer_is_not_begun_with(place, fake, monkeypatch):
+    monkeypatch.setattr(fake, "positions", 200)
+    with pytest.raises(ConfigError, match="has no room for an answer"):
+        Service(replace(place, runs={"llama": place.runs["llama"]}, vllm=fake.url), OpenAccess(), limits=LIMITS).open()
 
 
 def test_a_server_is_found_by_either_name_and_with_either_address(fake, llama):
@@ -274,8 +286,6 @@ def models_of_families(tmp_path_factory):
 
 def wait_for(is_so, *, seconds=10.0):
     """Wait until something is so."""
-    import time
-
     end = time.monotonic() + seconds
     while not is_so() and time.monotonic() < end:
         time.sleep(0.02)

@@ -31,8 +31,10 @@ class VllmLike:
         bodies: Of all completions, as they came.
         left: Completions whose client went away before their end.
         refuse: The status that completions get, in place of an answer; 0 for none.
+        sign: Put before each answer.
         break_after: Pieces after which completions break off; none where negative.
         pause: Seconds between pieces.
+        most: Answers that were under way at once.
     """
 
     def __init__(self, folder: str, *, name: str, key: str, positions: int = 512) -> None:
@@ -41,14 +43,15 @@ class VllmLike:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.url = ""
         self.bodies: list[dict] = []
-        self.left = 0
+        self.left = self.most = self._under_way = 0
         self._one_at_a_time = threading.Lock()
         self.do_well()
 
     def do_well(self) -> None:
         """Do nothing wrong from now on, and forget what was asked."""
-        self.refuse, self.break_after, self.pause = 0, -1, 0.0
+        self.refuse, self.break_after, self.pause, self.sign = 0, -1, 0.0, ""
         self.bodies.clear()
+        self.most = 0
 
     @property
     def app(self) -> Starlette:
@@ -85,7 +88,7 @@ class VllmLike:
         words = {"max_new_tokens": body["max_tokens"], "do_sample": False, "pad_token_id": 0}
         with self._one_at_a_time, torch.inference_mode():
             ids = self.model.generate(inputs_embeds=embeds[None], **words)[0].tolist()
-        texts = [self.tokenizer.decode(ids[: end + 1], skip_special_tokens=True) for end in range(len(ids))]
+        texts = [self.sign + self.tokenizer.decode(ids[: end + 1], skip_special_tokens=True) for end in range(len(ids))]
         for end, text in enumerate(texts):
             if places := [text.index(stop) for stop in body["stop"] if stop in text]:
                 return [*texts[:end], text[: min(places)]], "stop", end + 1
@@ -93,6 +96,8 @@ class VllmLike:
 
     async def _events(self, texts, ending, tokens):
         sent, is_whole = "", False
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
         try:
             for at, text in enumerate(texts):
                 if at == self.break_after:
@@ -107,6 +112,7 @@ class VllmLike:
             is_whole = True
         finally:
             self.left += not is_whole
+            self._under_way -= 1
 
 
 def decode(text: str, *, width: int) -> torch.Tensor:
@@ -132,4 +138,5 @@ def vllm_like(folder: str, *, name: str, key: str):
 
 
 def _event(choices, **more):
-    return b"data: " + json.dumps({"id": "cmpl-1", "choices": choices, **more}).encode() + b"\n\n"
+    words = {"id": "cmpl-1", "choices": choices, **more}
+    return b"data: " + json.dumps(words, ensure_ascii=False).encode() + b"\n\n"  # unescaped, as vLLM's are

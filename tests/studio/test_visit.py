@@ -1,6 +1,7 @@
 import pytest
 
 from personaplug.errors import StoreError, StudioError
+from personaplug.studio.scene import play
 from personaplug.studio.visit import Visit
 from tests.studio.conftest import QUESTION
 
@@ -102,5 +103,15 @@ def test_a_user_whom_another_visitor_forgot_is_a_sentence(studio, visit):
     other = Visit(studio)
     other.choose("ada")
     other.forget()
-    with pytest.raises(StoreError, match="there is nothing of user 'ada'"):
-        visit.ask(QUESTION)
+    scene = play(lambda visit: visit.ask(QUESTION), visit)
+    assert scene.is_refused
+    assert "there is nothing of user" in scene.notice
+    assert not scene.has_persona
+    assert not play(lambda visit: visit.choose("cyd"), visit).is_refused
+
+
+def test_a_user_whom_another_visitor_forgot_is_noticed_by_a_step_that_asks_nothing(studio, visit):
+    visit.choose("ada")
+    studio.store.forget("ada")
+    scene = play(Visit.suggest, visit)
+    assert (scene.is_refused, scene.has_persona) == (True, False)

@@ -41,8 +41,8 @@ Examples:
     "--method",
     "method_name",
     required=True,
-    help="plain, tuned-prompt, recency, random, bm25, dense, ropg-kd, ropg-rl, rspg-pre, rspg-post, plug, plug+bm25, "
-    "plug+dense, user-lora or text-profile.",
+    help="plain, recency, random, bm25, dense, text-profile; and of a run: plug, tuned-prompt, each also with +bm25 or "
+    "+dense, ropg-kd, ropg-rl, rspg-pre, rspg-post, user-lora.",
 )
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of what was trained.")
 @click.option("--store", type=click.Path(path_type=Path), help="The index of the log; by default the run's own.")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     OnBad = Callable[[DataError], None] | None
 
-MIXED = ("plug+bm25", "plug+dense")
+MIXED = ("plug+bm25", "plug+dense", "tuned-prompt+bm25", "tuned-prompt+dense")
 LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 
 
@@ -46,8 +46,8 @@ LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 @click.option(
     "--method",
     type=click.Choice(["plug", *MIXED, "tuned-prompt", *LEARNED, "user-lora"]),
-    help="Persona, alone or with retrieved items in the prompt (plug+...), its control without users, a trained "
-    "retriever (ropg) or choice of retriever (rspg), or an adapter for each user.",
+    help="Persona, or its control without users, each alone or with retrieved items in the prompt (+bm25, +dense); a "
+    "trained retriever (ropg) or choice of retriever (rspg); or an adapter for each user.",
 )
 @click.option(
     "--split", type=click.Choice(["train", "dev", "test"]), help="user-lora: whose users get adapters; by default test."
@@ -61,7 +61,7 @@ LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 @click.option("--limit", "queries", type=click.IntRange(1), help="Train with so many queries, drawn with the seed.")
 @click.option("--score", type=click.Choice(["likelihood", "metric"]), help="ropg, rspg: what to learn from.")
 @click.option("--ropg", type=click.Path(path_type=Path), multiple=True, help="rspg: a trained retriever's run; repeat.")
-@click.option("-k", "--k", type=click.IntRange(1), help="plug+..., rspg, user-lora: items in a prompt.")
+@click.option("-k", "--k", type=click.IntRange(1), help="+bm25, +dense, rspg, user-lora: items in a prompt.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any setting of a run's config.toml; repeatable."
 )
@@ -127,7 +127,7 @@ def train(
         _tell(cost, f"{cost.users:,} users' adapters, {each}", out, as_json=as_json)
         return
     if split or stranger or (k and method not in MIXED):
-        raise click.UsageError("--split and --stranger go with --method user-lora, -k with it, rspg or plug+...")
+        raise click.UsageError("--split and --stranger go with --method user-lora, -k with it, rspg, +bm25 or +dense")
     run = run_config(config, preset)
     if backbone:
         run = replace(run, backbone=replace(run.backbone, model=backbone))

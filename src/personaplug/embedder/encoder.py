@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +102,11 @@ class TextEncoder(nn.Module):
         encoder = cls(model.to(device), tokenizer, replace(config, pooling=pooling))
         log.info("encoder %s on %s", encoder.fingerprint, device)
         return encoder
+
+    def for_another_thread(self) -> "TextEncoder":
+        """Give an encoder of the same weights with a tokenizer of its own, which no two threads may use at once."""
+        precision: Literal["float32", "bfloat16"] = "bfloat16" if self.is_bfloat16 else "float32"
+        return TextEncoder(self.model, deepcopy(self.tokenizer), replace(self.config, precision=precision))
 
     @property
     def dim(self) -> int:

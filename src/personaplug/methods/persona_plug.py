@@ -56,13 +56,12 @@ class PlugMethod:
     def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the bytes of the items' vectors in the store, and of texts that may be put into the prompt.
 
-        A tuned prompt keeps nothing.
+        A tuned prompt keeps nothing of its own.
         """
-        source, items = self.plug.batcher.source, self.plug.batcher.prompts.items
-        if source is None or isinstance(self.plug.prefix, TunedPrefix):
-            return np.zeros(len(examples), int)
-        each = len(source.layout.views) * source.layout.dim * VECTOR_TYPE.itemsize
-        vectors = np.array([each * len(self.plug.batcher.seen(example).items) for example in examples])
+        batcher = self.plug.batcher
+        layout, items = batcher.source.layout if batcher.source else None, batcher.prompts.items
+        each = len(layout.views) * layout.dim * VECTOR_TYPE.itemsize if layout else 0
+        vectors = np.array([each * len(batcher.seen(example).items) for example in examples])
         return np.asarray(vectors + [items.kept(example) if items else 0 for example in examples])
 
     def attention(self, examples: Sequence[Example]) -> list[ExampleAttention]:

@@ -243,6 +243,7 @@ class Backbone(ABC):
             "max_new_tokens": config.max_new_tokens,
             "num_beams": config.beams if config.strategy == "beam" else 1,
             "do_sample": is_sampled,
+            "repetition_penalty": 1.0,  # some models' own settings have another: an answer is decoded as it was asked
             "pad_token_id": self.tokenizer.pad_token_id,
         }
         if is_sampled:

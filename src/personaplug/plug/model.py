@@ -265,39 +265,50 @@ def build_plug(
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
     """
     backbone = backbone or load_backbone(run.backbone, device=device)
-    if run.method == "tuned-prompt":
-        torch.manual_seed(run.training.seed)
-        tuned = TunedPrefix(run.embedder.vectors, backbone.dim, embedding_norm=backbone.embedding_norm)
-        prompts = build_prompts(run, task, backbone, retriever=None)
-        batcher = Batcher(task, None, query_vectors=None, prompts=prompts)
-        return PersonaPlug(tuned, backbone, batcher=batcher, run=run, store=store)
-    if store is None:
-        raise ConfigError("a persona needs a store of histories", hint="name it with --store")
-    encoder = TextEncoder.load(run.encoder.as_in(store.layout.fingerprint), device=device).freeze()
-    StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
+    encoder = _encoder(run, task, store, device=device) if run.reads_vectors else None
     torch.manual_seed(run.training.seed)  # Here, and not before: an encoder may draw weights that its files leave out.
-    prefix = _persona_prefix(run, encoder, backbone, views=len(task.views))
+    prefix: Prefix
+    if encoder and run.has_persona:
+        prefix = _persona_prefix(run, encoder, backbone, views=len(task.views))
+    else:
+        prefix = TunedPrefix(run.embedder.vectors, backbone.dim, embedding_norm=backbone.embedding_norm)
     batcher = _batcher(run, task, store, encoder=encoder, backbone=backbone, is_live=is_live)
     return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store)
 
 
+def _encoder(run: RunConfig, task: Task, store: PersonaStore | None, *, device: str) -> TextEncoder:
+    """Load the encoder that made a store's vectors."""
+    if store is None:
+        what = "a persona" if run.has_persona else run.method
+        raise ConfigError(f"{what} needs a store of histories", hint="name it with --store")
+    encoder = TextEncoder.load(run.encoder.as_in(store.layout.fingerprint), device=device).freeze()
+    StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
+    return encoder
+
+
 def _batcher(
-    run: RunConfig, task: Task, store: PersonaStore, *, encoder: TextEncoder, backbone: Backbone, is_live: bool = False
+    run: RunConfig,
+    task: Task,
+    store: PersonaStore | None,
+    *,
+    encoder: TextEncoder | None,
+    backbone: Backbone,
+    is_live: bool = False,
 ) -> Batcher:
-    queries = QueryVectors(encoder, None if is_live else store)
+    queries = QueryVectors(encoder, None if is_live else store) if encoder else None
     prompts = build_prompts(run, task, backbone, retriever=_retriever(run, task, store, queries))
+    if not run.has_persona:
+        return Batcher(task, None, query_vectors=None, prompts=prompts)
     asked = None if run.embedder.trains_query_encoder else queries
     return Batcher(task, store, query_vectors=asked, prompts=prompts)
 
 
-def _retriever(run: RunConfig, task: Task, store: PersonaStore, queries: QueryVectors) -> Retriever | None:
-    match run.retriever:
-        case "bm25":
-            return by_words(task)
-        case "dense":
-            return by_vectors(task, store, queries)
-        case None:
-            return None
+def _retriever(
+    run: RunConfig, task: Task, store: PersonaStore | None, queries: QueryVectors | None
+) -> Retriever | None:
+    if run.retriever == "bm25":
+        return by_words(task)
+    return by_vectors(task, store, queries) if run.retriever == "dense" and store and queries else None
 
 
 def _persona_prefix(run: RunConfig, encoder: TextEncoder, backbone: Backbone, *, views: int) -> PersonaPrefix:

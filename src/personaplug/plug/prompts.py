@@ -8,6 +8,7 @@ from personaplug.plug.retrieval_prompt import RetrievalPrompt, room_for_items
 from personaplug.plug.run import RunConfig
 from personaplug.records import Example, HistoryItem
 from personaplug.retrieval.base import Retriever
+from personaplug.retrieval.dense import DenseRetriever
 from personaplug.tasks.task import Task
 
 
@@ -57,4 +58,7 @@ def build_prompts(run: RunConfig, task: Task, backbone: Backbone, *, retriever: 
     left = positions if positions is None else positions - run.embedder.vectors
     k = run.items.k
     room = room_for_items(k, run.items.item_tokens, beside=longest, positions=left)
-    return Prompts(task, room, RetrievalPrompt(task, retriever, k, (room - longest) // k, backbone.count_tokens))
+    own_bytes = retriever.vector_bytes if isinstance(retriever, DenseRetriever) else 0
+    vector_bytes = 0 if run.has_persona else own_bytes  # a persona keeps them anyway
+    items = RetrievalPrompt(task, retriever, k, (room - longest) // k, backbone.count_tokens, vector_bytes)
+    return Prompts(task, room, items)

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from personaplug.config import option, read_values
 from personaplug.embedder.encoder import BGE, EncoderConfig
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.plug.loading import BackboneConfig
 
-Trained = Literal["plug", "plug+bm25", "plug+dense", "tuned-prompt"]
+Trained = Literal["plug", "plug+bm25", "plug+dense", "tuned-prompt", "tuned-prompt+bm25", "tuned-prompt+dense"]
 Retrieving = Literal["bm25", "dense"]
 
 
@@ -47,7 +47,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, slots=True)
 class ItemsConfig:
-    """Which of the user's items stand in the prompt, beside the persona: for plug+bm25 and plug+dense alone."""
+    """Which of the user's items stand in the prompt behind the vectors: for methods with a retriever in their name."""
 
     k: int = option(4, "items in a prompt, in training and in answering")
     item_tokens: int = option(64, "longest item; shorter where the language model has no room for k such")
@@ -63,7 +63,7 @@ class RunConfig:
 
     task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
     method: Trained = option(  # noqa: RUF009 (text, under a name that ruff does not look up)
-        "plug", "persona, alone or with retrieved items in the prompt; tuned-prompt: as many vectors without any user"
+        "plug", "persona; tuned-prompt: as many vectors without any user; each alone or before retrieved items"
     )
     store: str = option("", "the histories it was trained with, as a path from the run's folder")
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -73,12 +73,20 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     @property
+    def has_persona(self) -> bool:
+        """Whether the vectors are of a user; those of a tuned prompt are of none."""
+        return not self.method.startswith("tuned-prompt")
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether vectors of the user's history are needed, for the persona or to choose items by."""
+        return self.has_persona or self.retriever == "dense"
+
+    @property
     def retriever(self) -> Retrieving | None:
         """What chooses the items in the prompt; None where there are none."""
-        return _RETRIEVERS.get(self.method)
+        return next((each for each in get_args(Retrieving) if self.method.endswith(f"+{each}")), None)
 
-
-_RETRIEVERS: dict[Trained, Retrieving] = {"plug+bm25": "bm25", "plug+dense": "dense"}
 
 PRESETS = {
     "default": RunConfig(),

@@ -12,6 +12,9 @@ from personaplug.plug.decoding import GenerationConfig
 
 Ending = Literal["stop", "length"]
 
+_COLDEST = 1e-4
+"""A temperature at which the likeliest token is all but certain; a lower one would only overflow."""
+
 _FIRST_UNSPACED = "\u2e80"
 """From here on scripts are written without spaces, so that each sign stands for itself."""
 
@@ -68,7 +71,8 @@ class Writing:
         ending = self._ending(is_end=is_end)
         if ending is None and not self.stops and not self._is_streamed:
             return
-        text, is_stopped = _cut(decode(self.tokens).lstrip(), self.stops)
+        text, is_stopped = _cut(decode(self.tokens), self.stops)
+        text = text.lstrip()
         self.ending = "stop" if is_stopped else ending
         if self.ending is None:
             self.settled = max(self.settled, _settled(text, self.stops), key=len)
@@ -130,7 +134,8 @@ class OwnDraws(LogitsProcessor):
     ) -> Float[Tensor, "batch vocabulary"]:
         """Draw, where there is something to draw."""
         for row, config in self._rows.items():
-            chances = (scores[row].float().cpu() / config.temperature).softmax(dim=0)
+            likelihoods = scores[row].float().cpu()
+            chances = ((likelihoods - likelihoods.max()) / max(config.temperature, _COLDEST)).softmax(dim=0)
             token = int(_nucleus(chances, config.top_p).multinomial(1, generator=self._seeds[row]))
             scores[row] = -torch.inf
             scores[row, token] = 0.0
@@ -142,8 +147,9 @@ def _nucleus(chances: Float[Tensor, " vocabulary"], top_p: float) -> Float[Tenso
     if top_p >= 1:
         return chances
     likeliest, order = chances.sort(descending=True)
-    before = likeliest.cumsum(dim=0) - likeliest
-    return torch.zeros_like(chances).scatter(0, order, likeliest * (before < top_p))
+    is_kept = likeliest.cumsum(dim=0) - likeliest < top_p
+    is_kept[0] = True
+    return torch.zeros_like(chances).scatter(0, order, likeliest * is_kept)
 
 
 def _cut(text: str, stops: Sequence[str]) -> tuple[str, bool]:

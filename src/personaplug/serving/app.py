@@ -60,7 +60,7 @@ def _say_errors_as_openai_does(app: FastAPI) -> None:
 def _wrap(app: FastAPI, service: Service) -> None:
     """Put around the routes what every request passes; what is added last is passed first."""
     app.add_middleware(QuotedUsers)
-    app.add_middleware(BoundedBodies, limits=service.limits)
+    app.add_middleware(BoundedBodies, limits=service.limits, access=service.access)
     if isinstance(service.access, OpenAccess):
         # A page in a browser may reach this machine by a name of its own, but not by these.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))

@@ -4,6 +4,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from personaplug.serving.access import Access
 from personaplug.serving.limits import Limits
 from personaplug.serving.refusals import RefusalError
 
@@ -14,11 +15,13 @@ class BoundedBodies:
     Args:
         app: What gets the request then.
         limits: How large a body may be, and how long it may take.
+        access: Whoever it does not know has no body read.
     """
 
-    def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, *, limits: Limits, access: Access) -> None:
         self.app = app
         self.limits = limits
+        self.access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a request."""
@@ -41,7 +44,10 @@ class BoundedBodies:
         """Read the body; None where the client left before its end."""
         most = self.limits.body_bytes
         refusal = RefusalError(413, f"A body has at most {most:,} bytes.", code="body_too_large")
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        announced = headers.get(b"content-length", b"0")
+        if scope["path"].startswith("/v1/"):
+            self.access.caller(headers.get(b"authorization", b"").decode("latin-1"))
         if announced.isdigit() and int(announced) > most:
             raise refusal
         body, is_more = bytearray(), True

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from personaplug.serving.access import Caller
-from personaplug.serving.asking import PERSONA_HEADER, model_named, respond
+from personaplug.serving.answering import PERSONA_HEADER
+from personaplug.serving.asking import model_named, respond
 from personaplug.serving.callers import REFUSALS, allowed
 from personaplug.serving.forms import ChatForm, TextForm
 from personaplug.serving.schemas import (

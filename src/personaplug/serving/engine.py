@@ -129,19 +129,20 @@ class Engine:
         self._drop_cancelled()
         batch: list[Reply] = []
         longest = 0
-        for reply in list(self._waiting):
-            cost = max(longest, self._model(reply).cost(reply.question))
-            if batch and not self._fits(reply, batch, cost):
+        for reply in filter(self._goes_with_the_first, self._waiting):
+            longest = max(longest, self._model(reply).cost(reply.question))
+            rows = len(batch) + 1
+            if batch and (rows > self.config.batch_rows or rows * longest > self.config.batch_tokens):
                 break
-            longest = cost
-            batch.append(self._waiting.popleft())
+            batch.append(reply)
+        chosen = set(map(id, batch))
+        self._waiting = deque(reply for reply in self._waiting if id(reply) not in chosen)
         self._metrics.queue.set(len(self._waiting))
         return batch
 
-    def _fits(self, reply: Reply, batch: Sequence[Reply], longest: int) -> bool:
-        rows = len(batch) + 1
-        is_small = rows <= self.config.batch_rows and rows * longest <= self.config.batch_tokens
-        return is_small and self._model(reply).plug.backbone is self._model(batch[0]).plug.backbone
+    def _goes_with_the_first(self, reply: Reply) -> bool:
+        """Tell whether a question has the language model of the one that waits longest."""
+        return self._model(reply).plug.backbone is self._model(self._waiting[0]).plug.backbone
 
     async def _answer(self, batch: Sequence[Reply]) -> None:
         """Answer a batch; if that fails, each of its questions alone, so that one cannot spoil the others."""

@@ -1,6 +1,6 @@
 """Looks after the users of a store: what is known of them, what is added, and that they can be forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -8,22 +8,30 @@ import numpy as np
 from jaxtyping import Float32
 
 from personaplug.data.log import Interaction, content_id
+from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import PersonaPlugError, UnknownUserError
 from personaplug.plug.model import Memory
 from personaplug.records import HistoryItem, Profile
+from personaplug.serving.limits import Limits
 from personaplug.serving.models import Models
-from personaplug.store.base import StoreLayout
+from personaplug.store.base import StoreLayout, text_hash
 from personaplug.store.indexing import index
 from personaplug.store.sqlite import PersonaStore, UserSummary
 from personaplug.worker import Worker
 
+_Vector = Float32[np.ndarray, " dim"]
+
 
 class FullHistoryError(PersonaPlugError):
-    """A history that would become longer than is allowed."""
+    """A history that would become longer than is allowed.
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"a history has at most {most:,} items")
-        self.most = most
+    Args:
+        items: Most items.
+        characters: Most characters of all inputs and outputs.
+    """
+
+    def __init__(self, items: int, characters: int) -> None:
+        super().__init__(f"a history has at most {items:,} items and {characters:,} characters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +65,29 @@ class Appended:
 
 
 class Keeper:
-    """Reads and changes the store on a thread of its own, so that neither waits for a batch of answers.
+    """Reads and changes the store on one thread and encodes on another, so that neither waits for a batch of answers.
 
     Args:
         stores: Owns an open store.
-        models: Owns the encoder.
+        encoders: Owns an encoder of that store's vectors.
+        models: Owns the models.
         layout: The store's.
-        items_per_user: Longest history.
+        limits: How long a history may be.
     """
 
     def __init__(
-        self, stores: Worker[PersonaStore], models: Worker[Models], layout: StoreLayout, *, items_per_user: int
+        self,
+        stores: Worker[PersonaStore],
+        encoders: Worker[TextEncoder],
+        models: Worker[Models],
+        *,
+        layout: StoreLayout,
+        limits: Limits,
     ) -> None:
         self.layout = layout
-        self.items_per_user = items_per_user
+        self.limits = limits
         self._stores = stores
+        self._encoders = encoders
         self._models = models
 
     async def summary(self, user: str) -> UserSummary:
@@ -90,13 +106,23 @@ class Keeper:
         """
         return await self._stores.do(lambda store: store.get(user))
 
+    async def written(self, user: str, write: Callable[[HistoryItem], str]) -> str:
+        """Write all that is held of a user, item by item, away from the event loop.
+
+        Raises:
+            UnknownUserError: Nothing is.
+        """
+        return await self._stores.do(lambda store: "".join(map(write, store.get(user).items)))
+
     async def append(self, user: str, items: Sequence[NewItem]) -> Appended:
         """Add to a user's history; once this returns, the next answer knows it.
 
         Raises:
             FullHistoryError: It would become too long.
         """
-        return await self._stores.do(lambda store: self._append(store, user, items))
+        told, unseen = await self._stores.do(lambda store: self._told(store, user, items))
+        vectors = await self._encoders.do(lambda encoder: _encoded(unseen, encoder))
+        return await self._stores.do(lambda store: self._append(store, user, told, vectors))
 
     async def forget(self, user: str) -> int:
         """Remove a user, and every byte of them from the store's files; say how many items are gone.
@@ -105,7 +131,7 @@ class Keeper:
             UnknownUserError: Nothing is held of them.
         """
         gone = await self._stores.do(lambda store: store.forget(user))
-        await self._models.do(lambda models: models.personas.refresh())
+        self._models.submit(lambda models: models.personas.refresh())  # out of memory too, as soon as it is its turn
         return gone
 
     async def explain(self, model: str, text: str, *, user: str) -> list[Memory]:
@@ -118,18 +144,38 @@ class Keeper:
         await self.summary(user)
         return await self._models.do(lambda models: models.by_name[model].plug.explain(text, user=user))
 
-    def _append(self, store: PersonaStore, user: str, items: Sequence[NewItem]) -> Appended:
+    def _told(self, store: PersonaStore, user: str, items: Sequence[NewItem]) -> tuple[list[HistoryItem], list[str]]:
+        """Give the items as they will be held, and their texts that the store has no vectors of."""
         known = _known(store, user)
         told = [_item(user, item, known) for item in items]
-        if len({*known, *(item.id for item in told)}) > self.items_per_user:
-            raise FullHistoryError(self.items_per_user)
+        self._check_length({**known, **{item.id: item for item in told}}.values())
+        hashes = {text_hash(text): text for item in told for text in self.layout.texts(item) if text}
+        found = store.known(list(hashes))
+        return told, [text for key, text in hashes.items() if key not in found]
+
+    def _append(
+        self, store: PersonaStore, user: str, told: Sequence[HistoryItem], vectors: Mapping[str, _Vector]
+    ) -> Appended:
+        def encode(texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
+            """Look up; what the store knew a moment ago and has been forgotten since is encoded here."""
+            late = [text for text in texts if text not in vectors]
+            found = {**vectors, **self._encoders.submit(lambda encoder: _encoded(late, encoder)).result()}
+            return np.stack([found[text] for text in texts])
+
+        self._check_length({**_known(store, user), **{item.id: item for item in told}}.values())
         # One batch, however many they are: an append is stored as a whole or not at all.
-        texts = len(told) * len(self.layout.views)
-        counts = index((Interaction(user, item) for item in told), store, self._encode, batch_texts=texts)
+        rows = [Interaction(user, item) for item in told]
+        counts = index(rows, store, encode, batch_texts=len(told) * len(self.layout.views))
         return Appended(counts.new_items, store.summary(user))
 
-    def _encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
-        return self._models.submit(lambda models: models.encoder.encode(texts).numpy()).result()
+    def _check_length(self, items: Collection[HistoryItem]) -> None:
+        most, characters = self.limits.items_per_user, self.limits.characters_per_user
+        if len(items) > most or sum(len(item.input) + len(item.output) for item in items) > characters:
+            raise FullHistoryError(most, characters)
+
+
+def _encoded(texts: Sequence[str], encoder: TextEncoder) -> dict[str, _Vector]:
+    return dict(zip(texts, encoder.encode(texts).numpy(), strict=True)) if texts else {}
 
 
 def _known(store: PersonaStore, user: str) -> dict[str, HistoryItem]:

@@ -1,11 +1,13 @@
 """API keys: a small file that holds their hashes, and nothing by which one could be used."""
 
+import fcntl
 import hmac
 import json
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -100,7 +102,8 @@ class KeyFile:
             key = Key(key_id, name, tenant, tuple(dict.fromkeys(rights)), hashed, made)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        self._write((*self.keys, key))
+        with self._alone():
+            self._write((*self.keys, key))
         return secret
 
     def revoke(self, key_id: str) -> Key:
@@ -109,11 +112,20 @@ class KeyFile:
         Raises:
             ConfigError: There is none of this id.
         """
-        revoked = next((key for key in self.keys if key.id == key_id), None)
-        if revoked is None:
-            raise ConfigError(f"{self.path} holds no key {key_id!r}", hint="personaplug keys list shows their ids")
-        self._write(tuple(key for key in self.keys if key.id != key_id))
+        with self._alone():
+            revoked = next((key for key in self.keys if key.id == key_id), None)
+            if revoked is None:
+                raise ConfigError(f"{self.path} holds no key {key_id!r}", hint="personaplug keys list shows their ids")
+            self._write(tuple(key for key in self.keys if key.id != key_id))
         return revoked
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process at a time change the keys, lest a change undo another's."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_name(f".{self.path.name}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
@@ -133,7 +145,6 @@ class KeyFile:
 
     def _write(self, keys: tuple[Key, ...]) -> None:
         """Put a new file in the old one's place, so that no reader sees half of it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         draft = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

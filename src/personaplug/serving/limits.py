@@ -9,6 +9,8 @@ from personaplug.config import option
 LONGEST_TEXT = 65_536  # characters of an input, of a message, of an item's input or output
 LONGEST_ID = 512  # characters, as in a log
 MOST_MESSAGES = 256
+MOST_PARTS = 16  # of a message
+LONGEST_PROMPTS = 262_144  # characters of all prompts of a request
 MOST_PROMPTS = 64
 MOST_STOPS = 4
 MOST_ITEMS = 1_000  # in one append
@@ -21,11 +23,15 @@ class Limits:
     body_bytes: int = option(4_194_304, "largest body")
     body_seconds: float = option(20.0, "longest time that a body may take to arrive")
     items_per_user: int = option(20_000, "longest history")
+    characters_per_user: int = option(50_000_000, "longest inputs and outputs of a history together")
     answer_tokens: int = option(512, "longest answer, where the language model has room for it")
     requests_per_minute: int = option(600, "most requests of one key; 0 for any number")
 
     def __post_init__(self) -> None:
-        if min(self.body_bytes, self.items_per_user, self.answer_tokens) < 1 or not self.body_seconds > 0:
+        if (
+            min(self.body_bytes, self.items_per_user, self.characters_per_user, self.answer_tokens) < 1
+            or not self.body_seconds > 0
+        ):
             raise ValueError("the sizes and body_seconds must be above zero")
         if self.requests_per_minute < 0:
             raise ValueError(f"requests_per_minute {self.requests_per_minute} must not be negative")

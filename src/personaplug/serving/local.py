@@ -29,4 +29,5 @@ class LocalWriter(Writer):
         backbone.write(inputs, [reply.writing for reply in replies])
         self._metrics.stage.labels("write").observe(monotonic() - begun)
         for reply, reading in zip(replies, readings, strict=True):
-            self._count(reply, reading.opening, tokens=len(reply.writing.tokens))
+            if reply.writing.ending:  # else whoever asked has left
+                self._count(reply, reading.opening, tokens=len(reply.writing.tokens))

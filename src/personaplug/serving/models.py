@@ -149,10 +149,24 @@ def open_models(
             wanted = read_toml(RunConfig, folder / "config.toml").backbone
             shared = next((plug.backbone for plug in plugs.values() if plug.run.backbone == wanted), None)
             backbone = load(wanted) if load and not shared else shared
-            plugs[name] = PersonaPlug.from_pretrained(folder, store=opened, device=device, backbone=backbone)
+            plugs[name] = PersonaPlug.from_pretrained(
+                folder, store=opened, device=device, is_live=True, backbone=backbone
+            )
+            # is_live: what another tenant's history holds must change nothing, not even a vector's last bits.
         personas = Personas(opened, metrics=metrics)
         encoder = _encoder(list(plugs.values()), opened, device=device)
-        yield Models({name: ServedModel(plug, personas) for name, plug in plugs.items()}, personas, encoder)
+        models = {name: ServedModel(plug, personas) for name, plug in plugs.items()}
+        for name, model in models.items():
+            _check_room(name, model)
+        yield Models(models, personas, encoder)
+
+
+def _check_room(name: str, model: ServedModel) -> None:
+    if model.longest_answer(limit=1) < 1:
+        raise ConfigError(
+            f"{name} reads inputs of up to {model.longest_input} tokens: its language model has no room for an answer",
+            hint="train it with a smaller --max-input-tokens, or let vLLM take more (--max-model-len)",
+        )
 
 
 def _encoder(plugs: Sequence[PersonaPlug], store: PersonaStore, *, device: str) -> TextEncoder:

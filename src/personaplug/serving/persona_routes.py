@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from personaplug.errors import ConfigError
+from personaplug.records import HistoryItem
 from personaplug.serving.access import Caller
 from personaplug.serving.asking import model_named
 from personaplug.serving.callers import REFUSALS, allowed, named_user
@@ -51,7 +52,7 @@ def persona_routes(service: Service) -> APIRouter:
         try:
             done = await keeper.append(caller.stored(user), [item.as_new() for item in told.items])
         except FullHistoryError as error:
-            raise RefusalError(400, f"A history has at most {error.most:,} items.", code="history_full") from error
+            raise RefusalError(400, f"{str(error).capitalize()}.", code="history_full") from error
         return HistoryResponse(user=user, new_items=done.new_items, items=done.summary.items)
 
     @routes.delete("")
@@ -64,9 +65,12 @@ def persona_routes(service: Service) -> APIRouter:
     )
     async def export(user: User, caller: MayRead) -> Response:
         """Give all that is held of a user, as a log in JSON Lines."""
-        profile = await keeper.profile(caller.stored(user))
-        rows = ({"user_id": user, **HeldItem.of(item).model_dump(mode="json")} for item in profile.items)
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+        def line(item: HistoryItem) -> str:
+            row = {"user_id": user, **HeldItem.of(item).model_dump(mode="json")}
+            return json.dumps(row, ensure_ascii=False) + "\n"
+
+        lines = await keeper.written(caller.stored(user), line)
         return Response(lines, media_type=_NDJSON, headers={"Cache-Control": "no-store"})
 
     @routes.post("/explain")

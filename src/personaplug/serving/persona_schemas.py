@@ -1,9 +1,9 @@
 """What clients send and get about a user's persona."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from personaplug.plug.model import Memory
 from personaplug.records import HistoryItem
@@ -13,13 +13,22 @@ from personaplug.serving.schemas import Id, Strict, Text
 from personaplug.store.sqlite import UserSummary
 
 
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("outside the years 1 to 9999 in UTC") from None
+
+
 class Item(Strict):
     """Something a user did."""
 
     input: Text = Field(description="What they read.")
     output: Text = Field(description="What they answered.")
     id: Id | None = Field(None, description="Unique within the user. Told again, an item takes the place of its first.")
-    time: AwareDatetime | None = Field(None, description="When, with a time zone; now by default.")
+    time: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = Field(
+        None, description="When, with a time zone; now by default."
+    )
 
     def as_new(self) -> NewItem:
         """Give the item as the keeper wants it."""

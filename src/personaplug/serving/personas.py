@@ -12,11 +12,19 @@ from personaplug.serving.metrics import Metrics
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
 
+_BYTES_AN_ITEM = 400  # of its Python objects
+
 
 @dataclass(slots=True)
 class _Kept:
     profile: Profile
     vectors: Float16[np.ndarray, "items views dim"]
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        texts = sum(len(item.input) + len(item.output) for item in self.profile.items)
+        return self.vectors.nbytes + texts + _BYTES_AN_ITEM * len(self.profile.items)
 
 
 class Personas:
@@ -26,16 +34,16 @@ class Personas:
 
     Args:
         store: Where they come from.
-        capacity: Items kept in memory, of all users together; the users asked for longest ago leave first.
+        capacity: Bytes kept in memory, of all users together, about; the users asked for longest ago leave first.
         metrics: Counts what was found in memory and what was not.
     """
 
-    def __init__(self, store: PersonaStore, *, capacity: int = 100_000, metrics: Metrics) -> None:
+    def __init__(self, store: PersonaStore, *, capacity: int = 512_000_000, metrics: Metrics) -> None:
         self.store = store
         self.capacity = capacity
         self._metrics = metrics
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._items = 0
+        self._size = 0
         self._version = store.version
 
     @property
@@ -47,7 +55,7 @@ class Personas:
         """Forget what was read before the store's last change."""
         if (version := self.store.version) != self._version:
             self._kept.clear()
-            self._items, self._version = 0, version
+            self._size, self._version = 0, version
         self._metrics.personas.set(len(self._kept))
 
     def get(self, user_id: str) -> Profile:
@@ -77,7 +85,7 @@ class Personas:
 
     def _keep(self, kept: _Kept) -> None:
         self._kept[kept.profile.user_id] = kept
-        self._items += len(kept.profile.items)
-        while self._items > self.capacity and len(self._kept) > 1:
+        self._size += kept.size
+        while self._size > self.capacity and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
-            self._items -= len(oldest.profile.items)
+            self._size -= oldest.size

@@ -1,5 +1,6 @@
 """What is refused, in the form in which OpenAI's API says so."""
 
+import logging
 from collections.abc import Mapping
 from typing import Literal
 
@@ -10,9 +11,11 @@ from starlette.exceptions import HTTPException
 
 from personaplug.errors import PersonaPlugError, UnknownUserError
 from personaplug.serving.engine import DrainingError, FullQueueError
-from personaplug.serving.vllm import UpstreamError
+from personaplug.serving.vllm_wire import UpstreamError
 
 Kind = Literal["invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"]
+
+log = logging.getLogger(__name__)
 
 _KINDS: dict[int, Kind] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -78,8 +81,15 @@ def as_refusal(error: BaseException) -> RefusalError:
             return RefusalError(500, "The server failed at this; its log says where.", code="internal_error")
 
 
+def log_failure(error: BaseException) -> None:
+    """Log where the server failed, for whoever looks after it; the words of the error stay out of the log."""
+    if as_refusal(error).status >= 500:
+        log.error("a request failed", exc_info=error)
+
+
 async def refuse(_: Request, error: Exception) -> JSONResponse:
     """Answer a request that raised an error."""
+    log_failure(error)
     return as_refusal(error).response
 
 
@@ -95,4 +105,5 @@ async def refuse_invalid(_: Request, error: Exception) -> JSONResponse:
 async def refuse_unrouted(_: Request, error: Exception) -> JSONResponse:
     """Answer a request that no route takes."""
     assert isinstance(error, HTTPException)
-    return RefusalError(error.status_code, str(error.detail), code="no_such_route", headers=error.headers).response
+    code = "no_such_route" if error.status_code in (404, 405) else "invalid_request"
+    return RefusalError(error.status_code, str(error.detail), code=code, headers=error.headers).response

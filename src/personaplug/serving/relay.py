@@ -6,9 +6,10 @@ from contextlib import aclosing
 from time import monotonic
 
 from personaplug.serving.metrics import Metrics
-from personaplug.serving.models import Models, Reading
-from personaplug.serving.question import Answer, Reply
-from personaplug.serving.vllm import Connection, Upstream, UpstreamError
+from personaplug.serving.models import Models
+from personaplug.serving.question import Answer, Opening, Reply
+from personaplug.serving.vllm import Connection, Upstream
+from personaplug.serving.vllm_wire import UpstreamError, write_body
 from personaplug.serving.writer import Writer
 from personaplug.worker import Worker
 
@@ -33,10 +34,10 @@ class RelayWriter(Writer):
 
     async def write(self, replies: Sequence[Reply]) -> None:
         """Read a batch and pass it on, as soon as there is room; its answers may still be coming afterwards."""
-        readings = await self._worker.do(lambda models: self._read(models, replies))
-        for reply, reading in zip(replies, readings, strict=True):
+        requests = await self._worker.do(lambda models: self._write(models, replies))
+        for reply, request in zip(replies, requests, strict=True):
             await self._free.acquire()
-            task = asyncio.create_task(self._pass_on(reply, reading))
+            task = asyncio.create_task(self._pass_on(reply, *request))
             self._under_way.add(task)
             task.add_done_callback(self._ended)
             reply.when_cancelled(task.cancel)
@@ -57,29 +58,35 @@ class RelayWriter(Writer):
             self._opened = self.upstream.open(connections=self.most)
         return self._opened
 
+    def _write(self, models: Models, replies: Sequence[Reply]) -> list[tuple[Opening, bytes]]:
+        """Read questions and write the requests of them, in the models' thread."""
+        readings = zip(replies, self._read(models, replies), strict=True)
+        model = self.upstream.model
+        return [(reading.opening, write_body(reading.row, reply.question, model=model)) for reply, reading in readings]
+
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._under_way.discard(task)
         self._free.release()
 
-    async def _pass_on(self, reply: Reply, reading: Reading) -> None:
+    async def _pass_on(self, reply: Reply, opening: Opening, body: bytes) -> None:
         """Answer one question, or fail it alone."""
         begun = monotonic()
         try:
-            answer = await self._relay(reply, reading)
+            answer = await self._relay(reply, opening, body)
         except Exception as error:
             self._metrics.failures.inc()
             reply.fail(error)
         else:
             reply.tell(answer.text, answer)
             self._metrics.stage.labels("write").observe(monotonic() - begun)
-            self._count(reply, reading.opening, tokens=answer.tokens)
+            self._count(reply, opening, tokens=answer.tokens)
 
-    async def _relay(self, reply: Reply, reading: Reading) -> Answer:
+    async def _relay(self, reply: Reply, opening: Opening, body: bytes) -> Answer:
         """Tell the answer while it grows, and give the whole."""
         text, ending, tokens = "", None, None
-        async with aclosing(self._connection.complete(reading.row, reply.question)) as pieces:
+        async with aclosing(self._connection.complete(body)) as pieces:
             async for piece in pieces:
-                reply.begin(reading.opening)
+                reply.begin(opening)
                 text, ending, tokens = text + piece.text, piece.ending or ending, piece.tokens or tokens
                 if reply.question.is_streamed:
                     reply.tell(text.strip())

@@ -72,7 +72,7 @@ class Message(Strict):
     """One turn of a chat."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[TextPart], Field(max_length=limits.MOST_MESSAGES)]
+    content: Text | Annotated[list[TextPart], Field(max_length=limits.MOST_PARTS)]
     name: Id | None = None
 
     @property

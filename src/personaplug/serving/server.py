@@ -39,7 +39,7 @@ def build_server(service: Service) -> uvicorn.Server:
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     logging.getLogger("uvicorn.access").disabled = True  # its lines name users; ours name routes
-    for name in ("uvicorn.error", "asyncio"):
+    for name in ("uvicorn.error", "asyncio", "personaplug.serving.refusals"):
         logging.getLogger(name).addFilter(WithoutWords())
     return uvicorn.Server(config)
 

@@ -1,6 +1,6 @@
 """All that a server is made of, opened and closed together."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,13 +61,16 @@ class Service:
         self._config = config or EngineConfig()
         self._models = Worker(self._open_models, name="models")
         self._stores = Worker(lambda: PersonaStore.open(place.store), name="store")
+        self._encoders = Worker(lambda: nullcontext(self._encoder.for_another_thread()), name="encoder")
 
     def open(self) -> None:
         """Load the models and open the store; whatever goes wrong is raised here."""
         self._upstream = _upstream(self.place) if self.place.vllm else None
         models, store = self._models.open(), self._stores.open()
+        self._encoder = models.encoder
+        self._encoders.open()
         self.engine = Engine(self._writer(), models, self._config, metrics=self.metrics)
-        self.keeper = Keeper(self._stores, self._models, store.layout, items_per_user=self.limits.items_per_user)
+        self.keeper = Keeper(self._stores, self._encoders, self._models, layout=store.layout, limits=self.limits)
 
     def start(self) -> None:
         """Begin to answer, on the running event loop."""
@@ -80,6 +83,7 @@ class Service:
     def close(self) -> None:
         """Close store and models."""
         self._stores.close()
+        self._encoders.close()
         self._models.close()
 
     def _writer(self) -> Writer:

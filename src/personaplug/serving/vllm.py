@@ -1,48 +1,19 @@
-"""A vLLM server as this one talks to it: embeddings out, a stream of text back.
+"""A vLLM server, as this one talks to it: which language model it serves, and how it is asked."""
 
-The request is that of https://docs.vllm.ai/en/stable/features/prompt_embeds/: a completion whose ``prompt_embeds`` is a
-tensor ``[tokens, llm_dim]``, saved by PyTorch and written in base64. Such a thing is sent here, and never read.
-"""
-
-import base64
-import hashlib
-import io
-import json
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import httpx2
-import torch
-from torch import Tensor
 
-from personaplug.errors import ConfigError, PersonaPlugError
-from personaplug.serving.question import Question
+from personaplug.errors import ConfigError
+from personaplug.serving.vllm_wire import Piece, UpstreamError, read_piece
 
 KEY_VARIABLE = "VLLM_API_KEY"
 """The environment variable that vLLM's server takes its key from, and this one too."""
 
+_JSON = {"Content-Type": "application/json"}
 _TIMEOUT = httpx2.Timeout(30.0, connect=5.0, read=300.0, pool=None)
-
-
-class UpstreamError(PersonaPlugError):
-    """The server that this one passes questions to does not answer them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of an answer.
-
-    Attributes:
-        text: What was written since the last part.
-        ending: Why the answer ended with this part; None before.
-        tokens: How many the whole answer has, its end included; None before all is said.
-    """
-
-    text: str = ""
-    ending: Literal["stop", "length"] | None = None
-    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +74,22 @@ class Connection:
         self.upstream = upstream
         self._client = client
 
-    async def complete(self, row: Tensor, question: Question) -> AsyncGenerator[Piece, None]:
+    async def complete(self, body: bytes) -> AsyncGenerator[Piece, None]:
         """Have one question answered, piece by piece; whoever stops listening stops the answer.
 
         Args:
-            row: The question as the language model reads it, ``[tokens, llm_dim]``.
-            question: How to decode, and where to stop.
+            body: As :func:`write_body` writes it.
 
         Raises:
             UpstreamError: No answer comes, or it breaks off.
         """
         try:
-            async with self._client.stream("POST", "/v1/completions", json=self._body(row, question)) as response:
+            async with self._client.stream("POST", "/v1/completions", content=body, headers=_JSON) as response:
                 if response.status_code != 200:
                     raise UpstreamError(f"the language model's server answers {response.status_code}")
-                async for line in response.aiter_lines():
-                    if line.startswith("data:") and (data := line[5:].strip()) != "[DONE]":
-                        yield _piece(data)
+                async for line in _lines(response.aiter_bytes()):
+                    if line.startswith(b"data:") and (data := line[5:].strip()) != b"[DONE]":
+                        yield read_piece(data)
         except httpx2.HTTPError as error:
             raise UpstreamError(f"the language model's server does not answer: {type(error).__name__}") from error
 
@@ -134,62 +104,17 @@ class Connection:
         """Close the connections."""
         await self._client.aclose()
 
-    def _body(self, row: Tensor, question: Question) -> dict[str, Any]:
-        config = question.config
-        is_sampled = config.strategy == "sample"
-        return {
-            "model": self.upstream.model,
-            "prompt_embeds": _encoded(row),
-            "cache_salt": _salt(row),
-            "max_tokens": config.max_new_tokens,
-            "temperature": config.temperature if is_sampled else 0.0,
-            "top_p": config.top_p if is_sampled else 1.0,
-            "seed": config.seed,
-            "stop": list(question.stops),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            **_PLAIN,
-        }
-
-
-_PLAIN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-"""Said because a server may take other values from the model's ``generation_config.json``."""
-
 
 def _headers() -> dict[str, str]:
     key = os.environ.get(KEY_VARIABLE)
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _encoded(row: Tensor) -> str:
-    """Write a tensor as vLLM reads it."""
-    buffer = io.BytesIO()
-    torch.save(row.detach().cpu().contiguous().clone(), buffer)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _salt(row: Tensor) -> str:
-    """Name the persona and the input that it is before, so that no other shares what the server keeps of it.
-
-    The persona depends on the input. vLLM tells kept prefixes apart by token ids, which embeddings do not have.
-    """
-    numbers = row.detach().cpu().float().contiguous().numpy()
-    return hashlib.sha256(numbers.tobytes()).hexdigest()
-
-
-def _piece(data: str) -> Piece:
-    """Read one event of a stream."""
-    try:
-        event: Mapping[str, Any] = json.loads(data)
-        if "error" in event:
-            raise UpstreamError("the language model's server failed on the way")
-        choices, usage = event["choices"], event.get("usage")
-        tokens = usage["completion_tokens"] if usage else None
-        if not choices:
-            return Piece(tokens=tokens)
-        ending = choices[0].get("finish_reason")
-        if ending not in (None, "stop", "length"):
-            raise UpstreamError("the language model's server has given up an answer")
-        return Piece(choices[0].get("text") or "", ending, tokens)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UpstreamError("the language model's server answers in no form of OpenAI's") from error
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Cut a stream at its line feeds alone: an answer may hold other signs that end a line of text."""
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
+    yield rest

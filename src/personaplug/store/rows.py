@@ -7,16 +7,25 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float16
 
+from personaplug.errors import StoreError
 from personaplug.records import HistoryItem
 from personaplug.store.base import HASH_SIZE, StoreLayout, text_hash
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+_FIRST, _LAST = ((end.replace(tzinfo=UTC) - EPOCH) // MICROSECOND for end in (datetime.min, datetime.max))
 
 
 def to_microseconds(time: datetime) -> int:
-    """Count whole microseconds since 1970, UTC."""
-    return (time - EPOCH) // MICROSECOND
+    """Count whole microseconds since 1970, UTC.
+
+    Raises:
+        StoreError: In UTC it would lie outside the years 1 to 9999, so that it could not be read again.
+    """
+    count = (time - EPOCH) // MICROSECOND
+    if not _FIRST <= count <= _LAST:
+        raise StoreError(f"the time {time.isoformat()} lies outside the years 1 to 9999 in UTC")
+    return count
 
 
 def from_microseconds(count: int) -> datetime:

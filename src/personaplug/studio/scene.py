@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from personaplug.errors import PersonaPlugError
+from personaplug.errors import PersonaPlugError, UnknownUserError
 from personaplug.studio import pieces
 from personaplug.studio.visit import Visit
 
@@ -50,20 +50,25 @@ class Scene:
 
 def play(step: Step, visit: Visit) -> Scene:
     """Do a step of a visit and draw what is to be seen then; an error of ours becomes a sentence."""
+    refusal = None
     try:
         step(visit)
     except PersonaPlugError as error:
-        return _draw(visit, pieces.draw_refusal(error), is_refused=True)
-    return _draw(visit, pieces.draw_notice(visit.said), is_refused=False)
+        refusal = error
+    try:
+        return _draw(visit, refusal)
+    except UnknownUserError as error:  # somebody else has forgotten whom they look at
+        visit.close()
+        return _draw(visit, error)
 
 
-def _draw(visit: Visit, notice: str, *, is_refused: bool) -> Scene:
+def _draw(visit: Visit, refusal: PersonaPlugError | None) -> Scene:
     return Scene(
-        notice,
+        pieces.draw_refusal(refusal) if refusal else pieces.draw_notice(visit.said),
         persona=pieces.draw_persona(visit),
         answers=pieces.draw_answers(visit),
         memories=pieces.draw_memories(visit),
         question=pieces.draw_question(visit),
         has_persona=visit.persona is not None,
-        is_refused=is_refused,
+        is_refused=refusal is not None,
     )

@@ -45,7 +45,7 @@ def write_card(folder: Path, run: RunConfig, task: Task, *, fitted: Fitted, quer
         backbone=run.backbone.model,
         encoder=run.encoder.model,
         vectors=f"{run.embedder.instructions} for the task, {run.embedder.personas} for the user"
-        if run.method != "tuned-prompt"
+        if run.has_persona
         else f"{run.embedder.vectors}, the same for every user",
         items=f"{run.items.k}, chosen by {run.retriever}" if run.retriever else "none",
         queries=queries,

@@ -8,11 +8,11 @@ from typing import get_args
 
 from personaplug.cli.retrievers import Retrieval
 from personaplug.plug.retrieval_run import LearnedRetrieval, Rspg, is_ropg
-from personaplug.plug.run import Retrieving, Trained
+from personaplug.plug.run import Trained
 from personaplug.plug.user_lora import AdapterItems
 
 ADAPTED = ("user-lora", *(f"user-lora+{retriever}" for retriever in get_args(AdapterItems)))
-MIXED = tuple(f"plug+{retriever}" for retriever in get_args(Retrieving))
+MIXED = tuple(method for method in get_args(Trained) if "+" in method)
 
 
 def method_of(name: str) -> str:
@@ -37,7 +37,7 @@ def is_plug_run(method: str) -> bool:
 
 def is_persona(method: str) -> bool:
     """Tell what is measured with strangers' histories too."""
-    return is_plug_run(method) and method != "tuned-prompt"
+    return is_plug_run(method) and not method.startswith("tuned-prompt")
 
 
 def is_learned(method: str) -> bool:
@@ -72,4 +72,4 @@ def is_chooser(method: str) -> bool:
 
 def needs_store(method: str) -> bool:
     """Tell what reads vectors of histories."""
-    return is_persona(method) or method == "dense" or is_learned(method)
+    return is_persona(method) or method.endswith("dense") or is_learned(method)
