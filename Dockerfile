@@ -9,9 +9,10 @@ RUN pip install --no-cache-dir -c constraints.txt $TORCH '.[serve]' \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin personaplug
 
 USER 10001
+# A run with a model of the hub wants its cache: -v ~/.cache/huggingface:/cache:ro -e HF_HOME=/cache
 ENV HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=5)"]
+HEALTHCHECK --start-period=120s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=5)"]
 ENTRYPOINT ["personaplug"]
 CMD ["serve", "--run", "/served/run", "--store", "/served/log.db", "--keys", "/served/keys.json", "--host", "0.0.0.0"]

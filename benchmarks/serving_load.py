@@ -2,9 +2,10 @@
 
     python benchmarks/serving_load.py --run runs/headlines --store log.db --clients 64 --requests 2000
 
-starts ``personaplug serve`` as a process of its own, asks each request once alone (for the answers, and the time that
-they take one by one), then all of them again from many clients, and writes a report as JSON: throughput of both, p50,
-p99, answers that differ or are lost, and the server's memory before, in the middle and at the end.
+starts ``personaplug serve`` as a process of its own and asks each request once alone, for the answers and the time that
+they take one by one; then another such process, which knows nothing yet, and all of them again from many clients. It
+writes a report as JSON: throughput of both, p50, p99, answers that differ or are lost, and the second server's memory
+before the load, at each quarter and at the end. It fails where an answer differs or is lost.
 """
 
 import json
@@ -20,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import cycle, islice
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -58,9 +59,11 @@ class Report:
         times_faster: The quotient.
         p50: Seconds within which half of the answers came.
         p99: Seconds within which 99% came.
+        compared: Answers that were compared with those of the same requests alone.
+        distinct: Different answers among these: one given to another's request would show.
         different: Answers that differ from those of the same requests alone.
         lost: Requests without an answer.
-        memory_mib: Resident memory of the server before the load, at its middle, and at its end.
+        memory_mib: Resident memory of the server before the load and after each quarter of it.
     """
 
     requests: int
@@ -71,6 +74,8 @@ class Report:
     times_faster: float
     p50: float
     p99: float
+    compared: int
+    distinct: int
     different: int
     lost: int
     memory_mib: tuple[float, ...]
@@ -99,20 +104,21 @@ def main(  # noqa: PLR0913 (each option by itself, as click gives them)
 ) -> None:
     """Measure a server under load."""
     requests = read_requests(store, count=count, most_users=most_users)
-    with server(run, store, batch_rows=batch_rows) as (url, pid):
-        ask = asking(url, model=run.resolve().name, max_tokens=max_tokens)
-        ask(requests[0])
-        chosen = requests[: alone or count]
+    chosen, model = requests[: alone or count], run.resolve().name
+    with server(run, store, batch_rows=batch_rows) as (url, _):
+        ask = asking(url, model=model, max_tokens=max_tokens)
+        ask(requests[-1])
         begun = time.monotonic()
         expected = [ask(request).text for request in chosen]
         alone_per_second = len(chosen) / (time.monotonic() - begun)
-        memory = [resident(pid)]
-        begun, middle = time.monotonic(), len(requests) // 2
-        answers = at_once(ask, requests[:middle], clients=clients)
-        memory.append(resident(pid))
-        answers += at_once(ask, requests[middle:], clients=clients)
+    with server(run, store, batch_rows=batch_rows) as (url, pid):
+        ask = asking(url, model=model, max_tokens=max_tokens)
+        ask(requests[-1])
+        memory, answers, begun = [resident(pid)], [], time.monotonic()
+        for first in range(0, count, quarter := -(-count // 4)):
+            answers += at_once(ask, requests[first : first + quarter], clients=clients)
+            memory.append(resident(pid))
         together_per_second = count / (time.monotonic() - begun)
-        memory.append(resident(pid))
     seconds = sorted(answer.seconds for answer in answers if answer)
     report = Report(
         requests=count,
@@ -123,6 +129,8 @@ def main(  # noqa: PLR0913 (each option by itself, as click gives them)
         times_faster=round(together_per_second / alone_per_second, 2),
         p50=round(statistics.median(seconds), 3),
         p99=round(seconds[int(0.99 * (len(seconds) - 1))], 3),
+        compared=len(expected),
+        distinct=len(set(expected)),
         different=sum(answer.text != text for answer, text in zip(answers, expected, strict=False) if answer),
         lost=sum(answer is None for answer in answers),
         memory_mib=tuple(round(each, 1) for each in memory),
@@ -132,15 +140,18 @@ def main(  # noqa: PLR0913 (each option by itself, as click gives them)
         out.write_text(text)
     else:
         click.echo(text, nl=False)
+    if report.different or report.lost:
+        raise click.ClickException(f"{report.different} answers differ, {report.lost} are lost")
 
 
 def read_requests(store: Path, *, count: int, most_users: int) -> list[Request]:
-    """Ask, in turn for each user, what one of the users once read: no two requests in a row are alike."""
+    """Ask, in turn for each user, what another once read: no two requests are alike."""
     with PersonaStore.open(store) as opened:
         users = list(islice(opened.users(), most_users))
         texts = [opened.get(user).items[-1].input for user in users]
-    shifted = cycle(texts[7 % len(texts) :] + texts[: 7 % len(texts)])
-    return [Request(user, text) for user, text in islice(zip(cycle(users), shifted, strict=False), count)]
+    size = len(users)
+    pairs = ((at % size, (at + 7 * (1 + at // size)) % size) for at in range(count))
+    return [Request(users[user], texts[text]) for user, text in pairs]
 
 
 @contextmanager

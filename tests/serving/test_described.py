@@ -11,6 +11,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from personaplug.serving import health, persona_schemas, schemas
 from personaplug.serving.app import create_app
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -51,6 +52,26 @@ def test_every_body_has_an_example_that_the_schema_takes(described, server, http
         response = http.post(path.replace("{user}", "dee"), json=example, headers=server.headers("acme"))
         assert response.status_code in (200, 404), response.text
         assert response.status_code == 200 or response.json()["error"]["code"] == "user_not_found"
+
+
+def test_every_answer_in_json_has_an_example_that_its_schema_takes(described):
+    described_as = described["components"]["schemas"]
+    answers = [
+        answer
+        for path in described["paths"].values()
+        for each in path.values()
+        for answer in each["responses"].values()
+    ]
+    named = {
+        content["schema"]["$ref"].rsplit("/", 1)[-1]
+        for answer in answers
+        for kind, content in answer.get("content", {}).items()
+        if kind == "application/json"
+    }
+    assert len(named) >= 9
+    for name in named:
+        (model,) = [getattr(room, name) for room in (health, persona_schemas, schemas) if hasattr(room, name)]
+        assert model.model_validate(described_as[name]["example"], strict=False, extra="forbid")
 
 
 def test_the_description_is_served_itself(http, described):

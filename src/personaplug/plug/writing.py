@@ -72,10 +72,9 @@ class Writing:
         if ending is None and not self.stops and not self._is_streamed:
             return
         text, is_stopped = _cut(decode(self.tokens), self.stops)
-        text = text.lstrip()
         self.ending = "stop" if is_stopped else ending
         if self.ending is None:
-            self.settled = max(self.settled, _settled(text, self.stops), key=len)
+            self.settled = max(self.settled, _settled(text, self.stops).strip(), key=len)
         else:
             self.text = self.settled = text.strip()
         if self._tell and (self._is_streamed or self.ending):
@@ -165,4 +164,4 @@ def _settled(text: str, stops: Sequence[str]) -> str:
         text = words[0] if len(words) == 2 else ""
     beginnings = (stop[:size] for stop in stops for size in range(len(stop) - 1, 0, -1))
     longest = max((len(each) for each in beginnings if text.endswith(each)), default=0)
-    return text[: len(text) - longest].rstrip()
+    return text[: len(text) - longest]

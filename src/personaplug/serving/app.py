@@ -14,6 +14,7 @@ from personaplug.errors import PersonaPlugError
 from personaplug.serving.access import OpenAccess
 from personaplug.serving.bodies import BoundedBodies
 from personaplug.serving.completions import completion_routes
+from personaplug.serving.examples import RESPONSES
 from personaplug.serving.health import health_routes
 from personaplug.serving.paths import QuotedUsers
 from personaplug.serving.persona_routes import persona_routes
@@ -68,12 +69,15 @@ def _wrap(app: FastAPI, service: Service) -> None:
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """Describe the API without FastAPI's own form of a validation error, which is never sent."""
+    """Describe the API, with examples, and without FastAPI's own form of a validation error, which is never sent."""
     if app.openapi_schema is None:
         described = FastAPI.openapi(app)
         for path in described["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)
+        schemas = described["components"]["schemas"]
         for name in ("HTTPValidationError", "ValidationError"):
-            described["components"]["schemas"].pop(name, None)
+            schemas.pop(name, None)
+        for name, example in RESPONSES.items():
+            schemas[name]["example"] = example
     return app.openapi_schema or {}

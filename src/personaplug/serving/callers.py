@@ -24,6 +24,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         408: "The body took too long.",
         413: "The body is too large.",
         429: "Too many requests; `Retry-After` says when to ask again.",
+        500: "The server failed at this; its log says where.",
+        502: "The language model's server, where another is, does not answer.",
         503: "The server cannot do this now.",
     }.items()
 }

@@ -17,7 +17,7 @@ class Desk(AbstractContextManager["Desk"]):
 
     Args:
         opening: Loads the studio when it is entered, and closes it.
-        capacity: Visitors remembered; whoever came longest ago begins anew.
+        capacity: Visitors remembered; whoever was here longest ago begins anew.
     """
 
     def __init__(self, opening: AbstractContextManager[Studio], *, capacity: int = 64) -> None:
@@ -43,7 +43,7 @@ class Desk(AbstractContextManager["Desk"]):
         return self._worker.submit(lambda studio: step(self._visit(visitor, studio))).result()
 
     def visitors(self) -> list[str]:
-        """Name those who are here, whoever came longest ago first."""
+        """Name those who are remembered, whoever was here longest ago first."""
         return self._worker.submit(lambda _: list(self._visits)).result()
 
     def leave(self, visitor: str) -> None:
