@@ -26,6 +26,13 @@ def test_who_waits_as_long_as_told_is_let_in(per_minute, pauses):
             assert limiter.take("key", now=now) == 0
 
 
+@given(per_minute=st.integers(1, 20), idle=st.floats(60, 1e6))
+def test_who_was_idle_has_saved_up_no_more_than_a_minutes_worth(per_minute, idle):
+    limiter = RateLimiter(per_minute)
+    assert limiter.take("key", now=0.0) == 0
+    assert sum(limiter.take("key", now=idle) == 0 for _ in range(3 * per_minute)) == per_minute
+
+
 def test_keys_do_not_share_a_rate():
     limiter = RateLimiter(1)
     assert limiter.take("one", now=0.0) == 0
