@@ -20,6 +20,13 @@ def test_a_server_has_keys_or_is_expressly_open(serve, words):
     assert "--open" in result.stderr
 
 
+@pytest.mark.parametrize("words", [("--engine", "vllm"), ("--url", "http://localhost:8080")])
+def test_an_address_goes_with_the_engine_that_is_there(serve, words):
+    result = serve("--open", *words)
+    assert result.exit_code == 2
+    assert "--engine vllm and --url belong together" in result.stderr
+
+
 def test_an_open_server_is_for_this_machine_alone(serve):
     result = serve("--open", "--host", "0.0.0.0")
     assert result.exit_code == 1

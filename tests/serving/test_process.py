@@ -14,8 +14,11 @@ from contextlib import suppress
 import httpx2
 import pytest
 
+from personaplug.config import read_toml
+from personaplug.plug.run import RunConfig
 from personaplug.store.sqlite import PersonaStore
 from tests.serving.running import copy_of
+from tests.serving.vllm_server import vllm_like
 
 ITEM = {"input": "a talk about x", "output": "yes"}
 CHAT = {"model": "llama", "user": "dee", "messages": [{"role": "user", "content": "about x"}]}
@@ -42,10 +45,10 @@ def start(place, tmp_path):
     with (tmp_path / "stderr").open("w") as stderr:
         nursery = subprocess.Popen([sys.executable, "-c", NURSERY], stderr=stderr, **options)
 
-    def begin():
+    def begin(*more):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        words = "-v", "serve", "--run", own.runs["llama"], "--store", own.store, "--open", "--port", port
+        words = "-v", "serve", "--run", own.runs["llama"], "--store", own.store, "--open", "--port", port, *more
         nursery.stdin.write(json.dumps([str(word) for word in words]) + "\n")
         nursery.stdin.flush()
         child = int(nursery.stdout.readline())
@@ -98,7 +101,7 @@ def keep_telling(client, acknowledged):
 
 
 @pytest.mark.timeout(600)  # most of it is two processes' imports, which take long on a busy machine
-def test_after_a_kill_every_acknowledged_append_is_there_and_no_half_of_one_and_sigterm_drains(start, tmp_path):
+def test_after_a_kill_every_acknowledged_append_is_there_and_no_half_of_one_and_sigterm_drains(start, place, tmp_path):
     child, client, path = start()
     acknowledged = []
     busy = [threading.Thread(target=keep_asking, args=(client, stream)) for stream in (True, False)]
@@ -121,6 +124,20 @@ def test_after_a_kill_every_acknowledged_append_is_there_and_no_half_of_one_and_
 
     child, client, _ = start()
     assert client.get("/v1/personas/new").json()["items"] == len(held)
+    drains(child, client, start)
+    with vllm_like(read_toml(RunConfig, place.runs["llama"] / "config.toml").backbone.model, name="llama") as behind:
+        behind.pause = 0.02
+        child, client, _ = start("--engine", "vllm", "--url", behind.url)
+        drains(child, client, start)
+        assert len(behind.bodies) == 1
+    said = (tmp_path / "stderr").read_text()
+    assert "Serving llama on http://127.0.0.1:" in said
+    assert "Traceback" not in said
+    assert "about x" not in said
+
+
+def drains(child, client, start):
+    """Ask a server to stop while it answers: the answer is brought to its end, and then it is gone."""
     with client.stream("POST", "/v1/chat/completions", json={**CHAT, "max_tokens": 200, "stream": True}) as response:
         events = response.iter_lines()
         next(events)
@@ -131,7 +148,3 @@ def test_after_a_kill_every_acknowledged_append_is_there_and_no_half_of_one_and_
     assert start.exit_code() in (0, -signal.SIGTERM)  # uvicorn raises the signal again when all is closed
     with pytest.raises(httpx2.ConnectError):
         client.get("/healthz")
-    said = (tmp_path / "stderr").read_text()
-    assert "Serving llama on http://127.0.0.1:" in said
-    assert "Traceback" not in said
-    assert "about x" not in said
