@@ -119,6 +119,17 @@ def test_a_second_run_does_nothing_and_gives_the_same_report(finished, monkeypat
 
 
 @pytest.mark.skipif(sys.platform != "linux" or torch.cuda.is_available(), reason="there a fork cannot compute")
+def test_a_dry_run_counts_the_steps_and_does_none(finished, models, tmp_path):
+    recipe, result = finished
+    before = contents(recipe.parent)
+    steps = len([line for line in result.stderr.splitlines() if line.startswith("[")])
+    assert done(bench(recipe, "--dry-run")).stdout == f"log: {steps} steps, all done\n"
+    assert contents(recipe.parent) == before
+    fresh = write_recipe(tmp_path, models)
+    assert "not all done" in done(bench(fresh, "--dry-run")).stdout
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_bench_that_is_killed_and_stopped_comes_to_the_same_answers(finished, models, tmp_path, monkeypatch):
     recipe = write_recipe(tmp_path, models, methods=["plug"], seeds=[0], strangers=False)
     run = tmp_path / "out" / "log" / "plug" / "seed-0" / "run"

@@ -32,9 +32,10 @@ A recipe, beside its logs:
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for all that is made."
 )
+@click.option("--dry-run", is_flag=True, help="Look at the whole recipe, count its steps, and do none.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 @skipping
-def bench(recipe_path: Path, out: Path, as_json: bool, skip_bad: bool) -> None:
+def bench(recipe_path: Path, out: Path, dry_run: bool, as_json: bool, skip_bad: bool) -> None:
     """Run a recipe: tasks by methods by seeds, in one report with intervals, paired tests, costs and pictures.
 
     Looks at the whole recipe first, then does what is not done yet: index, train, choose k on dev, measure. Interrupt
@@ -44,6 +45,10 @@ def bench(recipe_path: Path, out: Path, as_json: bool, skip_bad: bool) -> None:
     from personaplug.cli.screen import notes, print_json, results
     from personaplug.evaluation.table import comparison_table
 
+    if dry_run:
+        for line in planned(recipe_path, out, skip_bad=skip_bad):
+            click.echo(line)
+        return
     result = run_recipe(recipe_path, out, skip_bad=skip_bad)
     if as_json:
         print_json(result)
@@ -53,6 +58,22 @@ def bench(recipe_path: Path, out: Path, as_json: bool, skip_bad: bool) -> None:
     notes().print("The whole report, with pictures:", highlight=False)
     for name in ("report.html", "report.md", "report.json"):
         click.echo(str(out / name))
+
+
+def planned(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> list[str]:
+    """Check a recipe as a run of it does, and say what each of its tasks asks for."""
+    from personaplug.cli.benchmark.checks import check
+    from personaplug.cli.benchmark.recipe import read_recipe
+    from personaplug.cli.benchmark.run import count_steps, is_finished
+
+    recipe = read_recipe(recipe_path)
+    with bad_rows(skip_bad) as on_bad:
+        places = check(recipe, beside=recipe_path.parent, out=out, skips_bad=skip_bad, on_bad=on_bad)
+    return [
+        f"{place.task.name}: {count_steps(recipe, [place])} steps, "
+        f"{'all done' if is_finished(recipe, place) else 'not all done'}"
+        for place in places
+    ]
 
 
 def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "BenchResult":
