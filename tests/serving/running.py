@@ -13,10 +13,11 @@ import openai
 import uvicorn
 
 from personaplug.plug.model import build_plug
+from personaplug.ports import address_of
 from personaplug.serving.access import KeyAccess
 from personaplug.serving.keys import RIGHTS, KeyFile
 from personaplug.serving.limits import Limits
-from personaplug.serving.server import address_of, build_server, listen
+from personaplug.serving.server import build_server, listen_for
 from personaplug.serving.service import Place, Service
 from tests.world import TASK, as_if_trained, encoder_in, make_run, make_store
 
@@ -88,7 +89,7 @@ def running(place: Place, folder: Path, *, limits: Limits = LIMITS) -> Iterator[
     secrets = {name: key_file.add(name, tenant=tenant, rights=rights) for name, (tenant, rights) in CALLERS.items()}
     service = Service(place, KeyAccess(key_file), limits=limits)
     service.open()
-    with listen(service, host="127.0.0.1", port=0) as bound, in_thread(build_server(service), bound):
+    with listen_for(service, host="127.0.0.1", port=0) as bound, in_thread(build_server(service), bound):
         yield Running(address_of(bound), service, secrets, key_file)
     service.close()
 

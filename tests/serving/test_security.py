@@ -17,7 +17,7 @@ from personaplug.serving.access import KeyAccess, OpenAccess
 from personaplug.serving.app import create_app
 from personaplug.serving.keys import KeyFile
 from personaplug.serving.request_log import WithoutWords
-from personaplug.serving.server import listen
+from personaplug.serving.server import listen_for
 from personaplug.serving.service import Place, Service
 from tests.serving.running import running
 
@@ -292,7 +292,7 @@ def test_keys_are_kept_as_hashes_in_a_file_of_their_owner_alone(server):
 def test_without_keys_a_server_listens_on_this_machine_alone(tmp_path, host):
     service = Service(Place({}, tmp_path / "none.db"), OpenAccess())
     with pytest.raises(ConfigError, match="this machine alone"):
-        listen(service, host=host, port=0)
+        listen_for(service, host=host, port=0)
 
 
 def test_without_keys_a_name_that_a_web_page_may_have_is_refused(server):

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from personaplug.serving.server import address_of
+from personaplug.ports import address_of
 from tests.serving.running import in_thread
 
 

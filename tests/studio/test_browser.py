@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from personaplug.ports import listen
 from personaplug.studio.desk import Desk
-from personaplug.studio.server import build_app, listen, server
+from personaplug.studio.server import build_app, server
 from tests.studio.conftest import QUESTION
 
 CHROMIUM = shutil.which("chromium")

@@ -8,8 +8,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from personaplug.errors import ConfigError
+from personaplug.ports import listen
 from personaplug.studio.desk import Desk
-from personaplug.studio.server import build_app, listen
+from personaplug.studio.server import build_app
 
 
 @pytest.fixture

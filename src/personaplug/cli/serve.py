@@ -64,11 +64,12 @@ def serve(
         raise click.UsageError("--engine vllm and --url belong together")
     _need_extra()
     from personaplug.cli.encoders import start_torch
+    from personaplug.ports import address_of
     from personaplug.serving.access import KeyAccess, OpenAccess
     from personaplug.serving.engine import EngineConfig
     from personaplug.serving.keys import KeyFile
     from personaplug.serving.limits import Limits
-    from personaplug.serving.server import address_of, listen
+    from personaplug.serving.server import listen_for
     from personaplug.serving.server import serve as serve_at
     from personaplug.serving.service import Place, Service
 
@@ -78,10 +79,10 @@ def serve(
         limits=Limits(answer_tokens=answer_tokens, requests_per_minute=0 if is_open else requests_per_minute),
         config=EngineConfig(batch_rows=batch_rows, queue=queue),
     )
-    with listen(service, host=host, port=port) as place:
+    with listen_for(service, host=host, port=port) as bound:
         service.open()
-        click.echo(f"Serving {', '.join(service.place.runs)} on {address_of(place)}", err=True)
-        serve_at(service, place)
+        click.echo(f"Serving {', '.join(service.place.runs)} on {address_of(bound)}", err=True)
+        serve_at(service, bound)
 
 
 def _named(runs: tuple[Path, ...]) -> dict[str, Path]:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from personaplug.embedder.encoder import TextEncoder
-    from personaplug.plug.model import PersonaPlug
     from personaplug.studio.studio import Studio
 
 
@@ -30,19 +28,20 @@ def studio(run: Path, store: Path | None, host: str, port: int) -> None:
       personaplug studio --run demo/sample-headlines/plug --store demo/sample-headlines/store.db
     """
     from personaplug.errors import MissingExtraError
+    from personaplug.ports import address_of, is_loopback, listen
 
     try:
         from personaplug.studio.desk import Desk
-        from personaplug.studio.server import LOOPBACK, build_app, listen, server
+        from personaplug.studio.server import build_app, server
     except ModuleNotFoundError as error:
         raise MissingExtraError("the studio", extra="studio") from error
-    with listen(host, port) as socket, Desk(open_studio(run, store)) as desk:
+    with listen(host, port) as bound, Desk(open_studio(run, store)) as desk:
         app = build_app(desk, host=host)
-        if host not in LOOPBACK:
+        if not is_loopback(host):
             click.echo(f"Warning: whoever can reach {host} can read, change and forget users here.", err=True)
-        click.echo(f"The studio is open: http://{_address(*socket.getsockname()[:2])}  (Ctrl+C closes it)", err=True)
+        click.echo(f"The studio is open: {address_of(bound)}  (Ctrl+C closes it)", err=True)
         with suppress(KeyboardInterrupt):
-            server(app).run(sockets=[socket])
+            server(app).run(sockets=[bound])
 
 
 @contextmanager
@@ -52,19 +51,4 @@ def open_studio(run: Path, store: Path | None) -> "Iterator[Studio]":
     from personaplug.studio.studio import Studio
 
     with open_run(run, store) as plug:
-        yield Studio(plug, _encoder(plug))
-
-
-def _encoder(plug: "PersonaPlug") -> "TextEncoder":
-    """Take the frozen encoder that the plug reads queries with; load it where a trained copy does that."""
-    from personaplug.embedder.encoder import TextEncoder
-
-    if plug.batcher.query_vectors:
-        return plug.batcher.query_vectors.encoder
-    assert plug.store is not None
-    config = plug.run.encoder.as_in(plug.store.layout.fingerprint)
-    return TextEncoder.load(config, device=str(plug.backbone.device)).freeze()
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        yield Studio(plug, plug.frozen_encoder())

@@ -123,6 +123,19 @@ class PersonaPlug(nn.Module):
         batcher = _batcher(self.run, task, store, encoder=encoder, backbone=self.backbone)
         return PersonaPlug(self.prefix, self.backbone, batcher=batcher, run=self.run, store=store).eval()
 
+    def frozen_encoder(self) -> TextEncoder:
+        """Give the encoder that makes vectors of the store's layout; it is loaded where queries have a trained copy.
+
+        Raises:
+            ConfigError: This plug has no store.
+        """
+        if self.batcher.query_vectors is not None:
+            return self.batcher.query_vectors.encoder
+        if self.store is None:
+            raise ConfigError("this plug was made without a store, so no encoder is its own")
+        config = self.run.encoder.as_in(self.store.layout.fingerprint)
+        return TextEncoder.load(config, device=str(self.backbone.device)).freeze()
+
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
         self.save_config(folder)

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from personaplug.errors import PersonaPlugError
+from personaplug.ports import LOOPBACK
 from personaplug.serving.access import OpenAccess
 from personaplug.serving.bodies import BoundedBodies
 from personaplug.serving.completions import completion_routes
@@ -21,8 +22,6 @@ from personaplug.serving.persona_routes import persona_routes
 from personaplug.serving.refusals import RefusalError, refuse, refuse_invalid, refuse_unrouted
 from personaplug.serving.request_log import RequestLog
 from personaplug.serving.service import Service
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
 def create_app(service: Service) -> FastAPI:

@@ -14,7 +14,6 @@ from personaplug.errors import ConfigError
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.prefix import TunedPrefix
 from personaplug.plug.run import RunConfig
 from personaplug.records import Example, Profile
 from personaplug.serving.metrics import Metrics
@@ -84,13 +83,14 @@ class ServedModel:
         return [read[at] for at in range(len(questions))]
 
     def _example(self, question: Question) -> Example:
-        known = question.user is not None and question.with_persona
-        profile = self.personas.get(question.user) if known and question.user else Profile("")
+        user = question.user if question.with_persona else None
+        profile = self.personas.get(user) if user else Profile("")
         return Example(id="", profile=profile, input=question.text, target=None, time=datetime.now(UTC))
 
     def _persona(self, example: Example) -> Persona:
-        is_own = example.profile.items and not isinstance(self.plug.prefix, TunedPrefix)
-        return "own" if is_own else "generic"
+        run = self.plug.run
+        reads_history = run.has_persona or run.retriever is not None
+        return "own" if example.profile.items and reads_history else "generic"
 
 
 _FRAME = 64
@@ -154,7 +154,7 @@ def open_models(
             )
             # is_live: what another tenant's history holds must change nothing, not even a vector's last bits.
         personas = Personas(opened, metrics=metrics)
-        encoder = _encoder(list(plugs.values()), opened, device=device)
+        encoder = _encoder(list(plugs.values()))
         models = {name: ServedModel(plug, personas) for name, plug in plugs.items()}
         for name, model in models.items():
             _check_room(name, model)
@@ -169,12 +169,9 @@ def _check_room(name: str, model: ServedModel) -> None:
         )
 
 
-def _encoder(plugs: Sequence[PersonaPlug], store: PersonaStore, *, device: str) -> TextEncoder:
+def _encoder(plugs: Sequence[PersonaPlug]) -> TextEncoder:
     """Take the encoder of a plug that has it frozen, else load it: one that is trained makes no history's vectors."""
-    personal = [plug for plug in plugs if not isinstance(plug.prefix, TunedPrefix)]
+    personal = [plug for plug in plugs if plug.run.has_persona]
     if not personal:
         raise ConfigError("none of these runs has a persona", hint="serve a plug, alone or beside a tuned prompt")
-    for plug in personal:
-        if plug.batcher.query_vectors is not None:
-            return plug.batcher.query_vectors.encoder
-    return TextEncoder.load(personal[0].run.encoder.as_in(store.layout.fingerprint), device=device).freeze()
+    return next((plug for plug in personal if plug.batcher.query_vectors), personal[0]).frozen_encoder()

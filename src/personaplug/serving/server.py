@@ -3,11 +3,11 @@
 import logging
 import socket
 from contextlib import closing
-from ipaddress import ip_address
 
 import uvicorn
 
 from personaplug.errors import ConfigError
+from personaplug.ports import is_loopback, listen
 from personaplug.serving.access import OpenAccess
 from personaplug.serving.app import create_app
 from personaplug.serving.request_log import WithoutWords
@@ -17,15 +17,15 @@ _DRAIN_SECONDS = 120
 _CONNECTIONS = 2_048
 
 
-def serve(service: Service, place: socket.socket) -> None:
+def serve(service: Service, bound: socket.socket) -> None:
     """Answer on a socket until SIGTERM or SIGINT; what was accepted before is answered first.
 
     Args:
         service: Open; it is closed at the end.
-        place: As :func:`listen` makes it.
+        bound: As :func:`listen_for` makes it.
     """
     with closing(service):
-        build_server(service).run(sockets=[place])
+        build_server(service).run(sockets=[bound])
 
 
 def build_server(service: Service) -> uvicorn.Server:
@@ -44,30 +44,15 @@ def build_server(service: Service) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def listen(service: Service, *, host: str, port: int) -> socket.socket:
+def listen_for(service: Service, *, host: str, port: int) -> socket.socket:
     """Take a port, before models are loaded; 0 for any that is free.
 
     Raises:
-        ConfigError: Access is open and others than this machine could call.
-        OSError: The port is taken.
+        ConfigError: The port is taken, or access is open and others than this machine could call.
     """
-    if isinstance(service.access, OpenAccess) and not _is_loopback(host):
+    if isinstance(service.access, OpenAccess) and not is_loopback(host):
         raise ConfigError(
             f"without keys a server listens on this machine alone, not on {host}",
             hint="--host 127.0.0.1, or keys: personaplug keys add --help",
         )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family)
-
-
-def address_of(place: socket.socket) -> str:
-    """Write where a socket listens, as an address for a browser."""
-    host, port = place.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return listen(host, port)

@@ -1,7 +1,6 @@
 """The page on a port: nothing comes from outside of this process, and nothing goes there."""
 
 import asyncio
-import socket
 from typing import Any
 
 import gradio as gr
@@ -10,12 +9,10 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from personaplug.errors import ConfigError
+from personaplug.ports import LOOPBACK, is_loopback
 from personaplug.studio.desk import Desk
 from personaplug.studio.look import style, theme
 from personaplug.studio.page import Page
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 POLICY = "; ".join(
     (
@@ -51,8 +48,8 @@ def build_app(desk: Desk, *, host: str) -> FastAPI:
 def _mounted(page: Page, *, host: str) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(StaysHere)
-    if host in LOOPBACK:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"], www_redirect=False)
+    if is_loopback(host):
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK), www_redirect=False)
     gr.mount_gradio_app(
         app,
         page.blocks,
@@ -69,26 +66,6 @@ def _mounted(page: Page, *, host: str) -> FastAPI:
         mcp_server=False,
     )
     return app
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take a port; 0 for any that is free.
-
-    Raises:
-        ConfigError: It is taken, or the host is not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    taken = socket.socket(family, socket.SOCK_STREAM)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((host, port))
-    except (OSError, OverflowError) as error:
-        taken.close()
-        raise ConfigError(
-            f"{host}:{port} cannot be listened on: {getattr(error, 'strerror', None) or error}",
-            hint="choose another with --port; 0 takes any that is free",
-        ) from error
-    return taken
 
 
 def server(app: FastAPI) -> uvicorn.Server:
