@@ -34,7 +34,9 @@ CALLERS = {
 }
 """Tenant and rights by the names of the keys."""
 
-LIMITS = Limits(body_bytes=200_000, body_seconds=1.0, items_per_user=60, answer_tokens=200, requests_per_minute=0)
+LIMITS = Limits(
+    body_bytes=200_000, head_seconds=1.0, body_seconds=1.0, items_per_user=60, answer_tokens=200, requests_per_minute=0
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,18 @@ def test_a_body_too_large_is_refused_before_it_is_read(server, is_announced):
         assert raw.recv(1000).startswith(b"HTTP/1.1 413")
 
 
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_slow_head_is_given_up_on_a_fresh_connection_and_on_one_in_use(server, before):
+    url = urlsplit(server.url)
+    with socket.create_connection((url.hostname, url.port), timeout=10) as raw:
+        raw.sendall(before)
+        if before:
+            assert raw.recv(1000).startswith(b"HTTP/1.1 200")
+        begun = time.monotonic()
+        assert wait_for(lambda: is_closed(raw), bool)
+        assert 0.5 < time.monotonic() - begun < 5
+
+
 def test_a_slow_body_is_given_up(server):
     url = urlsplit(server.url)
     begun = time.monotonic()
@@ -205,6 +217,17 @@ def test_who_leaves_a_stream_or_an_answer_lets_go_of_it(server):
         httpx2.post(f"{server.url}/v1/chat/completions", json=long, headers=server.headers(), timeout=0.03)
     assert wait_for(lambda: server.service.engine.is_idle, bool)
     assert served() - before < whole
+
+
+def is_closed(raw):
+    """Send one more sign of a head, and see whether anybody is there."""
+    try:
+        raw.sendall(b"G")
+        return raw.recv(1000, socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def wait_for(look, is_there):

@@ -21,6 +21,7 @@ class Limits:
     """What a server accepts."""
 
     body_bytes: int = option(4_194_304, "largest body")
+    head_seconds: float = option(10.0, "longest time that a request's head may take to arrive")
     body_seconds: float = option(20.0, "longest time that a body may take to arrive")
     items_per_user: int = option(20_000, "longest history")
     characters_per_user: int = option(50_000_000, "longest inputs and outputs of a history together")
@@ -30,9 +31,9 @@ class Limits:
     def __post_init__(self) -> None:
         if (
             min(self.body_bytes, self.items_per_user, self.characters_per_user, self.answer_tokens) < 1
-            or not self.body_seconds > 0
+            or not min(self.head_seconds, self.body_seconds) > 0
         ):
-            raise ValueError("the sizes and body_seconds must be above zero")
+            raise ValueError("the sizes and seconds must be above zero")
         if self.requests_per_minute < 0:
             raise ValueError(f"requests_per_minute {self.requests_per_minute} must not be negative")
 

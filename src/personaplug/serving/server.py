@@ -10,6 +10,7 @@ from personaplug.errors import ConfigError
 from personaplug.ports import is_loopback, listen
 from personaplug.serving.access import OpenAccess
 from personaplug.serving.app import create_app
+from personaplug.serving.patience import protocol
 from personaplug.serving.request_log import WithoutWords
 from personaplug.serving.service import Service
 
@@ -33,6 +34,7 @@ def build_server(service: Service) -> uvicorn.Server:
     config = uvicorn.Config(
         create_app(service),
         log_config=None,
+        http=protocol(seconds=service.limits.head_seconds),
         access_log=False,
         server_header=False,
         limit_concurrency=_CONNECTIONS,
