@@ -7,8 +7,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
 T = TypeVar("T")
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -62,6 +60,8 @@ def _peak_beyond(make: Callable[..., Callable[[], object]], *arguments: Any) -> 
 
 def _wake_autograd() -> None:
     """Load what the first backward pass of a process loads: it is no part of the work."""
+    import torch
+
     weight = torch.ones(2, 2, requires_grad=True)
     (weight @ weight).sum().backward()
 
