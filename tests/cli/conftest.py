@@ -7,7 +7,6 @@ import pytest
 from click.testing import CliRunner
 
 from personaplug.cli.main import cli
-from personaplug.cli.train import MIXED
 
 USERS = {"ada": 6, "bob": 5, "[red]": 5, "🦊 fox [/]": 4}
 """How many items each has in the small log; of two the ids would steer a careless terminal."""
@@ -18,6 +17,8 @@ TEXTS = (
     "what " + "a long " * 60 + "day",
     "雨の日 ☔",
 )
+
+PERSONA_AND_ITEMS = ("plug+bm25", "plug+dense")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def models(tmp_path_factory):
 def place(models, tmp_path_factory):
     """Make the place once; no test may change what is in it."""
     folder = tmp_path_factory.mktemp("place")
-    mixed = {name: folder / name for name in MIXED}
+    mixed = {name: folder / name for name in PERSONA_AND_ITEMS}
     place = Place(
         models, folder / "log.jsonl", folder / "log.db", folder / "plug", mixed, folder / "tuned", folder / "lora"
     )

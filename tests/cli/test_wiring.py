@@ -7,7 +7,7 @@ import torch
 
 from personaplug.cli.encoders import build_encoder, encoder_config, encoder_of, start_torch
 from personaplug.cli.retrievers import Retrieval
-from personaplug.cli.train import LEARNED, MIXED
+from personaplug.cli.train import LEARNED
 from personaplug.cli.wiring import METHODS, MethodOptions, build_method
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
@@ -20,7 +20,10 @@ from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
 from tests import tiny
+from tests.cli.conftest import PERSONA_AND_ITEMS
 from tests.factories import make_item
+
+CONTROLS = ("tuned-prompt+bm25", "tuned-prompt+dense")  # tests/methods has them
 
 LOG = load_task("log")
 SHORT = GenerationConfig(max_new_tokens=4)
@@ -45,12 +48,12 @@ def error_of(name, options, *, task=LOG):
     return caught.value
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in LEARNED])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in (*LEARNED, *CONTROLS)])
 def test_every_method_is_built_by_its_name_and_answers(name, options, place, examples):
     runs = {"tuned-prompt": place.tuned, "user-lora": place.adapters}
     method = build_method(name, LOG, replace(options, run={**runs, **place.mixed}.get(name, place.plug)))
     assert isinstance(method, LikelihoodMethod)
-    items = {"user-lora": ", bm25, k=2"} | dict.fromkeys([*get_args(Retrieval), *MIXED], ", k=2")
+    items = {"user-lora": ", bm25, k=2"} | dict.fromkeys([*get_args(Retrieval), *PERSONA_AND_ITEMS], ", k=2")
     assert method.name == name + items.get(name, "")
     assert len(method.respond(list(examples))) == len(examples)
 
@@ -71,7 +74,7 @@ def test_a_trained_method_needs_its_own_run(name, options, place):
     assert error.hint
 
 
-@pytest.mark.parametrize("name", MIXED)
+@pytest.mark.parametrize("name", PERSONA_AND_ITEMS)
 def test_a_mixed_run_brings_its_own_k_and_no_other_is_taken(name, options, place):
     options = replace(options, run=place.mixed[name])
     assert build_method(name, LOG, replace(options, k=None)).name == f"{name}, k=2"
