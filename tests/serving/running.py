@@ -109,3 +109,12 @@ def in_thread(server: uvicorn.Server, place: socket.socket) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def wait_for(look, is_there):
+    """Look until what is looked for is there, and give it."""
+    for _ in range(400):
+        if is_there(now := look()):
+            return now
+        time.sleep(0.02)
+    raise AssertionError("it never came")

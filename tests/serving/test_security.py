@@ -19,7 +19,7 @@ from personaplug.serving.keys import KeyFile
 from personaplug.serving.request_log import WithoutWords
 from personaplug.serving.server import listen_for
 from personaplug.serving.service import Place, Service
-from tests.serving.running import running
+from tests.serving.running import running, wait_for
 
 SECRET = "a word that only ada wrote"
 ITEM = {"id": "1", "time": "2024-05-01T12:30:00Z", "input": SECRET, "output": "yes"}
@@ -228,14 +228,6 @@ def is_closed(raw):
         return False
     except OSError:
         return True
-
-
-def wait_for(look, is_there):
-    for _ in range(400):
-        if is_there(now := look()):
-            return now
-        time.sleep(0.02)
-    raise AssertionError("it never came")
 
 
 def test_no_log_line_and_no_metric_tells_what_a_user_wrote_or_who(http, server, caplog):

@@ -1,7 +1,6 @@
 """``--engine vllm`` in front of a server that speaks vLLM's protocol."""
 
 import asyncio
-import time
 from dataclasses import replace
 
 import httpx2
@@ -22,7 +21,7 @@ from personaplug.serving.question import Question
 from personaplug.serving.service import Service
 from personaplug.serving.vllm import KEY_VARIABLE, Upstream
 from tests import tiny
-from tests.serving.running import LIMITS, running
+from tests.serving.running import LIMITS, running, wait_for
 from tests.serving.vllm_server import decode, vllm_like
 
 NAME = "tiny/llama"
@@ -189,7 +188,7 @@ def test_who_leaves_ends_the_answer_in_the_back(client, fake):
     before, fake.pause = fake.left, 0.05
     with client.completions.create(model="llama", prompt=TEXT, user="dee", max_tokens=150, stream=True) as stream:
         next(iter(stream))
-    assert wait_for(lambda: fake.left == before + 1)
+    assert wait_for(lambda: fake.left == before + 1, bool)
 
 
 @pytest.mark.parametrize(("status", "is_streamed"), [(400, False), (500, True)])
@@ -281,11 +280,3 @@ def test_an_encoder_decoder_takes_no_embeddings(models_of_families, family):
 @pytest.fixture(scope="module")
 def models_of_families(tmp_path_factory):
     return {"encoder-decoder": tiny.save_model(tiny.encoder_decoder(), tmp_path_factory.mktemp("t5"))}
-
-
-def wait_for(is_so, *, seconds=10.0):
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not is_so() and time.monotonic() < end:
-        time.sleep(0.02)
-    return is_so()

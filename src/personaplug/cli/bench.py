@@ -8,6 +8,8 @@ import click
 from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
+    from personaplug.cli.benchmark.place import TaskPlace
+    from personaplug.cli.benchmark.recipe import Recipe
     from personaplug.evaluation.bench import BenchResult
 
 
@@ -62,13 +64,9 @@ def bench(recipe_path: Path, out: Path, dry_run: bool, as_json: bool, skip_bad: 
 
 def planned(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> list[str]:
     """Check a recipe as a run of it does, and say what each of its tasks asks for."""
-    from personaplug.cli.benchmark.checks import check
-    from personaplug.cli.benchmark.recipe import read_recipe
     from personaplug.cli.benchmark.run import count_steps, is_finished
 
-    recipe = read_recipe(recipe_path)
-    with bad_rows(skip_bad) as on_bad:
-        places = check(recipe, beside=recipe_path.parent, out=out, skips_bad=skip_bad, on_bad=on_bad)
+    recipe, places = _checked(recipe_path, out, skip_bad=skip_bad)
     return [
         f"{place.task.name}: {count_steps(recipe, [place])} steps, "
         f"{'all done' if is_finished(recipe, place) else 'not all done'}"
@@ -80,19 +78,15 @@ def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "Benc
     """Do what a recipe asks for and is not done, and write ``report.json``, ``.md`` and ``.html``."""
     import json
 
-    from personaplug.cli.benchmark.checks import check
     from personaplug.cli.benchmark.files import plain
     from personaplug.cli.benchmark.lock import alone_in
-    from personaplug.cli.benchmark.recipe import read_recipe
     from personaplug.cli.benchmark.run import do_all, result_of, write_if_changed
     from personaplug.evaluation.bench_markdown import bench_markdown
     from personaplug.evaluation.bench_page import bench_html
     from personaplug.evaluation.published import read_published
 
-    recipe = read_recipe(recipe_path)
+    recipe, places = _checked(recipe_path, out, skip_bad=skip_bad)
     published = read_published(recipe_path.parent / recipe.published) if recipe.published else None
-    with bad_rows(skip_bad) as on_bad:
-        places = check(recipe, beside=recipe_path.parent, out=out, skips_bad=skip_bad, on_bad=on_bad)
     with alone_in(out):
         measured = do_all(recipe, places, tell=lambda line: click.echo(line, err=True))
         text = recipe_path.read_text(encoding="utf-8")
@@ -104,3 +98,13 @@ def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "Benc
         ):
             write_if_changed(out / name, content)
     return result
+
+
+def _checked(recipe_path: Path, out: Path, *, skip_bad: bool) -> "tuple[Recipe, list[TaskPlace]]":
+    """Read a recipe, and refuse one that could not be run."""
+    from personaplug.cli.benchmark.checks import check
+    from personaplug.cli.benchmark.recipe import read_recipe
+
+    recipe = read_recipe(recipe_path)
+    with bad_rows(skip_bad) as on_bad:
+        return recipe, check(recipe, beside=recipe_path.parent, out=out, skips_bad=skip_bad, on_bad=on_bad)

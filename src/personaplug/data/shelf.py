@@ -2,14 +2,15 @@
 
 import random
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
-from itertools import groupby
+from itertools import accumulate, groupby
 from operator import itemgetter
 
 from personaplug.data.log import Interaction
-from personaplug.data.split import Examples, may_be_asked, queries_of_user
+from personaplug.data.split import Examples, may_be_asked, queries_of_user, split_examples
 from personaplug.data.times import EPOCH, microseconds
 from personaplug.records import HistoryItem, Profile
 from personaplug.tasks.task import Split, Task
@@ -59,10 +60,12 @@ class Shelf:
         Raises:
             PersonaPlugError: As for :func:`split_examples`.
         """
+        if count is None:
+            return split_examples((row for _, rows in self.users() for row in rows), task, split)
         asked = ((user, rows) for user, rows in self.users() if may_be_asked(user, task, split))
         sizes = {user: len(queries_of_user(rows, task, split)[1]) for user, rows in asked}
         total = sum(sizes.values())
-        drawn = range(total) if count is None else random.Random(seed).sample(range(total), min(count, total))
+        drawn = random.Random(seed).sample(range(total), min(count, total))
         return self._examples(task, split, _shares(sizes, sorted(drawn)))
 
     def _examples(self, task: Task, split: Split, shares: dict[str, list[int]]) -> Examples:
@@ -77,15 +80,11 @@ class Shelf:
 
 def _shares(sizes: dict[str, int], drawn: list[int]) -> dict[str, list[int]]:
     """Hand places among all users' queries, in order, to those whose they are."""
+    users, firsts = list(sizes), list(accumulate(sizes.values(), initial=0))
     shares: dict[str, list[int]] = {}
-    first, at = 0, 0
-    for user, size in sizes.items():
-        begun = at
-        while at < len(drawn) and drawn[at] < first + size:
-            at += 1
-        if at > begun:
-            shares[user] = [place - first for place in drawn[begun:at]]
-        first += size
+    for place in drawn:
+        owner = bisect_right(firsts, place) - 1
+        shares.setdefault(users[owner], []).append(place - firsts[owner])
     return shares
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from statistics import mean, median
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from personaplug.evaluation import words
@@ -13,6 +13,7 @@ from personaplug.evaluation.metrics import METRICS
 from personaplug.evaluation.pictures import draw_attention, draw_history_lengths, draw_scores, looks_of
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.significance import FLIPS, RESAMPLES
+from personaplug.evaluation.templates import environment
 
 LONGEST_TEXT = 420  # characters of one text on the page; the report files hold all
 
@@ -50,18 +51,12 @@ def to_html(comparison: Comparison, reports: Mapping[str, Report], *, seed: int 
 
 def template(name: str) -> Template:
     """Load a template that escapes every text put into it."""
-    environment = Environment(
-        loader=PackageLoader("personaplug", "evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {
+    templates = environment("evaluation")
+    templates.globals |= {
         "words": words,
         "METRICS": METRICS,
         "RESAMPLES": RESAMPLES,
         "FLIPS": FLIPS,
         "LONGEST_TEXT": LONGEST_TEXT,
     }
-    return environment.get_template(name)
+    return templates.get_template(name)

@@ -75,7 +75,7 @@ class RunConfig:
     @property
     def has_persona(self) -> bool:
         """Whether the vectors are of a user; those of a tuned prompt are of none."""
-        return not self.method.startswith("tuned-prompt")
+        return has_persona(self.method)
 
     @property
     def reads_vectors(self) -> bool:
@@ -98,6 +98,11 @@ PRESETS = {
     ),
 }
 """``paper``: the settings of arXiv 2409.11901, section 4.3; encoder and backbone may be overridden one by one."""
+
+
+def has_persona(method: str) -> bool:
+    """Tell a method whose vectors are of a user from a tuned prompt, by its name."""
+    return not method.startswith("tuned-prompt")
 
 
 def method_of(folder: Path) -> str:

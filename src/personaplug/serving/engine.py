@@ -135,8 +135,8 @@ class Engine:
             if batch and (rows > self.config.batch_rows or rows * longest > self.config.batch_tokens):
                 break
             batch.append(reply)
-        chosen = set(map(id, batch))
-        self._waiting = deque(reply for reply in self._waiting if id(reply) not in chosen)
+        for reply in batch:
+            self._waiting.remove(reply)
         self._metrics.queue.set(len(self._waiting))
         return batch
 

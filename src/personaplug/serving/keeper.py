@@ -121,7 +121,7 @@ class Keeper:
             FullHistoryError: It would become too long.
         """
         told, unseen = await self._stores.do(lambda store: self._told(store, user, items))
-        vectors = await self._encoders.do(lambda encoder: _encoded(unseen, encoder))
+        vectors = await self._encoders.do(lambda encoder: _encoded(unseen, encoder)) if unseen else {}
         return await self._stores.do(lambda store: self._append(store, user, told, vectors))
 
     async def forget(self, user: str) -> int:
@@ -159,8 +159,8 @@ class Keeper:
         def encode(texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
             """Look up; what the store knew a moment ago and has been forgotten since is encoded here."""
             late = [text for text in texts if text not in vectors]
-            found = {**vectors, **self._encoders.submit(lambda encoder: _encoded(late, encoder)).result()}
-            return np.stack([found[text] for text in texts])
+            made = self._encoders.submit(lambda encoder: _encoded(late, encoder)).result() if late else {}
+            return np.stack([made[text] if text in made else vectors[text] for text in texts])
 
         self._check_length({**_known(store, user), **{item.id: item for item in told}}.values())
         # One batch, however many they are: an append is stored as a whole or not at all.
@@ -175,7 +175,7 @@ class Keeper:
 
 
 def _encoded(texts: Sequence[str], encoder: TextEncoder) -> dict[str, _Vector]:
-    return dict(zip(texts, encoder.encode(texts).numpy(), strict=True)) if texts else {}
+    return dict(zip(texts, encoder.encode(texts).numpy(), strict=True))
 
 
 def _known(store: PersonaStore, user: str) -> dict[str, HistoryItem]:

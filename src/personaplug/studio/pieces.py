@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from personaplug.errors import PersonaPlugError
+from personaplug.evaluation.templates import environment
 from personaplug.plug.model import Memory
 from personaplug.studio.studio import Studio
 from personaplug.studio.visit import Visit
@@ -14,13 +13,7 @@ SHOWN = 8
 
 _LONGEST = 300  # characters of one text of a memory
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("personaplug", "studio"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = environment("studio")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import get_args
 
 from personaplug.cli.retrievers import Retrieval
 from personaplug.plug.retrieval_run import LearnedRetrieval, Rspg, is_ropg
-from personaplug.plug.run import Trained
+from personaplug.plug.run import Trained, has_persona
 from personaplug.plug.user_lora import AdapterItems
 
 ADAPTED = ("user-lora", *(f"user-lora+{retriever}" for retriever in get_args(AdapterItems)))
@@ -37,7 +37,7 @@ def is_plug_run(method: str) -> bool:
 
 def is_persona(method: str) -> bool:
     """Tell what is measured with strangers' histories too."""
-    return is_plug_run(method) and not method.startswith("tuned-prompt")
+    return is_plug_run(method) and has_persona(method)
 
 
 def is_learned(method: str) -> bool:
