@@ -6,7 +6,7 @@ from personaplug.cli.benchmark.kinds import MIXED, has_items, is_plug_run, needs
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
-from personaplug.cli.encoders import build_encoder, layout_of
+from personaplug.cli.encoders import build_encoder, layout_of, start_torch
 from personaplug.errors import ConfigError
 from personaplug.nano import load_nano
 from personaplug.plug.backbone import positions_in
@@ -22,6 +22,7 @@ def check_models(recipe: Recipe, place: TaskPlace) -> None:
     Raises:
         ConfigError: There are such.
     """
+    start_torch()
     run = base_run(recipe, place)
     if any(needs_store(contender.method) for contender in recipe.contenders):
         _check_encoder(run.encoder.model, run.encoder.revision)
