@@ -5,7 +5,7 @@ import re
 import pytest
 
 from personaplug.errors import ConfigError, StudioError
-from personaplug.plug.model import Memory
+from personaplug.plug.memory import Memory
 from personaplug.studio import pieces
 from tests.factories import make_item
 from tests.studio.conftest import QUESTION

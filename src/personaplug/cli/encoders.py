@@ -16,7 +16,6 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 from personaplug.embedder.encoder import BGE, EncoderConfig, TextEncoder
 from personaplug.errors import FingerprintMismatchError
 from personaplug.store.base import StoreLayout
-from personaplug.tasks.task import Task
 
 ENCODERS = {
     "minilm": EncoderConfig(),
@@ -89,11 +88,6 @@ def encoder_of(layout: StoreLayout, *, name: str | None = None) -> TextEncoder:
             hint="name with --encoder what the store was indexed with",
         )
     return encoder
-
-
-def layout_of(encoder: TextEncoder, task: Task) -> StoreLayout:
-    """Say what a store holds that this encoder fills for this task."""
-    return StoreLayout(encoder.fingerprint, task.views, encoder.dim)
 
 
 def encode_with(encoder: TextEncoder) -> Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]:

@@ -13,7 +13,7 @@ from personaplug.cli.options import WORDS
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from personaplug.plug.model import Memory
+    from personaplug.plug.memory import Memory
 
 _BAR = 10  # characters of the weightiest memory's bar
 _LONGEST = 200  # characters of a text; a terminal shows fewer

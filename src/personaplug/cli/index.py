@@ -77,9 +77,10 @@ def fill_store(
     on_bad: "Callable[[DataError], None] | None" = None,
 ) -> "IndexCounts":
     """Index a log into a store, with a progress bar on stderr."""
-    from personaplug.cli.encoders import build_encoder, encode_with, layout_of
+    from personaplug.cli.encoders import build_encoder, encode_with
     from personaplug.cli.screen import progress
     from personaplug.data.log import read_log
+    from personaplug.store.base import StoreLayout
     from personaplug.store.indexing import index as index_log
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import load_task
@@ -89,7 +90,8 @@ def fill_store(
     reader = build_encoder(encoder, like=_layout_in(store_path))
     with ExitStack() as opened:
         others = [opened.enter_context(PersonaStore.open(path)) for path in reuse]
-        store = opened.enter_context(PersonaStore.open(store_path, layout=layout_of(reader, task)))
+        layout = StoreLayout(reader.fingerprint, task.views, reader.dim)
+        store = opened.enter_context(PersonaStore.open(store_path, layout=layout))
         advance = opened.enter_context(progress("index"))
         began = perf_counter()
         return index_log(

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Literal
 
-from personaplug.cli.encoders import encoder_of, layout_of
+from personaplug.cli.encoders import encoder_of
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import Backbone, GenerationConfig
+from personaplug.plug.parts import check_layout
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.retrieval_prompt import RetrievalPrompt, room_for_items
 from personaplug.plug.retrievers import by_vectors, by_words
@@ -100,5 +101,5 @@ def _positions(plain: Prompted) -> int | None:
 
 def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None, is_live: bool) -> Retriever:
     encoder = encoder_of(store.layout, name=encoder_name)
-    layout_of(encoder, task).check(store.layout, where=str(store.path))
+    check_layout(encoder, task, store)
     return by_vectors(task, store, QueryVectors(encoder, None if is_live else store))

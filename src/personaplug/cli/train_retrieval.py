@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from personaplug.cli.encoders import encoder_config, layout_of, start_torch
+from personaplug.cli.encoders import encoder_config, start_torch
 from personaplug.cli.learned import digests_of, plain_of, prompts_of
 from personaplug.cli.queries import draw_queries
 from personaplug.cli.retrievers import build_retriever, with_items
@@ -18,6 +18,7 @@ from personaplug.errors import ConfigError, DataError
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
+from personaplug.plug.parts import check_layout
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, is_ropg, pool_size
 from personaplug.records import Example
@@ -85,7 +86,7 @@ def fit_retrieval(
     task = load_task(run.task)
     with PersonaStore.open(store_path) as store:
         encoder = TextEncoder.load(run.encoder.as_in(store.layout.fingerprint), device=start_torch()).freeze()
-        layout_of(encoder, task).check(store.layout, where=str(store_path))
+        check_layout(encoder, task, store)
         run = replace(run, store=os.path.relpath(store_path, out), fingerprint=encoder.fingerprint)
         generation = GenerationConfig(max_new_tokens=run.scoring.max_new_tokens)
         plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)

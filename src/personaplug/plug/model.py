@@ -1,8 +1,7 @@
 """A frozen language model with a persona plugged in."""
 
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,45 +12,20 @@ from torch import Tensor, nn
 from personaplug.config import read_toml, write_toml
 from personaplug.embedder.checkpoint import load_weights, save_weights
 from personaplug.embedder.encoder import TextEncoder
-from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.errors import ConfigError, UnknownUserError
 from personaplug.plug.backbone import AnswerScores, Backbone, GenerationConfig
 from personaplug.plug.batch import Batcher, PlugBatch
 from personaplug.plug.loading import load_backbone
-from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
-from personaplug.plug.prompts import build_prompts
-from personaplug.plug.queries import QueryVectors
-from personaplug.plug.retrievers import by_vectors, by_words
+from personaplug.plug.memory import Memory, weigh
+from personaplug.plug.parts import build_batcher, build_prefix, check_layout, encoder_of_store, load_encoder
+from personaplug.plug.prefix import Prefix, TunedPrefix
 from personaplug.plug.run import RunConfig
 from personaplug.plug.tokens import TokenEmbeddings
-from personaplug.records import Example, HistoryItem, Profile
-from personaplug.retrieval.base import Retriever
-from personaplug.store.base import StoreLayout
+from personaplug.records import Example, Profile
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task, load_task
 
 _WEIGHTS, _CONFIG, _TASK = "model.safetensors", "config.toml", "task.toml"
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What one history item meant to one answer.
-
-    Attributes:
-        item: The item.
-        weight: Its share of the persona, averaged over the persona vectors; all shares of a history sum to one.
-        weights: Its share of each persona vector.
-        similarity: Cosine of its first view and the query.
-        age_days: Days between it and the question.
-        is_in_prompt: Whether it also stands in the prompt as text; said by :meth:`PersonaPlug.explain` alone.
-    """
-
-    item: HistoryItem
-    weight: float
-    weights: tuple[float, ...]
-    similarity: float
-    age_days: float
-    is_in_prompt: bool = False
 
 
 class PersonaPlug(nn.Module):
@@ -119,8 +93,8 @@ class PersonaPlug(nn.Module):
             FingerprintMismatchError: The encoder makes others.
         """
         task = self.batcher.task
-        StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
-        batcher = _batcher(self.run, task, store, encoder=encoder, backbone=self.backbone)
+        check_layout(encoder, task, store)
+        batcher = build_batcher(self.run, task, store, encoder=encoder, backbone=self.backbone)
         return PersonaPlug(self.prefix, self.backbone, batcher=batcher, run=self.run, store=store).eval()
 
     def frozen_encoder(self) -> TextEncoder:
@@ -133,8 +107,7 @@ class PersonaPlug(nn.Module):
             return self.batcher.query_vectors.encoder
         if self.store is None:
             raise ConfigError("this plug was made without a store, so no encoder is its own")
-        config = self.run.encoder.as_in(self.store.layout.fingerprint)
-        return TextEncoder.load(config, device=str(self.backbone.device)).freeze()
+        return load_encoder(self.run, self.store, device=str(self.backbone.device))
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
@@ -215,25 +188,7 @@ class PersonaPlug(nn.Module):
         if isinstance(self.prefix, TunedPrefix):
             raise ConfigError("a tuned prompt has no memories to weigh", hint="give the run of a plug")
         batch = self.batcher(examples).to(self.backbone.device)
-        weights = self.prefix.weights(batch).mT.cpu()
-        similarity = torch.einsum("bid,bd->bi", batch.history.keys, self.prefix.query(batch)).cpu()
-        return [
-            self._weighed(example, weights[row], similarity[row], batch.history.ages[row].cpu())
-            for row, example in enumerate(examples)
-        ]
-
-    def _weighed(
-        self,
-        example: Example,
-        weights: Float[Tensor, "items personas"],
-        similarities: Float[Tensor, " items"],
-        ages: Float[Tensor, " items"],
-    ) -> list[Memory]:
-        rows = zip(weights.mean(dim=1).tolist(), weights.tolist(), similarities.tolist(), ages.tolist(), strict=True)
-        return [
-            Memory(item, weight, tuple(each), similarity, age)
-            for item, (weight, each, similarity, age) in zip(self.batcher.seen(example).items, rows, strict=False)
-        ]
+        return weigh(self.prefix, batch, [self.batcher.seen(example).items for example in examples])
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the prefix of each example into its embedded prompt."""
@@ -278,59 +233,10 @@ def build_plug(
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
     """
     backbone = backbone or load_backbone(run.backbone, device=device)
-    encoder = _encoder(run, task, store, device=device) if run.reads_vectors else None
-    torch.manual_seed(run.training.seed)  # Here, and not before: an encoder may draw weights that its files leave out.
-    prefix: Prefix
-    if encoder and run.has_persona:
-        prefix = _persona_prefix(run, encoder, backbone, views=len(task.views))
-    else:
-        prefix = TunedPrefix(run.embedder.vectors, backbone.dim, embedding_norm=backbone.embedding_norm)
-    batcher = _batcher(run, task, store, encoder=encoder, backbone=backbone, is_live=is_live)
+    encoder = encoder_of_store(run, task, store, device=device) if run.reads_vectors else None
+    prefix = build_prefix(run, encoder, backbone, views=len(task.views))
+    batcher = build_batcher(run, task, store, encoder=encoder, backbone=backbone, is_live=is_live)
     return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store)
-
-
-def _encoder(run: RunConfig, task: Task, store: PersonaStore | None, *, device: str) -> TextEncoder:
-    """Load the encoder that made a store's vectors."""
-    if store is None:
-        what = "a persona" if run.has_persona else run.method
-        raise ConfigError(f"{what} needs a store of histories", hint="name it with --store")
-    encoder = TextEncoder.load(run.encoder.as_in(store.layout.fingerprint), device=device).freeze()
-    StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
-    return encoder
-
-
-def _batcher(
-    run: RunConfig,
-    task: Task,
-    store: PersonaStore | None,
-    *,
-    encoder: TextEncoder | None,
-    backbone: Backbone,
-    is_live: bool = False,
-) -> Batcher:
-    queries = QueryVectors(encoder, None if is_live else store) if encoder else None
-    prompts = build_prompts(run, task, backbone, retriever=_retriever(run, task, store, queries))
-    if not run.has_persona:
-        return Batcher(task, None, query_vectors=None, prompts=prompts)
-    asked = None if run.embedder.trains_query_encoder else queries
-    return Batcher(task, store, query_vectors=asked, prompts=prompts)
-
-
-def _retriever(
-    run: RunConfig, task: Task, store: PersonaStore | None, queries: QueryVectors | None
-) -> Retriever | None:
-    if run.retriever == "bm25":
-        return by_words(task)
-    return by_vectors(task, store, queries) if run.retriever == "dense" and store and queries else None
-
-
-def _persona_prefix(run: RunConfig, encoder: TextEncoder, backbone: Backbone, *, views: int) -> PersonaPrefix:
-    embedder = UserEmbedder(
-        run.embedder, views=views, dim=encoder.dim, llm_dim=backbone.dim, embedding_norm=backbone.embedding_norm
-    )
-    if not run.embedder.trains_query_encoder:
-        return PersonaPrefix(embedder, None)
-    return PersonaPrefix(embedder, deepcopy(encoder).requires_grad_(requires_grad=True))
 
 
 def _profile(store: PersonaStore, user: str) -> Profile:

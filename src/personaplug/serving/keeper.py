@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from personaplug.data.log import Interaction, content_id
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import PersonaPlugError, UnknownUserError
-from personaplug.plug.model import Memory
+from personaplug.plug.memory import Memory
 from personaplug.records import HistoryItem, Profile
 from personaplug.serving.limits import Limits
 from personaplug.serving.models import Models

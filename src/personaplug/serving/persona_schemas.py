@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from personaplug.plug.model import Memory
+from personaplug.plug.memory import Memory
 from personaplug.records import HistoryItem
 from personaplug.serving import limits
 from personaplug.serving.keeper import NewItem

@@ -8,7 +8,8 @@ from personaplug.data.log import Interaction
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.model import Memory, PersonaPlug
+from personaplug.plug.memory import Memory
+from personaplug.plug.model import PersonaPlug
 from personaplug.records import HistoryItem
 from personaplug.store.indexing import index
 from personaplug.store.sqlite import PersonaStore, UserSummary

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from personaplug.errors import PersonaPlugError
 from personaplug.evaluation.templates import environment
-from personaplug.plug.model import Memory
+from personaplug.plug.memory import Memory
 from personaplug.studio.studio import Studio
 from personaplug.studio.visit import Visit
 

@@ -6,11 +6,12 @@ from personaplug.cli.benchmark.kinds import MIXED, has_items, is_plug_run, needs
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
-from personaplug.cli.encoders import build_encoder, layout_of, start_torch
+from personaplug.cli.encoders import build_encoder, start_torch
 from personaplug.errors import ConfigError
 from personaplug.nano import load_nano
 from personaplug.plug.backbone import positions_in
 from personaplug.plug.loading import BackboneConfig, read_settings
+from personaplug.plug.parts import check_layout
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import RunConfig
 from personaplug.store.sqlite import PersonaStore
@@ -39,7 +40,7 @@ def check_store(recipe: Recipe, place: TaskPlace) -> None:
     """
     with PersonaStore.open(place.store) as store:
         encoder = build_encoder(base_run(recipe, place).encoder.model, like=store.layout)
-        layout_of(encoder, place.task).check(store.layout, where=str(place.store))
+        check_layout(encoder, place.task, store)
 
 
 def _check_room(recipe: Recipe, place: TaskPlace, contender: Contender, settings: PreTrainedConfig) -> None:
