@@ -45,7 +45,8 @@ def bench(recipe_path: Path, out: Path, dry_run: bool, as_json: bool, skip_bad: 
     thrown away: it is an error that says what differs.
     """
     from personaplug.cli.screen import notes, print_json, results
-    from personaplug.evaluation.table import comparison_table
+    from personaplug.evaluation.overview import overview
+    from personaplug.evaluation.table import comparison_table, overview_table
 
     if dry_run:
         for line in planned(recipe_path, out, skip_bad=skip_bad):
@@ -57,6 +58,8 @@ def bench(recipe_path: Path, out: Path, dry_run: bool, as_json: bool, skip_bad: 
         return
     for task in result.tasks:
         results().print(comparison_table(task.comparison))
+    if len(result.tasks) > 1:
+        results().print(overview_table(overview(result.tasks)))
     notes().print("The whole report, with pictures:", highlight=False)
     for name in ("report.html", "report.md", "report.json"):
         click.echo(str(out / name))

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from personaplug.evaluation.bench import BenchResult, Choice, CostRow, TaskResult
 from personaplug.evaluation.markdown import escape, gap_cell, to_markdown
 from personaplug.evaluation.metrics import METRICS
-from personaplug.evaluation.words import cost_text, metric_title, plain_score, score_text
+from personaplug.evaluation.overview import overview
+from personaplug.evaluation.words import cell_text, cost_text, metric_title, overview_note, plain_score, score_text
 
 METHOD = (
     "Scores are means over seeds. Brackets are 95% intervals of a bootstrap that draws users and, where a method was "
@@ -32,7 +33,8 @@ DEV_NOTE = (
 def bench_markdown(result: BenchResult) -> str:
     """Write the whole result."""
     seeds = f"Seeds: {', '.join(map(str, result.seeds))}."
-    parts = [f"# {escape(result.name)}", f"{seeds} {METHOD}", *(_task(task, result) for task in result.tasks)]
+    parts = [f"# {escape(result.name)}", f"{seeds} {METHOD}", *_overview(result.tasks)]
+    parts += [_task(task, result) for task in result.tasks]
     return "\n\n".join([*parts, f"## Recipe\n\n```toml\n{result.recipe.strip()}\n```"]) + "\n"
 
 
@@ -47,6 +49,16 @@ def costs_in_words(row: CostRow) -> list[str]:
     numbers = (row.seconds, row.peak_memory_mb, row.gpu_memory_mb, row.prompt_tokens, row.user_bytes)
     a_user = cost_text(row.training_seconds_a_user, decimals=1)
     return [*map(cost_text, numbers), cost_text(row.training_seconds), a_user]
+
+
+def _overview(tasks: Sequence[TaskResult]) -> list[str]:
+    if len(tasks) == 1:
+        return []
+    shown = overview(tasks)
+    columns = zip(shown.tasks, shown.metrics, strict=True)
+    header = ("", *(f"{escape(task)}, {metric_title(metric)}" for task, metric in columns))
+    rows = ([escape(row.label), *map(cell_text, row.cells)] for row in shown.rows)
+    return ["## All tasks", escape(overview_note(shown.baseline)), _table(header, rows)]
 
 
 def _task(task: TaskResult, result: BenchResult) -> str:

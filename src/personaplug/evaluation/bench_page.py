@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from personaplug.evaluation.bench import BenchResult, TaskResult
 from personaplug.evaluation.bench_markdown import COSTS, DEV_NOTE, METHOD, choice_text, costs_in_words
+from personaplug.evaluation.overview import overview
 from personaplug.evaluation.page import template
 from personaplug.evaluation.pictures import Look, draw_attention, draw_history_lengths, draw_scores, looks_of
 from personaplug.evaluation.report import Report
@@ -33,6 +34,7 @@ def bench_html(result: BenchResult, means: Sequence[Mapping[str, Report]]) -> st
     machines = dict.fromkeys(report.setting.machine for task in means for report in task.values())
     page = template("bench.html").render(
         result=result,
+        overview=overview(result.tasks) if len(result.tasks) > 1 else None,
         sections=[_section(task, each) for task, each in zip(result.tasks, means, strict=True)],
         machine="; ".join(machines),
         METHOD=METHOD,

@@ -1,18 +1,23 @@
 """Scores in the terminal."""
 
+from textwrap import fill
+
 from rich import box
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from personaplug.evaluation.comparison import Comparison, Gap
+from personaplug.evaluation.overview import Cell, Overview
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.scores import Score
 from personaplug.evaluation.words import (
     MISSING,
+    cell_text,
     gap_interval,
     gap_text,
     metric_title,
+    overview_note,
     p_text,
     score_interval,
     score_text,
@@ -45,6 +50,24 @@ def report_table(report: Report) -> Table:
     for score in report.scores:
         table.add_row(metric_title(score.metric), *_score(score), f"{score.answers:,}", f"{score.users:,}")
     return table
+
+
+def overview_table(overview: Overview) -> Table:
+    """Lay out all tasks of a bench: a row a contender."""
+    table = _table("all tasks")
+    table.caption, table.caption_justify = Text(overview_note(overview.baseline), style="dim"), "left"
+    table.add_column("", min_width=17, overflow="fold")
+    for task, metric in zip(overview.tasks, overview.metrics, strict=True):
+        name = fill(task, 9, break_long_words=False)
+        table.add_column(Text(f"{name}\n{metric_title(metric)}"), justify="right", vertical="bottom", overflow="fold")
+    for row in overview.rows:
+        table.add_row(Text(row.label), *map(_cell, row.cells))
+    return table
+
+
+def _cell(cell: Cell | None) -> Text:
+    verdict = cell.gap.verdict if cell and cell.gap else "unclear"
+    return Text(cell_text(cell), style="" if verdict == "unclear" else _STYLES[verdict])
 
 
 def _table(title: str) -> Table:

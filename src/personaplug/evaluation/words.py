@@ -2,9 +2,11 @@
 
 from personaplug.evaluation.comparison import Gap
 from personaplug.evaluation.metrics import METRICS, MetricName
+from personaplug.evaluation.overview import Cell
 from personaplug.evaluation.scores import Score
 
 MISSING = "\N{EN DASH}"
+MARKS = {"better": "▲", "worse": "▼", "unclear": ""}
 
 
 def metric_title(metric: MetricName) -> str:
@@ -35,6 +37,22 @@ def gap_interval(gap: Gap) -> str:
 def p_text(gap: Gap) -> str:
     """Write a p-value, as in ``0.012`` or ``<0.001``."""
     return "<0.001" if gap.difference.p_value < 0.001 else f"{gap.difference.p_value:.3f}"
+
+
+def cell_text(cell: Cell | None) -> str:
+    """Write a score, or the difference of a control, with a mark where it is clear, as in ``0.361 ▲``."""
+    if cell is None:
+        return MISSING
+    number = gap_text(cell.gap) if cell.gap and cell.score is None else score_text(cell.score)
+    return f"{number} {MARKS[cell.gap.verdict] if cell.gap else ''}".rstrip()
+
+
+def overview_note(baseline: str) -> str:
+    """Say what an overview shows."""
+    return (
+        f"The main score of each task. ▲ is clearly better, ▼ clearly worse than {baseline}; below, the own history "
+        "than a stranger's. Intervals and tests stand with each task."
+    )
 
 
 def cost_text(number: float | None, *, decimals: int = 0) -> str:

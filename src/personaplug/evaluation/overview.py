@@ -1,0 +1,89 @@
+"""All tasks of a bench at a glance: each contender's main scores, and what of them is the person."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from personaplug.evaluation.bench import TaskResult
+from personaplug.evaluation.comparison import Gap
+from personaplug.evaluation.metrics import MetricName
+from personaplug.evaluation.scores import Score
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A contender on a task.
+
+    Attributes:
+        score: By the task's main metric; None in the row of a control.
+        gap: To the baseline, or own history less a stranger's; None for the baseline itself.
+    """
+
+    score: Score | None
+    gap: Gap | None
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewRow:
+    """A contender, or a control, on all tasks.
+
+    Attributes:
+        label: Without the number of items, which each task chooses for itself.
+        cells: One a task; None where it was not measured.
+    """
+
+    label: str
+    cells: tuple[Cell | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A table of all tasks.
+
+    Attributes:
+        tasks: The columns.
+        metrics: Each task's main one.
+        baseline: The label that gaps are to.
+        rows: Contenders, then controls.
+    """
+
+    tasks: tuple[str, ...]
+    metrics: tuple[MetricName, ...]
+    baseline: str
+    rows: tuple[OverviewRow, ...]
+
+
+def overview(tasks: Sequence[TaskResult]) -> Overview:
+    """Lay the tasks of a bench side by side.
+
+    Args:
+        tasks: At least one, all with the same baseline.
+    """
+    comparisons = [task.comparison for task in tasks]
+    return Overview(
+        tasks=tuple(task.task for task in tasks),
+        metrics=tuple(each.metrics[0] for each in comparisons),
+        baseline=comparisons[0].baseline,
+        rows=(*_rows([_contenders(task) for task in tasks]), *_rows([_controls(task) for task in tasks])),
+    )
+
+
+def _rows(found: Sequence[Mapping[str, Cell]]) -> list[OverviewRow]:
+    labels = dict.fromkeys(label for cells in found for label in cells)
+    return [OverviewRow(label, tuple(cells.get(label) for cells in found)) for label in labels]
+
+
+def _contenders(task: TaskResult) -> dict[str, Cell]:
+    return {_name(row.label, task): Cell(row.scores[0], row.gaps[0]) for row in task.comparison.rows}
+
+
+def _controls(task: TaskResult) -> dict[str, Cell]:
+    controls = task.comparison.controls
+    return {f"{_name(each.label, task)}: own less stranger's": Cell(None, each.gaps[0]) for each in controls}
+
+
+def _name(label: str, task: TaskResult) -> str:
+    """Take the number of items off a label."""
+    for choice in task.choices:
+        if label == choice.label or label.startswith(f"{choice.label}, "):
+            return choice.method + label.removeprefix(choice.label)
+    return label
