@@ -47,6 +47,12 @@ def log_of(name):
         ({"published": "none.toml"}, "none.toml: there is no such file", ""),
         ({"settings": ["training.seed=3"]}, "the recipe sets training.seed, which is the bench's", "key seeds"),
         ({"variants": [{"method": "ropg-kd", "settings": ["fitting.seed=3"]}]}, "'ropg-kd' sets fitting.seed", "seeds"),
+        ({"settings": ["training.queries=3"]}, "the recipe sets training.queries", "key train_queries"),
+        (
+            {"variants": [{"method": "bm25", "label": "x", "settings": ["items.item_tokens=9"]}]},
+            "items.item_tokens, which bm25 does not read",
+            "training.max_input_tokens",
+        ),
         ({"variants": [{"method": "rspg-pre", "settings": ["selection.k=3"]}]}, "sets selection.k", "key k"),
         ({"variants": [{"method": "user-lora", "settings": ["items.k=1"]}]}, "sets items.k", "key k"),
         ({"variants": [{"method": "ropg-kd", "settings": ["backbone.model=x"]}]}, "sets backbone.model", "backbone"),
@@ -101,6 +107,7 @@ def begun(models, tmp_path, monkeypatch):
     ("changes", "message"),
     [
         ({"train_queries": 4}, "training.queries 0, the recipe has 4"),
+        ({"tasks": [{**log_of("log.jsonl")[0], "train_queries": 5}]}, "training.queries 0, the recipe has 5"),
         ({"test_queries": 4}, "test_queries 0, the recipe has 4"),
         ({"settings": ["training.max_input_tokens=32"]}, "run.training."),
         ({"decoding": {"max_new_tokens": 5}}, "decoding.max_new_tokens 4, the recipe has 5"),

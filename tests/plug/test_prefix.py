@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
 from personaplug.plug.batch import Batcher
+from personaplug.plug.memory import weigh
 from personaplug.plug.prefix import PersonaPrefix, TunedPrefix
 from personaplug.plug.queries import QueryVectors
 from tests import tiny
@@ -41,8 +44,9 @@ def test_the_query_decides_what_weighs_most(store, examples):
     prefix = PersonaPrefix(embedder(EmbedderConfig()), None)
     batch = Batcher(TASK, store, query_vectors=QueryVectors(tiny.text_encoder(), store))
     dee = examples[-1]
-    weights = [prefix.weights(batch([dee.__class__("", dee.profile, text, None, dee.time)])) for text in "xy"]
-    assert not torch.allclose(*weights)
+    asked = [batch([replace(dee, input=text)]) for text in "xy"]
+    (first,), (second,) = (weigh(prefix, each, [dee.profile.items]) for each in asked)
+    assert [memory.weight for memory in first] != pytest.approx([memory.weight for memory in second])
 
 
 def test_a_tuned_prefix_ignores_the_user(store, examples):

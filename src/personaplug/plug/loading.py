@@ -64,11 +64,13 @@ def load_backbone(config: BackboneConfig, *, device: str = "cpu") -> Backbone:
 
 
 def read_settings(config: BackboneConfig) -> PreTrainedConfig:
-    """Read what a language model of Hugging Face says of itself, without its weights.
+    """Read what a language model says of itself; one of Hugging Face without its weights.
 
     Raises:
         ConfigError: No such model is at hand.
     """
+    if config.model == "nano":
+        return load_nano().model.config
     with _refusing(config):
         settings: PreTrainedConfig = AutoConfig.from_pretrained(
             config.model, revision=config.revision or None, trust_remote_code=False

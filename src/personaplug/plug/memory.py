@@ -41,8 +41,9 @@ def weigh(prefix: PersonaPrefix, batch: PlugBatch, histories: Sequence[Sequence[
         batch: The examples.
         histories: The items that the batch holds of each, oldest first.
     """
-    weights = prefix.weights(batch).mT.cpu()
-    similarities = torch.einsum("bid,bd->bi", batch.history.keys, prefix.query(batch)).cpu()
+    query = prefix.query(batch)
+    weights = prefix.embedder.weights(query, batch.history).mT.cpu()
+    similarities = torch.einsum("bid,bd->bi", batch.history.keys, query).cpu()
     ages = batch.history.ages.cpu()
     return [_memories(items, weights[row], similarities[row], ages[row]) for row, items in enumerate(histories)]
 

@@ -26,6 +26,7 @@ from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task, load_task
 
 _WEIGHTS, _CONFIG, _TASK = "model.safetensors", "config.toml", "task.toml"
+_GIVE_A_STORE = "open it with one: PersonaPlug.from_pretrained(..., store=PersonaStore.open(...))"
 
 
 class PersonaPlug(nn.Module):
@@ -106,7 +107,7 @@ class PersonaPlug(nn.Module):
         if self.batcher.query_vectors is not None:
             return self.batcher.query_vectors.encoder
         if self.store is None:
-            raise ConfigError("this plug was made without a store, so no encoder is its own")
+            raise ConfigError("this plug was made without a store, so no encoder is its own", hint=_GIVE_A_STORE)
         return load_encoder(self.run, self.store, device=str(self.backbone.device))
 
     def save_pretrained(self, folder: Path | str) -> None:
@@ -205,7 +206,7 @@ class PersonaPlug(nn.Module):
     def example(self, text: str, *, user: str) -> Example:
         """Ask in the name of a user, now."""
         if self.store is None:
-            raise ConfigError("this plug was made without a store, so it knows no users")
+            raise ConfigError("this plug was made without a store, so it knows no users", hint=_GIVE_A_STORE)
         return Example(id="", profile=_profile(self.store, user), input=text, target=None, time=datetime.now(UTC))
 
 

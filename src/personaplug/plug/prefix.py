@@ -27,10 +27,6 @@ class PersonaPrefix(nn.Module):
         prefix: Tensor = self.embedder(self.query(batch), batch.history)
         return prefix
 
-    def weights(self, batch: PlugBatch) -> Float[Tensor, "batch personas items"]:
-        """Say how much each item of each history weighs."""
-        return self.embedder.weights(self.query(batch), batch.history)
-
     def query(self, batch: PlugBatch) -> Float[Tensor, "batch dim"]:
         """Give the examples' queries as unit vectors."""
         if self.query_encoder is not None:

@@ -80,7 +80,7 @@ def _places(recipe: Recipe, beside: Path, out: Path, *, skips_bad: bool) -> list
         file = str(beside / source.task) if source.task.endswith(".toml") else source.task
         task = load_task(file)
         folder = out / slug(task.name)
-        given = beside / (source.log or source.lamp)
+        given = folder / "log.jsonl" if source.sample else beside / (source.log or source.lamp)
         if any(place.folder == folder for place in places):
             raise ConfigError(f"the task {task.name!r} stands twice in the recipe", hint="one bench a log")
         places.append(TaskPlace(source, task, file, given, folder, skips_bad))
@@ -173,9 +173,9 @@ def _wants_strangers(recipe: Recipe) -> bool:
 
 
 def _splits(recipe: Recipe) -> Iterable[Split]:
-    methods: list[Contender] = list(recipe.contenders)
-    if any(is_trained(each.method) and not is_adapted(each.method) for each in methods):
+    contenders: list[Contender] = list(recipe.contenders)
+    if any(is_trained(each.method) and not is_adapted(each.method) for each in contenders):
         yield "train"
-    if any(has_items(each.method) for each in methods):
+    if any(has_items(each.method) for each in contenders):
         yield "dev"
     yield recipe.split

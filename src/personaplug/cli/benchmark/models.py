@@ -8,9 +8,8 @@ from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
 from personaplug.cli.encoders import build_encoder, start_torch
 from personaplug.errors import ConfigError
-from personaplug.nano import load_nano
 from personaplug.plug.backbone import positions_in
-from personaplug.plug.loading import BackboneConfig, read_settings
+from personaplug.plug.loading import read_settings
 from personaplug.plug.parts import check_layout
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import RunConfig
@@ -27,7 +26,7 @@ def check_models(recipe: Recipe, place: TaskPlace) -> None:
     run = base_run(recipe, place)
     if any(needs_store(contender.method) for contender in recipe.contenders):
         _check_encoder(run.encoder.model, run.encoder.revision)
-    settings = _settings(run.backbone)
+    settings = read_settings(run.backbone)
     for contender in recipe.contenders:
         _check_room(recipe, place, contender, settings)
 
@@ -68,10 +67,6 @@ def _check_room(recipe: Recipe, place: TaskPlace, contender: Contender, settings
             f"{vectors} vectors: {run.backbone.model!r} has room for {max(0, positions)}, beside answers of {longest}",
             hint='smaller k, or settings = ["training.max_input_tokens=..."]',
         )
-
-
-def _settings(config: BackboneConfig) -> PreTrainedConfig:
-    return load_nano().model.config if config.model == "nano" else read_settings(config)
 
 
 def _check_encoder(name: str, revision: str) -> None:

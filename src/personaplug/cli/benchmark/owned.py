@@ -2,19 +2,24 @@
 
 from collections.abc import Sequence
 
+from personaplug.cli.benchmark.kinds import is_trained
 from personaplug.cli.benchmark.recipe import Recipe
 from personaplug.errors import ConfigError
 
 OWNED = {
     "encoder.model": "encoder",
     "backbone.model": "backbone",
+    "training.queries": "train_queries",
+    "training.dev_queries": "dev_queries",
     "training.seed": "seeds",
+    "fitting.dev_queries": "dev_queries",
     "fitting.seed": "seeds",
     "items.k": "k",
     "items.retriever": "methods",
     "selection.k": "k",
     "selection.ropg": "methods",
     "selection.ropg_digests": "methods",
+    "scoring.max_new_tokens": "decoding",
     "method": "methods",
     "task": "tasks",
     "store": "encoder",
@@ -25,6 +30,9 @@ OWNED = {
     "draw": "draw",
 }
 """Settings of runs, and the key of a recipe that says the same."""
+
+READ_UNTRAINED = ("training.max_input_tokens", "training.max_output_tokens")
+"""Settings that decide what a contender does that is not trained."""
 
 
 def check_owned(recipe: Recipe) -> None:
@@ -44,6 +52,11 @@ def check_owned(recipe: Recipe) -> None:
                 raise ConfigError(
                     f"{where} sets {name}: it would have another encoder or language model than the others",
                     hint="set encoder and backbone for the whole recipe, or write another recipe",
+                )
+            if not is_trained(contender.method) and name not in READ_UNTRAINED:
+                raise ConfigError(
+                    f"{where} sets {name}, which {contender.method} does not read",
+                    hint=f"it reads {' and '.join(READ_UNTRAINED)}",
                 )
 
 

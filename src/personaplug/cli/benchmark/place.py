@@ -17,7 +17,7 @@ class TaskPlace:
         source: As the recipe has it.
         task: The task.
         task_file: What names the task to other commands.
-        given: The log, or the folder of LaMP's files, that the recipe names; the log to be made for a sample.
+        given: The log, or the folder of LaMP's files, that the recipe names; for a sample the log to be made.
         folder: Of all that is made.
         skips_bad: Whether rows that cannot be read are left out; the check tells of them, once.
     """

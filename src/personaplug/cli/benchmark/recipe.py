@@ -18,6 +18,7 @@ class Source:
     log: str = option("", "its log, as a path from the recipe")
     sample: int = option(0, "make up a log of so many users, for the sample tasks")
     lamp: str = option("", "a folder of the LaMP benchmark's own files, as a path from the recipe")
+    train_queries: int = option(0, "to train with on this task; 0 for as many as the recipe says")
     settings: tuple[str, ...] = option((), "of the runs on this task, over those of the recipe")
 
     def __post_init__(self) -> None:
@@ -25,8 +26,8 @@ class Source:
             raise ValueError("each of the tasks needs a task: its name, or a .toml file")
         if [bool(self.log), bool(self.sample), bool(self.lamp)].count(True) != 1:
             raise ValueError(f"the task {self.task!r} needs one of log, sample and lamp")
-        if self.sample < 0:
-            raise ValueError(f"a sample of {self.sample} users")
+        if min(self.sample, self.train_queries) < 0:
+            raise ValueError(f"a sample of {self.sample} users and {self.train_queries} training queries")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ def base_run(recipe: Recipe, place: TaskPlace, *, seed: int = 0, settings: Seque
         run = replace(run, backbone=replace(run.backbone, model=recipe.backbone))
     if recipe.encoder:
         run = replace(run, encoder=encoder_config(recipe.encoder))
-    training = replace(run.training, queries=recipe.train_queries, dev_queries=recipe.dev_queries)
+    queries = place.source.train_queries or recipe.train_queries
+    training = replace(run.training, queries=queries, dev_queries=recipe.dev_queries)
     run = override(replace(run, training=training), (*recipe.settings, *place.source.settings, *settings))
     return replace(run, task=place.task_file, training=replace(run.training, seed=seed))
 
