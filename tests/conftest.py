@@ -17,10 +17,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "Agg"}
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # What a checked room imports finds no compiled file: without this, 2,000 modules are compiled anew, 10 s a worker.
+    for heavy in ("beartype", "matplotlib.pyplot", "peft", "scipy.stats", "torch", "transformers.trainer"):
+        import_module(heavy)
 
-# What a checked room imports finds no compiled file: without this, 2,000 modules are compiled anew, 10 s a worker.
-for heavy in ("beartype", "matplotlib.pyplot", "peft", "scipy.stats", "torch", "transformers.trainer"):
-    import_module(heavy)
 # Read once, when a package is first imported. In no hook: a room's own conftest.py comes before the first of them.
 CHECKED = ("embedder", "rivals", "plug", "store", "evaluation")
 install_import_hook([f"personaplug.{room}" for room in CHECKED], "beartype.beartype")
