@@ -58,8 +58,8 @@ def bench(recipe_path: Path, out: Path, dry_run: bool, as_json: bool, skip_bad: 
         return
     for task in result.tasks:
         results().print(comparison_table(task.comparison))
-    if len(result.tasks) > 1:
-        results().print(overview_table(overview(result.tasks)))
+    if shown := overview(result.tasks):
+        results().print(overview_table(shown))
     notes().print("The whole report, with pictures:", highlight=False)
     for name in ("report.html", "report.md", "report.json"):
         click.echo(str(out / name))

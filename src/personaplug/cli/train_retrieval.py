@@ -13,12 +13,11 @@ from personaplug.cli.queries import draw_queries
 from personaplug.cli.retrievers import build_retriever, with_items
 from personaplug.cli.screen import counted, progress
 from personaplug.config import override, read_toml
-from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError, DataError
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
-from personaplug.plug.parts import check_layout
+from personaplug.plug.parts import encoder_of_store
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, is_ropg, pool_size
 from personaplug.records import Example
@@ -85,8 +84,7 @@ def fit_retrieval(
         raise ConfigError(f"{run.method} needs a store of histories", hint="name it with --store")
     task = load_task(run.task)
     with PersonaStore.open(store_path) as store:
-        encoder = TextEncoder.load(run.encoder.as_in(store.layout.fingerprint), device=start_torch()).freeze()
-        check_layout(encoder, task, store)
+        encoder = encoder_of_store(run.encoder, task, store=store, device=start_torch())
         run = replace(run, store=os.path.relpath(store_path, out), fingerprint=encoder.fingerprint)
         generation = GenerationConfig(max_new_tokens=run.scoring.max_new_tokens)
         plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)

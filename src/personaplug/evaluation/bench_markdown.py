@@ -52,11 +52,10 @@ def costs_in_words(row: CostRow) -> list[str]:
 
 
 def _overview(tasks: Sequence[TaskResult]) -> list[str]:
-    if len(tasks) == 1:
-        return []
     shown = overview(tasks)
-    columns = zip(shown.tasks, shown.metrics, strict=True)
-    header = ("", *(f"{escape(task)}, {metric_title(metric)}" for task, metric in columns))
+    if shown is None:
+        return []
+    header = ("", *(f"{escape(task)}, {metric_title(metric)}" for task, metric in shown.columns))
     rows = ([escape(row.label), *map(cell_text, row.cells)] for row in shown.rows)
     return ["## All tasks", escape(overview_note(shown.baseline)), _table(header, rows)]
 

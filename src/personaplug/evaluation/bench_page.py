@@ -34,7 +34,7 @@ def bench_html(result: BenchResult, means: Sequence[Mapping[str, Report]]) -> st
     machines = dict.fromkeys(report.setting.machine for task in means for report in task.values())
     page = template("bench.html").render(
         result=result,
-        overview=overview(result.tasks) if len(result.tasks) > 1 else None,
+        overview=overview(result.tasks),
         sections=[_section(task, each) for task, each in zip(result.tasks, means, strict=True)],
         machine="; ".join(machines),
         METHOD=METHOD,

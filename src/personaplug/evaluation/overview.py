@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from personaplug.evaluation.bench import TaskResult
-from personaplug.evaluation.comparison import Gap
+from personaplug.evaluation.comparison import Gap, Verdict
 from personaplug.evaluation.metrics import MetricName
 from personaplug.evaluation.scores import Score
 
@@ -20,6 +20,11 @@ class Cell:
 
     score: Score | None
     gap: Gap | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the gap; unclear where there is none."""
+        return self.gap.verdict if self.gap else "unclear"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +45,27 @@ class Overview:
     """A table of all tasks.
 
     Attributes:
-        tasks: The columns.
-        metrics: Each task's main one.
+        columns: Each task and its main metric.
         baseline: The label that gaps are to.
         rows: Contenders, then controls.
     """
 
-    tasks: tuple[str, ...]
-    metrics: tuple[MetricName, ...]
+    columns: tuple[tuple[str, MetricName], ...]
     baseline: str
     rows: tuple[OverviewRow, ...]
 
 
-def overview(tasks: Sequence[TaskResult]) -> Overview:
-    """Lay the tasks of a bench side by side.
+def overview(tasks: Sequence[TaskResult]) -> Overview | None:
+    """Lay the tasks of a bench side by side; None where there is one alone.
 
     Args:
-        tasks: At least one, all with the same baseline.
+        tasks: All with the same baseline.
     """
-    comparisons = [task.comparison for task in tasks]
+    if len(tasks) < 2:
+        return None
     return Overview(
-        tasks=tuple(task.task for task in tasks),
-        metrics=tuple(each.metrics[0] for each in comparisons),
-        baseline=comparisons[0].baseline,
+        columns=tuple((task.task, task.comparison.metrics[0]) for task in tasks),
+        baseline=tasks[0].comparison.baseline,
         rows=(*_rows([_contenders(task) for task in tasks]), *_rows([_controls(task) for task in tasks])),
     )
 

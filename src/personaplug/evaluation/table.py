@@ -57,7 +57,7 @@ def overview_table(overview: Overview) -> Table:
     table = _table("all tasks")
     table.caption, table.caption_justify = Text(overview_note(overview.baseline), style="dim"), "left"
     table.add_column("", min_width=17, overflow="fold")
-    for task, metric in zip(overview.tasks, overview.metrics, strict=True):
+    for task, metric in overview.columns:
         name = fill(task, 9, break_long_words=False)
         table.add_column(Text(f"{name}\n{metric_title(metric)}"), justify="right", vertical="bottom", overflow="fold")
     for row in overview.rows:
@@ -66,8 +66,8 @@ def overview_table(overview: Overview) -> Table:
 
 
 def _cell(cell: Cell | None) -> Text:
-    verdict = cell.gap.verdict if cell and cell.gap else "unclear"
-    return Text(cell_text(cell), style="" if verdict == "unclear" else _STYLES[verdict])
+    style = _STYLES[cell.verdict] if cell and cell.verdict != "unclear" else ""
+    return Text(cell_text(cell), style=style)
 
 
 def _table(title: str) -> Table:

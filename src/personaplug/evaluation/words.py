@@ -44,7 +44,7 @@ def cell_text(cell: Cell | None) -> str:
     if cell is None:
         return MISSING
     number = gap_text(cell.gap) if cell.gap and cell.score is None else score_text(cell.score)
-    return f"{number} {MARKS[cell.gap.verdict] if cell.gap else ''}".rstrip()
+    return f"{number} {MARKS[cell.verdict]}".rstrip()
 
 
 def overview_note(baseline: str) -> str:

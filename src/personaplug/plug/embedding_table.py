@@ -33,8 +33,8 @@ def load_writer_of_inputs(config: BackboneConfig, *, device: str = "cpu", positi
     Raises:
         ConfigError: There is no such model, it is an encoder-decoder, or its embeddings are no plain table.
     """
-    settings = None if config.model == "nano" else read_settings(config)
-    if settings is None or settings.is_encoder_decoder:
+    settings = read_settings(config)
+    if settings.is_encoder_decoder:
         message = f"{config.model} is an encoder-decoder: only decoder-only language models take prompt embeddings"
         raise ConfigError(message, hint=_HINT)
     if positions is not None:

@@ -108,7 +108,7 @@ class PersonaPlug(nn.Module):
             return self.batcher.query_vectors.encoder
         if self.store is None:
             raise ConfigError("this plug was made without a store, so no encoder is its own", hint=_GIVE_A_STORE)
-        return load_encoder(self.run, self.store, device=str(self.backbone.device))
+        return load_encoder(self.run.encoder, self.store, device=str(self.backbone.device))
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
@@ -234,10 +234,19 @@ def build_plug(
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
     """
     backbone = backbone or load_backbone(run.backbone, device=device)
-    encoder = encoder_of_store(run, task, store, device=device) if run.reads_vectors else None
+    encoder = None
+    if run.reads_vectors:
+        encoder = encoder_of_store(run.encoder, task, store=_needed(run, store), device=device)
     prefix = build_prefix(run, encoder, backbone, views=len(task.views))
     batcher = build_batcher(run, task, store, encoder=encoder, backbone=backbone, is_live=is_live)
     return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store)
+
+
+def _needed(run: RunConfig, store: PersonaStore | None) -> PersonaStore:
+    if store is None:
+        what = "a persona" if run.has_persona else run.method
+        raise ConfigError(f"{what} needs a store of histories", hint="name it with --store")
+    return store
 
 
 def _profile(store: PersonaStore, user: str) -> Profile:

@@ -4,9 +4,8 @@ from copy import deepcopy
 
 import torch
 
-from personaplug.embedder.encoder import TextEncoder
+from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.embedder.user_embedder import UserEmbedder
-from personaplug.errors import ConfigError
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.batch import Batcher
 from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
@@ -29,22 +28,18 @@ def check_layout(encoder: TextEncoder, task: Task, store: PersonaStore) -> None:
     StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
 
 
-def load_encoder(run: RunConfig, store: PersonaStore, *, device: str) -> TextEncoder:
-    """Load the frozen encoder of a run, in the precision of a store's vectors."""
-    return TextEncoder.load(run.encoder.as_in(store.layout.fingerprint), device=device).freeze()
+def load_encoder(config: EncoderConfig, store: PersonaStore, *, device: str) -> TextEncoder:
+    """Load a run's encoder, frozen, in the precision of a store's vectors."""
+    return TextEncoder.load(config.as_in(store.layout.fingerprint), device=device).freeze()
 
 
-def encoder_of_store(run: RunConfig, task: Task, store: PersonaStore | None, *, device: str) -> TextEncoder:
+def encoder_of_store(config: EncoderConfig, task: Task, *, store: PersonaStore, device: str) -> TextEncoder:
     """Load the encoder that made a store's vectors.
 
     Raises:
-        ConfigError: There is no store.
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
     """
-    if store is None:
-        what = "a persona" if run.has_persona else run.method
-        raise ConfigError(f"{what} needs a store of histories", hint="name it with --store")
-    encoder = load_encoder(run, store, device=device)
+    encoder = load_encoder(config, store, device=device)
     check_layout(encoder, task, store)
     return encoder
 

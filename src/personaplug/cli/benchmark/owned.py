@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from personaplug.cli.benchmark.kinds import is_trained
-from personaplug.cli.benchmark.recipe import Recipe
+from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.errors import ConfigError
 
 OWNED = {
@@ -45,19 +45,23 @@ def check_owned(recipe: Recipe) -> None:
     for source in recipe.tasks:
         _check(source.settings, f"the task {source.task!r}")
     for contender in recipe.contenders:
-        where = f"the variant {contender.name!r}"
-        _check(contender.settings, where)
-        for name in map(_name, contender.settings):
-            if name.startswith(("encoder.", "backbone.")):
-                raise ConfigError(
-                    f"{where} sets {name}: it would have another encoder or language model than the others",
-                    hint="set encoder and backbone for the whole recipe, or write another recipe",
-                )
-            if not is_trained(contender.method) and name not in READ_UNTRAINED:
-                raise ConfigError(
-                    f"{where} sets {name}, which {contender.method} does not read",
-                    hint=f"it reads {' and '.join(READ_UNTRAINED)}",
-                )
+        _check_contender(contender)
+
+
+def _check_contender(contender: Contender) -> None:
+    where = f"the variant {contender.name!r}"
+    _check(contender.settings, where)
+    for name in map(_name, contender.settings):
+        if name.startswith(("encoder.", "backbone.")):
+            raise ConfigError(
+                f"{where} sets {name}: it would have another encoder or language model than the others",
+                hint="set encoder and backbone for the whole recipe, or write another recipe",
+            )
+        if not is_trained(contender.method) and name not in READ_UNTRAINED:
+            raise ConfigError(
+                f"{where} sets {name}, which {contender.method} does not read",
+                hint=f"it reads {' and '.join(READ_UNTRAINED)}",
+            )
 
 
 def _check(settings: Sequence[str], where: str) -> None:
