@@ -8,25 +8,19 @@ Beyond the paper: what all users have in common is taken off before the second L
 differs from others and nothing else (DEP, arXiv 2507.20849, compares users too, with peers found for each). The common
 part is larger than the differences; left in, its gradients drown theirs.
 
-Padding is never projected: the real items of some users at a time form one flat matrix. Of an item training keeps one
-vector of the language model's size, what the first Linear made of it; the rest is cheap, and made anew on the way back.
+Padding is never projected: only the real items of all users, as one flat matrix, reach the first Linear.
 """
 
-from collections.abc import Iterator, Sequence
-
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from personaplug.embedder.history import HistoryBatch
+from personaplug.embedder.memories import weighted_sums
 
 SHARE = 0.02
 """Of a batch in the running mean, at least; the first batches count more."""
-
-AT_ONCE = 512
-"""Items projected together, and the rest of the last user's: enough for fast products, few enough for a cache."""
 
 
 class Projector(nn.Module):
@@ -53,13 +47,9 @@ class Projector(nn.Module):
         self, weights: Float[Tensor, "batch personas items"], history: HistoryBatch
     ) -> Float[Tensor, "batch personas llm_dim"]:
         """Project every item once, sum with the weights, project the sums."""
+        items = self._read(history)
         counts = history.mask.sum(dim=1).tolist()
-        memories = torch.cat(
-            [
-                self._memories(weights[users], history.vectors[users], history.mask[users], counts[users])
-                for users in _groups(counts)
-            ]
-        )
+        memories = weighted_sums(weights.mT[history.mask], items, self.inner, counts)
         if self.common is not None:
             memories = memories - self.common(memories, history)
         result: Tensor = self.outer(memories)
@@ -75,21 +65,12 @@ class Projector(nn.Module):
         alone = HistoryBatch(vectors, torch.zeros_like(ones[:, :, 0]), ones[:, :, 0] > 0)
         return float(self(ones, alone).norm(dim=-1).mean())
 
-    def _memories(
-        self,
-        weights: Float[Tensor, "batch personas items"],
-        vectors: Float[Tensor, "batch items views dim"],
-        mask: Bool[Tensor, "batch items"],
-        counts: Sequence[int],
-    ) -> Float[Tensor, "batch personas llm_dim"]:
-        values = vectors[mask][:, : self.views].float()
+    def _read(self, history: HistoryBatch) -> Float[Tensor, "items width"]:
+        """Give what the first Linear reads of all real items."""
+        values = history.vectors[history.mask][:, : self.views].float()
         if self.normalize:
             values = functional.layer_norm(values, values.shape[-1:])
-        halfway = self.inner(values.flatten(1))
-        memories: Tensor = checkpoint(
-            _weighted_sums, weights.mT[mask], halfway, counts, use_reentrant=False, preserve_rng_state=False
-        )
-        return memories
+        return values.flatten(1)
 
 
 class Common(nn.Module):
@@ -113,20 +94,3 @@ class Common(nn.Module):
     def _update(self, memories: Float[Tensor, "users personas llm_dim"]) -> None:
         self.batches += 1
         self.mean.lerp_(memories.mean(dim=(0, 1)), max(1 / float(self.batches), SHARE))
-
-
-def _weighted_sums(
-    weights: Float[Tensor, "items personas"], halfway: Float[Tensor, "items llm_dim"], counts: Sequence[int]
-) -> Float[Tensor, "batch personas llm_dim"]:
-    shares, projected = weights.split(counts), functional.gelu(halfway).split(counts)
-    return torch.stack([share.T @ own for share, own in zip(shares, projected, strict=True)])
-
-
-def _groups(counts: Sequence[int]) -> Iterator[slice]:
-    """Cut a batch where enough items have come together, between users."""
-    start = items = 0
-    for user, count in enumerate(counts, start=1):
-        items += count
-        if items >= AT_ONCE or user == len(counts):
-            yield slice(start, user)
-            start, items = user, 0

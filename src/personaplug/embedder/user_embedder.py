@@ -120,8 +120,10 @@ class UserEmbedder(nn.Module):
             query: Unit vectors of the inputs.
             history: The users' encoded items.
         """
+        # First, so that its gradients come last, when those of the history no longer need their room.
+        instruction = self.instruction(len(query))
         persona = self.persona(self.weights(query, history), history)
-        return torch.cat([self.instruction(len(query)), persona], dim=1)
+        return torch.cat([instruction, persona], dim=1)
 
     def weights(
         self, query: Float[Tensor, "batch dim"], history: HistoryBatch
