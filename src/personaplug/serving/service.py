@@ -61,7 +61,7 @@ class Service:
         self._config = config or EngineConfig()
         self._models = Worker(self._open_models, name="models")
         self._stores = Worker(lambda: PersonaStore.open(place.store), name="store")
-        self._encoders = Worker(lambda: nullcontext(self._encoder.for_another_thread()), name="encoder")
+        self._encoders = Worker(lambda: nullcontext(self._encoder), name="encoder")
 
     def open(self) -> None:
         """Load the models and open the store; whatever goes wrong is raised here."""
