@@ -114,21 +114,25 @@ def evaluate(
     users = query_users or [example.profile.user_id for example in examples]
     _check_queries(examples, users)
     _check_metrics(task, examples)
-    answers: list[Answer] = []
+    answers: dict[int, Answer] = {}
     attention: list[ExampleAttention] = []
     meter = CostMeter()
     start = time.perf_counter()
+    # Inputs of similar length together: little padding is read.
+    by_length = sorted(range(len(examples)), key=lambda place: len(examples[place].input))
     for first in range(0, len(examples), batch_size):
-        batch = [examples[place] for place in range(first, min(first + batch_size, len(examples)))]
+        places = by_length[first : first + batch_size]
+        batch = [examples[place] for place in places]
         if isinstance(method, PreparingMethod):
             method.prepare(batch)
         with meter.timing():
             predictions = method.respond(batch)
-        answers += _answers(method, batch, predictions, users[first : first + batch_size])
+        answers |= zip(places, _answers(method, batch, predictions, [users[place] for place in places]), strict=True)
         meter.count(method, batch)
         attention += method.attention(batch) if isinstance(method, AttentiveMethod) else []
         if progress:
             progress(len(answers))
+    in_order = [answer for _, answer in sorted(answers.items())]
     return Report(
         task=task.name,
         method=method.name,
@@ -136,9 +140,9 @@ def evaluate(
         setting=setting,
         seconds=time.perf_counter() - start,
         peak_memory_mb=peak_memory_mb(),
-        scores=scores_of(answers, task.metrics, task.labels, seed=setting.seed),
-        buckets=buckets_of(answers, task.metrics, task.labels, seed=setting.seed),
-        answers=tuple(answers),
+        scores=scores_of(in_order, task.metrics, task.labels, seed=setting.seed),
+        buckets=buckets_of(in_order, task.metrics, task.labels, seed=setting.seed),
+        answers=tuple(in_order),
         attention=AttentionSummary.of(attention) if attention else None,
         cost=meter.cost,
     )

@@ -1,15 +1,32 @@
 """Encoder-decoder backbones: T5, FLAN-T5, BART, and the embedded ``nano``."""
 
+import torch
 from torch import Tensor
 
 from personaplug.plug.backbone import Backbone
+from personaplug.plug.beams import BeamSearch
+from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.tokens import Side, TokenEmbeddings
+
+_PLAIN = {
+    "bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id",
+    "use_cache", "output_attentions", "output_hidden_states", "transformers_version",
+}  # fmt: skip
+"""Settings of a model for generation that say nothing about which answer is the best."""
 
 
 class EncoderDecoderBackbone(Backbone):
     """The persona stands in the encoder's input; the decoder writes the answer."""
 
     side: Side = "right"
+
+    def generate(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> list[str]:
+        """Answer a batch of inputs."""
+        if config is None or config.strategy != "beam" or not self._searches_plainly:
+            return super().generate(inputs, config)
+        with torch.inference_mode():
+            search = BeamSearch(self.model, inputs, beams=config.beams, ends=self._ends)
+            return [self._decode(tokens).strip() for tokens in search.run(most=config.max_new_tokens)]
 
     def _answer_logits(self, inputs: TokenEmbeddings, labels: Tensor) -> Tensor:
         outputs = self.model(
@@ -20,3 +37,11 @@ class EncoderDecoderBackbone(Backbone):
         )
         logits: Tensor = outputs.logits
         return logits
+
+    @property
+    def _searches_plainly(self) -> bool:
+        """Tell whether the model brings neither rules of its own for answers nor adapters that belong to rows."""
+        settings = self.model.generation_config.to_diff_dict()
+        return _PLAIN.issuperset(name for name in settings if not name.startswith("_")) and not hasattr(
+            self.model, "peft_config"
+        )

@@ -1,0 +1,74 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from personaplug.plug import beams
+from personaplug.plug.backbone import Backbone, GenerationConfig
+from tests import tiny
+from tests.embedder.histories import few
+
+BEAMS = 3
+ENDS = [2, 71, 103, 122, 155, 180, 188, 219, 241]
+"""Tokens that the tiny model likes to write, so that its answers end at different times."""
+
+BATCH = ["ab", "a", "hgfe", "a bad cab", "fed", "a much longer text than the others", "h", "deaf"]
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    """A tiny model without rules of its own for answers."""
+    backbone = tiny.encoder_decoder()
+    backbone.model.generation_config.suppress_tokens = None
+    backbone.model.generation_config.eos_token_id = ENDS
+    return backbone
+
+
+@pytest.fixture
+def rows(backbone, monkeypatch):
+    """How many rows the decoder has read, step by step."""
+    seen = []
+    forward = backbone.model.decoder.forward
+
+    def counting(**inputs):
+        seen.append(len(inputs["input_ids"]))
+        return forward(**inputs)
+
+    monkeypatch.setattr(backbone.model.decoder, "forward", counting)
+    return seen
+
+
+def of_transformers(backbone, texts, config):
+    return Backbone.generate(backbone, backbone.embed(texts), config)
+
+
+@settings(few, max_examples=40)
+@given(
+    texts=st.lists(st.text("abcdefgh ", min_size=1, max_size=20), min_size=1, max_size=6),
+    width=st.integers(1, 5),
+    most=st.integers(1, 12),
+    leave_at=st.sampled_from([0.0, 0.25, 1.0]),
+)
+def test_the_answers_are_those_of_transformers(backbone, texts, width, most, leave_at):
+    config = GenerationConfig("beam", beams=width, max_new_tokens=most)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(beams, "LEAVE_AT", leave_at)
+        assert backbone.generate(backbone.embed(texts), config) == of_transformers(backbone, texts, config)
+
+
+def test_a_query_is_encoded_once_and_leaves_when_its_answer_is_settled(backbone, rows):
+    backbone.generate(backbone.embed(BATCH), GenerationConfig("beam", beams=BEAMS, max_new_tokens=30))
+    assert rows[:2] == [len(BATCH), len(BATCH) * BEAMS]
+    assert rows[1:] == sorted(rows[1:], reverse=True)
+    assert rows[-1] < rows[1]
+
+
+def test_nothing_is_written_once_all_answers_are_settled(backbone, rows):
+    backbone.generate(backbone.embed(BATCH[:2]), GenerationConfig("beam", beams=BEAMS, max_new_tokens=200))
+    assert len(rows) < 200
+
+
+def test_a_model_with_rules_of_its_own_keeps_to_them():
+    strict = tiny.encoder_decoder()
+    assert strict.model.generation_config.suppress_tokens
+    config = GenerationConfig("beam", beams=BEAMS, max_new_tokens=12)
+    assert strict.generate(strict.embed(BATCH), config) == of_transformers(strict, BATCH, config)
