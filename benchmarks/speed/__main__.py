@@ -47,9 +47,8 @@ def main() -> None:
     out = options.out.with_stem(f"{options.out.stem}-quick") if options.quick else options.out
     effort = Effort(options.quick, 1 if options.quick else options.pairs)
     for name in options.parts or PARTS:
-        rows = import_module(f"benchmarks.speed.{name.replace('-', '_')}").measure(effort)
-        write_rows(rows, out, threads=options.threads, is_quick=options.quick)
-        for row in rows:
+        for row in import_module(f"benchmarks.speed.{name.replace('-', '_')}").measure(effort):
+            write_rows([row], out, threads=options.threads, is_quick=options.quick)
             logging.info(row.in_words)
     if out == RESULTS:
         import_module("benchmarks.speed.pictures").main()

@@ -1,6 +1,6 @@
 """Answering with a persona, against the same language model without, and against four retrieved items in the prompt."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 from uuid import uuid4
@@ -25,18 +25,15 @@ from personaplug.records import Example
 K, BATCHES, ANSWER_TOKENS = 4, (1, 8, 32), 16
 
 
-def measure(effort: Effort) -> list[Row]:
+def measure(effort: Effort) -> Iterator[Row]:
     """Measure batches of 1, 8 and 32 on the embedded model, and on one whose size is nearer to those in use."""
     with open_world("dev", queries=4 if effort.is_quick else 32, is_quick=effort.is_quick) as world:
         embedded = world.plug()
         larger = world.plug_on(_larger(is_quick=effort.is_quick), like=embedded)
-        return [
-            row
-            for name, plug in {"embedded model": embedded, "random Llama": larger}.items()
-            for size in BATCHES
-            if size <= len(world.examples)
-            for row in _rows(name, world, plug.eval(), world.examples[:size], pairs=effort.pairs)
-        ]
+        for name, plug in {"embedded model": embedded, "random Llama": larger}.items():
+            for size in BATCHES:
+                if size <= len(world.examples):
+                    yield from _rows(name, world, plug.eval(), world.examples[:size], pairs=effort.pairs)
 
 
 def _rows(name: str, world: World, plug: PersonaPlug, examples: Sequence[Example], *, pairs: int) -> list[Row]:
@@ -68,7 +65,7 @@ def _rows(name: str, world: World, plug: PersonaPlug, examples: Sequence[Example
 def _larger(*, is_quick: bool) -> Backbone:
     """Build a decoder-only model of random weights that reads with the embedded model's tokenizer."""
     tokenizer = load_tokenizer()
-    width, layers = (32, 2) if is_quick else (1024, 16)
+    width, layers = (32, 2) if is_quick else (768, 12)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
