@@ -35,6 +35,8 @@ from personaplug.records import Profile
 from personaplug.rivals.ranker import ItemRanker
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
+from personaplug.training import choosing
+from personaplug.training.ledger import Ledger
 from tests import tiny
 from tests.cli.conftest import done, run_command
 
@@ -57,10 +59,14 @@ def runs(place, tmp_path_factory):
     runs = {name: folder / name for name in LEARNED}
     for name in ROPG:
         done(run_command(*words(place, name, runs[name])))
-    pool = [word for name in ROPG for word in ("--ropg", runs[name])]
     for name in LEARNED[2:]:
-        done(run_command(*words(place, name, runs[name], "-k", 2, *pool)))
+        done(run_command(*words(place, name, runs[name], *choosing_between(runs))))
     return runs
+
+
+def choosing_between(runs):
+    """Say that a choice is between all retrievers, the learned ones too."""
+    return "-k", 2, *(word for name in ROPG for word in ("--ropg", runs[name]))
 
 
 @pytest.fixture(scope="module")
@@ -269,6 +275,21 @@ def test_a_killed_training_comes_to_the_same_weights(place, tmp_path):
     assert all((first[key] == second[key]).all() for key in first)
     finished = run_command(*given, "--resume")
     assert (finished.exit_code, "is finished" in finished.stderr) == (1, True)
+
+
+def test_a_choice_of_answers_that_is_interrupted_comes_to_the_same_weights(runs, place, tmp_path, monkeypatch):
+    real, run = choosing._step, tmp_path / "run"
+    steps = iter([real])
+    with monkeypatch.context() as patch:
+        patch.setattr(choosing, "_step", lambda *arguments: next(steps)(*arguments))  # the second finds no more
+        stopped = run_command(*words(place, "rspg-post", run, *choosing_between(runs)))
+    assert isinstance(stopped.exception, StopIteration)
+    answers = (run / "said" / "answers.jsonl").read_bytes()
+    assert answers
+    monkeypatch.setattr(Ledger, "_keep", None)  # nothing is asked again
+    done(run_command("train", place.log, "--task", "log", "--store", place.store, "--out", run, "--resume"))
+    resumed, whole = (load_file(each / "model.safetensors") for each in (run, runs["rspg-post"]))
+    assert all((resumed[key] == whole[key]).all() for key in whole)
 
 
 def test_words_of_the_command_line_reach_the_run(place, tmp_path):
