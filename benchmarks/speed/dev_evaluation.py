@@ -1,6 +1,6 @@
 """Queries answered per second on dev, four beams, against the published way: one by one, inputs padded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from statistics import fmean, median
 
@@ -18,7 +18,7 @@ Answering = Callable[[], list[str]]
 BEAMS, LONGEST, AT_ONCE = 4, 48, 32
 
 
-def measure(effort: Effort) -> list[Row]:
+def measure(effort: Effort) -> Iterator[Row]:
     """Ask our default and our form of the paper, which answers as the published plug does: it has the same weights."""
     longest = 8 if effort.is_quick else LONGEST
     config = GenerationConfig(strategy="beam", beams=BEAMS, max_new_tokens=longest)
@@ -28,10 +28,8 @@ def measure(effort: Effort) -> list[Row]:
         theirs = _one_by_one(world.published(paper, examples).eval(), examples, config)
         words = f"{len(examples)} queries of {world.log.name}, embedded model, {BEAMS} beams, in batches of {AT_ONCE}"
         asked = {"dev evaluation": world.plug().eval(), "dev evaluation, preset paper": paper}
-        return [
-            _row(name, words, _in_batches(plug, examples, config), theirs, pairs=effort.pairs)
-            for name, plug in asked.items()
-        ]
+        for name, plug in asked.items():
+            yield _row(name, words, _in_batches(plug, examples, config), theirs, pairs=effort.pairs)
 
 
 def _row(name: str, words: str, ours: Answering, theirs: Answering, *, pairs: int) -> Row:

@@ -35,12 +35,13 @@ class Batch:
     questions: Int[Tensor, " batch"]
 
 
-def measure(effort: Effort) -> list[Row]:
+def measure(effort: Effort) -> Iterator[Row]:
     """Measure our default and our form of the paper, each in turn with the published procedure."""
     course = Course(2, 1) if effort.is_quick else Course()
     with open_world("train", queries=4 if effort.is_quick else 400, is_quick=effort.is_quick) as world:
         plugs = {"a training step": world.plug(), "a training step, preset paper": paper_plug(world)}
-        return [_row(name, world, plug, course, pairs=effort.pairs) for name, plug in plugs.items()]
+        for name, plug in plugs.items():
+            yield _row(name, world, plug, course, pairs=effort.pairs)
 
 
 def _row(name: str, world: World, plug: PersonaPlug, course: Course, *, pairs: int) -> Row:

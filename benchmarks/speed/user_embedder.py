@@ -1,6 +1,6 @@
 """The user embedder, forward and backward, against the published one: full histories, and those of a real log."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -29,10 +29,11 @@ class Size:
     llm_dim: int = 4096
 
 
-def measure(effort: Effort) -> list[Row]:
+def measure(effort: Effort) -> Iterator[Row]:
     """Measure both rows."""
     size = Size(96, 128) if effort.is_quick else Size()
-    return [*full_histories(size, effort), *real_lengths(size, effort)]
+    yield from full_histories(size, effort)
+    yield from real_lengths(size, effort)
 
 
 def full_histories(size: Size, effort: Effort) -> list[Row]:

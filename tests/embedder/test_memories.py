@@ -41,7 +41,7 @@ def test_sums_are_those_of_the_formula_however_many_items_stand_together(counts,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memories, "AT_ONCE", at_once)
         torch.testing.assert_close(
-            weighted_sums(weights, values, linear, counts), naive(weights, values, linear, counts)
+            weighted_sums(weights, values, linear=linear, counts=counts), naive(weights, values, linear, counts)
         )
 
 
@@ -52,7 +52,7 @@ def test_gradients_are_those_of_the_formula_however_many_items_stand_together(co
     wanted = [weights, values, linear.weight, linear.bias]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memories, "AT_ONCE", at_once)
-        ours = torch.autograd.grad(weighted_sums(weights, values, linear, counts).square().sum(), wanted)
+        ours = torch.autograd.grad(weighted_sums(weights, values, linear=linear, counts=counts).square().sum(), wanted)
     nothing = sum(0.0 * tensor.sum() for tensor in wanted)  # so that all are asked for, where no user has an item
     theirs = torch.autograd.grad(naive(weights, values, linear, counts).square().sum() + nothing, wanted)
     for mine, other in zip(ours, theirs, strict=True):
@@ -60,17 +60,30 @@ def test_gradients_are_those_of_the_formula_however_many_items_stand_together(co
 
 
 @few
-@given(counts=batches, seed=st.integers(0, 99))
-def test_the_sums_are_the_same_where_no_gradient_is_wanted(counts, seed):
+@given(counts=batches, at_once=st.integers(1, 20), seed=st.integers(0, 99))
+def test_where_no_gradient_is_wanted_the_sums_are_those_of_the_formula_too(counts, at_once, seed):
     weights, values, linear = made(counts, seed=seed)
-    with torch.no_grad():
-        alone = weighted_sums(weights, values, linear, counts)
-    torch.testing.assert_close(alone, weighted_sums(weights, values, linear, counts))
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(memories, "AT_ONCE", at_once)
+        alone = weighted_sums(weights, values, linear=linear, counts=counts)
+        torch.testing.assert_close(alone, naive(weights, values, linear, counts))
+
+
+def test_a_callers_autocast_changes_neither_sums_nor_gradients():
+    weights, values, linear = made([2, 3], seed=0, wants_gradients=True)
+    wanted = [weights, values, linear.weight, linear.bias]
+    plain = weighted_sums(weights, values, linear=linear, counts=[2, 3])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = weighted_sums(weights, values, linear=linear, counts=[2, 3])
+        ours = torch.autograd.grad(mixed.square().sum(), wanted)
+    torch.testing.assert_close(mixed, plain)
+    for mine, other in zip(ours, torch.autograd.grad(plain.square().sum(), wanted), strict=True):
+        torch.testing.assert_close(mine, other)
 
 
 def test_a_gradient_of_the_gradient_is_refused():
     weights, values, linear = made([2], seed=0, wants_gradients=True)
-    sums = weighted_sums(weights, values, linear, [2])
+    sums = weighted_sums(weights, values, linear=linear, counts=[2])
     (gradient,) = torch.autograd.grad(sums.square().sum(), weights, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()

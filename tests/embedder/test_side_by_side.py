@@ -1,4 +1,6 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
 
 import pytest
 import torch
@@ -50,8 +52,14 @@ def test_afterwards_torch_has_its_threads_again_whatever_happened(breaks):
         list(side_by_side(work, range(9)))
     except ValueError:
         assert breaks
-    begun_later = []
-    thread = threading.Thread(target=lambda: begun_later.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert [torch.get_num_threads(), *begun_later] == [3, 3]
+    assert [torch.get_num_threads(), threads_of_a_new_thread()] == [3, 3]
+
+
+def test_a_thread_that_begins_meanwhile_has_all_threads():
+    torch.set_num_threads(3)
+    assert list(side_by_side(lambda _: (sleep(0.1), threads_of_a_new_thread())[1], range(3))) == [3] * 3
+
+
+def threads_of_a_new_thread():
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()

@@ -14,10 +14,13 @@ ENDS = [2, 71, 103, 122, 155, 180, 188, 219, 241]
 BATCH = ["ab", "a", "hgfe", "a bad cab", "fed", "a much longer text than the others", "h", "deaf"]
 
 
-@pytest.fixture(scope="module")
-def backbone():
+MODELS = {"t5": tiny.encoder_decoder, "joined": tiny.joined_encoder_decoder}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def backbone(request):
     """A tiny model without rules of its own for answers."""
-    backbone = tiny.encoder_decoder()
+    backbone = MODELS[request.param]()
     backbone.model.generation_config.suppress_tokens = None
     backbone.model.generation_config.eos_token_id = ENDS
     return backbone
@@ -37,11 +40,25 @@ def rows(backbone, monkeypatch):
     return seen
 
 
+@pytest.fixture
+def encoded(backbone, monkeypatch):
+    """How many rows the encoder has read, time by time."""
+    seen = []
+    forward = backbone.model.get_encoder().forward
+
+    def counting(**inputs):
+        seen.append(len(inputs["inputs_embeds"]))
+        return forward(**inputs)
+
+    monkeypatch.setattr(backbone.model.get_encoder(), "forward", counting)
+    return seen
+
+
 def of_transformers(backbone, texts, config):
     return Backbone.generate(backbone, backbone.embed(texts), config)
 
 
-@settings(few, max_examples=40)
+@settings(few, max_examples=25)
 @given(
     texts=st.lists(st.text("abcdefgh ", min_size=1, max_size=20), min_size=1, max_size=6),
     width=st.integers(1, 5),
@@ -55,13 +72,16 @@ def test_the_answers_are_those_of_transformers(backbone, texts, width, most, lea
         assert backbone.generate(backbone.embed(texts), config) == of_transformers(backbone, texts, config)
 
 
-def test_a_query_is_encoded_once_and_leaves_when_its_answer_is_settled(backbone, rows):
+@pytest.mark.parametrize("backbone", ["t5"], indirect=True)
+def test_a_query_is_encoded_once_and_leaves_when_its_answer_is_settled(backbone, rows, encoded):
     backbone.generate(backbone.embed(BATCH), GenerationConfig("beam", beams=BEAMS, max_new_tokens=30))
+    assert encoded == [len(BATCH)]
     assert rows[:2] == [len(BATCH), len(BATCH) * BEAMS]
     assert rows[1:] == sorted(rows[1:], reverse=True)
     assert rows[-1] < rows[1]
 
 
+@pytest.mark.parametrize("backbone", ["t5"], indirect=True)
 def test_nothing_is_written_once_all_answers_are_settled(backbone, rows):
     backbone.generate(backbone.embed(BATCH[:2]), GenerationConfig("beam", beams=BEAMS, max_new_tokens=200))
     assert len(rows) < 200
@@ -72,3 +92,16 @@ def test_a_model_with_rules_of_its_own_keeps_to_them():
     assert strict.model.generation_config.suppress_tokens
     config = GenerationConfig("beam", beams=BEAMS, max_new_tokens=12)
     assert strict.generate(strict.embed(BATCH), config) == of_transformers(strict, BATCH, config)
+
+
+@pytest.mark.parametrize("width", [20, 150])
+def test_more_candidates_than_words_are_left_to_transformers(backbone, width):
+    config = GenerationConfig("beam", beams=width, max_new_tokens=3)
+    assert backbone.generate(backbone.embed(BATCH[:2]), config) == of_transformers(backbone, BATCH[:2], config)
+
+
+def test_a_model_that_names_no_start_for_answers_has_the_one_of_transformers():
+    unnamed = tiny.encoder_decoder()
+    unnamed.model.generation_config.update(suppress_tokens=None, decoder_start_token_id=None, bos_token_id=1)
+    config = GenerationConfig("beam", beams=BEAMS, max_new_tokens=5)
+    assert unnamed.generate(unnamed.embed(BATCH), config) == of_transformers(unnamed, BATCH, config)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -174,10 +173,9 @@ class TextEncoder(nn.Module):
             vectors: Tensor = self(encoded.input_ids, encoded.attention_mask.bool())
         return vectors
 
-    def _precision(self) -> AbstractContextManager[object]:
-        if not self.is_bfloat16:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+    def _precision(self) -> torch.autocast:
+        """Settle the precision, whatever a caller's autocast says: it would reach one thread and no other."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.is_bfloat16)
 
     def _gains_by_bfloat16(self) -> bool:
         if not _has_native_bfloat16(self.device):

@@ -1,11 +1,12 @@
 """Sum each user's items behind the projector's first Linear: ``sum_i w_i GELU(A x_i + b)``.
 
 Some users at a time: activations and their gradients are made for a few, and take the room of a few. Of an item the
-way back keeps one vector of the language model's size, what the Linear made of it. All of these stand in one block, and
-its room is given back whole. The gradients are written out because autograd would hold such vectors several times over.
+way back keeps what the Linear reads and what it makes, the latter of all items in one block: allocators give large
+blocks back to the system when they are freed. The gradients are written out; autograd would hold several such blocks.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,21 +23,27 @@ AT_ONCE = 512
 def weighted_sums(
     weights: Float[Tensor, "items personas"],
     values: Float[Tensor, "items width"],
+    *,
     linear: nn.Linear,
     counts: Sequence[int],
 ) -> Float[Tensor, "users personas llm_dim"]:
-    """Sum the items of each user; zeros for a user without any.
+    """Sum the items of each user, in the precision of the values; zeros for a user without any.
 
     Args:
         weights: Of each item in each persona vector; the items of all users in a row.
         values: What the Linear reads of each item.
-        linear: ``A`` and ``b``.
+        linear: ``A`` and ``b``; where gradients are wanted its weights are used directly, past any hook.
         counts: How many items each user has.
     """
-    if torch.is_grad_enabled():
-        sums: Tensor = _WeightedSums.apply(weights, values, linear.weight, linear.bias, counts)  # type: ignore[no-untyped-call]
-        return sums
-    return torch.cat([_sums(weights[rows], linear(values[rows]), own) for _, rows, own in _groups(counts)])
+    weights = weights.to(values.dtype)
+    trained = (weights, values, linear.weight, linear.bias)
+    with _as_is(values):
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in trained):
+            sums: Tensor = _WeightedSums.apply(*trained, counts)  # type: ignore[no-untyped-call]
+            return sums
+        return torch.cat(
+            [_sums(weights[group.rows], linear(values[group.rows]), counts=group.counts) for group in _groups(counts)]
+        )
 
 
 class _WeightedSums(Function):
@@ -49,11 +56,10 @@ class _WeightedSums(Function):
         bias: Tensor,
         counts: Sequence[int],
     ) -> Tensor:
-        halfway = values.new_empty(len(values), len(bias))
-        sums = [
-            _sums(weights[rows], torch.addmm(bias, values[rows], matrix.T, out=halfway[rows]), own)
-            for _, rows, own in _groups(counts)
-        ]
+        halfway, sums = values.new_empty(len(values), len(bias)), []
+        for group in _groups(counts):
+            made = torch.addmm(bias, values[group.rows], matrix.T, out=halfway[group.rows])
+            sums.append(_sums(weights[group.rows], made, counts=group.counts))
         ctx.counts = counts
         ctx.save_for_backward(weights, values, matrix, halfway)
         return torch.cat(sums)
@@ -64,21 +70,25 @@ class _WeightedSums(Function):
         weights, values, matrix, halfway = ctx.saved_tensors
         of_weights, of_matrix, of_bias = map(torch.zeros_like, (weights, matrix, matrix[:, 0]))
         of_values = torch.empty_like(values) if ctx.needs_input_grad[1] else None
-        for users, rows, own in _groups(ctx.counts):
-            of_weights[rows], of_halfway = _back(gradient[users], weights[rows], halfway[rows], own)
-            of_matrix.addmm_(of_halfway.T, values[rows])
-            of_bias += of_halfway.sum(dim=0)
-            if of_values is not None:
-                of_values[rows] = of_halfway @ matrix
+        with _as_is(values):
+            for group in _groups(ctx.counts):
+                rows = group.rows
+                of_weights[rows], of_halfway = _back(
+                    gradient[group.users], weights[rows], halfway=halfway[rows], counts=group.counts
+                )
+                of_matrix.addmm_(of_halfway.T, values[rows])
+                of_bias += of_halfway.sum(dim=0)
+                if of_values is not None:
+                    of_values[rows] = of_halfway @ matrix
         return of_weights, of_values, of_matrix, of_bias, None
 
 
-def _sums(weights: Tensor, halfway: Tensor, counts: Sequence[int]) -> Tensor:
+def _sums(weights: Tensor, halfway: Tensor, *, counts: Sequence[int]) -> Tensor:
     shares, memories = weights.split(counts), functional.gelu(halfway).split(counts)
     return torch.stack([share.T @ own for share, own in zip(shares, memories, strict=True)])
 
 
-def _back(gradient: Tensor, weights: Tensor, halfway: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _back(gradient: Tensor, weights: Tensor, *, halfway: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Carry the gradient of :func:`_sums` back to the weights and to what stands halfway."""
     memories = functional.gelu(halfway).split(counts)
     of_weights = torch.cat([own @ of_sum.T for own, of_sum in zip(memories, gradient, strict=True)])
@@ -86,11 +96,25 @@ def _back(gradient: Tensor, weights: Tensor, halfway: Tensor, counts: Sequence[i
     return of_weights, torch.ops.aten.gelu_backward(of_memories, halfway)
 
 
-def _groups(counts: Sequence[int]) -> Iterator[tuple[slice, slice, Sequence[int]]]:
-    """Cut a batch between users where enough items have come together: users, their items' rows, how many each has."""
+def _as_is(values: Tensor) -> torch.autocast:
+    """Let no caller's autocast mix precisions: the gradients written out here are of one."""
+    return torch.autocast(values.device.type, enabled=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Users side by side, their items' rows, and how many each has."""
+
+    users: slice
+    rows: slice
+    counts: Sequence[int]
+
+
+def _groups(counts: Sequence[int]) -> Iterator[_Group]:
+    """Cut a batch between users where enough items have come together."""
     start = first = items = 0
     for user, count in enumerate(counts, start=1):
         items += count
         if items >= AT_ONCE or user == len(counts):
-            yield slice(start, user), slice(first, first + items), counts[start:user]
+            yield _Group(slice(start, user), slice(first, first + items), counts[start:user])
             start, first, items = user, first + items, 0

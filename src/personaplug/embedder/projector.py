@@ -49,7 +49,7 @@ class Projector(nn.Module):
         """Project every item once, sum with the weights, project the sums."""
         items = self._read(history)
         counts = history.mask.sum(dim=1).tolist()
-        memories = weighted_sums(weights.mT[history.mask], items, self.inner, counts)
+        memories = weighted_sums(weights.mT[history.mask], items, linear=self.inner, counts=counts)
         if self.common is not None:
             memories = memories - self.common(memories, history)
         result: Tensor = self.outer(memories)

@@ -6,6 +6,7 @@ whole batches side by side keep every core busy.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import TypeVar
 
 import torch
@@ -20,11 +21,20 @@ def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> It
     What torch keeps for each thread, such as the inference mode, is the work's to set.
     """
     threads = torch.get_num_threads()
-    if min(threads, len(pieces)) < 2:
+    workers = min(threads, len(pieces))
+    if workers < 2:
         yield from map(work, pieces)
         return
-    try:
-        with ThreadPoolExecutor(min(threads, len(pieces)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from pool.map(work, pieces)
-    finally:
-        torch.set_num_threads(threads)  # A worker's number is also that of every thread begun from now on.
+    begun = Barrier(workers + 1)
+    with ThreadPoolExecutor(workers, initializer=_take_one_thread, initargs=(begun,)) as pool:
+        results = pool.map(work, pieces)
+        begun.wait()
+        # What a worker chose became torch's default for threads that begin later: they get all again.
+        torch.set_num_threads(threads)
+        yield from results
+
+
+def _take_one_thread(begun: Barrier) -> None:
+    torch.get_num_threads()  # A thread takes the default over when it first asks: not after the next line.
+    torch.set_num_threads(1)
+    begun.wait()

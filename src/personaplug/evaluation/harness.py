@@ -118,8 +118,8 @@ def evaluate(
     attention: list[ExampleAttention] = []
     meter = CostMeter()
     start = time.perf_counter()
-    # Inputs of similar length together: little padding is read.
-    by_length = sorted(range(len(examples)), key=lambda place: len(examples[place].input))
+    # Inputs of similar length together, so that little padding is read; the longest first, which need most memory.
+    by_length = sorted(range(len(examples)), key=lambda place: -len(examples[place].input))
     for first in range(0, len(examples), batch_size):
         places = by_length[first : first + batch_size]
         batch = [examples[place] for place in places]

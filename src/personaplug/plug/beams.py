@@ -1,4 +1,4 @@
-"""Beam search for encoder-decoders: what transformers finds with its defaults, without what it does in vain.
+"""Beam search for encoder-decoders: what transformers finds with its defaults, without its wasted work.
 
 Its loop projects the encoder's states for every beam, carries those copies along at every step, and goes on with
 answers that have ended until the last of the batch has. Here the states are projected once a query, beams change places
@@ -6,7 +6,7 @@ among what has been written alone, and queries whose answers are settled leave t
 ``GenerationMixin._beam_search`` (https://github.com/huggingface/transformers, version 5) with a length penalty of 1.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sized
 from dataclasses import dataclass, field
 
 import torch
@@ -24,13 +24,18 @@ LEAVE_AT = 0.25
 _NEVER = -1e9
 
 
+def candidates(beams: int, ends: Sized) -> int:
+    """Count the continuations of a query that are looked at: enough to go on, should each beam end in every way."""
+    return max(2, 1 + len(ends)) * beams
+
+
 class BeamSearch:
     """Answers to a batch of inputs, growing by a token a step.
 
     Args:
         model: An encoder-decoder.
         inputs: What it reads.
-        beams: Answers of a query that go on, and ended ones that are kept.
+        beams: Answers of a query that go on, and ended ones that are kept. There must be words for :func:`candidates`.
         ends: Tokens that end an answer.
     """
 
@@ -57,24 +62,23 @@ class BeamSearch:
         """Write one more token: of the likeliest continuations the ended are kept, the others go on."""
         last = self._tokens[:, :, -1].flatten()
         ahead = self._rows.log_probabilities(self.model, last).unflatten(0, self._scores.shape)
-        scores, places = (self._scores[:, :, None] + ahead).flatten(1).topk(max(2, 1 + len(self.ends)) * self.beams)
+        scores, places = (self._scores[:, :, None] + ahead).flatten(1).topk(candidates(self.beams, self.ends))
         parents, words = places // ahead.shape[-1], places % ahead.shape[-1]
         tokens = torch.cat([_of(self._tokens, parents), words[:, :, None]], dim=-1)
         has_ended = torch.isin(words, self.ends) | is_last
-        self._keep_ended(scores / length, tokens, has_ended)
+        self._keep_ended(scores / length, tokens, has_ended=has_ended)
         self._scores, going_on = (scores + _NEVER * has_ended).topk(self.beams)
         self._tokens = _of(tokens, going_on)
         self._rows.follow(parents.gather(1, going_on))
         for query, hope in zip(self._open, (self._scores[:, 0] / length).tolist(), strict=True):
             query.weigh(hope)
 
-    def _keep_ended(self, scores: Tensor, tokens: Tensor, has_ended: Tensor) -> None:
+    def _keep_ended(self, scores: Tensor, tokens: Tensor, *, has_ended: Tensor) -> None:
         """Keep those that have ended among the best; the rest are there to go on in their place."""
-        found = (each[:, : self.beams].tolist() for each in (scores, tokens[:, :, 1:], has_ended))
-        for query, *candidates in zip(self._open, *found, strict=True):
-            for score, answer, is_over in zip(*candidates, strict=True):
-                if is_over:
-                    query.add(score, answer)
+        queries, ranks = has_ended[:, : self.beams].nonzero(as_tuple=True)
+        answers = tokens[queries, ranks, 1:].tolist()
+        for query, score, answer in zip(queries.tolist(), scores[queries, ranks].tolist(), answers, strict=True):
+            self._open[query].add(score, answer)
 
     def _let_settled_leave(self) -> None:
         staying = [at for at, query in enumerate(self._open) if not query.is_settled]
@@ -90,23 +94,23 @@ class Ended:
     """The best ended answers to one query.
 
     Attributes:
-        most: How many are kept.
+        room: How many are kept.
         kept: Each with the mean log-probability of its tokens, the best first.
-        is_settled: None that goes on could still come among them, by what the best of those is worth now.
+        is_settled: No open beam, at its present mean, beats the worst kept answer.
     """
 
-    most: int
+    room: int
     kept: list[tuple[float, list[int]]] = field(default_factory=list)
     is_settled: bool = False
 
     def add(self, score: float, answer: list[int]) -> None:
         """Keep an answer if it is good enough and comes in time."""
         if not self.is_settled:
-            self.kept = sorted([*self.kept, (score, answer)], key=lambda each: -each[0])[: self.most]
+            self.kept = sorted([*self.kept, (score, answer)], key=lambda each: -each[0])[: self.room]
 
     def weigh(self, hope: float) -> None:
         """Settle if the best answer that goes on is worth no more than the last of the kept."""
-        self.is_settled = self.is_settled or (len(self.kept) == self.most and hope <= self.kept[-1][0])
+        self.is_settled = self.is_settled or (len(self.kept) == self.room and hope <= self.kept[-1][0])
 
 
 @dataclass(slots=True)
@@ -117,13 +121,13 @@ class Rows:
         states: The encoder's last, which decoders ask for though the cache has what they made of them.
         mask: 1 where a state is real.
         cache: Keys and values of the states, and of what a row has written.
-        each: Rows a query: one until the first token is written.
+        per_query: Rows a query: one until the first token is written.
     """
 
     states: Float[Tensor, "rows tokens dim"]
     mask: Int[Tensor, "rows tokens"]
     cache: EncoderDecoderCache
-    each: int = 1
+    per_query: int = 1
 
     @classmethod
     def read(cls, model: PreTrainedModel, inputs: TokenEmbeddings) -> "Rows":
@@ -146,17 +150,17 @@ class Rows:
     def follow(self, parents: Int[Tensor, "queries beams"]) -> None:
         """Let each row go on from what one of its query's rows has written."""
         queries = torch.arange(len(parents), device=parents.device)[:, None]
-        rows = (queries * self.each + parents).flatten()
-        if self.each == parents.shape[1]:
+        rows = (queries * self.per_query + parents).flatten()
+        if self.per_query == parents.shape[1]:
             self.cache.self_attention_cache.batch_select_indices(rows)
         else:
-            self.each = parents.shape[1]
+            self.per_query = parents.shape[1]
             self._take(rows)
 
     def keep(self, queries: Int[Tensor, " queries"]) -> None:
         """Let the rows of all other queries go."""
-        beams = torch.arange(self.each, device=queries.device)
-        self._take((queries[:, None] * self.each + beams).flatten())
+        beams = torch.arange(self.per_query, device=queries.device)
+        self._take((queries[:, None] * self.per_query + beams).flatten())
 
     def _take(self, rows: Int[Tensor, " rows"]) -> None:
         self.states, self.mask = self.states[rows], self.mask[rows]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from personaplug.plug.backbone import Backbone
-from personaplug.plug.beams import BeamSearch
+from personaplug.plug.beams import BeamSearch, candidates
 from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.tokens import Side, TokenEmbeddings
 
@@ -22,7 +22,7 @@ class EncoderDecoderBackbone(Backbone):
 
     def generate(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> list[str]:
         """Answer a batch of inputs."""
-        if config is None or config.strategy != "beam" or not self._searches_plainly:
+        if config is None or config.strategy != "beam" or not self._searches_plainly(config):
             return super().generate(inputs, config)
         with torch.inference_mode():
             search = BeamSearch(self.model, inputs, beams=config.beams, ends=self._ends)
@@ -38,10 +38,13 @@ class EncoderDecoderBackbone(Backbone):
         logits: Tensor = outputs.logits
         return logits
 
-    @property
-    def _searches_plainly(self) -> bool:
-        """Tell whether the model brings neither rules of its own for answers nor adapters that belong to rows."""
-        settings = self.model.generation_config.to_diff_dict()
-        return _PLAIN.issuperset(name for name in settings if not name.startswith("_")) and not hasattr(
-            self.model, "peft_config"
+    def _searches_plainly(self, config: GenerationConfig) -> bool:
+        """Tell whether the model has neither rules of its own for answers nor adapters that belong to rows."""
+        settings = self.model.generation_config
+        named = {name for name in settings.to_diff_dict() if not name.startswith("_")}
+        return (
+            named <= _PLAIN
+            and isinstance(settings.decoder_start_token_id, int)
+            and candidates(config.beams, self._ends) <= self._table.num_embeddings
+            and not hasattr(self.model, "peft_config")
         )
