@@ -11,7 +11,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 def table(rows: Rows) -> str:
     """Write the figures beside their targets; the points of curves are left to the pictures."""
     lines = ["| what | measured on | result | target | |", "|---|---|---|---|---|"]
-    lines += [_line(row) for name, row in rows.items() if not name.startswith("growth/")]
+    lines += [_line(row) for name, row in sorted(rows.items()) if not name.startswith("growth/")]
     return "".join(f"{line}\n" for line in lines)
 
 
