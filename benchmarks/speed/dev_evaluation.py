@@ -1,7 +1,6 @@
 """Queries answered per second on dev, four beams, against the published way: one by one, inputs padded."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from statistics import fmean, median
 
 from benchmarks.paper_faithful import PublishedPlug
@@ -9,6 +8,7 @@ from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row, Target
 from benchmarks.speed.turns import in_turn
 from benchmarks.speed.world import open_world, paper_plug
+from personaplug.evaluation.harness import batches_by_length
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
@@ -47,13 +47,13 @@ def _row(name: str, words: str, ours: Answering, theirs: Answering, *, pairs: in
 
 def _in_batches(plug: PersonaPlug, examples: Sequence[Example], config: GenerationConfig) -> Answering:
     """Answer inputs of similar length together, as our evaluation does."""
-    by_length = sorted(range(len(examples)), key=lambda place: len(examples[place].input))
-    batches = [by_length[first : first + AT_ONCE] for first in range(0, len(examples), AT_ONCE)]
+    batches = batches_by_length(examples, AT_ONCE)
 
     def work() -> list[str]:
-        answers = [plug.respond([examples[place] for place in places], config) for places in batches]
-        found = dict(zip(by_length, chain.from_iterable(answers), strict=True))
-        return [found[place] for place in range(len(examples))]
+        found: dict[int, str] = {}
+        for places in batches:
+            found |= zip(places, plug.respond([examples[place] for place in places], config), strict=True)
+        return [answer for _, answer in sorted(found.items())]
 
     return work
 

@@ -5,7 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personaplug.embedder import projector as projector_file
 from personaplug.embedder.history import History
+from personaplug.embedder.memories import weighted_sums
 from personaplug.embedder.projector import SHARE, Common, Projector
 from tests.embedder.histories import DIM, LLM_DIM, VIEWS, few, pack, random_histories
 
@@ -21,12 +23,21 @@ def linear(layer, vector):
 
 
 def what_is_read(model, weights, batch):
-    """Give what reaches the first Linear."""
+    """Give what the first Linear reads, with gradients and without."""
     seen = []
-    model.inner.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    with torch.no_grad():  # with gradients the Linear's weights are used without the module
+
+    def reading(weights, values, **more):
+        seen.append(values)
+        return weighted_sums(weights, values, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projector_file, "weighted_sums", reading)
         model(weights, batch)
-    return seen
+        with torch.no_grad():
+            model(weights, batch)
+    trained, answered = seen
+    assert torch.equal(trained, answered)
+    return trained
 
 
 def gelu(vector):
@@ -58,7 +69,7 @@ def test_views_beyond_those_asked_for_have_no_influence():
 
 def test_normalizing_gives_every_view_unit_variance_before_the_first_layer():
     (history,) = random_histories([3], seed=1)
-    (read,) = what_is_read(projector(normalize=True), torch.full((1, 1, 3), 1 / 3), pack(history))
+    read = what_is_read(projector(normalize=True), torch.full((1, 1, 3), 1 / 3), pack(history))
     views = read.unflatten(-1, (VIEWS, DIM))
     torch.testing.assert_close(views.mean(dim=-1), torch.zeros(3, VIEWS), atol=1e-5, rtol=0.0)
     torch.testing.assert_close(views.var(dim=-1, unbiased=False), torch.ones(3, VIEWS), atol=1e-3, rtol=0.0)
@@ -67,13 +78,13 @@ def test_normalizing_gives_every_view_unit_variance_before_the_first_layer():
 @pytest.mark.parametrize("normalize", [True, False])
 def test_a_view_without_text_stays_all_zeros(normalize):
     empty = History(torch.zeros(1, VIEWS, DIM), torch.zeros(1))
-    (read,) = what_is_read(projector(normalize=normalize), torch.ones(1, 1, 1), pack(empty))
+    read = what_is_read(projector(normalize=normalize), torch.ones(1, 1, 1), pack(empty))
     assert not read.any()
 
 
 def test_padding_is_never_projected():
     batch = pack(*random_histories([5, 0, 1], seed=1))
-    assert [len(read) for read in what_is_read(projector(), torch.zeros(3, 1, 5), batch)] == [6]
+    assert len(what_is_read(projector(), torch.zeros(3, 1, 5), batch)) == 6
 
 
 def test_measuring_the_typical_norm_repeats_and_leaves_the_global_seed_alone():

@@ -118,10 +118,7 @@ def evaluate(
     attention: list[ExampleAttention] = []
     meter = CostMeter()
     start = time.perf_counter()
-    # Inputs of similar length together, so that little padding is read; the longest first, which need most memory.
-    by_length = sorted(range(len(examples)), key=lambda place: -len(examples[place].input))
-    for first in range(0, len(examples), batch_size):
-        places = by_length[first : first + batch_size]
+    for places in batches_by_length(examples, batch_size):
         batch = [examples[place] for place in places]
         if isinstance(method, PreparingMethod):
             method.prepare(batch)
@@ -146,6 +143,15 @@ def evaluate(
         attention=AttentionSummary.of(attention) if attention else None,
         cost=meter.cost,
     )
+
+
+def batches_by_length(examples: Sequence[Example], batch_size: int) -> list[list[int]]:
+    """Put the places of inputs of similar length together, so that little padding is read.
+
+    The longest come first: what does not fit into memory fails at once.
+    """
+    places = sorted(range(len(examples)), key=lambda place: -len(examples[place].input))
+    return [places[first : first + batch_size] for first in range(0, len(places), batch_size)]
 
 
 def _check_queries(examples: Sequence[Example], users: Sequence[str]) -> None:

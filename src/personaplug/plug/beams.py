@@ -164,8 +164,7 @@ class Rows:
 
     def _take(self, rows: Int[Tensor, " rows"]) -> None:
         self.states, self.mask = self.states[rows], self.mask[rows]
-        for cache in (self.cache.self_attention_cache, self.cache.cross_attention_cache):
-            cache.batch_select_indices(rows)
+        self.cache.batch_select_indices(rows)
 
 
 def _of(tokens: Int[Tensor, "queries beams length"], beams: Int[Tensor, "queries chosen"]) -> Tensor:

@@ -20,13 +20,13 @@ class EncoderDecoderBackbone(Backbone):
 
     side: Side = "right"
 
+    @torch.inference_mode()
     def generate(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> list[str]:
         """Answer a batch of inputs."""
         if config is None or config.strategy != "beam" or not self._searches_plainly(config):
             return super().generate(inputs, config)
-        with torch.inference_mode():
-            search = BeamSearch(self.model, inputs, beams=config.beams, ends=self._ends)
-            return [self._decode(tokens).strip() for tokens in search.run(most=config.max_new_tokens)]
+        search = BeamSearch(self.model, inputs, beams=config.beams, ends=self._ends)
+        return [self._decode(tokens).strip() for tokens in search.run(most=config.max_new_tokens)]
 
     def _answer_logits(self, inputs: TokenEmbeddings, labels: Tensor) -> Tensor:
         outputs = self.model(
