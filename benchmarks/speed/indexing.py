@@ -31,7 +31,7 @@ def measure(effort: Effort) -> list[Row]:
     """Measure from the file to the vectors; both sides encode the items' inputs alone, with one encoder."""
     log = open_log("acl_papers.jsonl.gz", "acl-title", is_quick=effort.is_quick)
     profiles = [profile for profile in log.examples("train").profiles if len(profile.items) > QUESTIONS]
-    profiles = profiles[: 3 if effort.is_quick else 40]
+    profiles = profiles[: 3 if effort.is_quick else 10]
     task = replace(load_task("lamp-5"), views=("{input}",))
     encoder = TextEncoder.load(device="cpu").freeze()
     with TemporaryDirectory() as name:
