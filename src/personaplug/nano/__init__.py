@@ -20,9 +20,8 @@ from transformers import (
     EncoderDecoderModel,
 )
 
-NOT_SHIPPED = frozenset(
-    {"bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
-)
+_WORDS = "bert.embeddings.word_embeddings.weight"
+NOT_SHIPPED = frozenset({_WORDS, "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"})
 _FOLDER = Path(__file__).parent
 _NO_SPACE = (
     r" (?=[/_.,:;!?%)\]}'\u2019])| (?=-(?! -))"  # before these
@@ -47,11 +46,16 @@ class Nano:
 def load_nano(*, dtype: torch.dtype = torch.float32) -> Nano:
     """Load the embedded language model, without a network."""
     encoder = BertModel.from_pretrained(get_model_path(), dtype=dtype)
-    decoder = BertLMHeadModel(BertConfig.from_pretrained(_FOLDER / "decoder"))
-    left_out = decoder.load_state_dict(load_file(_FOLDER / "decoder" / "model.safetensors"), strict=False)
-    assert NOT_SHIPPED.issuperset(left_out.missing_keys), left_out
-    decoder.bert.embeddings.word_embeddings = encoder.embeddings.word_embeddings
-    decoder.to(dtype)  # type: ignore[arg-type]  # torch's own signature is lost
+    words = encoder.embeddings.word_embeddings
+    weights = load_file(_FOLDER / "decoder" / "model.safetensors")
+    decoder = BertLMHeadModel.from_pretrained(
+        None,
+        config=BertConfig.from_pretrained(_FOLDER / "decoder"),
+        state_dict=weights | {_WORDS: words.weight},
+        dtype=dtype,
+    )
+    assert decoder.state_dict().keys() == weights.keys() | NOT_SHIPPED
+    decoder.bert.embeddings.word_embeddings = words
     return Nano(model=join(encoder, decoder), tokenizer=load_tokenizer())
 
 
