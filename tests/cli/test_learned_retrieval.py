@@ -1,10 +1,6 @@
 """Learned retrieval by the commands themselves: train, load by the folder's name, answer; and what is refused."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tomllib
 from dataclasses import replace
 
@@ -13,6 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from personaplug.cli.learned import digests_of, plain_of
+from personaplug.cli.main import main
 from personaplug.cli.train import LEARNED
 from personaplug.cli.wiring import MethodOptions, build_method
 from personaplug.data.log import read_log
@@ -39,6 +36,7 @@ from personaplug.training import choosing
 from personaplug.training.ledger import Ledger
 from tests import tiny
 from tests.cli.conftest import done, run_command
+from tests.processes import die, kill_itself
 
 LOG = load_task("log")
 SHORT = GenerationConfig(max_new_tokens=4)
@@ -242,20 +240,17 @@ def test_half_a_run_does_not_load_and_is_not_chosen_from(name, runs, options, tm
         digests_of([half])
 
 
-DYING = """
-import os, signal, sys
-from personaplug.training import choosing
-steps, real = int(sys.argv.pop(1)), choosing._step
-def step(*arguments):
-    global steps
-    steps -= 1
-    if steps < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments)
-choosing._step = step
-from personaplug.cli.main import main
-main()
-"""
+def die_after(steps, words):
+    """Run a command, and kill its process instead of one more step of training."""
+    real = choosing._step
+
+    def step(*arguments):
+        nonlocal steps
+        steps -= 1
+        return die() if steps < 0 else real(*arguments)
+
+    choosing._step = step
+    main(words)
 
 
 def test_a_killed_training_comes_to_the_same_weights(place, tmp_path):
@@ -263,8 +258,7 @@ def test_a_killed_training_comes_to_the_same_weights(place, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done(run_command(*words(place, name, whole, "--epochs", 2)))
     given = [str(word) for word in words(place, name, killed, "--epochs", 2)]
-    died = subprocess.run([sys.executable, "-c", DYING, "1", *given], capture_output=True, env=os.environ, check=False)
-    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    kill_itself(die_after, 1, given)
     assert (killed / "said" / "scores.jsonl").exists()
     refused = run_command(*given)
     assert (refused.exit_code, "already holds a run" in refused.stderr) == (1, True)

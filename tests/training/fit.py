@@ -1,11 +1,6 @@
-"""Fit a tiny plug, as a test does or as a process of its own that dies at a step.
+"""Fit a tiny plug, as a test does or as a process of its own that dies at a step."""
 
-``python -m tests.training.fit MODELS STORE RUN STEP``: models and store are those of ``tests.world``.
-"""
-
-import os
-import signal
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from personaplug.embedder.user_embedder import EmbedderConfig
@@ -14,10 +9,11 @@ from personaplug.plug.run import TrainingConfig
 from personaplug.store.sqlite import PersonaStore
 from personaplug.training.progress import Fitted
 from personaplug.training.trainer import train
+from tests.processes import die
 from tests.world import TASK, make_examples, make_run
 
-INTERRUPTED = TrainingConfig(batch_size=2, epochs=4.0, learning_rate=1e-2, vector_learning_rate=0.1, evaluate_every=22)
-"""52 steps that log at 20, 22, 40, 44 and 52 and save at 22, 44 and 52; 22 is in the middle of the second epoch."""
+INTERRUPTED = TrainingConfig(batch_size=2, epochs=2.0, learning_rate=1e-2, vector_learning_rate=0.1, evaluate_every=9)
+"""26 steps that log and then save at 9, 18 and 26; 9 and 18 are in the middle of an epoch."""
 
 
 def build(
@@ -39,16 +35,11 @@ def fit(plug: PersonaPlug, folder: Path, *, has_dev: bool = True, **options) -> 
     return train(plug, examples, dev=examples[::5] if has_dev else (), folder=folder, **options)
 
 
-def main(models: str, store: str, folder: str, last_step: str) -> None:
+def fit_until(last_step: int, models: Mapping[str, str], store: Path, folder: Path) -> None:
     """Train, and kill this process when it has logged a step."""
 
-    def die(progress):
-        if progress.step >= int(last_step):
-            os.kill(os.getpid(), signal.SIGKILL)
+    def watch(progress):
+        if progress.step >= last_step:
+            die()
 
-    names = {path.name: str(path) for path in Path(models).iterdir()}
-    fit(build(names, "decoder-only", PersonaStore.open(store), INTERRUPTED), Path(folder), on_progress=die)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    fit(build(models, "decoder-only", PersonaStore.open(store), INTERRUPTED), folder, on_progress=watch)

@@ -1,10 +1,7 @@
 import json
 import logging
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +14,8 @@ from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import TrainingConfig
 from personaplug.training.checkpoints import CHECKPOINTS
 from personaplug.training.trainer import train
-from tests.training.fit import INTERRUPTED, build, fit
+from tests.processes import kill_itself
+from tests.training.fit import INTERRUPTED, build, fit, fit_until
 from tests.world import make_examples
 
 SHORT = TrainingConfig(batch_size=5, epochs=3.0, learning_rate=3e-2, vector_learning_rate=0.3)
@@ -74,13 +72,20 @@ def fresh(models, store, request):
 
 
 @pytest.mark.parametrize("has_dev", [True, False])
-def test_a_few_steps_lower_the_loss(fresh, store, has_dev, tmp_path):
+def test_a_few_steps_lower_the_loss_and_what_is_left_in_memory_answers_as_what_is_left_on_disk(
+    fresh, store, has_dev, tmp_path
+):
     plug = fresh(SHORT)
-    examples = make_examples(store, each=5)
+    examples, config = make_examples(store, each=5), GenerationConfig(max_new_tokens=8)
     before = plug.eval().score(examples).log_likelihood.mean()
     fitted = fit(plug, tmp_path / "run", has_dev=has_dev)
     assert fitted.steps == 15
-    assert plug.score(examples).log_likelihood.mean() > before + 0.5
+    after = plug.score(examples).log_likelihood
+    assert after.mean() > before + 0.5
+    loaded = PersonaPlug.from_pretrained(tmp_path / "run", store=store)
+    assert are_equal(plug.prefix.state_dict(), weights(tmp_path / "run"))
+    torch.testing.assert_close(loaded.score(examples).log_likelihood, after)
+    assert loaded.respond(examples[::5], config) == plug.respond(examples[::5], config)
 
 
 def test_what_is_frozen_keeps_every_bit_and_every_trained_weight_moves(models, family, store, tmp_path):
@@ -95,52 +100,32 @@ def test_what_is_frozen_keeps_every_bit_and_every_trained_weight_moves(models, f
     assert not [name for name, weight in plug.named_parameters() if torch.equal(weight, trained[name])]
 
 
-def test_what_is_left_in_memory_answers_as_what_is_left_on_disk(fresh, store, tmp_path):
-    plug = fresh(SHORT)
-    fit(plug, tmp_path / "run", has_dev=False)
-    loaded = PersonaPlug.from_pretrained(tmp_path / "run", store=store)
-    assert are_equal(plug.prefix.state_dict(), weights(tmp_path / "run"))
-    examples, config = make_examples(store), GenerationConfig(max_new_tokens=8)
-    torch.testing.assert_close(loaded.score(examples).log_likelihood, plug.score(examples).log_likelihood)
-    assert loaded.respond(examples, config) == plug.respond(examples, config)
-
-
-def test_the_run_folder_holds_trained_weights_and_words_and_no_pickle(models, store, tmp_path):
-    fit(build(models, "decoder-only", store, SHORT), tmp_path / "run")
-    names = sorted(path.name for path in (tmp_path / "run").iterdir())
-    assert names == ["README.md", "config.toml", "metrics.jsonl", "model.safetensors", "task.toml"]
-
-
-def test_a_run_that_is_not_done_holds_no_weights_to_answer_with(models, store, tmp_path):
-    seen = []
-    weights_file = tmp_path / "run" / "model.safetensors"
-    fit(
-        build(models, "decoder-only", store, SHORT),
-        tmp_path / "run",
-        on_progress=lambda _: seen.append(weights_file.exists()),
-    )
+def test_the_run_folder_holds_words_and_no_pickle_and_weights_to_answer_with_only_when_it_is_done(
+    models, store, tmp_path
+):
+    run, seen = tmp_path / "run", []
+    plug = build(models, "decoder-only", store, SHORT)
+    fit(plug, run, on_progress=lambda _: seen.append((run / "model.safetensors").exists()))
     assert set(seen) == {False}
-    assert weights_file.exists()
+    names = sorted(path.name for path in run.iterdir())
+    assert names == ["README.md", "config.toml", "metrics.jsonl", "model.safetensors", "task.toml"]
 
 
 OVERSHOOTING = replace(SHORT, learning_rate=10.0, vector_learning_rate=30.0, warmup=1.0, epochs=6.0, evaluate_every=4)
 """The rates rise to the end, and the loss is best long before."""
 
 
-def test_the_weights_kept_are_those_that_were_best_on_dev(models, store, tmp_path):
+def test_the_weights_kept_are_those_that_were_best_on_dev_also_in_a_run_that_was_moved(models, store, tmp_path):
     plug = build(models, "decoder-only", store, OVERSHOOTING)
-    fitted = fit(plug, tmp_path / "run")
-    looks = [line["eval_loss"] for line in logged(tmp_path / "run") if "eval_loss" in line]
+    fitted = fit(plug, tmp_path / "whole")
+    lines = logged(tmp_path / "whole")
+    looks = [line["eval_loss"] for line in lines if "eval_loss" in line]
     assert fitted.dev_loss == min(looks) < looks[-1]
     scores = plug.score(make_examples(store, each=5)[::5])
     assert float(-scores.log_likelihood.sum() / scores.tokens.sum()) == pytest.approx(fitted.dev_loss, abs=1e-4)
-
-
-def test_the_best_weights_are_found_again_in_a_run_that_was_moved(models, store, tmp_path):
-    fit(build(models, "decoder-only", store, OVERSHOOTING), tmp_path / "whole")
-    last = len(logged(tmp_path / "whole"))
+    cut = interrupting(line=len(lines))
     with pytest.raises(Interruption):
-        fit(build(models, "decoder-only", store, OVERSHOOTING), tmp_path / "run", on_progress=interrupting(line=last))
+        fit(build(models, "decoder-only", store, OVERSHOOTING), tmp_path / "run", on_progress=cut)
     moved = (tmp_path / "run").rename(tmp_path / "moved")
     fit(build(models, "decoder-only", store, OVERSHOOTING), moved, resume=True)
     assert are_equal(weights(moved), weights(tmp_path / "whole"))
@@ -161,12 +146,9 @@ def test_one_seed_gives_the_same_run_and_another_seed_another(fresh, tmp_path):
 
 
 def test_a_run_killed_in_the_middle_and_resumed_equals_one_that_was_not(models, store, tmp_path):
-    folder = Path(models["encoder"]).parent
-    command = [sys.executable, "-m", "tests.training.fit", folder, store.path, tmp_path / "killed", "44"]
-    killed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=False)
-    assert killed.returncode == -9, killed.stderr.decode()
-    assert [path.name for path in (tmp_path / "killed" / CHECKPOINTS).iterdir()] == ["checkpoint-22"]
-    assert logged(tmp_path / "killed")[-1]["step"] == 44
+    kill_itself(fit_until, 18, models, store.path, tmp_path / "killed")
+    assert [path.name for path in (tmp_path / "killed" / CHECKPOINTS).iterdir()] == ["checkpoint-9"]
+    assert logged(tmp_path / "killed")[-1]["step"] == 18
     for name, resume in (("killed", True), ("whole", False)):
         fit(build(models, "decoder-only", store, INTERRUPTED), tmp_path / name, resume=resume)
     assert are_equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
@@ -214,22 +196,18 @@ def test_a_finished_run_is_neither_resumed_nor_overwritten(models, store, tmp_pa
     assert are_equal(kept, weights(tmp_path / "run"))
 
 
-def test_training_stops_when_dev_no_longer_gains(models, store, tmp_path):
-    training = replace(SHORT, learning_rate=0.3, vector_learning_rate=3.0, epochs=20.0, evaluate_every=4, patience=2)
-    fitted = fit(build(models, "decoder-only", store, training), tmp_path / "run")
-    looks = [line["eval_loss"] for line in logged(tmp_path / "run") if "eval_loss" in line]
-    assert fitted.steps < 100
-    assert looks.index(min(looks)) == len(looks) - 3
-
-
-def test_patience_is_remembered_over_an_interruption(models, store, tmp_path):
+def test_training_stops_when_dev_no_longer_gains_also_over_an_interruption(models, store, tmp_path):
     training = replace(SHORT, learning_rate=0.3, vector_learning_rate=3.0, epochs=20.0, evaluate_every=4, patience=2)
     whole = fit(build(models, "decoder-only", store, training), tmp_path / "whole")
-    last = [line["step"] for line in logged(tmp_path / "whole")].index(whole.steps) + 1
+    lines = logged(tmp_path / "whole")
+    looks = [line["eval_loss"] for line in lines if "eval_loss" in line]
+    assert whole.steps < 100
+    assert looks.index(min(looks)) == len(looks) - 3
+    cut = interrupting(line=[line["step"] for line in lines].index(whole.steps) + 1)
     with pytest.raises(Interruption):
-        fit(build(models, "decoder-only", store, training), tmp_path / "cut", on_progress=interrupting(line=last))
+        fit(build(models, "decoder-only", store, training), tmp_path / "cut", on_progress=cut)
     assert fit(build(models, "decoder-only", store, training), tmp_path / "cut", resume=True).steps == whole.steps
-    assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
+    assert logged(tmp_path / "cut") == lines
 
 
 def test_gradient_checkpointing_changes_no_number(models, family, store, tmp_path):

@@ -1,8 +1,5 @@
 """One adapter a user: what each is made of, and what it is not."""
 
-import signal
-import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,7 +13,8 @@ from personaplug.plug.user_lora import UserLoraRun, UserTrainingConfig
 from personaplug.records import Profile
 from personaplug.training import user_lora
 from tests.factories import make_item
-from tests.training.users import COUNTS, TRAINING, ask, later, make_adapters, make_run, train
+from tests.processes import kill_itself
+from tests.training.users import COUNTS, TRAINING, ask, later, make_adapters, make_run, train, train_until
 from tests.world import TASK
 
 KNOWN = [user for user, count in COUNTS.items() if count]
@@ -179,8 +177,7 @@ def test_a_run_of_another_size_is_not_gone_on_with(small):
 
 
 def test_a_killed_run_goes_on_with_the_users_who_are_missing(small, models, tmp_path, monkeypatch):
-    command = [sys.executable, "-m", "tests.training.users", models["decoder-only"], str(small.path), "ben"]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    kill_itself(train_until, "ben", models["decoder-only"], small.path)
     assert small.adapters.record("ada") is not None
     assert small.adapters.record("ben") is None
     assert len(list(small.adapters.path.iterdir())) == 2  # ada's, and what is unfinished of ben's

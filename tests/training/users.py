@@ -1,11 +1,5 @@
-"""Train the adapters of a few users, as a test does or as a process of its own that dies at a user.
+"""Train the adapters of a few users, as a test does or as a process of its own that dies at a user."""
 
-``python -m tests.training.users MODELS RUN USER``: models are those of ``tests.world``.
-"""
-
-import os
-import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -19,6 +13,7 @@ from personaplug.records import Example, Profile
 from personaplug.training.lessons import histories_of
 from personaplug.training.user_lora import train_users
 from tests.factories import START, make_item
+from tests.processes import die
 from tests.world import TASK
 
 COUNTS = {"ada": 3, "ben": 5, "cyd": 9, "nobody": 0}
@@ -64,25 +59,21 @@ def train(
     )
 
 
-def main(model: str, folder: str, last_user: str) -> None:
+def train_until(last_user: str, model: str, folder: Path) -> None:
     """Train, and kill this process while a user's adapter is being written."""
-    run = make_run(Path(folder), model)
+    run = make_run(folder, model)
     adapters = make_adapters(run)
     save, trained = adapters.save, list(COUNTS)
 
-    def die(weights, place):
+    def watched(weights, place):
         save(weights, place)
         if trained.pop(0) == last_user:
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
 
-    adapters.save = die
+    adapters.save = watched
     train(run, [ask(user) for user in COUNTS], adapters)
 
 
 def later(example: Example, days: int) -> Example:
     """Ask the same later."""
     return replace(example, id=f"{example.id} later", time=example.time + timedelta(days=days))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
