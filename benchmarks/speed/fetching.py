@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -43,17 +43,18 @@ class Fetches:
     file_mb: float
 
 
-def measure(effort: Effort) -> list[Row]:
+def measure(effort: Effort) -> Iterator[Row]:
     """Measure both stores, each read by a process of its own."""
     small, large = (20, 50) if effort.is_quick else (2_000, 100_000)
-    team, crowd = fetches(small), fetches(large)
-    return [
-        Row(f"fetching one user's vectors, {small * ITEMS:,}", _words(small), team.p99, "ms at p99",
-            Target("at most", 0.5), _details(team)),
-        Row(f"fetching one user's vectors, {large * ITEMS:,}", _words(large), crowd.p99, "ms at p99",
-            Target("at most", 1.0), _details(crowd)),
-        Row(f"resident memory, {large * ITEMS:,}", _words(large), crowd.resident, "MB", Target("at most", 300.0)),
-    ]  # fmt: skip
+    yield _fetching(fetches(small), small, Target("at most", 0.5))
+    crowd = fetches(large)
+    yield _fetching(crowd, large, Target("at most", 1.0))
+    yield Row(f"resident memory, {large * ITEMS:,}", _words(large), crowd.resident, "MB", Target("at most", 300.0))
+
+
+def _fetching(found: Fetches, users: int, target: Target) -> Row:
+    name = f"fetching one user's vectors, {users * ITEMS:,}"
+    return Row(name, _words(users), found.p99, "ms at p99", target, _details(found))
 
 
 def fetches(users: int, *, count: int = 5_000) -> Fetches:

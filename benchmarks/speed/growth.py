@@ -17,17 +17,15 @@ Work = Callable[[], object]
 _TURNS = 3
 
 
-def measure(effort: Effort) -> list[Row]:
+def measure(effort: Effort) -> Iterator[Row]:
     """Measure all curves."""
     size = Size(96, 128) if effort.is_quick else Size(768, 2048)
     powers = range(3 if effort.is_quick else 6)
+    yield from _against("items", {2 * 4**power: [2 * 4**power] * BATCH for power in powers[:5]}, size)
+    yield from _against("batch", {2**power: [64] * 2**power for power in powers}, size)
     with open_world("train", queries=16 if effort.is_quick else 64, is_quick=effort.is_quick) as world:
-        return [
-            *_users([10, 20] if effort.is_quick else [100, 1_000, 10_000]),
-            *_against("items", {2 * 4**power: [2 * 4**power] * BATCH for power in powers[:5]}, size),
-            *_against("batch", {2**power: [64] * 2**power for power in powers}, size),
-            *_prefixes([2**power for power in powers], size, world),
-        ]
+        yield from _prefixes([2**power for power in powers], size, world)
+    yield from _users([10, 20] if effort.is_quick else [100, 1_000, 10_000])
 
 
 def _users(counts: Sequence[int]) -> Iterator[Row]:
