@@ -1,7 +1,7 @@
 """Answering with a persona, against the same language model without, and against four retrieved items in the prompt."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import median
 from uuid import uuid4
 
@@ -23,6 +23,30 @@ from personaplug.plug.retrievers import by_words
 from personaplug.records import Example
 
 K, BATCHES, ANSWER_TOKENS = 4, (1, 8, 32), 16
+ITEM_TOKENS = 64, 128
+"""Where retrieved items are cut: at our default, and at twice as much, for which the embedded model has no room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Which model answers what.
+
+    Attributes:
+        name: The model's.
+        plug: On it.
+        examples: Asked at once.
+        item_tokens: Where retrieved items are cut, each in turn.
+    """
+
+    name: str
+    plug: PersonaPlug
+    examples: Sequence[Example]
+    item_tokens: Sequence[int]
+
+    @property
+    def at(self) -> str:
+        """Say what is answered by what."""
+        return f"{self.name}, batch {len(self.examples)}"
 
 
 def measure(effort: Effort) -> Iterator[Row]:
@@ -30,36 +54,32 @@ def measure(effort: Effort) -> Iterator[Row]:
     with open_world("dev", queries=4 if effort.is_quick else 32, is_quick=effort.is_quick) as world:
         embedded = world.plug()
         larger = world.plug_on(_larger(is_quick=effort.is_quick), like=embedded)
-        for name, plug in {"embedded model": embedded, "random Llama": larger}.items():
+        for name, plug, lengths in ("embedded model", embedded, ITEM_TOKENS[:1]), ("random Llama", larger, ITEM_TOKENS):
             for size in BATCHES:
                 if size <= len(world.examples):
-                    yield from _rows(name, world, plug.eval(), world.examples[:size], pairs=effort.pairs)
+                    answering = Answering(name, plug.eval(), world.examples[:size], lengths)
+                    yield from _rows(world, answering, pairs=effort.pairs)
 
 
-def _rows(name: str, world: World, plug: PersonaPlug, examples: Sequence[Example], *, pairs: int) -> list[Row]:
+def _rows(world: World, answering: Answering, *, pairs: int) -> Iterator[Row]:
     """Let every answer have as many tokens, so that none is faster by saying less."""
+    plug, examples = answering.plug, answering.examples
     plug.backbone.model.generation_config.min_new_tokens = ANSWER_TOKENS
     persona = PlugMethod("plug", plug, GenerationConfig(max_new_tokens=ANSWER_TOKENS))
-    plain, retrieved = _rivals(world, plug, persona.generation)
+    plain = _plain(world, plug, persona.generation)
     asked, known = _asking(persona, examples, is_new=True), _asking(persona, examples, is_new=False)
     slower = in_turn(_asking(plain, examples, is_new=True), asked, pairs=pairs)
     seen = in_turn(_asking(plain, examples, is_new=True), known, pairs=pairs)
-    faster = in_turn(asked, _asking(retrieved, examples, is_new=True), pairs=pairs)
     millions = sum(weight.numel() for weight in plug.backbone.model.parameters()) / 1e6
-    words = f"{world.log.name}, {name} of {millions:.0f} M weights, {ANSWER_TOKENS} new tokens"
+    words = f"{world.log.name}, {answering.name} of {millions:.0f} M weights, {ANSWER_TOKENS} new tokens"
     details = slower.details() | {"ratio_where_the_query_is_known": median(seen.ratios)}
-    at = f"{name}, batch {len(examples)}"
-    return [
-        Row(f"persona against none: {at}", words, median(slower.ratios), "x as long", Target("at most", 1.05), details),
-        Row(
-            f"persona against {K} retrieved items: {at}",
-            words,
-            median(faster.ratios),
-            "x",
-            Target("at least", 2.0),
-            faster.details(),
-        ),
-    ]
+    name, limit = f"persona against none: {answering.at}", Target("at most", 1.05)
+    yield Row(name, words, median(slower.ratios), "x as long", limit, details)
+    for tokens in answering.item_tokens:
+        retrieved = with_items(plain, world.log.task, by_words(world.log.task), k=K, item_tokens=tokens)
+        faster = in_turn(asked, _asking(retrieved, examples, is_new=True), pairs=pairs)
+        name = f"persona against {K} items of {tokens} tokens: {answering.at}"
+        yield Row(name, words, median(faster.ratios), "x", Target("at least", 2.0), faster.details())
 
 
 def _larger(*, is_quick: bool) -> Backbone:
@@ -81,11 +101,10 @@ def _larger(*, is_quick: bool) -> Backbone:
     return DecoderOnlyBackbone(LlamaForCausalLM(config), tokenizer)
 
 
-def _rivals(world: World, plug: PersonaPlug, generation: GenerationConfig) -> tuple[Prompted, Prompted]:
-    task, training = world.log.task, plug.run.training
+def _plain(world: World, plug: PersonaPlug, generation: GenerationConfig) -> Prompted:
+    training = plug.run.training
     limits = {"max_input_tokens": training.max_input_tokens, "max_output_tokens": training.max_output_tokens}
-    plain = without_items("plain", task, plug.backbone, generation, **limits)
-    return plain, with_items(plain, task, by_words(task), k=K, item_tokens=64)
+    return without_items("plain", world.log.task, plug.backbone, generation, **limits)
 
 
 def _asking(method: PlugMethod | Prompted, examples: Sequence[Example], *, is_new: bool) -> Callable[[], object]:
