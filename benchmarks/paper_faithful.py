@@ -126,7 +126,7 @@ class PublishedPlug(nn.Module):
         return str(backbone.tokenizer.decode(ids[0], skip_special_tokens=True)).strip()
 
     def inputs(self, examples: Sequence[Example], questions: Int[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
-        """Put the prefix before the padded inputs: embeddings ``[batch, tokens, llm_dim]`` and their mask."""
+        """Put the prefix before padded inputs, behind a start token: ``[batch, tokens, llm_dim]`` and their mask."""
         (backbone,) = self._backbone
         encoded = backbone.tokenizer(
             [self.task.prompt_text(example.input) for example in examples],
@@ -134,7 +134,8 @@ class PublishedPlug(nn.Module):
         )  # fmt: skip
         query = self.query_encoder.encode_queries([self.task.query_text(example.input) for example in examples])
         prefix = self.embedder(query, questions)
-        embeds = torch.cat([prefix, backbone.model.get_input_embeddings()(encoded.input_ids)], dim=1)
+        tokens, lead = backbone.model.get_input_embeddings()(encoded.input_ids), backbone.embed([""]).lead
+        embeds = torch.cat([tokens[:, :lead], prefix, tokens[:, lead:]], dim=1)
         return embeds, torch.cat([torch.ones(prefix.shape[:2], dtype=torch.long), encoded.attention_mask], dim=1)
 
 

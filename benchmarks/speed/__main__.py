@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.speed.effort import Effort
-from benchmarks.speed.row import RESULTS, write_rows
+from benchmarks.speed.row import RESULTS, how_made, write_rows
 
 PARTS = (
     "user-embedder",
@@ -43,12 +43,14 @@ def main() -> None:
     for chatty in ("personaplug", "sentence_transformers", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # Before anything imports torch, and for the processes that measure memory too.
-    os.environ |= {"OMP_NUM_THREADS": str(options.threads), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+    threads = {name: str(options.threads) for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")}
+    os.environ |= {**threads, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
     out = options.out.with_stem(f"{options.out.stem}-quick") if options.quick else options.out
+    made = how_made(threads=options.threads, is_quick=options.quick)  # now: the code may change while it runs
     effort = Effort(options.quick, 1 if options.quick else options.pairs)
     for name in options.parts or PARTS:
         for row in import_module(f"benchmarks.speed.{name.replace('-', '_')}").measure(effort):
-            write_rows([row], out, threads=options.threads, is_quick=options.quick)
+            write_rows([row], out, made)
             logging.info(row.in_words)
     if out == RESULTS:
         import_module("benchmarks.speed.pictures").main()

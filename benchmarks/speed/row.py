@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Literal
 from personaplug.evaluation.machine import describe_machine
 
 RESULTS = Path(__file__).parent.parent / "results" / "speed.json"
+
+Made = Mapping[str, str | int | float | bool]
 
 _HOLDS = {"at least": operator.ge, "at most": operator.le}
 
@@ -62,20 +64,20 @@ class Row:
         return "reached" if self.target and self.target.holds(self.value) else "missed"
 
 
-def write_rows(rows: Iterable[Row], path: Path, *, threads: int, is_quick: bool) -> None:
+def write_rows(rows: Iterable[Row], path: Path, made: Made) -> None:
     """Put rows into a file of results; others that stand there stay, each with the way it was made."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    made = {"made": how_made(threads=threads, is_quick=is_quick)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = known | {row.name: {**asdict(row), **made} for row in rows}
+    fresh = known | {row.name: {**asdict(row), "made": made} for row in rows}
     path.write_text(json.dumps(fresh, indent=1) + "\n", encoding="utf-8")
 
 
-def how_made(*, threads: int, is_quick: bool) -> dict[str, str | int | float | bool]:
-    """Say where, when, from which commit and by which command something is measured."""
+def how_made(*, threads: int, is_quick: bool) -> Made:
+    """Say where, when, from which commit and by which command something is about to be measured."""
     return {
         "machine": f"{describe_machine()}, {_processor()}",
         "threads": threads,
+        "cores": len(os.sched_getaffinity(0)),
         "load": os.getloadavg()[0],
         "commit": _commit(),
         "command": shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]]),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row, Target
 from benchmarks.speed.turns import in_turn
-from benchmarks.speed.world import World, open_world, paper_plug
+from benchmarks.speed.world import World, forget_queries, open_world, paper_plug
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.training.augment import drop_history
@@ -45,12 +45,15 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 
 def _row(name: str, world: World, plug: PersonaPlug, course: Course, *, pairs: int) -> Row:
+    """Let every query be new in every turn: found in the store, which holds this log's, or (a detail) encoded."""
     batches = _batches(world.examples, course.batch)
     published = world.published(paper_plug(world), world.examples)
-    ours, theirs = _our_steps(plug, batches, course), _published_steps(published, batches, course)
-    turns = in_turn(ours, theirs, pairs=pairs)
+    theirs = _published_steps(published, batches, course)
+    turns = in_turn(_our_steps(plug, batches, course), theirs, pairs=pairs)
     done = course.steps * course.batch
+    unseen = in_turn(_our_steps(world.plug(plug.run.embedder, is_live=True), batches, course), theirs, pairs=pairs)
     details = turns.details(per=course.steps) | {
+        "ratio_where_the_store_holds_no_query": median(unseen.ratios),
         "our_examples_per_second": done / median(turns.ours),
         "their_examples_per_second": done / median(turns.theirs),
     }
@@ -59,12 +62,16 @@ def _row(name: str, world: World, plug: PersonaPlug, course: Course, *, pairs: i
 
 
 def _our_steps(plug: PersonaPlug, batches: Sequence[Batch], course: Course) -> Callable[[], object]:
-    if plug.batcher.query_vectors:  # as the trainer does before its first step
-        plug.batcher.query_vectors([plug.batcher.task.query_text(e.input) for batch in batches for e in batch.examples])
     visits = (
         [drop_history(example, seed=example.id) for example in batch.examples] for batch in cycle(batches)
     )  # fmt: skip
-    return _steps(plug, lambda: plug.loss(plug.batcher(next(visits))), course)
+    steps = _steps(plug, lambda: plug.loss(plug.batcher(next(visits))), course)
+
+    def work() -> None:
+        forget_queries(plug)
+        steps()
+
+    return work
 
 
 def _published_steps(plug: nn.Module, batches: Sequence[Batch], course: Course) -> Callable[[], object]:

@@ -22,7 +22,7 @@ class Turns:
 
     Attributes:
         ours: Wall seconds of each of our turns.
-        theirs: Wall seconds of each of the opponent's, the one after ours.
+        theirs: Wall seconds of each of the opponent's, the one beside ours.
         cpu: The opponent's CPU seconds over ours, pair by pair: nearly blind to other processes.
     """
 
@@ -48,15 +48,22 @@ class Turns:
 
 
 def in_turn(ours: Work, theirs: Work, *, pairs: int) -> Turns:
-    """Do ours, theirs, ours, theirs, ... after one unmeasured turn of each."""
+    """Do ours, theirs, theirs, ours, ours, theirs, ... after one unmeasured turn of each."""
     ours()
     theirs()
-    turns = [(timed(ours), timed(theirs)) for _ in range(pairs)]
+    turns = [_pair(ours, theirs, is_ours_first=number % 2 == 0) for number in range(pairs)]
     return Turns(
         ours=tuple(mine.wall for mine, _ in turns),
         theirs=tuple(other.wall for _, other in turns),
         cpu=tuple(other.cpu / mine.cpu for mine, other in turns),
     )
+
+
+def _pair(ours: Work, theirs: Work, *, is_ours_first: bool) -> tuple[Time, Time]:
+    if is_ours_first:
+        return timed(ours), timed(theirs)
+    other = timed(theirs)
+    return timed(ours), other
 
 
 def timed(work: Work) -> Time:

@@ -66,10 +66,9 @@ def real_lengths(size: Size, effort: Effort) -> list[Row]:
 
 
 def our_work(counts: Sequence[int], size: Size, *, config: EmbedderConfig = PAPER) -> Work:
-    """Make our step; ``counts`` are the lengths of the histories."""
+    """Make our step, which packs its histories; ``counts`` are their lengths."""
     embedder, histories, query = _embedder(size, config), _histories(counts, size.dim), _queries(len(counts), size.dim)
-    batch = HistoryBatch.pack(histories)
-    return lambda: _step(embedder, lambda: embedder(query, batch))
+    return lambda: _step(embedder, lambda: embedder(query, HistoryBatch.pack(histories)))
 
 
 def published_work(counts: Sequence[int], size: Size) -> Work:

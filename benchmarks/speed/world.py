@@ -19,6 +19,7 @@ from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedd
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.prefix import PersonaPrefix
+from personaplug.plug.queries import QueryVectors
 from personaplug.plug.run import RunConfig
 from personaplug.records import Example
 from personaplug.store.base import StoreLayout
@@ -41,10 +42,10 @@ class World:
     examples: Examples
     store: PersonaStore
 
-    def plug(self, embedder: EmbedderConfig | None = None) -> PersonaPlug:
-        """Build an untrained plug on the embedded language model."""
+    def plug(self, embedder: EmbedderConfig | None = None, *, is_live: bool = False) -> PersonaPlug:
+        """Build an untrained plug on the embedded language model; a live one looks no query up in the store."""
         run = RunConfig(task=self.log.task.name, embedder=embedder or EmbedderConfig())
-        return build_plug(run, self.log.task, store=self.store)
+        return build_plug(run, self.log.task, store=self.store, is_live=is_live)
 
     def plug_on(self, backbone: Backbone, *, like: PersonaPlug) -> PersonaPlug:
         """Build an untrained plug of our default on another language model, with the batches of one that is built."""
@@ -84,6 +85,12 @@ def open_world(split: Split, *, queries: int, is_quick: bool) -> Iterator[World]
 def paper_plug(world: World) -> PersonaPlug:
     """Build our plug as the preset ``paper`` has it."""
     return world.plug(PAPER)
+
+
+def forget_queries(plug: PersonaPlug) -> None:
+    """Let a plug know no query's vector, as at its first step or answer."""
+    if (known := plug.batcher.query_vectors) is not None:
+        plug.batcher.query_vectors = QueryVectors(known.encoder, known.store)
 
 
 def _of_whole_users(examples: Examples, queries: int) -> Examples:

@@ -38,12 +38,12 @@ def test_our_persona_is_the_published_one(counts, seed):
     assert relative_difference(ours(queries, batch), published(queries, torch.arange(len(counts)))) < 1e-5
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
+@pytest.fixture(scope="module", params=[tiny.encoder_decoder, tiny.joined_encoder_decoder])
+def world(request, tmp_path_factory):
     """Our plug and the published one, of the same weights, and questions of users who have a history."""
     models = save_models(tmp_path_factory.mktemp("models"))
     encoder = encoder_in(models).freeze()
-    backbone = tiny.encoder_decoder()
+    backbone = request.param()
     with make_store(tmp_path_factory.mktemp("store") / "store.db", encoder) as store:
         embedder = paper_embedder(dim=encoder.dim, llm_dim=backbone.dim)
         prefix = PersonaPrefix(embedder, encoder)

@@ -1,11 +1,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.speed.row import Row, Target, write_rows
+from benchmarks.speed.row import Row, Target, how_made, write_rows
 from benchmarks.speed.table import table
 from benchmarks.speed.turns import in_turn
 
@@ -14,10 +15,10 @@ FAST = Row("fast", "toys", 6.0, "x", Target("at least", 5.0), {"pairs": 3})
 SLOW = Row("slow", "toys", 4.0, "x", Target("at least", 5.0))
 
 
-def test_both_sides_have_their_turn_one_after_the_other_and_one_before_that_is_not_counted():
+def test_both_sides_have_their_turns_each_first_in_every_other_pair_and_one_before_that_is_not_counted():
     order = []
     turns = in_turn(lambda: order.append("ours"), lambda: order.append("theirs"), pairs=3)
-    assert order == ["ours", "theirs"] * 4
+    assert order == ["ours", "theirs"] * 2 + ["theirs", "ours"] + ["ours", "theirs"]
     assert len(turns.ours) == len(turns.theirs) == len(turns.ratios) == 3
 
 
@@ -28,20 +29,23 @@ def test_a_target_is_reached_at_its_bound_and_on_the_right_side(bound, holding):
 
 def test_measuring_a_part_again_leaves_the_others_and_says_how_each_was_made(tmp_path):
     path = tmp_path / "results" / "speed.json"
-    write_rows([FAST, SLOW], path, threads=2, is_quick=False)
-    write_rows([SLOW], path, threads=1, is_quick=True)
+    write_rows([FAST, SLOW], path, how_made(threads=2, is_quick=False))
+    write_rows([SLOW], path, how_made(threads=1, is_quick=True))
     found = json.loads(path.read_text())
     assert list(found) == ["fast", "slow"]
     assert [row["made"]["threads"] for row in found.values()] == [2, 1]
     assert [row["made"]["is_quick"] for row in found.values()] == [False, True]
 
 
-def test_the_table_says_what_is_missed(tmp_path):
+def test_the_table_says_what_is_missed_and_where_the_pairs_disagree(tmp_path):
     curve = Row("growth/items/our_mb", "a curve", 1.0, "MB")
-    write_rows([FAST, SLOW, curve], tmp_path / "a.json", threads=1, is_quick=False)
-    *_, fast, slow = table(json.loads((tmp_path / "a.json").read_text())).splitlines()
-    assert "6 x | at least 5 | reached" in fast
-    assert "4 x | at least 5 | **missed**" in slow
+    unsure = replace(FAST, name="unsure", details={"lowest_ratio": 4.9, "highest_ratio": 7.0})
+    rows = [FAST, SLOW, curve, unsure]
+    write_rows(rows, tmp_path / "a.json", how_made(threads=1, is_quick=False))
+    *_, fast, slow, last = table(json.loads((tmp_path / "a.json").read_text())).splitlines()
+    assert "6 x | at least 5 | reached |" in fast
+    assert "4 x | at least 5 | **missed** |" in slow
+    assert "6 x (4.9 to 7) | at least 5 | reached, but not by every pair |" in last
 
 
 HOLD_AND_LET_GO = """
