@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("exploring", settings.get_profile("repeatable"), derandomize=False)
+settings.register_profile("exploring", settings.get_profile("repeatable"), derandomize=False, max_examples=200)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "Agg"}

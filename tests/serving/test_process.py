@@ -1,6 +1,5 @@
 """``personaplug serve`` as a process of its own, which is killed, and which is asked to stop."""
 
-import os
 import re
 import signal
 import socket
@@ -22,12 +21,6 @@ ITEM = {"input": "a talk about x", "output": "yes"}
 CHAT = {"model": "llama", "user": "dee", "messages": [{"role": "user", "content": "about x"}]}
 
 
-def serve(words, stderr):
-    """Run a command in this process, whose screen is a file."""
-    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-    main(words)
-
-
 @pytest.fixture
 def start(place, tmp_path):
     """Start the command on a copy of the store; give its process, a client and the store."""
@@ -37,7 +30,7 @@ def start(place, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         words = "-v", "serve", "--run", own.runs["llama"], "--store", own.store, "--open", "--port", port, *more
-        started.append(processes.start(serve, [str(word) for word in words], tmp_path / "stderr"))
+        started.append(processes.start(main, [str(word) for word in words], stderr=tmp_path / "stderr"))
         clients.append(httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60))
         wait_until_ready(clients[-1])
         return started[-1], clients[-1], own.store
