@@ -51,12 +51,13 @@ def _row(name: str, world: World, plug: PersonaPlug, course: Course, *, pairs: i
     theirs = _published_steps(published, batches, course)
     turns = in_turn(_our_steps(plug, batches, course), theirs, pairs=pairs)
     done = course.steps * course.batch
-    unseen = in_turn(_our_steps(world.plug(plug.run.embedder, is_live=True), batches, course), theirs, pairs=pairs)
     details = turns.details(per=course.steps) | {
-        "ratio_where_the_store_holds_no_query": median(unseen.ratios),
         "our_examples_per_second": done / median(turns.ours),
         "their_examples_per_second": done / median(turns.theirs),
     }
+    if plug.batcher.query_vectors is not None:
+        encoding = _our_steps(world.plug(plug.run.embedder, is_live=True), batches, course)
+        details["ratio_where_the_store_holds_no_query"] = median(in_turn(encoding, theirs, pairs=pairs).ratios)
     words = f"{world.log.name}, embedded model, batches of {course.batch}, {course.steps} steps a turn"
     return Row(name, words, median(turns.ratios), "x", Target("at least", 3.0), details)
 
