@@ -89,6 +89,7 @@ class PublishedPlug(nn.Module):
         self.embedder = embedder
         self.query_encoder = query_encoder
         self.task = task
+        self._lead = backbone.embed([""]).lead
         self._backbone = (backbone,)  # in a tuple: the language model's weights are no part of what is trained
 
     def loss(self, examples: Sequence[Example], questions: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
@@ -134,8 +135,8 @@ class PublishedPlug(nn.Module):
         )  # fmt: skip
         query = self.query_encoder.encode_queries([self.task.query_text(example.input) for example in examples])
         prefix = self.embedder(query, questions)
-        tokens, lead = backbone.model.get_input_embeddings()(encoded.input_ids), backbone.embed([""]).lead
-        embeds = torch.cat([tokens[:, :lead], prefix, tokens[:, lead:]], dim=1)
+        tokens = backbone.model.get_input_embeddings()(encoded.input_ids)
+        embeds = torch.cat([tokens[:, : self._lead], prefix, tokens[:, self._lead :]], dim=1)
         return embeds, torch.cat([torch.ones(prefix.shape[:2], dtype=torch.long), encoded.attention_mask], dim=1)
 
 

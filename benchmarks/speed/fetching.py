@@ -1,7 +1,6 @@
 """Fetch all vectors of one user, warm: in a store as a team has it, and in one of ten million vectors."""
 
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -65,9 +64,7 @@ def fetches(users: int, *, count: int = 5_000) -> Fetches:
     """Fill a store with random vectors and fetch users drawn by lot, each of whom was fetched just before."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "store.db"
-        began = time.perf_counter()
-        _fill(path, users)
-        filled = time.perf_counter() - began
+        filled = timed(partial(_fill, path, users)).wall
         times, resident = memory.apart(_read, path, users, count)
         size = sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6
     clock, processor = 1000 * np.array(times).T

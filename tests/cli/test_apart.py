@@ -1,7 +1,6 @@
 """A step has a process of its own."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import pytest
 
 from personaplug.cli.benchmark.apart import apart
 from personaplug.errors import DataError, PersonaPlugError
+from tests.processes import die
 
 PARENT = """
 import sys
@@ -29,10 +29,6 @@ def write_number(path):
 
 def refuse_data():
     raise DataError("no column 'time'", path="log.csv", line=3, hint="add it")
-
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stay(path):

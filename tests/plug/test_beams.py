@@ -58,7 +58,7 @@ def of_transformers(backbone, texts, config):
     return Backbone.generate(backbone, backbone.embed(texts), config)
 
 
-@settings(few, max_examples=25)
+@settings(few, max_examples=40)
 @given(
     texts=st.lists(st.text("abcdefgh ", min_size=1, max_size=20), min_size=1, max_size=6),
     width=st.integers(1, 5),

@@ -87,6 +87,7 @@ def test_after_a_kill_every_acknowledged_append_is_there_and_no_half_of_one_and_
     for thread in busy:
         thread.join()
     server.join()
+    assert server.exitcode == -signal.SIGKILL
     with PersonaStore.open(path) as store:
         held = {item.id for item in store.get("new").items}
     # The last append may be stored whole and its acknowledgement lost with the server.

@@ -12,8 +12,8 @@ from personaplug.training.trainer import train
 from tests.processes import die
 from tests.world import TASK, make_examples, make_run
 
-INTERRUPTED = TrainingConfig(batch_size=2, epochs=2.0, learning_rate=1e-2, vector_learning_rate=0.1, evaluate_every=9)
-"""26 steps that log and then save at 9, 18 and 26; 9 and 18 are in the middle of an epoch."""
+INTERRUPTED = TrainingConfig(batch_size=2, epochs=3.0, learning_rate=1e-2, vector_learning_rate=0.1, evaluate_every=18)
+"""39 steps that log and then save at 18, 36 and 39; 18 is in the middle of the second epoch."""
 
 
 def build(

@@ -146,9 +146,9 @@ def test_one_seed_gives_the_same_run_and_another_seed_another(fresh, tmp_path):
 
 
 def test_a_run_killed_in_the_middle_and_resumed_equals_one_that_was_not(models, store, tmp_path):
-    kill_itself(fit_until, 18, models, store.path, tmp_path / "killed")
-    assert [path.name for path in (tmp_path / "killed" / CHECKPOINTS).iterdir()] == ["checkpoint-9"]
-    assert logged(tmp_path / "killed")[-1]["step"] == 18
+    kill_itself(fit_until, 36, models, store.path, tmp_path / "killed")
+    assert [path.name for path in (tmp_path / "killed" / CHECKPOINTS).iterdir()] == ["checkpoint-18"]
+    assert logged(tmp_path / "killed")[-1]["step"] == 36
     for name, resume in (("killed", True), ("whole", False)):
         fit(build(models, "decoder-only", store, INTERRUPTED), tmp_path / name, resume=resume)
     assert are_equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
