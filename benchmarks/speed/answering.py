@@ -27,6 +27,8 @@ ITEM_TOKENS = 64, 128
 """Where retrieved items are cut: at our default, and at twice as much, for which the embedded model has no room.
 
 Four of the first beside an input of 256 tokens are 512 to read, against 261 with a persona: hardly twice as many."""
+LARGER_ANSWERS = 24
+"""Asked of the larger model on a side, for each takes seconds; but two turns at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,14 @@ class Answering:
         plug: On it.
         examples: Asked at once.
         item_tokens: Where retrieved items are cut, each in turn.
+        pairs: Turns of each side.
     """
 
     name: str
     plug: PersonaPlug
     examples: Sequence[Example]
     item_tokens: Sequence[int]
+    pairs: int
 
     @property
     def at(self) -> str:
@@ -56,16 +60,17 @@ def measure(effort: Effort) -> Iterator[Row]:
     with open_world("dev", queries=4 if effort.is_quick else 32, is_quick=effort.is_quick) as world:
         embedded = world.plug()
         larger = world.plug_on(_larger(is_quick=effort.is_quick), like=embedded)
-        for name, plug, lengths in ("embedded model", embedded, ITEM_TOKENS[:1]), ("random Llama", larger, ITEM_TOKENS):
-            for size in BATCHES:
-                if size <= len(world.examples):
-                    answering = Answering(name, plug.eval(), world.examples[:size], lengths)
-                    yield from _rows(world, answering, pairs=effort.pairs)
+        for size in BATCHES:
+            if size <= len(world.examples):
+                examples, few = world.examples[:size], min(effort.pairs, max(2, LARGER_ANSWERS // size))
+                asked = Answering("embedded model", embedded.eval(), examples, ITEM_TOKENS[:1], effort.pairs)
+                yield from _rows(world, asked)
+                yield from _rows(world, Answering("random Llama", larger.eval(), examples, ITEM_TOKENS, few))
 
 
-def _rows(world: World, answering: Answering, *, pairs: int) -> Iterator[Row]:
+def _rows(world: World, answering: Answering) -> Iterator[Row]:
     """Let every answer have as many tokens, so that none is faster by saying less."""
-    plug, examples = answering.plug, answering.examples
+    plug, examples, pairs = answering.plug, answering.examples, answering.pairs
     plug.backbone.model.generation_config.min_new_tokens = ANSWER_TOKENS
     persona = PlugMethod("plug", plug, GenerationConfig(max_new_tokens=ANSWER_TOKENS))
     plain = _plain(world, plug, persona.generation)
@@ -86,16 +91,18 @@ def _rows(world: World, answering: Answering, *, pairs: int) -> Iterator[Row]:
 
 
 def _larger(*, is_quick: bool) -> Backbone:
-    """Build a decoder-only model of random weights that reads with the embedded model's tokenizer."""
+    """Build a decoder-only model of random weights, with the sizes of Qwen3-0.6B and the embedded model's words."""
     tokenizer = load_tokenizer()
-    width, layers = (32, 2) if is_quick else (768, 12)
+    width, layers = (32, 2) if is_quick else (1024, 28)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
-        intermediate_size=4 * width,
+        intermediate_size=3 * width,
         num_hidden_layers=layers,
         num_attention_heads=max(1, width // 64),
+        num_key_value_heads=max(1, width // 128),
+        head_dim=128 if width > 128 else 32,
         max_position_embeddings=1024,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from personaplug.cli.benchmark import run as bench_run
+from personaplug.cli.benchmark import work
 from personaplug.cli.benchmark.kinds import ADAPTED, has_items
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe, Source
@@ -51,6 +52,19 @@ def test_adapters_for_test_are_trained_once_k_is_chosen_by_adapters_for_dev(tmp_
     assert last == ["train user-lora+bm25, k=2, seed 7", "measure user-lora+bm25, k=2, seed 7"]
 
 
+@pytest.mark.parametrize(("own", "tried"), [((), (1, 2)), ((2,), (2,))])
+def test_a_variant_is_tried_with_the_recipes_numbers_of_items_or_with_its_own(own, tried, tmp_path):
+    variant = Contender("plug+bm25", k=own)
+    recipe = Recipe((Source(task="log", log="log.jsonl"),), ("bm25",), (variant,), k=(1, 2), strangers=False)
+    titles = [step.title.removeprefix("log: ") for step in first_steps(recipe, place_in(tmp_path), others=())]
+    assert titles == [
+        "index",
+        *(f"train plug+bm25, k={k}, seed 0" for k in tried),
+        *(f"measure bm25 on dev, k={k}" for k in (1, 2)),
+        *(f"measure plug+bm25 on dev, k={k}, seed 0" for k in tried),
+    ]
+
+
 def test_adapters_without_items_have_no_k(tmp_path):
     assert steps_of("user-lora", tmp_path) == [["train user-lora, seed 7"], ["measure user-lora, seed 7"]]
 
@@ -64,6 +78,18 @@ def test_nothing_is_measured_twice_where_k_is_chosen_by_the_measured_queries(met
     words = {"split": "dev", "dev_queries": 30, "strangers": False}
     assert steps_of(method, tmp_path, test_queries=30, **words)[1] == []
     assert f"measure {method}, k=2" in ", ".join(steps_of(method, tmp_path, test_queries=20, **words)[1])
+
+
+@pytest.mark.parametrize(
+    ("split", "name", "is_live"),
+    [("test", "test", True), ("test", "stranger", True), ("test", "dev", False), ("dev", "dev", True)],
+)
+def test_queries_are_looked_up_only_where_no_report_has_the_seconds(split, name, is_live, tmp_path, monkeypatch):
+    recipe = Recipe((Source(task="log", log="log.jsonl"),), ("dense",), split=split, dev_queries=9, test_queries=9)
+    asked = []
+    monkeypatch.setattr(work, "measure", lambda *words, **_: asked.append(words[2].is_live))
+    work.measure_contender(recipe, place_in(tmp_path), recipe.contenders[0], name, seed=None, k=2)
+    assert asked == [is_live]
 
 
 @pytest.mark.parametrize(

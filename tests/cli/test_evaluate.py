@@ -112,6 +112,14 @@ def test_the_choice_of_method_language_model_and_decoding_reaches_the_wiring(eva
     )
 
 
+def test_queries_may_be_looked_up_where_that_is_asked_for_alone(evaluate, built):
+    evaluate()
+    assert built[0][2].is_live
+    built.clear()
+    evaluate("--look-up")
+    assert not built[0][2].is_live
+
+
 def test_a_split_without_queries_is_an_error(evaluate, tmp_path):
     (tmp_path / "log.jsonl").write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')
     result = evaluate()

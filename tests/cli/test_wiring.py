@@ -11,7 +11,7 @@ from personaplug.cli.train import LEARNED
 from personaplug.cli.wiring import METHODS, MethodOptions, build_method
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
-from personaplug.embedder.encoder import BGE
+from personaplug.embedder.encoder import BGE, TextEncoder
 from personaplug.errors import ConfigError, FingerprintMismatchError, StoreError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.plug.backbone import GenerationConfig
@@ -156,6 +156,21 @@ def test_dense_retrieval_ranks_by_the_stored_vectors(named, options, place, exam
     monkeypatch.setattr("personaplug.plug.queries.QueryVectors.__call__", lambda *_: torch.from_numpy(query[None]))
     ranks = method.write.retriever.rank(example.input, example.profile.items)
     assert ranks == sorted(range(len(keys)), key=lambda at: (-(keys[at] * query).sum(), -at))
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize("name", ["plug", "plug+dense", "dense"])
+def test_a_query_that_the_store_holds_is_encoded_all_the_same_unless_it_may_be_looked_up(
+    name, is_live, options, place, examples, monkeypatch
+):
+    run = place.mixed.get(name, place.plug)
+    method = build_method(name, LOG, replace(options, run=run, is_live=is_live))
+    stored = examples[0].profile.items[0].input
+    encoded = []
+    encode = TextEncoder.encode
+    monkeypatch.setattr(TextEncoder, "encode", lambda self, texts: encoded.extend(texts) or encode(self, texts))
+    method.respond([replace(examples[0], input=stored)])
+    assert encoded == [stored] * is_live
 
 
 def test_dense_retrieval_of_an_item_that_is_not_indexed_says_to_index(options, examples):

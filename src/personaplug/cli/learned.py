@@ -38,7 +38,14 @@ def build_ropg(name: str, task: Task, *, folder: Path, k: int, generation: Gener
 
 
 def build_rspg(
-    name: str, task: Task, *, folder: Path, store: PersonaStore | None, k: int, generation: GenerationConfig
+    name: str,
+    task: Task,
+    *,
+    folder: Path,
+    store: PersonaStore | None,
+    k: int,
+    generation: GenerationConfig,
+    is_live: bool = True,
 ) -> Method:
     """Build the prompt that a trained selector chooses.
 
@@ -50,7 +57,7 @@ def build_rspg(
     if run.selection.k != k:
         raise ConfigError(f"{folder} was trained with {run.selection.k} items, not {k}", hint=f"-k {run.selection.k}")
     plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)
-    pool = prompts_of(run, folder, plain, task=task, store=store, is_live=True)
+    pool = prompts_of(run, folder, plain, task=task, store=store, is_live=is_live)
     room = max(each.max_input_tokens for each in pool)
     answer = answering(plain.backbone, generation, max_tokens=room) if name == "rspg-post" else None
     selector = load_selector(folder, run, device=start_torch())

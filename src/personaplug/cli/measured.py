@@ -21,6 +21,7 @@ class MethodWords:
         encoder: As given to ``index``, where neither run nor store tells.
         k: Items in a prompt; None for the method's own number.
         profiles: Where ``text-profile`` keeps what it writes; None for beside the report.
+        is_live: Encode every query, also one whose text the store holds, as it must be for one that nobody has seen.
         decoding: Fields of a :class:`personaplug.plug.backbone.GenerationConfig`.
     """
 
@@ -31,6 +32,7 @@ class MethodWords:
     encoder: str | None = None
     k: int | None = None
     profiles: Path | None = None
+    is_live: bool = True
     decoding: Mapping[str, float | str] = field(default_factory=dict)
 
 

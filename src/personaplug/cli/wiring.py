@@ -51,6 +51,7 @@ class MethodOptions:
         item_tokens: Longest item in a retrieval prompt; shorter where the language model has no room for ``k`` such.
         generation: How to decode.
         profiles: Where ``text-profile`` keeps what the language model wrote about users.
+        is_live: Encode every query, also one whose text the store holds, as it must be for one that nobody has seen.
     """
 
     run: Path | None = None
@@ -61,6 +62,7 @@ class MethodOptions:
     item_tokens: int = 64
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     profiles: Path | None = None
+    is_live: bool = True
 
 
 def run_config(config: Path | None, preset: str) -> RunConfig:
@@ -141,7 +143,7 @@ def build_method(name: str, task: Task, options: MethodOptions) -> Method:
     if name == "text-profile":
         return _described(plain, task, options, source)
     encoder_name = options.encoder or (run.encoder.model if run else None)
-    retriever = build_retriever(name, task, store=options.store, encoder_name=encoder_name, is_live=True)
+    retriever = build_retriever(name, task, store=options.store, encoder_name=encoder_name, is_live=options.is_live)
     return with_items(plain, task, retriever, k=options.k or RETRIEVED, item_tokens=options.item_tokens)
 
 
@@ -171,7 +173,7 @@ def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) ->
 
 def _trained(name: str, task: Task, options: MethodOptions) -> Method:
     folder = _run_of(name, options)
-    plug = PersonaPlug.from_pretrained(folder, store=options.store, device=start_torch(), is_live=True)
+    plug = PersonaPlug.from_pretrained(folder, store=options.store, device=start_torch(), is_live=options.is_live)
     if plug.batcher.task.name != task.name:
         raise ConfigError(f"{folder} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
     check_room(plug, options.generation)
@@ -187,7 +189,9 @@ def _learned(name: str, task: Task, options: MethodOptions) -> Method:
     folder, k = _needed_run(name, options), options.k or RETRIEVED
     if is_ropg(name):
         return build_ropg(name, task, folder=folder, k=k, generation=options.generation)
-    return build_rspg(name, task, folder=folder, store=options.store, k=k, generation=options.generation)
+    return build_rspg(
+        name, task, folder=folder, store=options.store, k=k, generation=options.generation, is_live=options.is_live
+    )
 
 
 def _adapted(task: Task, options: MethodOptions) -> Method:

@@ -93,7 +93,7 @@ def _check_settings(recipe: Recipe, place: TaskPlace) -> None:
     if encoder != encoder_config(encoder.model):
         raise ConfigError("a recipe cannot set parts of the encoder", hint='name one: encoder = "minilm"')
     for contender in recipe.contenders:
-        run_of(recipe, place, contender, k=recipe.k[0])
+        run_of(recipe, place, contender, k=recipe.numbers(contender)[0])
 
 
 def _check_source(place: TaskPlace) -> None:
@@ -119,7 +119,7 @@ def _check_folders(recipe: Recipe, place: TaskPlace) -> None:
     for contender in recipe.contenders:
         check_made_of(place.of(contender), contender_parts(recipe, place, contender))
         for seed in recipe.seeds if is_trained(contender.method) else ():
-            for k in recipe.k if is_trained_for_k(contender.method) else (None,):
+            for k in recipe.numbers(contender) if is_trained_for_k(contender.method) else (None,):
                 _check_run(place.run(contender, seed, k=k), run_of(recipe, place, contender, seed=seed, k=k))
 
 

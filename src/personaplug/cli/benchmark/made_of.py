@@ -46,7 +46,7 @@ def contender_parts(recipe: Recipe, place: TaskPlace, contender: Contender) -> d
 
 def _run_parts(recipe: Recipe, place: TaskPlace, contender: Contender) -> dict[str, Any]:
     """List what decides a run; of a contender that is not trained, the language model and how much it reads."""
-    run = replace(run_of(recipe, place, contender, k=recipe.k[0]), task=place.task.name)
+    run = replace(run_of(recipe, place, contender, k=recipe.numbers(contender)[0]), task=place.task.name)
     if isinstance(run, RunConfig) and not is_trained(contender.method):
         limits = {name: getattr(run.training, name) for name in ("max_input_tokens", "max_output_tokens")}
         return {"encoder": asdict(run.encoder), "backbone": asdict(run.backbone), "training": limits}

@@ -47,13 +47,13 @@ def _check_room(recipe: Recipe, place: TaskPlace, contender: Contender, settings
 
     A plug's input is never cut to make room for its vectors; a written prompt's is.
     """
-    run = run_of(recipe, place, contender, k=max(recipe.k))
+    run = run_of(recipe, place, contender, k=max(recipe.numbers(contender)))
     limits = run.scoring if isinstance(run, RetrievalRun) else run.training
     longest = max(limits.max_output_tokens, recipe.decoding.max_new_tokens)
     positions = positions_in(settings, answer_tokens=longest)
     if positions is None:
         return
-    items = max(recipe.k) if has_items(contender.method) else 0
+    items = max(recipe.numbers(contender)) if has_items(contender.method) else 0
     vectors = run.embedder.vectors if isinstance(run, RunConfig) and is_plug_run(contender.method) else 0
     inputs = limits.max_input_tokens if vectors else min(limits.max_input_tokens, positions)
     taken = items

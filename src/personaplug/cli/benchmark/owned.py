@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from personaplug.cli.benchmark.kinds import is_trained
+from personaplug.cli.benchmark.kinds import has_items, is_trained
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.errors import ConfigError
 
@@ -50,6 +50,8 @@ def check_owned(recipe: Recipe) -> None:
 
 def _check_contender(contender: Contender) -> None:
     where = f"the variant {contender.name!r}"
+    if contender.k and not has_items(contender.method):
+        raise ConfigError(f"{where} sets k, but {contender.method} has no retrieved items", hint="leave its k out")
     _check(contender.settings, where)
     for name in map(_name, contender.settings):
         if name.startswith(("encoder.", "backbone.")):

@@ -37,10 +37,13 @@ class Contender:
     method: str = option("", "as given to evaluate --method")
     label: str = option("", "its name in tables; the method's where there is none")
     settings: tuple[str, ...] = option((), "of its run, over those of the task")
+    k: tuple[int, ...] = option((), "retrieved items to try for it; the recipe's where there are none")
 
     def __post_init__(self) -> None:
         if not self.method:
             raise ValueError("each of the variants needs a method")
+        if self.k:
+            _check_numbers(self.k)
 
     @property
     def name(self) -> str:
@@ -88,11 +91,11 @@ class Recipe:
         if not self.tasks or not self.contenders:
             raise ValueError("there must be at least one of the tasks and one of methods or variants")
         _check_different("a seed", self.seeds)
-        _check_different("a k", self.k)
+        _check_numbers(self.k)
         _check_different("a method or label", [contender.name for contender in self.contenders])
         _check_different("a folder for a method", [slug(contender.name) for contender in self.contenders])
-        if min(self.seeds) < 0 or min(self.k) < 1:
-            raise ValueError(f"seeds {list(self.seeds)} must be 0 or more, k {list(self.k)} 1 or more")
+        if min(self.seeds) < 0:
+            raise ValueError(f"seeds {list(self.seeds)} must be 0 or more")
         if min(self.train_queries, self.test_queries) < 0 or min(self.dev_queries, self.batch_size) < 1:
             raise ValueError("train_queries and test_queries must be 0 or more, dev_queries and batch_size 1 or more")
 
@@ -105,6 +108,10 @@ class Recipe:
     def contenders(self) -> tuple[Contender, ...]:
         """The methods, then the variants."""
         return (*(Contender(method) for method in self.methods), *self.variants)
+
+    def numbers(self, contender: Contender) -> tuple[int, ...]:
+        """Say how many retrieved items are tried for a contender."""
+        return contender.k or self.k
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -119,6 +126,12 @@ def read_recipe(path: Path) -> Recipe:
 def slug(name: str) -> str:
     """Make the name of a folder of a name in tables."""
     return re.sub(r"[^\w+.-]+", "-", name).strip("-.") or "-"
+
+
+def _check_numbers(k: Sequence[int]) -> None:
+    _check_different("a k", k)
+    if min(k) < 1:
+        raise ValueError(f"k {list(k)} must be 1 or more")
 
 
 def _check_different(what: str, names: Sequence[object]) -> None:

@@ -133,8 +133,10 @@ def _choices(recipe: Recipe, place: TaskPlace) -> dict[str, Choice]:
 
 
 def _on_dev(recipe: Recipe, place: TaskPlace, contender: Contender) -> dict[int, list[Report]]:
-    seeds = seeds_of(recipe, contender)
-    return {k: [Report.read(place.report(contender, seed, "dev", k=k)) for seed in seeds] for k in recipe.k}
+    return {
+        k: [Report.read(place.report(contender, seed, "dev", k=k)) for seed in seeds_of(recipe, contender)]
+        for k in recipe.numbers(contender)
+    }
 
 
 def _k(contender: Contender, chosen: Mapping[str, Choice]) -> int | None:

@@ -46,11 +46,12 @@ def first_steps(recipe: Recipe, place: TaskPlace, *, others: Sequence[TaskPlace]
     steps = list(_preparations(recipe, place, others))
     for contender in contenders:
         on_dev = trains_for_dev(recipe, contender)
-        for k in recipe.k if is_trained_for_k(contender.method) else (None,):
+        for k in recipe.numbers(contender) if is_trained_for_k(contender.method) else (None,):
             steps += _trainings(recipe, place, contender, k=k, on_dev=on_dev)
     for contender in contenders:
         if has_items(contender.method):
-            steps += [step for k in recipe.k for step in _measurements(recipe, place, contender, "dev", k=k)]
+            for k in recipe.numbers(contender):
+                steps += _measurements(recipe, place, contender, "dev", k=k)
     return steps
 
 

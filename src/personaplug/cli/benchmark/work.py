@@ -1,7 +1,7 @@
 """The steps of a bench that train nothing, as functions that a process of its own can do."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -58,6 +58,8 @@ def measure_contender(
 ) -> None:
     """Measure a contender and write its report."""
     method = method_words(recipe, place, contender, seed=seed, k=k, on_dev=on_dev)
+    if name == "dev" and not recipe.chooses_on_measured:
+        method = replace(method, is_live=False)  # Its seconds are in no report.
     out = place.report(contender, seed, name, k=k)
     measure(place.log, place.task_file, method, queries=queries_of(recipe, name), out=out, on_bad=place.on_bad)
 
