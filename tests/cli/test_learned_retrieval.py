@@ -125,6 +125,16 @@ def test_an_empty_history_is_a_history(name, runs, options, examples):
     assert method.write(unknown[0]) == LOG.prompt_text(unknown[0].input)
 
 
+def test_a_choice_keeps_texts_once_and_the_vectors_of_each_retriever(runs, options, examples, place):
+    options = replace(options, backbone=place.models["decoder-only"], encoder=place.models["encoder"])
+    alone = [build_method(name, LOG, replace(options, run=runs[name])).user_bytes(examples) for name in ROPG]
+    texts = build_method("recency", LOG, options).user_bytes(examples)
+    dense = build_method("dense", LOG, options).user_bytes(examples)
+    choice = build_method("rspg-pre", LOG, replace(options, run=runs["rspg-pre"])).user_bytes(examples)
+    assert (choice == texts + sum(each - texts for each in (*alone, dense))).all()
+    assert (choice > texts).any()
+
+
 @pytest.mark.parametrize("name", LEARNED)
 def test_a_mixed_batch_is_answered_as_one_by_one(name, runs, options, examples):
     method = build_method(name, LOG, replace(options, run=runs[name]))

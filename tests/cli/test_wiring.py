@@ -120,6 +120,7 @@ def test_beside_retrieved_items_the_input_keeps_all_the_room_it_has_without(fami
     lead, end = read_by(plain, asked).lead, 1
     shown = bare[lead:-end]
     assert len(bare) == 256
+    assert rival.write(asked).endswith(plain.backbone.cut(plain.write(asked), max_tokens=256))
     assert any((prompted[at : at + len(shown)] == shown).all() for at in range(len(prompted) - len(shown)))
     assert len(prompted) <= (rival.backbone.positions(answer_tokens=128) or len(prompted))
 
@@ -171,6 +172,15 @@ def test_a_query_that_the_store_holds_is_encoded_all_the_same_unless_it_may_be_l
     monkeypatch.setattr(TextEncoder, "encode", lambda self, texts: encoded.extend(texts) or encode(self, texts))
     method.respond([replace(examples[0], input=stored)])
     assert encoded == [stored] * is_live
+
+
+def test_the_queries_of_a_batch_are_encoded_together(options, examples, monkeypatch):
+    method = build_method("dense", LOG, options)
+    sizes = []
+    encode = TextEncoder.encode
+    monkeypatch.setattr(TextEncoder, "encode", lambda self, texts: sizes.append(len(texts)) or encode(self, texts))
+    method.respond(list(examples))
+    assert sizes == [len({example.input for example in examples})]
 
 
 def test_dense_retrieval_of_an_item_that_is_not_indexed_says_to_index(options, examples):

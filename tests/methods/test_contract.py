@@ -39,7 +39,7 @@ def build(name, family, models, store):
     plain = Prompted(name, backbone, lambda example: TASK.prompt_text(example.input), SHORT)
     if name == "plain":
         return plain
-    return replace(plain, write=RetrievalPrompt(TASK, retriever(name, models), 2, 40, backbone.count_tokens))
+    return replace(plain, write=RetrievalPrompt(TASK, retriever(name, models), 2, 40, backbone.count_tokens, str))
 
 
 def retriever(name, models):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from personaplug.cli.profiles import PROFILE_TOKENS, with_profiles
 from personaplug.errors import ConfigError
@@ -118,13 +119,14 @@ def test_the_input_keeps_all_the_room_it_has_without_a_description(method, profi
     told = Told(method.profiles.author, "x", tmp_path)
     example, backbone = replace(ask("ada"), input=words), method.prompted.backbone
     write = replace(method.prompted.write, profiles=told)
-    prompt, plain = write(example), TASK.prompt_text(words)
+    prompt, plain = write(example), backbone.cut(TASK.prompt_text(words), max_tokens=INPUT_TOKENS)
     assert isinstance(write, ProfilePrompt)
     assert prompt.endswith(plain)
     assert (prompt == plain) == (not profile)
     assert len(prompt) - len(plain) <= PROFILE_TOKENS
     (bare,) = backbone.embed([plain], max_tokens=INPUT_TOKENS).rows
     (read,) = backbone.embed([prompt], max_tokens=method.prompted.max_input_tokens).rows
+    assert torch.equal(bare, backbone.embed([TASK.prompt_text(words)], max_tokens=INPUT_TOKENS).rows[0])
     lead = backbone.embed([plain]).lead
     shown = bare[lead : len(bare) - 1]
     assert any((read[at : at + len(shown)] == shown).all() for at in range(len(read) - len(shown) + 1))

@@ -178,6 +178,16 @@ def test_a_long_input_loses_its_end_but_neither_start_nor_closing_tokens(backbon
         assert torch.equal(row, embedded(each, [*before, *kept, *after]))
 
 
+@pytest.mark.parametrize("limit", [1, 6, 20, 99])
+def test_a_cut_text_is_what_is_read_of_a_long_one(backbone, chat, limit):
+    text = "a long input that is cut"
+    for each in (backbone, chat):
+        kept = each.cut(text, max_tokens=limit)
+        assert text.startswith(kept)
+        assert (kept == text) == (limit == 99)
+        assert torch.equal(each.embed([kept], max_tokens=99).embeds, each.embed([text], max_tokens=limit).embeds)
+
+
 def test_a_chat_is_read_as_its_template_writes_it_and_the_prefix_follows_the_header(chat):
     ids = chat._ids("<s>[what is it]!")
     prefix = random_prefixes(chat, 1)

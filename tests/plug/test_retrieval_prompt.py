@@ -45,7 +45,7 @@ def remember(*pairs):
 
 
 def write(profile, text="what about tea", *, task=TASK, retriever=None, k=2, item_tokens=1000, count=characters):
-    return RetrievalPrompt(task, retriever or RecencyRetriever(), k, item_tokens, count)(ask(text, profile))
+    return RetrievalPrompt(task, retriever or RecencyRetriever(), k, item_tokens, count, str)(ask(text, profile))
 
 
 def test_the_best_item_stands_first_and_the_input_last():
@@ -109,6 +109,13 @@ def test_an_item_that_fits_stays_as_it_is_white_space_too():
     assert shown_items(Profile("ada", (item,)), k=1, item_tokens=room - 1) != [item]
 
 
+def test_room_that_items_leave_is_not_the_inputs():
+    write = RetrievalPrompt(TASK, RecencyRetriever(), 1, 99, characters, lambda prompt: prompt[:9])
+    cut = TASK.prompt_text("what about tea")[:9]
+    assert write(ask("what about tea", remember(("tea", "yes")))).endswith(f" {cut}")
+    assert write(ask("what about tea", Profile("ada"))) == cut
+
+
 def test_a_text_without_spaces_is_shortened_too():
     (item,) = shown_items(remember(("語" * 10_000, "yes")), k=1, item_tokens=64)
     assert 16 <= len(item.input) <= 64
@@ -119,9 +126,9 @@ def shown_items(profile, *, k, item_tokens):
     caught = []
 
     class Catching(Task):
-        def prompt_text(self, text, items=()):
+        def with_items(self, prompt, items):
             caught.extend(items)
-            return super().prompt_text(text, items)
+            return super().with_items(prompt, items)
 
     fields = {name: getattr(TASK, name) for name in TASK.__dataclass_fields__}
     write(profile, task=Catching(**fields), k=k, item_tokens=item_tokens)

@@ -11,10 +11,11 @@ from personaplug.cli.retrievers import build_retriever, with_items, without_item
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.methods.learned_retrieval import ranker_as_retriever
-from personaplug.methods.prompted import Prompted
+from personaplug.methods.prompted import Prompted, nothing_kept
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.loading import load_backbone
+from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import RetrievalRun, Ropg, digest_of, load_ranker, load_selector, read_run
 from personaplug.plug.run import method_of
 from personaplug.records import Example
@@ -69,8 +70,17 @@ def build_rspg(
         max_input_tokens=room,
         index=lambda example: [each.index(example) for each in pool],
         reads=write.reads,
-        kept=lambda example: max(each.kept(example) for each in pool),
+        look=lambda examples: [each.look(examples) for each in pool],
+        kept=_kept(pool),
     )
+
+
+def _kept(pool: Sequence[Prompted]) -> Callable[[Example], int]:
+    """Count what a choice keeps of a user: the texts once, and each retriever's own vectors of them."""
+    prompts = [each.write for each in pool if isinstance(each.write, RetrievalPrompt)]
+    if not prompts:
+        return nothing_kept
+    return replace(prompts[0], vector_bytes=sum(each.vector_bytes for each in prompts)).kept
 
 
 def answering(

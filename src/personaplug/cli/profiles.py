@@ -1,6 +1,7 @@
 """``text-profile``: the prompt by which a user is described, and the one that holds the description."""
 
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from personaplug.cli.retrievers import room_beside, with_items
@@ -40,7 +41,8 @@ def with_profiles(
     author = replace(shown, write=lambda example: shown.write(_asking(example, request)))
     profiles = TextProfiles(author, repr((asdict(source), asdict(decoding))), folder)
     room = room_beside(plain, PROFILE_TOKENS)
-    write = ProfilePrompt(profiles, plain.write, room - plain.max_input_tokens, plain.backbone.count_tokens)
+    count, cut = plain.backbone.count_tokens, partial(plain.backbone.cut, max_tokens=plain.max_input_tokens)
+    write = ProfilePrompt(profiles, lambda example: cut(plain.write(example)), room - plain.max_input_tokens, count)
     return TextProfile(replace(plain, write=write, max_input_tokens=room), profiles)
 
 

@@ -1,6 +1,8 @@
 """Retrievers by name, and the prompts that hold what they find."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from personaplug.cli.encoders import encoder_of
@@ -11,6 +13,7 @@ from personaplug.plug.parts import check_layout
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.retrieval_prompt import RetrievalPrompt, room_for_items
 from personaplug.plug.retrievers import by_vectors, by_words
+from personaplug.records import Example
 from personaplug.retrieval.base import Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.retrieval.random_order import RandomRetriever
@@ -84,8 +87,15 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
     room = room_for_items(k, item_tokens, beside=plain.max_input_tokens, positions=_positions(plain))
     item_tokens = (room - plain.max_input_tokens) // k
     vector_bytes = retriever.vector_bytes if isinstance(retriever, DenseRetriever) else 0
-    write = RetrievalPrompt(task, retriever, k, item_tokens, plain.backbone.count_tokens, vector_bytes)
-    return replace(plain, name=f"{plain.name}, k={k}", write=write, max_input_tokens=room, kept=write.kept)
+    cut = partial(plain.backbone.cut, max_tokens=plain.max_input_tokens)
+    write = RetrievalPrompt(task, retriever, k, item_tokens, plain.backbone.count_tokens, cut, vector_bytes)
+    named = replace(plain, name=f"{plain.name}, k={k}", write=write, max_input_tokens=room, kept=write.kept)
+    return replace(named, look=_encoding(retriever, task)) if isinstance(retriever, DenseRetriever) else named
+
+
+def _encoding(retriever: DenseRetriever, task: Task) -> Callable[[Sequence[Example]], object]:
+    """Have a batch's queries encoded together; the retriever, which asks one by one, finds them encoded."""
+    return lambda examples: retriever.encode([task.query_text(example.input) for example in examples])
 
 
 def room_beside(plain: Prompted, tokens: int) -> int:

@@ -12,8 +12,8 @@ from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example
 
 
-def nothing_made(_: Example) -> None:
-    """Make nothing of an example's history before it is asked."""
+def nothing_made(_: object) -> None:
+    """Make nothing of what is about to be asked."""
 
 
 def nothing_kept(_: Example) -> int:
@@ -35,6 +35,7 @@ class Prompted:
         kept: Counts the bytes that the prompt needs to be kept of an example's user.
         index: Makes what is kept of an example's user and is not in the log, such as vectors of items.
         reads: Gives all that the language model reads to answer an example; None for the written prompt alone.
+        look: Is shown a whole batch before its prompts are written, by whoever works faster on many than on one.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Prompted:
     kept: Callable[[Example], int] = nothing_kept
     index: Callable[[Example], object] = nothing_made
     reads: Callable[[Example], Sequence[str]] | None = None
+    look: Callable[[Sequence[Example]], object] = nothing_made
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Make what is kept of the examples' users."""
@@ -76,6 +78,7 @@ class Prompted:
         return np.array([self.kept(example) for example in examples])
 
     def _inputs(self, examples: Sequence[Example]) -> TokenEmbeddings:
+        self.look(examples)
         prompts = [self.write(example) for example in examples]
         return self.backbone.embed(prompts, max_tokens=self.max_input_tokens)
 

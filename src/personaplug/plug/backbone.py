@@ -106,8 +106,7 @@ class Backbone(ABC):
     def embed(self, texts: Sequence[str], *, max_tokens: int = 256) -> TokenEmbeddings:
         """Look up the embeddings of inputs; a longer input loses its last words, never a chat's closing tokens."""
         before, after = self._frame
-        room = max(1, max_tokens - len(before) - len(after))
-        ids = self.tokenizer(list(texts), truncation=True, max_length=room, **_AS_TEXT).input_ids
+        ids = self.tokenizer(list(texts), truncation=True, max_length=self._room(max_tokens), **_AS_TEXT).input_ids
         framed = [torch.tensor([*before, *row, *after], dtype=torch.long, device=self.device) for row in ids]
         return pad_rows([self._table(row) for row in framed], side=self.side, lead=len(before))
 
@@ -169,6 +168,12 @@ class Backbone(ABC):
         # An encoder-decoder's answer has positions of its own, the first of which takes the start token.
         return count - (1 if config.is_encoder_decoder else input_tokens)
 
+    def cut(self, text: str, *, max_tokens: int) -> str:
+        """Give the beginning of a text that :meth:`embed` reads."""
+        room = self._room(max_tokens)
+        ends = self.tokenizer(text, truncation=True, max_length=room, return_offsets_mapping=True, **_AS_TEXT)
+        return text if len(ends.offset_mapping) < room else text[: ends.offset_mapping[-1][1]]
+
     def count_tokens(self, text: str) -> int:
         """Count an input's tokens as :meth:`embed` makes them, without cutting."""
         before, after = self._frame
@@ -181,6 +186,11 @@ class Backbone(ABC):
     @abstractmethod
     def _answer_logits(self, inputs: TokenEmbeddings, labels: Tensor) -> Tensor:
         """Give logits ``[batch, answer tokens, vocabulary]`` for right-padded labels ``[batch, answer tokens]``."""
+
+    def _room(self, max_tokens: int) -> int:
+        """Count the tokens of an input's own that there is room for, at least one."""
+        before, after = self._frame
+        return max(1, max_tokens - len(before) - len(after))
 
     @property
     def _table(self) -> nn.Embedding:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.retrieval_prompt import RetrievalPrompt, room_for_items
@@ -60,5 +61,6 @@ def build_prompts(run: RunConfig, task: Task, backbone: Backbone, *, retriever: 
     room = room_for_items(k, run.items.item_tokens, beside=longest, positions=left)
     own_bytes = retriever.vector_bytes if isinstance(retriever, DenseRetriever) else 0
     vector_bytes = 0 if run.has_persona else own_bytes  # a persona keeps them anyway
-    items = RetrievalPrompt(task, retriever, k, (room - longest) // k, backbone.count_tokens, vector_bytes)
+    cut = partial(backbone.cut, max_tokens=longest)
+    items = RetrievalPrompt(task, retriever, k, (room - longest) // k, backbone.count_tokens, cut, vector_bytes)
     return Prompts(task, room, items)

@@ -20,8 +20,9 @@ class RetrievalPrompt:
         retriever: Ranks a user's items.
         k: Items in a prompt; fewer where the user has fewer.
         item_tokens: An item's input and output lose their last words until the item, in the prompt's words, is at most
-            so long or nothing more than a word is left of either; the query's own input is never shortened.
+            so long or nothing more than a word is left of either; the query's own input loses nothing to them.
         count_tokens: Counts as the language model does.
+        cut: Cuts a prompt without items where the language model does: room that items leave is not the input's.
         vector_bytes: Bytes of an item's vector, where the retriever needs one.
     """
 
@@ -30,6 +31,7 @@ class RetrievalPrompt:
     k: int
     item_tokens: int
     count_tokens: Callable[[str], int]
+    cut: Callable[[str], str]
     vector_bytes: int = 0
 
     def __call__(self, example: Example) -> str:
@@ -50,7 +52,8 @@ class RetrievalPrompt:
 
     def write(self, example: Example, items: Sequence[HistoryItem]) -> str:
         """Write an example's prompt with these items, each shortened where it is too long."""
-        return self.task.prompt_text(example.input, [self._shortened(item) for item in items])
+        prompt = self.cut(self.task.prompt_text(example.input))
+        return self.task.with_items(prompt, [self._shortened(item) for item in items])
 
     def _shortened(self, item: HistoryItem) -> HistoryItem:
         words = self.item_tokens

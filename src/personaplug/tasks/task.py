@@ -206,7 +206,10 @@ class Task:
 
     def prompt_text(self, text: str, items: Sequence[HistoryItem] = ()) -> str:
         """Write what the language model reads: the input in the task's words, after the retrieved items if any."""
-        prompt = fill(self.prompt, {"input": text})
+        return self.with_items(fill(self.prompt, {"input": text}), items)
+
+    def with_items(self, prompt: str, items: Sequence[HistoryItem]) -> str:
+        """Put retrieved items before the prompt that an input has without them."""
         if not items:
             return prompt
         written = self.retrieval.separator.join(self.item_text(item) for item in items)
