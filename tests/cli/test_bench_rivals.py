@@ -21,19 +21,21 @@ def test_every_kind_of_rival_and_an_ablation_stand_beside_the_plug(models, tmp_p
         {"method": "ropg-kd", "settings": learned},
         {"method": "rspg-pre", "settings": learned},
         {"method": "user-lora+bm25", "settings": ["training.epochs=1"]},
+        {"method": "plain", "label": "bare"},
     ]
     words = {"methods": ["dense", "text-profile"], "variants": variants, "seeds": [3], "k": [1], "dev_queries": 3}
     recipe = write_recipe(tmp_path, models, **words, test_queries=4, draw=5, strangers=False)
     task = json.loads(done(bench(recipe, "--json")).stdout)["tasks"][0]
     rivals = ["ropg-kd, k=1", "rspg-pre, k=1", "user-lora+bm25, k=1"]
-    labels = ["dense, k=1", "text-profile", "mixed, one vector, k=1", *rivals]
+    labels = ["dense, k=1", "text-profile", "mixed, one vector, k=1", *rivals, "bare"]
     assert [row["label"] for row in task["comparison"]["rows"]] == labels
+    assert task["comparison"]["baseline"] == "bare"  # the control by its method, whatever its label
     assert task["queries"] == 4
     costs = {row["label"]: row for row in task["costs"]}
     assert costs["user-lora+bm25, k=1"]["user_bytes"] > costs["dense, k=1"]["user_bytes"] > 0
     vectors = costs["mixed, one vector, k=1"]["prompt_tokens"] - costs["dense, k=1"]["prompt_tokens"]
     assert vectors == pytest.approx(2)  # persona and instruction, before as long an item
-    assert [label for label in labels if costs[label]["training_seconds"] is None] == ["dense, k=1"]
+    assert [label for label in labels if costs[label]["training_seconds"] is None] == ["dense, k=1", "bare"]
     assert [label for label in labels if costs[label]["training_seconds_a_user"]] == ["text-profile", rivals[-1]]
     assert task["against_retrieval"]["baseline"] in ("dense, k=1", *rivals[:2])
     assert "0 of" in done(bench(recipe)).stderr

@@ -48,6 +48,14 @@ def test_a_contender_has_one_row_whatever_number_of_items_a_task_chose(tasks):
     }
 
 
+def test_gaps_are_to_a_baseline_that_is_named_as_its_row_is(measured):
+    choices = [Choice("plug+bm25", "accuracy", (Tried(k, 1.0),), Tried(k, 1.0), is_retrieval=False) for k in (1, 4)]
+    tasks = [summarize(each, [choice], baseline=choice.label) for each, choice in zip(measured, choices, strict=True)]
+    shown = overview(tasks)
+    assert shown.baseline == "plug+bm25"
+    assert [cell.gap for row in shown.rows if row.label == shown.baseline for cell in row.cells] == [None, None]
+
+
 def test_it_stands_on_page_in_markdown_and_in_the_terminal_where_there_is_more_than_one_task(tasks, measured):
     both, one = (BenchResult("a bench", "", (0,), tuple(some)) for some in (tasks, tasks[:1]))
     assert "| plug+bm25 | 1.000 ▲ | 0.000 ▲ |" in bench_markdown(both)

@@ -159,6 +159,7 @@ def summarize(
     reports: SeedReports,
     choices: Sequence[Choice],
     *,
+    baseline: str | None = None,
     means: Mapping[str, Report] | None = None,
     trainings: Mapping[str, Sequence[TrainingCost]] | None = None,
     published: Sequence[PublishedScore] = (),
@@ -168,6 +169,7 @@ def summarize(
     Args:
         reports: All contenders'.
         choices: Of who has retrieved items in the prompt.
+        baseline: The label of the control; None for the usual one.
         means: The reports' averages by label, where they are at hand.
         trainings: What was done before any query, by label, one a seed.
         published: What others measured.
@@ -176,7 +178,7 @@ def summarize(
         PersonaPlugError: The reports do not go together.
     """
     means = averages(reports) if means is None else means
-    comparison, best = compare_seeds(reports, means=means), best_retrieval(choices)
+    comparison, best = compare_seeds(reports, means=means, baseline=baseline), best_retrieval(choices)
     first = next(iter(reports.values()))[0]
     own = {label: each for label, each in means.items() if each.setting.history == "own"}
     return TaskResult(

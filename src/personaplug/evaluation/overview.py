@@ -46,7 +46,7 @@ class Overview:
 
     Attributes:
         columns: Each task and its main metric.
-        baseline: The label that gaps are to.
+        baseline: What gaps are to, as its row is named.
         rows: Contenders, then controls.
     """
 
@@ -65,7 +65,7 @@ def overview(tasks: Sequence[TaskResult]) -> Overview | None:
         return None
     return Overview(
         columns=tuple((task.task, task.comparison.metrics[0]) for task in tasks),
-        baseline=tasks[0].comparison.baseline,
+        baseline=_name(tasks[0].comparison.baseline, tasks[0]),
         rows=(*_rows([_contenders(task) for task in tasks]), *_rows([_controls(task) for task in tasks])),
     )
 

@@ -14,7 +14,7 @@ from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.steps import Step, first_steps, last_steps, measured_as, seeds_of
 from personaplug.evaluation.averaging import averages
 from personaplug.evaluation.bench import BenchResult, Choice, choose_k, summarize
-from personaplug.evaluation.comparison import SeedReports
+from personaplug.evaluation.comparison import DEFAULT_BASELINES, SeedReports
 from personaplug.evaluation.cost import TrainingCost
 from personaplug.evaluation.published import Published, published_scores
 from personaplug.evaluation.report import Report
@@ -107,8 +107,23 @@ def result_of(
     for each in measured:
         task = next(iter(each.means.values())).task
         scores = published_scores(published, task, recipe.split) if published else ()
-        tasks.append(summarize(each.seeds, each.choices, means=each.means, trainings=each.trainings, published=scores))
+        tasks.append(
+            summarize(
+                each.seeds,
+                each.choices,
+                baseline=_control(recipe),
+                means=each.means,
+                trainings=each.trainings,
+                published=scores,
+            )
+        )
     return BenchResult(name, text, recipe.seeds, tuple(tasks), published.source if published else "")
+
+
+def _control(recipe: Recipe) -> str | None:
+    """Name what all are compared with: the first tuned prompt, by whatever label; else the bare language model."""
+    labels = {contender.method: contender.name for contender in reversed(recipe.contenders)}
+    return next((labels[method] for method in DEFAULT_BASELINES if method in labels), None)
 
 
 def _record(recipe: Recipe, place: TaskPlace) -> None:
