@@ -23,11 +23,12 @@ from personaplug.plug.retrievers import by_words
 from personaplug.records import Example
 
 K, BATCHES, ANSWER_TOKENS = 4, (1, 8, 32), 16
-ITEM_TOKENS = 64, 128
-"""Where retrieved items are cut: at our default, and at twice as much, for which the embedded model has no room.
-
-Four of the first beside an input of 256 tokens are 512 to read, against 261 with a persona: hardly twice as many."""
-LARGER_ANSWERS = 24
+AT_LEAST = 4
+"""Queries a turn: a batch of one asks them one by one, for one alone would decide by its length."""
+ITEM_TOKENS = 64
+"""Where retrieved items are cut, our default. Four beside an input of 256 tokens are 512 to read, against 261 with a
+persona: hardly twice as many."""
+LARGER_ANSWERS = 16
 """Asked of the larger model on a side, for each takes seconds; but two turns at least."""
 
 
@@ -38,21 +39,21 @@ class Answering:
     Attributes:
         name: The model's.
         plug: On it.
-        examples: Asked at once.
-        item_tokens: Where retrieved items are cut, each in turn.
+        examples: Asked in a turn.
+        size: Of them at once.
         pairs: Turns of each side.
     """
 
     name: str
     plug: PersonaPlug
     examples: Sequence[Example]
-    item_tokens: Sequence[int]
+    size: int
     pairs: int
 
     @property
     def at(self) -> str:
         """Say what is answered by what."""
-        return f"{self.name}, batch {len(self.examples)}"
+        return f"{self.name}, batch {self.size}"
 
 
 def measure(effort: Effort) -> Iterator[Row]:
@@ -62,32 +63,31 @@ def measure(effort: Effort) -> Iterator[Row]:
         larger = world.plug_on(_larger(is_quick=effort.is_quick), like=embedded)
         for size in BATCHES:
             if size <= len(world.examples):
-                examples, few = world.examples[:size], min(effort.pairs, max(2, LARGER_ANSWERS // size))
-                asked = Answering("embedded model", embedded.eval(), examples, ITEM_TOKENS[:1], effort.pairs)
-                yield from _rows(world, asked)
-                yield from _rows(world, Answering("random Llama", larger.eval(), examples, ITEM_TOKENS, few))
+                examples = world.examples[: max(size, AT_LEAST)]
+                few = min(effort.pairs, max(2, LARGER_ANSWERS // len(examples)))
+                yield from _rows(world, Answering("embedded model", embedded.eval(), examples, size, effort.pairs))
+                yield from _rows(world, Answering("random Llama", larger.eval(), examples, size, few))
 
 
 def _rows(world: World, answering: Answering) -> Iterator[Row]:
     """Let every answer have as many tokens, so that none is faster by saying less."""
-    plug, examples, pairs = answering.plug, answering.examples, answering.pairs
+    plug, examples, size, pairs = answering.plug, answering.examples, answering.size, answering.pairs
     plug.backbone.model.generation_config.min_new_tokens = ANSWER_TOKENS
     persona = PlugMethod("plug", plug, GenerationConfig(max_new_tokens=ANSWER_TOKENS))
     plain = _plain(world, plug, persona.generation)
-    asked, known = _asking(persona, examples, is_new=True), _asking(persona, examples, is_new=False)
-    slower = in_turn(_asking(plain, examples, is_new=True), asked, pairs=pairs)
-    seen = in_turn(_asking(plain, examples, is_new=True), known, pairs=pairs)
+    asked, bare = _asking(persona, examples, size), _asking(plain, examples, size)
+    slower = in_turn(bare, asked, pairs=pairs)
+    old = [_anew(example) for example in examples]  # as long as new ones
+    seen = in_turn(bare, _asking(persona, old, size, is_new=False), pairs=pairs)
     millions = sum(weight.numel() for weight in plug.backbone.model.parameters()) / 1e6
     words = f"{world.log.name}, {answering.name} of {millions:.0f} M weights, {ANSWER_TOKENS} new tokens"
     details = slower.details() | {"ratio_where_the_query_is_known": median(seen.ratios)}
     name, limit = f"persona against none: {answering.at}", Target("at most", 1.05)
     yield Row(name, words, median(slower.ratios), "x as long", limit, details)
-    for tokens in answering.item_tokens:
-        retrieved = with_items(plain, world.log.task, by_words(world.log.task), k=K, item_tokens=tokens)
-        faster = in_turn(asked, _asking(retrieved, examples, is_new=True), pairs=pairs)
-        name = f"persona against {K} items of {tokens} tokens: {answering.at}"
-        target = Target("at least", 2.0) if tokens == ITEM_TOKENS[0] else None
-        yield Row(name, words, median(faster.ratios), "x", target, faster.details())
+    retrieved = with_items(plain, world.log.task, by_words(world.log.task), k=K, item_tokens=ITEM_TOKENS)
+    faster = in_turn(asked, _asking(retrieved, examples, size), pairs=pairs)
+    name = f"persona against {K} items of {ITEM_TOKENS} tokens: {answering.at}"
+    yield Row(name, words, median(faster.ratios), "x", Target("at least", 2.0), faster.details())
 
 
 def _larger(*, is_quick: bool) -> Backbone:
@@ -117,11 +117,15 @@ def _plain(world: World, plug: PersonaPlug, generation: GenerationConfig) -> Pro
     return without_items("plain", world.log.task, plug.backbone, generation, **limits)
 
 
-def _asking(method: PlugMethod | Prompted, examples: Sequence[Example], *, is_new: bool) -> Callable[[], object]:
+def _asking(
+    method: PlugMethod | Prompted, examples: Sequence[Example], size: int, *, is_new: bool = True
+) -> Callable[[], object]:
     """Ask each time what nobody has asked before, so that no query's vector is known; or always the same."""
 
     def work() -> None:
-        method.respond([_anew(example) for example in examples] if is_new else examples)
+        for first in range(0, len(examples), size):
+            batch = examples[first : first + size]
+            method.respond([_anew(example) for example in batch] if is_new else batch)
 
     return work
 

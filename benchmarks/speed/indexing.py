@@ -56,9 +56,8 @@ def _write_lamp(profiles: Sequence[Profile], folder: Path) -> None:
         for profile in profiles
         for question in profile.items[-QUESTIONS:]
     ]  # fmt: skip
-    golds = [{"id": question["id"], "output": "a title"} for question in questions]
-    (folder / "train_questions.json").write_text(json.dumps(questions), encoding="utf-8")
-    (folder / "train_outputs.json").write_text(json.dumps({"task": "LaMP_5", "golds": golds}), encoding="utf-8")
+    # Of test, where answers are not known: else the questions would be items, which one side alone encodes.
+    (folder / "test_questions.json").write_text(json.dumps(questions), encoding="utf-8")
 
 
 def _entry(item: HistoryItem) -> dict[str, str]:
@@ -70,7 +69,7 @@ def _our_work(folder: Path, task: Task, encoder: TextEncoder) -> Callable[[], ob
 
     def work() -> None:
         place = folder / f"ours-{next(numbers)}"
-        write_log(read_lamp(folder / "train_questions.json", "lamp-5"), place.with_suffix(".jsonl"))
+        write_log(read_lamp(folder / "test_questions.json", "lamp-5"), place.with_suffix(".jsonl"))
         layout = StoreLayout(encoder.fingerprint, task.views, encoder.dim)
         with PersonaStore.open(place.with_suffix(".db"), layout=layout) as store:
             index(read_log(place.with_suffix(".jsonl"), task), store, lambda texts: encoder.encode(texts).numpy())
@@ -80,7 +79,7 @@ def _our_work(folder: Path, task: Task, encoder: TextEncoder) -> Callable[[], ob
 
 def _published_work(folder: Path, task: Task, encoder: TextEncoder) -> Callable[[], object]:
     def work() -> None:
-        questions = json.loads((folder / "train_questions.json").read_text(encoding="utf-8"))
+        questions = json.loads((folder / "test_questions.json").read_text(encoding="utf-8"))
         encode_histories([_example(question) for question in questions], task, encoder)
 
     return work
