@@ -9,19 +9,8 @@ from personaplug.data.log import read_log, write_log
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
 from personaplug.tasks.task import load_task
+from tests.lamp_files import QUESTIONS, make_profile, write_split
 
-QUESTIONS = {
-    "lamp-1": (
-        'For an author who has written the paper with the title "On Owls", which reference is related? '
-        'Just answer with [1] or [2] without explanation. [1]: "Night, Day" [2]: "Hens"'
-    ),
-    "lamp-2": "Which tag does this movie relate to among the following tags? tags: [action] description: An owl.",
-    "lamp-3": "What is the score of the following review on a scale of 1 to 5? review: Good owl.",
-    "lamp-4": "Generate a headline for the following article: An owl flew.",
-    "lamp-5": "Generate a title for the following abstract of a paper: We study owls.",
-    "lamp-6": "Generate a subject for the following email: Dear owl.",
-    "lamp-7": "Paraphrase the following tweet without any explanation before or after it: hoot",
-}
 QUERY_TEXTS = {
     "lamp-1": "On Owls",
     "lamp-2": "An owl.",
@@ -59,29 +48,6 @@ SEARCHED_WORDS = {
     "lamp-6": {"i0"},  # text, without the title
     "lamp-7": {"o0"},  # text
 }
-
-
-def make_profile(task_name, count, *, first_id=0, dates=None):
-    fields = PROFILE_FIELDS[task_name]
-    return [
-        {"id": f"{first_id + n}", fields.output: f"o{n}"}
-        | ({fields.input: f"i{n}"} if fields.input else {})
-        | ({"date": dates[n]} if dates else {})
-        for n in range(count)
-    ]
-
-
-def write_split(folder, task_name, split, profiles, *, with_outputs=True):
-    questions = [
-        {"id": f"{split}{n}", "input": QUESTIONS[task_name], "profile": profile} for n, profile in enumerate(profiles)
-    ]
-    folder.mkdir(exist_ok=True)
-    (folder / f"{split}_questions.json").write_text(json.dumps(questions))
-    if with_outputs:
-        golds = [{"id": question["id"], "output": f"answer {n}"} for n, question in enumerate(questions)]
-        content = {"task": task_name.replace("lamp-", "LaMP_"), "golds": golds}
-        (folder / f"{split}_outputs.json").write_text(json.dumps(content))
-    return folder
 
 
 def examples_of(source, task_name, split, tmp_path):
