@@ -118,7 +118,6 @@ def test_a_second_run_does_nothing_and_gives_the_same_report(finished, monkeypat
     assert "0 of" in again.stderr
 
 
-@pytest.mark.skipif(sys.platform != "linux" or torch.cuda.is_available(), reason="there a fork cannot compute")
 def test_a_dry_run_counts_the_steps_and_does_none(finished, models, tmp_path):
     recipe, result = finished
     before = contents(recipe.parent)
@@ -130,6 +129,7 @@ def test_a_dry_run_counts_the_steps_and_does_none(finished, models, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux" or torch.cuda.is_available(), reason="there a fork cannot compute")
 def test_a_bench_that_is_killed_and_stopped_comes_to_the_same_answers(finished, models, tmp_path, monkeypatch):
     recipe = write_recipe(tmp_path, models, methods=["plug"], seeds=[0], strangers=False)
     run = tmp_path / "out" / "log" / "plug" / "seed-0" / "run"

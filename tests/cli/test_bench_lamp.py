@@ -1,20 +1,26 @@
 """A bench on files in LaMP's own format, in the paper's settings, with tiny models in the place of its own."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from personaplug.cli.benchmark import run as bench_run
+from personaplug.cli.benchmark.kinds import has_items
+from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import read_recipe
+from personaplug.cli.benchmark.runs import base_run
 from personaplug.evaluation.published import published_scores, read_published
-from personaplug.plug.run import PRESETS
 from personaplug.tasks.task import load_task
-from tests.cli.bench_world import bench, write_recipe
+from tests.cli.bench_world import SMALL, bench, write_recipe
 from tests.cli.conftest import done
+from tests.lamp_files import make_profile, write_split
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-TAGS = ("action", "comedy", "classic")
+SHIPPED = read_recipe(BENCHMARKS / "lamp.toml")
+USERS = 3
+DATES = ("2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01")
 
 
 @pytest.fixture(autouse=True)
@@ -22,47 +28,54 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr(bench_run, "apart", lambda work: work())
 
 
-def write_lamp(folder, *, users=5):
-    """Write train and dev of LaMP-2: each user has one tag for all."""
-    folder.mkdir(parents=True)
+def write_lamp(folder, task_name="lamp-2"):
+    """Write train and dev of a task: each user has four items and answers one question, unlike the others."""
+    labels = load_task(task_name).labels or ("hoot", "hoot hoot", "coo")
     for first, split in enumerate(("train", "dev")):
-        questions, golds = [], []
-        for user in range(users):
-            number, tag = 10 * (user + users * first), TAGS[user % len(TAGS)]
-            profile = [
-                {"id": f"{number + n}", "description": f"film {n}", "tag": tag, "date": f"2020-0{n + 1}-01"}
-                for n in range(4)
-            ]
-            question = {"id": f"{split}{user}", "input": "Which tag? description: A film.", "profile": profile}
-            questions.append(question)
-            golds.append({"id": question["id"], "output": tag})
-        (folder / f"{split}_questions.json").write_text(json.dumps(questions))
-        (folder / f"{split}_outputs.json").write_text(json.dumps({"task": "LaMP_2", "golds": golds}))
+        ids = [10 * (user + USERS * first) for user in range(USERS)]
+        profiles = [make_profile(task_name, 4, first_id=at, dates=DATES) for at in ids]
+        answers = [labels[user % len(labels)] for user in range(USERS)]
+        write_split(folder, task_name, split, profiles, answers=answers)
 
 
-def test_lamp_goes_from_its_files_to_a_report_with_the_published_numbers(models, tmp_path):
-    write_lamp(tmp_path / "lamp" / "LaMP_2")
-    shipped = read_recipe(BENCHMARKS / "lamp.toml")
-    recipe = write_recipe(
-        tmp_path,
-        models,
-        tasks=[{"task": "lamp-2", "lamp": "lamp/LaMP_2"}],
-        preset=shipped.preset,
-        split=shipped.split,
-        methods=["plain", "tuned-prompt", "bm25", "plug"],
-        k=[1],
-        seeds=[0],
-        backbone=models["encoder-decoder"],
-        decoding={"strategy": "beam", "beams": 2, "max_new_tokens": 4},
-        published=str(BENCHMARKS / shipped.published),
-    )
-    task = json.loads(done(bench(recipe, "--json")).stdout)["tasks"][0]
-    assert (task["task"], task["split"], task["queries"]) == ("lamp-2", "dev", 5)
-    assert {each["method"]: each["value"] for each in task["published"] if each["metric"] == "accuracy"}[
-        "PPlug"
-    ] == 0.565
+def shrunk(folder, models, names, methods):
+    """Write LaMP's files and the shipped recipe for some of its tasks and methods, with models that are tiny."""
+    shipped = tomllib.loads((BENCHMARKS / "lamp.toml").read_text())
+    tasks = [source for source in shipped["tasks"] if source["task"] in names]
+    for source in tasks:
+        write_lamp(folder / source["lamp"], source["task"])
+    changed = {"tasks": tasks, "methods": list(methods), "published": str(BENCHMARKS / shipped["published"])}
+    changed |= {"settings": [*shipped["settings"], *SMALL], "decoding": shipped["decoding"] | {"max_new_tokens": 4}}
+    return write_recipe(folder, models, **shipped | changed, backbone=models["encoder-decoder"])
+
+
+@pytest.mark.parametrize(
+    ("names", "methods", "published"),
+    [
+        (("lamp-1", "lamp-4"), SHIPPED.methods, ("Accuracy", "0.680")),
+        (("lamp-2", "lamp-3", "lamp-5", "lamp-6", "lamp-7"), ("plain", "bm25"), ("Accuracy", "0.565")),
+    ],
+    ids=["every-method", "every-task"],
+)
+def test_the_shipped_lamp_recipe_goes_from_lamps_files_to_a_report(names, methods, published, models, tmp_path):
+    """Run all methods on a classification and a generation, the others' files and prompts without training.
+
+    All methods on all tasks would be three times as much work, near a minute of a busy core.
+    """
+    recipe = shrunk(tmp_path, models, names, methods)
+    tasks = json.loads(done(bench(recipe, "--json")).stdout)["tasks"]
+    measured = [(task["task"], task["split"], task["queries"]) for task in tasks]
+    assert measured == [(name, "dev", USERS) for name in names]
+    with_items = [method for method in methods if has_items(method)]
+    labels = [f"{method}, k=4" if method in with_items else method for method in methods]
+    strangers = ["plug, stranger's history"] if "plug" in methods else []
+    for task in tasks:
+        assert [row["label"] for row in task["comparison"]["rows"]] == labels + strangers
+        for method in methods:  # what k is chosen by is what is reported
+            found = [path.name for path in (tmp_path / "out" / task["task"] / method).glob("*/*.json")]
+            assert ("dev-k4.json" in found, "test.json" in found) == (method in with_items, method not in with_items)
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "| PPlug | Accuracy | 0.565 |" in text
+    assert f"| PPlug | {' | '.join(published)} |" in text
     assert "none of these scores is of data that was held out" in text
 
 
@@ -82,12 +95,22 @@ def test_lamps_files_are_read_to_their_end_before_any_work(models, tmp_path, mon
     assert not (tmp_path / "out").exists()
 
 
-def test_the_shipped_lamp_recipe_is_the_papers():
-    assert read_recipe(BENCHMARKS / "lamp.toml").chooses_on_measured
-    recipe, paper = read_recipe(BENCHMARKS / "lamp.toml"), PRESETS["paper"]
-    assert [source.task for source in recipe.tasks] == [f"lamp-{number}" for number in range(1, 8)]
-    assert (recipe.preset, recipe.decoding.strategy, recipe.decoding.beams, recipe.k) == ("paper", "beam", 4, (4,))
-    assert (paper.backbone.model, paper.encoder.model) == ("google/flan-t5-xxl", "BAAI/bge-base-en-v1.5")
+def test_the_shipped_lamp_recipe_is_the_papers(tmp_path):
+    """Against arXiv 2409.11901, section 4.3: what each task's runs are trained and answered with."""
+    assert [source.task for source in SHIPPED.tasks] == [f"lamp-{number}" for number in range(1, 8)]
+    assert (SHIPPED.decoding.strategy, SHIPPED.decoding.beams, SHIPPED.k) == ("beam", 4, (4,))
+    assert SHIPPED.chooses_on_measured
+    for source in SHIPPED.tasks:
+        task = load_task(source.task)
+        run = base_run(SHIPPED, TaskPlace(source, task, source.task, tmp_path, tmp_path))
+        training = run.training
+        assert (run.backbone.model, run.encoder.model) == ("google/flan-t5-xxl", "BAAI/bge-base-en-v1.5")
+        assert (training.learning_rate, training.weight_decay, training.warmup) == (1e-4, 1e-4, 0.05)
+        assert training.encoder_learning_rate == training.learning_rate
+        assert training.batch_size * training.gradient_accumulation == 64
+        assert training.epochs == (1 if source.task == "lamp-3" else 2)
+        assert (training.max_input_tokens, task.history.max_items) == (256, 512)
+        assert training.queries == 0  # all
 
 
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.toml")), ids=lambda path: path.stem)

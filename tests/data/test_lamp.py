@@ -9,19 +9,8 @@ from personaplug.data.log import read_log, write_log
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
 from personaplug.tasks.task import load_task
+from tests.lamp_files import QUESTIONS, make_profile, write_split
 
-QUESTIONS = {
-    "lamp-1": (
-        'For an author who has written the paper with the title "On Owls", which reference is related? '
-        'Just answer with [1] or [2] without explanation. [1]: "Night, Day" [2]: "Hens"'
-    ),
-    "lamp-2": "Which tag does this movie relate to among the following tags? tags: [action] description: An owl.",
-    "lamp-3": "What is the score of the following review on a scale of 1 to 5? review: Good owl.",
-    "lamp-4": "Generate a headline for the following article: An owl flew.",
-    "lamp-5": "Generate a title for the following abstract of a paper: We study owls.",
-    "lamp-6": "Generate a subject for the following email: Dear owl.",
-    "lamp-7": "Paraphrase the following tweet without any explanation before or after it: hoot",
-}
 QUERY_TEXTS = {
     "lamp-1": "On Owls",
     "lamp-2": "An owl.",
@@ -31,38 +20,34 @@ QUERY_TEXTS = {
     "lamp-6": "Dear owl.",
     "lamp-7": "hoot",
 }
+
+# How retrieved items stand in a prompt: LaMP, arXiv 2304.11406, the appendix's table of prompts, for each item (PPEP)
+# and the whole (AIP). What a retriever reads of a question and of an item: the benchmark's public code.
 RETRIEVAL_PROMPTS = {
-    "lamp-1": 'The author also wrote "i0", and "i1". ',
-    "lamp-2": 'the tag for the movie: "i0" is "o0", and the tag for the movie: "i1" is "o1". ',
-    "lamp-3": 'o0 is the score for "i0", and o1 is the score for "i1". ',
-    "lamp-4": '"o0" is the title for "i0", and "o1" is the title for "i1". ',
-    "lamp-5": '"o0" is the title for "i0", and "o1" is the title for "i1". Following the given patterns ',
-    "lamp-6": '"o0" is the title for "i0", and "o1" is the title for "i1". ',
-    "lamp-7": '"o0", and "o1" are written by a person. Following the given patterns ',
+    "lamp-1": (
+        'For an author who has written the paper with the title, and "i0", and "i1" "On Owls", which reference is '
+        'related? Just answer with [1] or [2] without explanation. [1]: "Night, Day" [2]: "Hens"'
+    ),
+    "lamp-2": 'the tag for the movie: "i0" is "o0", and the tag for the movie: "i1" is "o1". ' + QUESTIONS["lamp-2"],
+    "lamp-3": 'o0 is the score for "i0", and o1 is the score for "i1". ' + QUESTIONS["lamp-3"],
+    "lamp-4": '"o0" is the title for "i0", and "o1" is the title for "i1". ' + QUESTIONS["lamp-4"],
+    "lamp-5": (
+        '"o0" is the title for "i0", and "o1" is the title for "i1". Following the given patterns '
+        + QUESTIONS["lamp-5"]
+    ),
+    "lamp-6": '"o0" is the title for "i0", and "o1" is the title for "i1". ' + QUESTIONS["lamp-6"],
+    "lamp-7": '"o0", and "o1" are written by a person. Following the given patterns ' + QUESTIONS["lamp-7"],
 }
-
-
-def make_profile(task_name, count, *, first_id=0, dates=None):
-    fields = PROFILE_FIELDS[task_name]
-    return [
-        {"id": f"{first_id + n}", fields.output: f"o{n}"}
-        | ({fields.input: f"i{n}"} if fields.input else {})
-        | ({"date": dates[n]} if dates else {})
-        for n in range(count)
-    ]
-
-
-def write_split(folder, task_name, split, profiles, *, with_outputs=True):
-    questions = [
-        {"id": f"{split}{n}", "input": QUESTIONS[task_name], "profile": profile} for n, profile in enumerate(profiles)
-    ]
-    folder.mkdir(exist_ok=True)
-    (folder / f"{split}_questions.json").write_text(json.dumps(questions))
-    if with_outputs:
-        golds = [{"id": question["id"], "output": f"answer {n}"} for n, question in enumerate(questions)]
-        content = {"task": task_name.replace("lamp-", "LaMP_"), "golds": golds}
-        (folder / f"{split}_outputs.json").write_text(json.dumps(content))
-    return folder
+RETRIEVAL_QUERIES = QUERY_TEXTS | {"lamp-1": "Night, Day Hens"}
+SEARCHED_WORDS = {
+    "lamp-1": {"i0", "o0"},  # title, abstract
+    "lamp-2": {"i0"},  # description, without the tag
+    "lamp-3": {"i0"},  # text, without the score
+    "lamp-4": {"i0", "o0"},  # text, title
+    "lamp-5": {"i0", "o0"},  # abstract, title
+    "lamp-6": {"i0"},  # text, without the title
+    "lamp-7": {"o0"},  # text
+}
 
 
 def examples_of(source, task_name, split, tmp_path):
@@ -93,13 +78,19 @@ def test_the_query_text_is_the_question_without_its_instruction(task_name):
     assert load_task(task_name).query_text(QUESTIONS[task_name]) == QUERY_TEXTS[task_name]
 
 
-def test_a_prompt_is_the_question_as_it_stands_and_retrieved_items_come_before_it(task_name, tmp_path):
+def test_items_are_ranked_by_what_the_benchmark_ranks_by(task_name, tmp_path):
+    folder = write_split(tmp_path / "data", task_name, "dev", [make_profile(task_name, 1)])
+    example, task = examples_of(folder, task_name, "dev", tmp_path)[0], load_task(task_name)
+    assert task.retrieval_query(example.input) == RETRIEVAL_QUERIES[task_name]
+    assert set(" ".join(task.search_texts(example.profile.items[0])).split()) == SEARCHED_WORDS[task_name]
+
+
+def test_a_prompt_is_the_question_as_it_stands_and_with_items_the_benchmarks(task_name, tmp_path):
     folder = write_split(tmp_path / "data", task_name, "dev", [make_profile(task_name, 2)])
     example = examples_of(folder, task_name, "dev", tmp_path)[0]
     task = load_task(task_name)
     assert task.prompt_text(example.input) == QUESTIONS[task_name]
-    shown = task.prompt_text(example.input, example.profile.items)
-    assert shown == RETRIEVAL_PROMPTS[task_name] + QUESTIONS[task_name]
+    assert task.prompt_text(example.input, example.profile.items) == RETRIEVAL_PROMPTS[task_name]
 
 
 def test_no_view_of_a_profile_item_is_empty(task_name, tmp_path):

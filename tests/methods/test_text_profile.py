@@ -14,6 +14,7 @@ from personaplug.methods.text_profile import ProfilePrompt, TextProfiles
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.records import Profile
+from personaplug.tasks.task import Retrieval
 from tests.factories import make_item
 from tests.training.users import COUNTS, ask
 from tests.world import TASK
@@ -68,6 +69,12 @@ def test_a_user_is_described_once_whatever_is_asked(method, models, family, monk
     asked_again = counting(again, monkeypatch)
     assert again.respond(everyone()) == first
     assert asked_again == []
+
+
+def test_a_description_is_asked_for_behind_the_items_wherever_the_task_puts_them(models, family, tmp_path):
+    task = replace(TASK, retrieval=Retrieval(item="<{input}>", after="Above is"))
+    author = make_method(models[family], tmp_path / "profiles", task=task).profiles.author
+    assert author.write(ask("ada")).startswith("<")
 
 
 def test_another_history_another_model_or_decoding_is_another_description(method, monkeypatch):

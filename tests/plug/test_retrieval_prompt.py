@@ -1,10 +1,13 @@
 """Retrieved items in a prompt: which, where and how much of each."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
+from personaplug.plug.retrievers import by_words
 from personaplug.records import Example, HistoryItem, Profile
 from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.recency import RecencyRetriever
@@ -50,14 +53,23 @@ def write(profile, text="what about tea", *, task=TASK, retriever=None, k=2, ite
 
 def test_the_best_item_stands_first_and_the_input_last():
     profile = remember(("old news", "1"), ("all about tea", "2"), ("new weather", "3"))
-    by_words = BM25Retriever(lambda item: item.input)
+    by_input = BM25Retriever(lambda item: item.input)
     assert write(profile) == "<new weather|3> & <all about tea|2> ; Answer: what about tea"
-    assert write(profile, retriever=by_words).startswith("<all about tea|2>")
+    assert write(profile, retriever=by_input).startswith("<all about tea|2>")
 
 
 def test_items_are_ranked_by_the_query_not_by_the_words_around_it():
     profile = remember(("a cup of tea", "1"), ("what what what", "2"), ("rain", "3"))
     assert write(profile, retriever=BM25Retriever(lambda item: item.input), k=1).startswith("<a cup of tea|1>")
+
+
+def test_items_are_ranked_by_the_words_that_the_task_gives_retrieval_where_it_gives_any():
+    profile = remember(("a cup of tea", "rain"), ("what what what", "tea"), ("rain", "tea"), ("snow", "what"))
+    task = replace(TASK, retrieval=replace(TASK.retrieval, text="{input}", query="(.*) about"))
+    assert write(profile, task=task, retriever=by_words(task), k=1).startswith("<what what what|tea>")
+    assert write(profile, "a cup about rain", task=task, retriever=by_words(task), k=1).startswith(
+        "<a cup of tea|rain>"
+    )
 
 
 @pytest.mark.parametrize("k", [3, 4, 99])

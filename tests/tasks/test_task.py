@@ -92,6 +92,8 @@ def test_a_task_of_one_s_own_is_read_from_its_file(tmp_path):
         ({"history": {"max_items": -1}}, "a history of 1 to -1 items"),
         ({"metrics": ["accuracy"]}, "accuracy does not measure a generation; these do: rouge-1, rouge-l"),
         ({"kind": "rating", "metrics": ["mae"]}, "mae is over all labels, and the task names none"),
+        ({"retrieval": {"query": "(.*"}}, r"the query '\(\.\*' of retrieval is no regular expression"),
+        ({"retrieval": {"query": ".*"}}, r"the query '\.\*' of retrieval has no \(group\)"),
     ],
 )
 def test_an_impossible_task_is_an_error(change, message):
@@ -150,6 +152,36 @@ def test_retrieved_items_are_joined_in_the_order_given():
     task = make_task(retrieval=Retrieval(item="<{input}>", separator=", ", prompt="{items}. {prompt}"))
     assert task.prompt_text("?", [make_item(0, "a"), make_item(1, "b")]) == "<a>, <b>. ?"
     assert task.prompt_text("?") == "?"
+
+
+def test_retrieved_items_go_behind_words_of_the_input_where_it_has_them():
+    task = make_task(prompt="Say {input}", retrieval=Retrieval(item="<{input}>", separator=", ", after="title"))
+    items = [make_item(0, "a title"), make_item(1, "{input}")]
+    assert task.prompt_text('the title "title"?', items) == 'Say the title, <a title>, <{input}> "title"?'
+    assert task.prompt_text("untitled", items[:1]) == "Say untitle, <a title>d"
+    assert task.prompt_text("a book?", items) == "<a title>, <{input}>\nSay a book?"
+    assert task.prompt_text("the title?") == "Say the title?"
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ('which "On X"? A: "An owl" B: "A "hen""', 'An owl A "hen"'),
+        ('which "On X"? A: "An\nowl" B: "A hen"', "An\nowl A hen"),
+        ('which "On X"? A: "An owl"', "On X"),
+    ],
+)
+def test_items_are_ranked_by_the_groups_of_the_retrieval_s_query_in_an_input_that_fits_it(text, query):
+    task = make_task(query=Query(after='which "', before='"?'), retrieval=Retrieval(query='A: "(.*)" B: "(.*)"'))
+    assert task.retrieval_query(text) == query
+    assert task.query_text(text) == "On X"
+
+
+@given(st.text())
+def test_without_words_of_its_own_retrieval_ranks_by_the_encoder_s_query_and_searches_all_views(text):
+    task, item = make_task(query=Query(after="about ")), make_item(0, "in", text)
+    assert task.retrieval_query(f"about {text}") == task.query_text(f"about {text}")
+    assert task.search_texts(item) == task.view_texts(item)
 
 
 def test_an_embargo_is_in_days_and_a_day_starts_at_midnight_utc():

@@ -13,7 +13,7 @@ from personaplug.records import Example, Profile
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.rivals.ranker import ItemRanker, RankerConfig
 from personaplug.rivals.selector import PromptSelector
-from personaplug.tasks.task import History
+from personaplug.tasks.task import History, Retrieval
 from personaplug.training.choice import Choice, item_choice
 from personaplug.training.choosing import Dev, fit_chooser
 from personaplug.training.learned_retrieval import Listener, train_chooser
@@ -186,6 +186,14 @@ def test_candidates_are_the_untrained_retrievers_best_of_what_the_query_may_see(
     )
     options = tuple(f"day {day}\nyes" for day in days)
     assert choice == Choice("tea", options, tuple(f"['{day}'] all about tea" for day in days), "no")
+
+
+def test_a_retriever_learns_from_the_words_that_its_items_will_be_ranked_by():
+    profile = Profile("ada", tuple(make_item(day, f"day {day}", "yes") for day in range(2)))
+    task = replace(TASK, retrieval=Retrieval(text="on {input}", query="(all) about (.*)"))
+    writing = {"retriever": RecencyRetriever(), "count": 2, "write": lambda *_: ""}
+    choice = item_choice(Example("1", profile, "all about tea", "no", NOW), task=task, **writing)
+    assert (choice.query, choice.options) == ("all tea", ("on day 1", "on day 0"))
 
 
 def test_an_empty_history_leaves_no_choice_and_is_no_error():

@@ -11,7 +11,7 @@ from personaplug.embedder.user_embedder import PAPER
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.run import TrainingConfig
+from personaplug.plug.run import PRESETS, TrainingConfig
 from personaplug.training.checkpoints import CHECKPOINTS
 from personaplug.training.trainer import train
 from tests.processes import kill_itself
@@ -129,6 +129,13 @@ def test_the_weights_kept_are_those_that_were_best_on_dev_also_in_a_run_that_was
     moved = (tmp_path / "run").rename(tmp_path / "moved")
     fit(build(models, "decoder-only", store, OVERSHOOTING), moved, resume=True)
     assert are_equal(weights(moved), weights(tmp_path / "whole"))
+
+
+def test_the_control_of_the_paper_preset_moves_as_far_as_the_default_s(models, store, tmp_path):
+    for name, preset in PRESETS.items():
+        training = replace(preset.training, batch_size=5, epochs=1.0)
+        fit(build(models, "decoder-only", store, training, method="tuned-prompt"), tmp_path / name)
+    assert are_equal(*(weights(tmp_path / name) for name in PRESETS))
 
 
 def test_plug_and_tuned_prompt_of_one_seed_begin_as_the_same_vectors(models, store):

@@ -34,7 +34,8 @@ def with_profiles(
         ConfigError: The language model has no room.
     """
     request = fill(REQUEST, {"description": task.description})
-    asked = replace(task, prompt="{input}", retrieval=replace(task.retrieval, prompt="{items}\n\n{prompt}"))
+    before_it = replace(task.retrieval, prompt="{items}\n\n{prompt}", after=None)
+    asked = replace(task, prompt="{input}", retrieval=before_it)
     decoding = GenerationConfig(max_new_tokens=PROFILE_TOKENS)
     bare = replace(plain, generation=decoding, max_input_tokens=plain.backbone.count_tokens(request) + 1)
     shown = with_items(bare, asked, RecencyRetriever(), k=k, item_tokens=item_tokens)

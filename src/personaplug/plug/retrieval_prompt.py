@@ -41,7 +41,7 @@ class RetrievalPrompt:
     def items(self, example: Example) -> list[HistoryItem]:
         """Choose an example's items, the best first, among those of its history that the task shows."""
         items = example.profile.latest(self.task.history.max_items).items
-        ranks = self.retriever.rank(self.task.query_text(example.input), items)
+        ranks = self.retriever.rank(self.task.retrieval_query(example.input), items)
         return [items[rank] for rank in ranks[: self.k]]
 
     def kept(self, example: Example) -> int:

@@ -171,8 +171,8 @@ def digest_of(folder: Path) -> str:
 
 
 def item_words(task: Task, item: HistoryItem) -> str:
-    """Write what a learned retriever reads of an item: every view, as word search does, a line each."""
-    return "\n".join(task.view_texts(item))
+    """Write what a learned retriever reads of an item: what word search does, a line for each text."""
+    return "\n".join(task.search_texts(item))
 
 
 def is_ropg(method: str) -> bool:

@@ -15,8 +15,8 @@ from personaplug.tasks.task import Task
 
 
 def by_words(task: Task) -> BM25Retriever:
-    """Rank by the words of all views of an item."""
-    return BM25Retriever(lambda item: " ".join(task.view_texts(item)))
+    """Rank by the words that the task searches of an item."""
+    return BM25Retriever(lambda item: " ".join(task.search_texts(item)))
 
 
 def by_vectors(task: Task, store: PersonaStore, queries: QueryVectors) -> DenseRetriever:

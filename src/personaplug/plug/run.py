@@ -94,10 +94,14 @@ PRESETS = {
         encoder=BGE,
         embedder=PAPER,
         backbone=BackboneConfig(model="google/flan-t5-xxl"),
-        training=TrainingConfig(learning_rate=1e-4, vector_learning_rate=1e-4, batch_size=64),
+        training=TrainingConfig(learning_rate=1e-4, batch_size=64),
     ),
 }
-"""``paper``: the settings of arXiv 2409.11901, section 4.3; encoder and backbone may be overridden one by one."""
+"""``paper``: the settings of arXiv 2409.11901, section 4.3; encoder and backbone may be overridden one by one.
+
+The paper trains no vectors directly. Those of the control, and of a user without a history, keep the default's rate:
+at 1e-4 they would stay where they begin, and the plug would be compared with a control that has learned nothing.
+"""
 
 
 def has_persona(method: str) -> bool:

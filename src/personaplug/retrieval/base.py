@@ -17,7 +17,7 @@ class Retriever(Protocol):
         """Rank all items, best first; no items, no ranks.
 
         Args:
-            query: The text of the query, as :meth:`personaplug.tasks.task.Task.query_text` cuts it.
+            query: The text of the query, as :meth:`personaplug.tasks.task.Task.retrieval_query` cuts it.
             items: Oldest first, as a profile holds them.
 
         Returns:

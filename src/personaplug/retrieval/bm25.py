@@ -14,6 +14,8 @@ from personaplug.retrieval.base import best_first
 class BM25Retriever:
     """Okapi BM25 over lower-case words between spaces, the user's own items being the whole corpus.
 
+    LaMP's baseline splits words at spaces too, but keeps their case.
+
     In a history of one or two items no word is rare enough to tell them apart, so that the order means little there.
 
     Attributes:

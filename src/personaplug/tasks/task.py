@@ -61,17 +61,37 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """How retrieved items stand in a prompt.
+    r"""How items are found, and how they stand in a prompt.
 
     Attributes:
         item: One item in words, with ``{input}`` and ``{output}``.
         separator: Between two items.
         prompt: The whole, with ``{items}`` and ``{prompt}``.
+        after: Items go into the input, right behind these words, a separator before each; ``prompt`` is for inputs
+            without the words, and for all where this is None.
+        text: What word search and learned retrieval read of an item, with ``{input}`` and ``{output}``; None for all
+            views.
+        query: A regular expression such as ``A: "(.*)" B: "(.*)"``, whose groups in the input, with a space between
+            them, items are ranked by; the query for the encoder in inputs that do not fit, and for all where this is
+            None.
     """
 
     item: str = "{input} -> {output}"
     separator: str = "\n"
     prompt: str = "{items}\n{prompt}"
+    after: str | None = None
+    text: str | None = None
+    query: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.query is None:
+            return
+        try:
+            groups = re.compile(self.query).groups
+        except re.error as error:
+            raise ValueError(f"the query {self.query!r} of retrieval is no regular expression: {error}") from error
+        if not groups:
+            raise ValueError(f"the query {self.query!r} of retrieval has no (group)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,16 +224,24 @@ class Task:
         end = text.rfind(self.query.before, start) if self.query.before else -1
         return start, end if end >= 0 else len(text)
 
+    def retrieval_query(self, text: str) -> str:
+        """Cut out of an input what items are ranked by: the query for the encoder, where the task says nothing else."""
+        found = re.search(self.retrieval.query, text, re.DOTALL) if self.retrieval.query else None
+        return " ".join(found.groups("")) if found else self.query_text(text)
+
     def prompt_text(self, text: str, items: Sequence[HistoryItem] = ()) -> str:
-        """Write what the language model reads: the input in the task's words, after the retrieved items if any."""
+        """Write what the language model reads: the input in the task's words, with the retrieved items if any."""
         return self.with_items(fill(self.prompt, {"input": text}), items)
 
     def with_items(self, prompt: str, items: Sequence[HistoryItem]) -> str:
-        """Put retrieved items before the prompt that an input has without them."""
-        if not items:
+        """Put retrieved items into the prompt that an input has without them."""
+        written, after = [self.item_text(item) for item in items], self.retrieval.after
+        if written and after and after in prompt:
+            start, _, rest = prompt.partition(after)
+            return self.retrieval.separator.join([start + after, *written]) + rest
+        if not written:
             return prompt
-        written = self.retrieval.separator.join(self.item_text(item) for item in items)
-        return fill(self.retrieval.prompt, {"items": written, "prompt": prompt})
+        return fill(self.retrieval.prompt, {"items": self.retrieval.separator.join(written), "prompt": prompt})
 
     def item_text(self, item: HistoryItem) -> str:
         """Write a retrieved item as it stands in a prompt."""
@@ -222,6 +250,12 @@ class Task:
     def view_texts(self, item: HistoryItem) -> tuple[str, ...]:
         """Write a history item as the encoder reads it, one text a view."""
         return tuple(fill(view, _values(item)) for view in self.views)
+
+    def search_texts(self, item: HistoryItem) -> tuple[str, ...]:
+        """Write a history item as word search and learned retrieval read it: one text of its own, or every view."""
+        if self.retrieval.text is None:
+            return self.view_texts(item)
+        return (fill(self.retrieval.text, _values(item)),)
 
 
 def _values(item: HistoryItem) -> dict[str, str]:

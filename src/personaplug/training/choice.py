@@ -49,7 +49,7 @@ def item_choice(
         write: Writes an example's prompt with some items.
     """
     items = example.profile.latest(task.history.max_items).items
-    query = task.query_text(example.input)
+    query = task.retrieval_query(example.input)
     candidates = [items[rank] for rank in retriever.rank(query, items)[:count]]
     return Choice(
         query,
