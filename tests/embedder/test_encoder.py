@@ -66,11 +66,24 @@ def test_threads_may_encode_at_once_and_the_tokenizer_serves_one_at_a_time(encod
         serving.release()
         return tokenizer(*arguments, **settings)
 
+    used_alone.pad = tokenizer.pad
     alone = encoder.encode(texts)
     monkeypatch.setattr(encoder, "tokenizer", used_alone)
     with ThreadPoolExecutor(4) as pool:
         for vectors in pool.map(encoder.encode, [texts] * 8):
             torch.testing.assert_close(vectors, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_a_batch_holds_texts_of_as_many_tokens_however_many_characters_they_have(encoder):
+    texts = [text for count in range(1, 9) for text in ("🙂" * count, "abcd" * count)]  # a token a byte, four a smiley
+    masks = []
+    hook = encoder.register_forward_pre_hook(lambda _, inputs: masks.append(inputs[1]))
+    try:
+        encoder.encode(texts, batch_size=2)
+    finally:
+        hook.remove()
+    assert sorted(mask.shape[1] for mask in masks) == [4 * count + 2 for count in range(1, 9)]
+    assert all(mask.all() for mask in masks)
 
 
 def test_vectors_have_unit_length(encoder):

@@ -146,15 +146,15 @@ class TextEncoder(nn.Module):
         return self._encode_batch(texts)
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 16) -> Float[Tensor, "texts dim"]:
-        """Encode many texts, in batches of similar length; the result is on the CPU, in the order given."""
-        vectors = torch.empty(len(texts), self.dim)
+        """Encode many texts, in batches of as many tokens each; the result is on the CPU, in the order given."""
+        vectors, ids = torch.empty(len(texts), self.dim), self._ids(texts)
         # The longest first: no thread is left alone with them at the end.
-        by_length = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
+        by_length = sorted(range(len(texts)), key=lambda index: -len(ids[index]))
         batches = [by_length[start : start + batch_size] for start in range(0, len(texts), batch_size)]
 
         @torch.inference_mode()
         def encode_rows(rows: Sequence[int]) -> Tensor:
-            return self._encode_batch([texts[row] for row in rows]).cpu()
+            return self._encode_ids([ids[row] for row in rows]).cpu()
 
         encoded = side_by_side(encode_rows, batches) if self.device.type == "cpu" else map(encode_rows, batches)
         for rows, made in zip(batches, encoded, strict=True):
@@ -162,15 +162,21 @@ class TextEncoder(nn.Module):
         return vectors
 
     def _encode_batch(self, texts: Sequence[str]) -> Tensor:
+        return self._encode_ids(self._ids(texts)) if texts else torch.empty(0, self.dim, device=self.device)
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokenize texts, each cut at the limit and none padded."""
         if not texts:
-            return torch.empty(0, self.dim, device=self.device)
+            return []  # Tokenizers refuse to read nothing.
         with _TOKENIZING:
-            encoded = self.tokenizer(
-                list(texts), padding=True, truncation=True, max_length=self.config.max_tokens, return_tensors="pt"
-            )
-        encoded = encoded.to(self.device)
+            encoded = self.tokenizer(list(texts), truncation=True, max_length=self.config.max_tokens)
+        ids: list[list[int]] = encoded.input_ids
+        return ids
+
+    def _encode_ids(self, ids: list[list[int]]) -> Tensor:
+        padded = self.tokenizer.pad({"input_ids": ids}, return_attention_mask=True, return_tensors="pt").to(self.device)
         with self._precision():
-            vectors: Tensor = self(encoded.input_ids, encoded.attention_mask.bool())
+            vectors: Tensor = self(padded.input_ids, padded.attention_mask.bool())
         return vectors
 
     def _precision(self) -> torch.autocast:
