@@ -2,7 +2,8 @@
 
 Some users at a time: activations and their gradients are made for a few, and take the room of a few. Of an item the
 way back keeps what the Linear reads and what it makes, the latter of all items in one block: allocators give large
-blocks back to the system when they are freed. The gradients are written out; autograd would hold several such blocks.
+blocks back to the system when they are freed. For the same reason all groups of a pass write into one block of room:
+fresh ones would be paid for page by page. The gradients are written out; autograd would hold several such blocks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 AT_ONCE = 512
 """Items projected together, and the rest of the last user's: enough for fast products, few enough for a cache."""
@@ -42,7 +42,10 @@ def weighted_sums(
             sums: Tensor = _WeightedSums.apply(*trained, counts)  # type: ignore[no-untyped-call]
             return sums
         return torch.cat(
-            [_sums(weights[group.rows], linear(values[group.rows]), counts=group.counts) for group in _groups(counts)]
+            [
+                _sums(weights[group.rows], torch.ops.aten.gelu_(linear(values[group.rows])), counts=group.counts)
+                for group in _groups(counts)
+            ]
         )
 
 
@@ -57,9 +60,11 @@ class _WeightedSums(Function):
         counts: Sequence[int],
     ) -> Tensor:
         halfway, sums = values.new_empty(len(values), len(bias)), []
+        room = _room(halfway, counts)
         for group in _groups(counts):
             made = torch.addmm(bias, values[group.rows], matrix.T, out=halfway[group.rows])
-            sums.append(_sums(weights[group.rows], made, counts=group.counts))
+            memories = torch.ops.aten.gelu.out(made, out=room[: len(made)])
+            sums.append(_sums(weights[group.rows], memories, counts=group.counts))
         ctx.counts = counts
         ctx.save_for_backward(weights, values, matrix, halfway)
         return torch.cat(sums)
@@ -70,30 +75,47 @@ class _WeightedSums(Function):
         weights, values, matrix, halfway = ctx.saved_tensors
         of_weights, of_matrix, of_bias = map(torch.zeros_like, (weights, matrix, matrix[:, 0]))
         of_values = torch.empty_like(values) if ctx.needs_input_grad[1] else None
+        room = _room(halfway, ctx.counts)
         with _as_is(values):
             for group in _groups(ctx.counts):
                 rows = group.rows
-                of_weights[rows], of_halfway = _back(
-                    gradient[group.users], weights[rows], halfway=halfway[rows], counts=group.counts
+                of_halfway = _back(
+                    gradient[group.users],
+                    weights[rows],
+                    of_weights=of_weights[rows],
+                    halfway=halfway[rows],
+                    room=room,
+                    counts=group.counts,
                 )
                 of_matrix.addmm_(of_halfway.T, values[rows])
                 of_bias += of_halfway.sum(dim=0)
                 if of_values is not None:
-                    of_values[rows] = of_halfway @ matrix
+                    torch.mm(of_halfway, matrix, out=of_values[rows])
         return of_weights, of_values, of_matrix, of_bias, None
 
 
-def _sums(weights: Tensor, halfway: Tensor, *, counts: Sequence[int]) -> Tensor:
-    shares, memories = weights.split(counts), functional.gelu(halfway).split(counts)
-    return torch.stack([share.T @ own for share, own in zip(shares, memories, strict=True)])
+def _sums(weights: Tensor, memories: Tensor, *, counts: Sequence[int]) -> Tensor:
+    both = zip(weights.split(counts), memories.split(counts), strict=True)
+    return torch.stack([share.T @ own for share, own in both])
 
 
-def _back(gradient: Tensor, weights: Tensor, *, halfway: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Carry the gradient of :func:`_sums` back to the weights and to what stands halfway."""
-    memories = functional.gelu(halfway).split(counts)
-    of_weights = torch.cat([own @ of_sum.T for own, of_sum in zip(memories, gradient, strict=True)])
-    of_memories = torch.cat([own @ of_sum for own, of_sum in zip(weights.split(counts), gradient, strict=True)])
-    return of_weights, torch.ops.aten.gelu_backward(of_memories, halfway)
+def _back(
+    gradient: Tensor, weights: Tensor, *, of_weights: Tensor, halfway: Tensor, room: Tensor, counts: Sequence[int]
+) -> Tensor:
+    """Carry the gradient of :func:`_sums` back to the weights and, in the room, to what stands halfway."""
+    room = room[: len(halfway)]
+    torch.ops.aten.gelu.out(halfway, out=room)
+    parts = (part.split(counts) for part in (weights, of_weights, room))
+    for of_sum, share, of_share, own in zip(gradient, *parts, strict=True):
+        torch.mm(own, of_sum.T, out=of_share)
+        torch.mm(share, of_sum, out=own)  # The memories have been read: their gradient takes their place.
+    torch.ops.aten.gelu_backward.grad_input(room, halfway, grad_input=room)
+    return room
+
+
+def _room(halfway: Tensor, counts: Sequence[int]) -> Tensor:
+    """Make room for the memories of the largest group."""
+    return torch.empty_like(halfway[: max(sum(group.counts) for group in _groups(counts))])
 
 
 def _as_is(values: Tensor) -> torch.autocast:
