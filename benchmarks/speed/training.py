@@ -16,7 +16,7 @@ from benchmarks.speed.world import World, forget_queries, open_world, paper_plug
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.training.augment import drop_history
-from personaplug.training.batches import LengthGroupedVisits
+from personaplug.training.batches import LengthGroupedVisits, count_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 def _row(name: str, world: World, plug: PersonaPlug, course: Course, *, pairs: int) -> Row:
     """Let every query be new in every turn: found in the store, which holds this log's, or (a detail) encoded."""
-    batches = _batches(world.examples, course.batch)
+    batches = _batches(plug, world.examples, course.batch)
     published = world.published(paper_plug(world), world.examples)
     theirs = _published_steps(published, batches, course)
     turns = in_turn(_our_steps(plug, batches, course), theirs, pairs=pairs)
@@ -100,9 +100,8 @@ def _steps(module: nn.Module, loss: Callable[[], Tensor], course: Course) -> Cal
     return work
 
 
-def _batches(examples: Sequence[Example], size: int) -> list[Batch]:
+def _batches(plug: PersonaPlug, examples: Sequence[Example], size: int) -> list[Batch]:
     """Cut the epoch as our trainer does: both sides see batches of similar inputs."""
-    lengths = [len(example.input) + len(example.target or "") for example in examples]
-    order = list(LengthGroupedVisits(lengths, batch_size=size, seed=0))
+    order = list(LengthGroupedVisits(count_tokens(plug, examples), batch_size=size, seed=0))
     groups = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
     return [Batch(tuple(examples[place] for place in group), torch.tensor(group)) for group in groups]

@@ -164,6 +164,9 @@ def test_a_long_answer_is_scored_up_to_the_limit(backbone):
 
 def test_tokens_are_counted_as_they_are_read_and_scored(backbone):
     assert [backbone.count_tokens(text) for text in INPUTS] == [len(row) for row in backbone.embed(INPUTS).rows]
+    for limit in (6, 256):
+        embedded = backbone.embed(INPUTS, max_tokens=limit)
+        assert backbone.count_input_tokens(INPUTS, max_tokens=limit) == [len(row) for row in embedded.rows]
     counted = backbone.count_answer_tokens(ANSWERS, max_tokens=6)
     assert counted == backbone.score(backbone.embed(INPUTS), ANSWERS, max_tokens=6).tokens.tolist()
 

@@ -1,12 +1,16 @@
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personaplug.plug.run import TrainingConfig
 from personaplug.records import Example, Profile
-from personaplug.training.batches import LengthGroupedVisits, TrainingSet
+from personaplug.training import batches
+from personaplug.training.batches import LengthGroupedVisits, TrainingSet, count_tokens
 from tests.factories import START, make_items
+from tests.training.fit import build
 
 LENGTHS = st.lists(st.integers(0, 500), min_size=1, max_size=60)
 
@@ -69,3 +73,14 @@ def test_without_dropout_every_visit_sees_the_whole_example(example):
     visits = TrainingSet([example, example], seed=0, drops_history=False)
     assert len(visits) == 2
     assert all(visits[visit] == example for visit in range(6))
+
+
+def test_an_example_is_as_long_as_all_that_the_language_model_reads_and_writes_of_it(
+    models, family, store, example, monkeypatch
+):
+    monkeypatch.setattr(batches, "_BLOCK", 3)
+    plug = build(models, family, store, TrainingConfig(max_input_tokens=20, max_output_tokens=5))
+    examples = [replace(example, input="🙂" * count, target="x" * (8 - count)) for count in range(1, 9)]
+    inputs = plug.backbone.embed(list(map(plug.batcher.prompts.plain, examples)), max_tokens=20)
+    answers = plug.backbone.score(inputs, [each.target for each in examples], max_tokens=5).tokens
+    assert count_tokens(plug, examples) == (inputs.mask.sum(dim=1) + answers).tolist()

@@ -105,10 +105,9 @@ class Backbone(ABC):
 
     def embed(self, texts: Sequence[str], *, max_tokens: int = 256) -> TokenEmbeddings:
         """Look up the embeddings of inputs; a longer input loses its last words, never a chat's closing tokens."""
-        before, after = self._frame
-        ids = self.tokenizer(list(texts), truncation=True, max_length=self._room(max_tokens), **_AS_TEXT).input_ids
-        framed = [torch.tensor([*before, *row, *after], dtype=torch.long, device=self.device) for row in ids]
-        return pad_rows([self._table(row) for row in framed], side=self.side, lead=len(before))
+        ids = self._input_ids(texts, max_tokens=max_tokens)
+        rows = [self._table(torch.tensor(row, dtype=torch.long, device=self.device)) for row in ids]
+        return pad_rows(rows, side=self.side, lead=len(self._frame[0]))
 
     def loss(self, inputs: TokenEmbeddings, targets: Sequence[str], *, max_tokens: int = 128) -> Float[Tensor, ""]:
         """Give the mean negative log-likelihood of an answer token, in nats; differentiable in the inputs."""
@@ -179,6 +178,10 @@ class Backbone(ABC):
         before, after = self._frame
         return len(before) + len(self.tokenizer(text, **_AS_TEXT).input_ids) + len(after)
 
+    def count_input_tokens(self, texts: Sequence[str], *, max_tokens: int = 256) -> list[int]:
+        """Count the tokens that :meth:`embed` makes of each input."""
+        return [len(row) for row in self._input_ids(texts, max_tokens=max_tokens)]
+
     def count_answer_tokens(self, targets: Sequence[str], *, max_tokens: int = 128) -> list[int]:
         """Count the tokens that :meth:`score` scores in each answer, its end included."""
         return [len(row) for row in self._answer_ids(targets, max_tokens=max_tokens)]
@@ -186,11 +189,6 @@ class Backbone(ABC):
     @abstractmethod
     def _answer_logits(self, inputs: TokenEmbeddings, labels: Tensor) -> Tensor:
         """Give logits ``[batch, answer tokens, vocabulary]`` for right-padded labels ``[batch, answer tokens]``."""
-
-    def _room(self, max_tokens: int) -> int:
-        """Count the tokens of an input's own that there is room for, at least one."""
-        before, after = self._frame
-        return max(1, max_tokens - len(before) - len(after))
 
     @property
     def _table(self) -> nn.Embedding:
@@ -229,6 +227,16 @@ class Backbone(ABC):
         """Find the tokens that end an answer; a model may have several."""
         ends = self.model.generation_config.eos_token_id
         return set(ends) if isinstance(ends, list) else {ends} - {None}
+
+    def _room(self, max_tokens: int) -> int:
+        """Count the tokens of an input's own that there is room for, at least one."""
+        before, after = self._frame
+        return max(1, max_tokens - len(before) - len(after))
+
+    def _input_ids(self, texts: Sequence[str], *, max_tokens: int) -> list[list[int]]:
+        before, after = self._frame
+        ids = self.tokenizer(list(texts), truncation=True, max_length=self._room(max_tokens), **_AS_TEXT).input_ids
+        return [[*before, *row, *after] for row in ids]
 
     def _labels(self, targets: Sequence[str], *, max_tokens: int) -> Tensor:
         """Tokenize answers and pad them with :data:`IGNORED`."""

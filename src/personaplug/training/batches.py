@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Dataset, Sampler
 
+from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.training.augment import drop_history
 
 _BATCHES_A_POOL = 50
+_BLOCK = 1024  # examples tokenized together: a tokenizer keeps far more of a text than its ids until all are read
 
 
 class TrainingSet(Dataset[Example]):
@@ -37,7 +39,7 @@ class LengthGroupedVisits(Sampler[int]):
     """Visits in a random order in which a batch holds examples of similar length, so that little of it is padding.
 
     Args:
-        lengths: Of each example, in any unit.
+        lengths: Of each example, in any unit; :func:`count_tokens` gives the one that batches are padded in.
         batch_size: Of the batches that the order will be cut into.
         seed: Of the order, which differs from epoch to epoch.
     """
@@ -69,3 +71,17 @@ class LengthGroupedVisits(Sampler[int]):
 
     def _cut(self, pool: np.ndarray) -> list[np.ndarray]:
         return [pool[start : start + self.batch_size] for start in range(0, len(pool), self.batch_size)]
+
+
+def count_tokens(plug: PersonaPlug, examples: Sequence[Example]) -> list[int]:
+    """Count what the plug's language model reads and writes of each example, retrieved items and persona aside."""
+    blocks = (examples[start : start + _BLOCK] for start in range(0, len(examples), _BLOCK))
+    return [count for block in blocks for count in _count_tokens(plug, block)]
+
+
+def _count_tokens(plug: PersonaPlug, examples: Sequence[Example]) -> list[int]:
+    backbone, config = plug.backbone, plug.run.training
+    texts = [(plug.batcher.prompts.plain(example), example.target or "") for example in examples]
+    inputs = backbone.count_input_tokens([own for own, _ in texts], max_tokens=config.max_input_tokens)
+    answers = backbone.count_answer_tokens([answer for _, answer in texts], max_tokens=config.max_output_tokens)
+    return [own + answer for own, answer in zip(inputs, answers, strict=True)]

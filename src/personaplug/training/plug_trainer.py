@@ -24,7 +24,7 @@ from personaplug.embedder.instruction import SoftPrompt
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.training.arguments import trainer_arguments
-from personaplug.training.batches import LengthGroupedVisits, TrainingSet
+from personaplug.training.batches import LengthGroupedVisits, TrainingSet, count_tokens
 from personaplug.training.checkpoints import CHECKPOINTS, METRICS
 from personaplug.training.metrics_log import MetricsLog
 from personaplug.training.progress import Progress
@@ -94,7 +94,7 @@ class PlugTrainer(Trainer):
 
     def _get_train_sampler(self, *_: object) -> Sampler[int]:
         assert isinstance(self.train_dataset, TrainingSet)
-        lengths = [len(example.input) + len(example.target or "") for example in self.train_dataset.examples]
+        lengths = count_tokens(self.plug, self.train_dataset.examples)
         size = self.config.batch_size * self.config.gradient_accumulation
         return LengthGroupedVisits(lengths, batch_size=size, seed=self.config.seed)
 
