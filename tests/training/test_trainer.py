@@ -111,6 +111,15 @@ def test_the_run_folder_holds_words_and_no_pickle_and_weights_to_answer_with_onl
     assert names == ["README.md", "config.toml", "metrics.jsonl", "model.safetensors", "task.toml"]
 
 
+def test_the_loss_on_dev_is_that_of_an_answer_token_however_dev_is_cut_into_batches(models, family, store, tmp_path):
+    examples = make_examples(store, each=2)
+    dev = [replace(example, target="no" * (9 - at)) for at, example in enumerate(examples[:7])]
+    plug = build(models, family, store, replace(SHORT, batch_size=3, epochs=1.0))
+    fitted = train(plug, examples, dev=dev, folder=tmp_path / "run")
+    scores = plug.score(dev)
+    assert fitted.dev_loss == pytest.approx(float(-scores.log_likelihood.sum() / scores.tokens.sum()), abs=1e-4)
+
+
 OVERSHOOTING = replace(SHORT, learning_rate=10.0, vector_learning_rate=30.0, warmup=1.0, epochs=6.0, evaluate_every=4)
 """The rates rise to the end, and the loss is best long before."""
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, Subset
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
@@ -66,10 +67,11 @@ class PlugTrainer(Trainer):
             ),
             data_collator=lambda batch: {"batch": plug.batcher(batch)},
             train_dataset=TrainingSet(examples, seed=config.seed, drops_history=config.history_dropout),
-            eval_dataset=TrainingSet(dev, seed=0, drops_history=False) if dev else None,
+            eval_dataset=_longest_first(plug, dev) if dev else None,
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
+        self.dev_answer = self._answer_tokens([example.target or "" for example in dev]) if dev else 0.0
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002 (the trainer's signature)
         """Give each kind of weight its own learning rate."""
@@ -88,9 +90,18 @@ class PlugTrainer(Trainer):
     def prediction_step(
         self, model: nn.Module, inputs: Mapping[str, Any], *_: object, **__: object
     ) -> tuple[Tensor, None, None]:
-        """Give the loss of a dev batch; answers are the evaluation's business."""
+        """Give the loss of a dev batch; answers are the evaluation's business.
+
+        The trainer counts a batch by its queries, whose answers differ in length from batch to batch: weighed by these
+        lengths its mean is the loss of an answer token, however the batches were cut.
+        """
+        weight = self._answer_tokens(inputs["batch"].targets) / self.dev_answer
         with torch.inference_mode():
-            return model(**inputs)["loss"].detach(), None, None
+            return weight * model(**inputs)["loss"].detach(), None, None
+
+    def _answer_tokens(self, targets: Sequence[str]) -> float:
+        """Give the mean length of answers."""
+        return fmean(self.plug.backbone.count_answer_tokens(targets, max_tokens=self.config.max_output_tokens))
 
     def _get_train_sampler(self, *_: object) -> Sampler[int]:
         assert isinstance(self.train_dataset, TrainingSet)
@@ -103,6 +114,13 @@ class PlugTrainer(Trainer):
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         save_file(state_dict or self.plug.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _longest_first(plug: PersonaPlug, dev: Sequence[Example]) -> Subset[Example]:
+    """Put queries of similar length side by side, so that little of a batch is padding."""
+    lengths = count_tokens(plug, dev)
+    order = sorted(range(len(dev)), key=lambda index: -lengths[index])
+    return Subset(TrainingSet(dev, seed=0, drops_history=False), order)
 
 
 def _weights(plug: PersonaPlug, kind: type[nn.Module]) -> list[nn.Parameter]:
