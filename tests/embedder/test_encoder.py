@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
 
@@ -149,6 +150,13 @@ def test_a_frozen_encoder_gives_queries_without_gradients_and_another_with():
     encoder.encode_queries(["a"]).sum().backward()
     assert encoder.model.get_input_embeddings().weight.grad is not None
     assert not encoder.freeze().encode_queries(["a"]).requires_grad
+
+
+def test_training_changes_no_vector_though_the_model_has_dropout(encoder):
+    trained = nn.Sequential(tiny.text_encoder()).train()[0]
+    assert trained.training
+    assert trained.model.config.hidden_dropout_prob > 0
+    torch.testing.assert_close(trained.encode_queries(TEXTS), encoder.encode_queries(TEXTS))
 
 
 def test_a_folder_loads_as_the_model_it_was_saved_from(encoder, folder):

@@ -124,6 +124,16 @@ class TextEncoder(nn.Module):
         precision = "bfloat16" if self.is_bfloat16 else "float32"
         return f"{name}@{self._digest}|{config.pooling}|{config.max_tokens} tokens|{precision}"
 
+    def train(self, mode: bool = True) -> "TextEncoder":
+        """Leave the model's dropout off in training too.
+
+        Stored vectors, which its own are compared with, were made without, as published; and dropout within attention
+        rules out the fast kernel of the CPU.
+        """
+        super().train(mode)
+        self.model.eval()
+        return self
+
     def freeze(self) -> "TextEncoder":
         """Switch off training of every weight."""
         self.requires_grad_(requires_grad=False)
