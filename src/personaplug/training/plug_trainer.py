@@ -84,7 +84,7 @@ class PlugTrainer(Trainer):
                 {"params": vectors, "lr": self.config.vector_learning_rate},
                 {"params": encoder, "lr": self.config.encoder_learning_rate},
             ]
-            self.optimizer = torch.optim.AdamW(groups, weight_decay=self.config.weight_decay)
+            self.optimizer = torch.optim.AdamW(groups, weight_decay=self.config.weight_decay, fused=True)
         return self.optimizer
 
     def prediction_step(
