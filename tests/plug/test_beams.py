@@ -42,12 +42,12 @@ def rows(backbone, monkeypatch):
 
 @pytest.fixture
 def encoded(backbone, monkeypatch):
-    """How many rows the encoder has read, time by time."""
+    """How many rows, of how many tokens, the encoder has read, time by time."""
     seen = []
     forward = backbone.model.get_encoder().forward
 
     def counting(**inputs):
-        seen.append(len(inputs["inputs_embeds"]))
+        seen.append(tuple(inputs["inputs_embeds"].shape[:2]))
         return forward(**inputs)
 
     monkeypatch.setattr(backbone.model.get_encoder(), "forward", counting)
@@ -64,21 +64,32 @@ def of_transformers(backbone, texts, config):
     width=st.integers(1, 5),
     most=st.integers(1, 12),
     leave_at=st.sampled_from([0.0, 0.25, 1.0]),
+    at_once=st.integers(1, 6),
 )
-def test_the_answers_are_those_of_transformers(backbone, texts, width, most, leave_at):
+def test_the_answers_are_those_of_transformers(backbone, texts, width, most, leave_at, at_once):
     config = GenerationConfig("beam", beams=width, max_new_tokens=most)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(beams, "LEAVE_AT", leave_at)
+        patch.setattr(beams, "ENCODED_AT_ONCE", at_once)
         assert backbone.generate(backbone.embed(texts), config) == of_transformers(backbone, texts, config)
 
 
 @pytest.mark.parametrize("backbone", ["t5"], indirect=True)
 def test_a_query_is_encoded_once_and_leaves_when_its_answer_is_settled(backbone, rows, encoded):
     backbone.generate(backbone.embed(BATCH), GenerationConfig("beam", beams=BEAMS, max_new_tokens=30))
-    assert encoded == [len(BATCH)]
+    assert [count for count, _ in encoded] == [len(BATCH)]
     assert rows[:2] == [len(BATCH), len(BATCH) * BEAMS]
     assert rows[1:] == sorted(rows[1:], reverse=True)
     assert rows[-1] < rows[1]
+
+
+def test_an_input_is_encoded_beside_those_of_its_length_and_padded_to_the_longest_of_them(
+    backbone, encoded, monkeypatch
+):
+    monkeypatch.setattr(beams, "ENCODED_AT_ONCE", 3)
+    backbone.generate(backbone.embed(BATCH), GenerationConfig("beam", beams=BEAMS, max_new_tokens=2))
+    lengths = sorted(map(backbone.count_tokens, BATCH), reverse=True)
+    assert encoded == [(3, lengths[0]), (3, lengths[3]), (2, lengths[6])]
 
 
 @pytest.mark.parametrize("backbone", ["t5"], indirect=True)

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -20,6 +21,9 @@ from personaplug.plug.tokens import TokenEmbeddings
 
 LEAVE_AT = 0.25
 """Settled queries leave once they are this share of the batch: whenever some leave, the others' rows are copied."""
+
+ENCODED_AT_ONCE = 8
+"""Inputs of one batch that are encoded together: fewer, of similar length, are padded less."""
 
 _NEVER = -1e9
 
@@ -34,7 +38,7 @@ class BeamSearch:
 
     Args:
         model: An encoder-decoder.
-        inputs: What it reads.
+        inputs: What it reads, padded on the right.
         beams: Answers of a query that go on, and ended ones that are kept. There must be words for :func:`candidates`.
         ends: Tokens that end an answer.
     """
@@ -131,9 +135,11 @@ class Rows:
 
     @classmethod
     def read(cls, model: PreTrainedModel, inputs: TokenEmbeddings) -> "Rows":
-        """Encode inputs."""
-        mask = inputs.mask.long()
-        states = model.get_encoder()(inputs_embeds=inputs.embeds, attention_mask=mask).last_hidden_state
+        """Encode inputs, those of similar length together."""
+        order = inputs.mask.sum(dim=1).argsort(descending=True)
+        rows = [row for places in order.split(ENCODED_AT_ONCE) for row in _encoded(model, inputs, places)]
+        states = pad_sequence(rows, batch_first=True)[order.argsort()]
+        mask = inputs.mask[:, : states.shape[1]].long()
         return cls(states, mask, EncoderDecoderCache(DynamicCache(), DynamicCache()))
 
     def log_probabilities(self, model: PreTrainedModel, last: Int[Tensor, " rows"]) -> Float[Tensor, "rows words"]:
@@ -165,6 +171,15 @@ class Rows:
     def _take(self, rows: Int[Tensor, " rows"]) -> None:
         self.states, self.mask = self.states[rows], self.mask[rows]
         self.cache.batch_select_indices(rows)
+
+
+def _encoded(model: PreTrainedModel, inputs: TokenEmbeddings, places: Int[Tensor, " some"]) -> Tensor:
+    """Encode some of the inputs, padded to the longest of these alone."""
+    mask = inputs.mask[places]
+    longest = int(mask.sum(dim=1).max())
+    read = model.get_encoder()(inputs_embeds=inputs.embeds[places, :longest], attention_mask=mask[:, :longest].long())
+    states: Tensor = read.last_hidden_state
+    return states
 
 
 def _of(tokens: Int[Tensor, "queries beams length"], beams: Int[Tensor, "queries chosen"]) -> Tensor:
