@@ -64,10 +64,12 @@ class BeamSearch:
 
     def _grow(self, length: int, *, is_last: bool) -> None:
         """Write one more token: of the likeliest continuations the ended are kept, the others go on."""
-        last = self._tokens[:, :, -1].flatten()
-        ahead = self._rows.log_probabilities(self.model, last).unflatten(0, self._scores.shape)
-        scores, places = (self._scores[:, :, None] + ahead).flatten(1).topk(candidates(self.beams, self.ends))
-        parents, words = places // ahead.shape[-1], places % ahead.shape[-1]
+        count = candidates(self.beams, self.ends)
+        # A query takes no more than all its candidates after one beam: the sums with other words need not be made.
+        ahead = self._rows.log_probabilities(self.model, self._tokens[:, :, -1].flatten()).topk(count)
+        sums = self._scores[:, :, None] + ahead.values.unflatten(0, self._scores.shape)
+        scores, places = sums.flatten(1).topk(count)
+        parents, words = places // count, ahead.indices.reshape(len(places), -1).gather(1, places)
         tokens = torch.cat([_of(self._tokens, parents), words[:, :, None]], dim=-1)
         has_ended = torch.isin(words, self.ends) | is_last
         self._keep_ended(scores / length, tokens, has_ended=has_ended)
