@@ -1,7 +1,8 @@
 """A trained plug as a method: the persona, or the tuned prompt that is its control."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import is_
 
 import numpy as np
 import torch
@@ -10,8 +11,11 @@ from jaxtyping import Float, Int
 from personaplug.evaluation.attention import ExampleAttention
 from personaplug.methods.prompted import targets
 from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.batch import PlugBatch
+from personaplug.plug.memory import weigh
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.prefix import TunedPrefix
+from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example
 from personaplug.store.base import VECTOR_TYPE
 
@@ -20,24 +24,30 @@ from personaplug.store.base import VECTOR_TYPE
 class PlugMethod:
     """Answers with a trained prefix before the input.
 
+    What else is asked about the examples that were answered last does not read them again.
+
     Attributes:
         name: In tables.
-        plug: The trained plug.
+        plug: The trained plug, whose weights stay as they are.
         generation: How to decode.
     """
 
     name: str
     plug: PersonaPlug
     generation: GenerationConfig
+    _last: "list[_Asked]" = field(default_factory=list, init=False, repr=False, compare=False)
 
     def respond(self, examples: Sequence[Example]) -> list[str]:
-        """Answer each example in the way of its profile's user."""
-        return self.plug.respond(examples, self.generation)
+        """Answer each example in the way of its profile's user; all the work is done, for it may be timed."""
+        return self.plug.backbone.generate(self._read(examples).inputs, self.generation)
 
+    @torch.inference_mode()
     def log_likelihood(self, examples: Sequence[Example]) -> Float[np.ndarray, " examples"]:
         """Give the mean log-probability of a right answer's token, in nats."""
-        tokens = self.answer_tokens(examples)
-        means: Float[np.ndarray, " examples"] = self.plug.score(examples).log_likelihood.cpu().numpy() / tokens
+        tokens, asked = self.answer_tokens(examples), self._asked(examples)
+        limit = self.plug.run.training.max_output_tokens
+        scores = self.plug.backbone.score(asked.inputs, asked.batch.targets, max_tokens=limit)
+        means: Float[np.ndarray, " examples"] = scores.log_likelihood.cpu().numpy() / tokens
         return means
 
     def answer_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
@@ -45,12 +55,9 @@ class PlugMethod:
         limit = self.plug.run.training.max_output_tokens
         return np.array(self.plug.backbone.count_answer_tokens(targets(examples), max_tokens=limit))
 
-    @torch.inference_mode()
     def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the tokens that the language model reads of each example, and the vectors before them."""
-        counts: Int[np.ndarray, " examples"] = (
-            self.plug.inputs(self.plug.batcher(examples)).mask.sum(dim=1).cpu().numpy()
-        )
+        counts: Int[np.ndarray, " examples"] = self._asked(examples).inputs.mask.sum(dim=1).cpu().numpy()
         return counts
 
     def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
@@ -64,11 +71,15 @@ class PlugMethod:
         vectors = np.array([each * len(batcher.seen(example).items) for example in examples])
         return np.asarray(vectors + [items.kept(example) if items else 0 for example in examples])
 
+    @torch.inference_mode()
     def attention(self, examples: Sequence[Example]) -> list[ExampleAttention]:
         """Measure where the attention goes; nothing for a tuned prompt, which has none."""
-        if isinstance(self.plug.prefix, TunedPrefix):
+        prefix = self.plug.prefix
+        if isinstance(prefix, TunedPrefix):
             return []
-        measured = [memories for memories in self.plug.memories(examples) if len(memories) > 1]
+        batch = self._asked(examples).batch.to(self.plug.backbone.device)
+        histories = [self.plug.batcher.seen(example).items for example in examples]
+        measured = [memories for memories in weigh(prefix, batch, histories) if len(memories) > 1]
         return [
             ExampleAttention.of(
                 np.array([memory.weights for memory in memories]).T,
@@ -77,3 +88,26 @@ class PlugMethod:
             )
             for memories in measured
         ]
+
+    def _asked(self, examples: Sequence[Example]) -> "_Asked":
+        return self._last[0] if self._last and self._last[0].is_of(examples) else self._read(examples)
+
+    @torch.inference_mode()
+    def _read(self, examples: Sequence[Example]) -> "_Asked":
+        self._last.clear()  # before the next is made: two batches at once would raise the peak of memory
+        batch = self.plug.batcher(examples)
+        self._last.append(_Asked(tuple(examples), batch, self.plug.inputs(batch)))
+        return self._last[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Examples, and what was read to answer them."""
+
+    examples: tuple[Example, ...]
+    batch: PlugBatch
+    inputs: TokenEmbeddings
+
+    def is_of(self, examples: Sequence[Example]) -> bool:
+        """Tell whether these are the very same examples, in order; equal ones may be dear to compare."""
+        return len(examples) == len(self.examples) and all(map(is_, examples, self.examples))
