@@ -10,7 +10,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 def table(rows: Rows) -> str:
     """Write the figures beside their targets; the points of curves are left to the pictures."""
-    lines = ["| what | measured on | result | target | |", "|---|---|---|---|---|"]
+    lines = ["| what | measured on | threads | result | target | |", "|---|---|---|---|---|---|"]
     lines += [_line(row) for name, row in sorted(rows.items()) if not name.startswith("growth/")]
     return "".join(f"{line}\n" for line in lines)
 
@@ -18,7 +18,8 @@ def table(rows: Rows) -> str:
 def _line(row: Mapping[str, Any]) -> str:
     target = Target(**row["target"]) if row["target"] else None
     goal = f"{target.bound} {target.value:.3g}" if target else ""
-    return f"| {row['name']} | {row['measured_on']} | {_result(row)} | {goal} | {_verdict(row, target)} |"
+    threads = row["made"]["threads"]
+    return f"| {row['name']} | {row['measured_on']} | {threads} | {_result(row)} | {goal} | {_verdict(row, target)} |"
 
 
 def _result(row: Mapping[str, Any]) -> str:

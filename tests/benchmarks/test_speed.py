@@ -43,7 +43,7 @@ def test_the_table_says_what_is_missed_and_where_the_pairs_disagree(tmp_path):
     rows = [FAST, SLOW, curve, unsure]
     write_rows(rows, tmp_path / "a.json", how_made(threads=1, is_quick=False))
     *_, fast, slow, last = table(json.loads((tmp_path / "a.json").read_text())).splitlines()
-    assert "6 x | at least 5 | reached |" in fast
+    assert "| 1 | 6 x | at least 5 | reached |" in fast
     assert "4 x | at least 5 | **missed** |" in slow
     assert "6 x (4.9 to 7) | at least 5 | reached, but not by every pair |" in last
 
