@@ -4,11 +4,13 @@ python -m benchmarks.speed.pictures
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from benchmarks.speed.row import RESULTS
 from benchmarks.speed.table import Rows, table
@@ -23,7 +25,9 @@ AXES = {
     "prefix": "persona vectors",
 }
 _BEGIN, _END = "<!-- table -->", "<!-- end -->"
-_UNITS = {"seconds": "s", "ms": "ms", "mb": "MB"}
+_UNITS = {"seconds": "seconds", "ms": "milliseconds", "mb": "MB"}
+_NAMES = {"our": "ours", "published": "the published way", "p50": "half of all fetches", "p99": "99 of 100 fetches"}
+_HALF_A_DECADE = 10**0.5
 
 
 def main() -> None:
@@ -57,9 +61,22 @@ def draw(curves: Curves, words: str) -> Figure:
             if _unit(curve) == unit:
                 panel.loglog(*zip(*sorted(points.items()), strict=True), marker="o", label=_words(curve))
         panel.set(xlabel=words, ylabel=unit)
-        panel.grid(visible=True, alpha=0.3)
-        panel.legend(frameon=False)
+        _plain(panel, sorted({at for points in curves.values() for at in points}))
     return figure
+
+
+def _plain(panel: Axes, points: Sequence[int]) -> None:
+    """Name measured points alone, in plain numbers, and show a decade at least: a small change shall look small."""
+    panel.set_xticks(points, [f"{point:,}" for point in points], minor=False)
+    panel.minorticks_off()
+    low, high = panel.get_ylim()
+    middle = (low * high) ** 0.5
+    panel.set_ylim(min(low, middle / _HALF_A_DECADE), max(high, middle * _HALF_A_DECADE))
+    panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    panel.grid(visible=True, alpha=0.3)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.legend(frameon=False)
 
 
 def _unit(curve: str) -> str:
@@ -67,7 +84,7 @@ def _unit(curve: str) -> str:
 
 
 def _words(curve: str) -> str:
-    return curve.rpartition("_")[0].replace("_", " ")
+    return _NAMES.get(name := curve.rpartition("_")[0], name.replace("_", " "))
 
 
 if __name__ == "__main__":
