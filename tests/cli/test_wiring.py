@@ -174,13 +174,15 @@ def test_a_query_that_the_store_holds_is_encoded_all_the_same_unless_it_may_be_l
     assert encoded == [stored] * is_live
 
 
-def test_the_queries_of_a_batch_are_encoded_together(options, examples, monkeypatch):
-    method = build_method("dense", LOG, options)
+@pytest.mark.parametrize("own_query", [None, "(.)"])
+def test_the_queries_of_a_batch_are_encoded_together(own_query, options, examples, monkeypatch):
+    task = replace(LOG, retrieval=replace(LOG.retrieval, query=own_query))
+    method = build_method("dense", task, options)
     sizes = []
     encode = TextEncoder.encode
     monkeypatch.setattr(TextEncoder, "encode", lambda self, texts: sizes.append(len(texts)) or encode(self, texts))
     method.respond(list(examples))
-    assert sizes == [len({example.input for example in examples})]
+    assert sizes == [len({task.retrieval_query(example.input) for example in examples})]
 
 
 def test_dense_retrieval_of_an_item_that_is_not_indexed_says_to_index(options, examples):

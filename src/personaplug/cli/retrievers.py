@@ -95,7 +95,7 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
 
 def _encoding(retriever: DenseRetriever, task: Task) -> Callable[[Sequence[Example]], object]:
     """Have a batch's queries encoded together; the retriever, which asks one by one, finds them encoded."""
-    return lambda examples: retriever.encode([task.query_text(example.input) for example in examples])
+    return lambda examples: retriever.encode([task.retrieval_query(example.input) for example in examples])
 
 
 def room_beside(plain: Prompted, tokens: int) -> int:
