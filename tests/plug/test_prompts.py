@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from personaplug.data.log import Interaction
 from personaplug.data.split import split_examples
 from personaplug.data.stranger import with_strangers
+from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug, build_plug
@@ -86,6 +87,17 @@ def best(plug, example, *, k=2):
 def test_the_prompt_is_the_retrievers_best_items_and_then_the_input(plug, examples):
     batch = plug.batcher(examples)
     assert list(batch.prompts) == [written(best(plug, example), example.input) for example in examples]
+
+
+@pytest.mark.parametrize("own_query", [None, "(.)$"])
+def test_the_queries_that_items_are_ranked_by_are_encoded_together(models, store, examples, own_query, monkeypatch):
+    task = replace(TASK, retrieval=replace(TASK.retrieval, query=own_query))
+    plug = build_plug(make_run(models, "decoder-only", method="plug+dense"), task, store=store, is_live=True)
+    sizes = []
+    encode = TextEncoder.encode
+    monkeypatch.setattr(TextEncoder, "encode", lambda self, texts: sizes.append(len(texts)) or encode(self, texts))
+    plug.batcher([replace(example, input=f"{QUESTION} {number}") for number, example in enumerate(examples)])
+    assert sizes == [len(examples)] * (2 if own_query else 1)
 
 
 def test_the_persona_reads_all_that_it_reads_without_items(plug, alone, examples):

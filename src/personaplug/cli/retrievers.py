@@ -1,6 +1,5 @@
 """Retrievers by name, and the prompts that hold what they find."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -13,7 +12,6 @@ from personaplug.plug.parts import check_layout
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.retrieval_prompt import RetrievalPrompt, room_for_items
 from personaplug.plug.retrievers import by_vectors, by_words
-from personaplug.records import Example
 from personaplug.retrieval.base import Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.retrieval.random_order import RandomRetriever
@@ -89,13 +87,8 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
     vector_bytes = retriever.vector_bytes if isinstance(retriever, DenseRetriever) else 0
     cut = partial(plain.backbone.cut, max_tokens=plain.max_input_tokens)
     write = RetrievalPrompt(task, retriever, k, item_tokens, plain.backbone.count_tokens, cut, vector_bytes)
-    named = replace(plain, name=f"{plain.name}, k={k}", write=write, max_input_tokens=room, kept=write.kept)
-    return replace(named, look=_encoding(retriever, task)) if isinstance(retriever, DenseRetriever) else named
-
-
-def _encoding(retriever: DenseRetriever, task: Task) -> Callable[[Sequence[Example]], object]:
-    """Have a batch's queries encoded together; the retriever, which asks one by one, finds them encoded."""
-    return lambda examples: retriever.encode([task.retrieval_query(example.input) for example in examples])
+    name = f"{plain.name}, k={k}"
+    return replace(plain, name=name, write=write, max_input_tokens=room, kept=write.kept, look=write.look)
 
 
 def room_beside(plain: Prompted, tokens: int) -> int:

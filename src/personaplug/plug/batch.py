@@ -71,8 +71,8 @@ class Batcher:
     def __call__(self, examples: Sequence[Example]) -> PlugBatch:
         """Make one batch of at least one example."""
         queries = tuple(self.task.query_text(example.input) for example in examples)
-        # Before the prompts: a dense retriever that asks for the same vectors one by one finds them encoded.
         query_vectors = self.query_vectors(queries) if self.query_vectors else None
+        self.prompts.look(examples)
         return PlugBatch(
             prompts=tuple(self.prompts(example) for example in examples),
             targets=tuple(example.target for example in examples if example.target is not None),

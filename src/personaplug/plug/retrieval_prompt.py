@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from personaplug.errors import ConfigError
 from personaplug.records import Example, HistoryItem
 from personaplug.retrieval.base import Retriever
+from personaplug.retrieval.dense import DenseRetriever
 from personaplug.tasks.task import Task
 
 _LONGEST_WORD = 16  # characters
@@ -37,6 +38,11 @@ class RetrievalPrompt:
     def __call__(self, example: Example) -> str:
         """Write an example's prompt."""
         return self.write(example, self.items(example))
+
+    def look(self, examples: Sequence[Example]) -> None:
+        """Have a batch's queries encoded together; a dense retriever, which is asked one by one, finds them encoded."""
+        if isinstance(self.retriever, DenseRetriever):
+            self.retriever.encode([self.task.retrieval_query(example.input) for example in examples])
 
     def items(self, example: Example) -> list[HistoryItem]:
         """Choose an example's items, the best first, among those of its history that the task shows."""
