@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.speed.effort import Effort
-from benchmarks.speed.row import RESULTS, how_made, write_rows
+from benchmarks.speed.row import RESULTS, how_made, results_here, write_rows
 
 PARTS = (
     "user-embedder",
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="toy sizes, kept in another file: only to try it out")
     parser.add_argument("--pairs", type=int, default=5, help="turns of each side")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch, for both sides")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=results_here(), help="a file a processor by default")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
@@ -52,7 +52,7 @@ def main() -> None:
         for row in import_module(f"benchmarks.speed.{name.replace('-', '_')}").measure(effort):
             write_rows([row], out, made)
             logging.info(row.in_words)
-    if out == RESULTS:
+    if out.parent == RESULTS and not options.quick:
         import_module("benchmarks.speed.pictures").main()
 
 

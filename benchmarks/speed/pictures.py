@@ -7,13 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from benchmarks.speed.row import RESULTS
-from benchmarks.speed.table import Rows, table
+from benchmarks.speed.table import Rows, processor_of, table
 
 Curves = Mapping[str, Mapping[int, float]]
 
@@ -32,13 +33,20 @@ _HALF_A_DECADE = 10**0.5
 
 def main() -> None:
     """Draw, and put the table between the page's marks."""
-    rows: Rows = json.loads(RESULTS.read_text(encoding="utf-8"))
+    results = read_results()
     for axis, words in AXES.items():
-        if curves := curves_of(rows, axis):
-            FigureCanvasSVG(draw(curves, words)).print_svg(PAGE.parent / f"growth-{axis}.svg", metadata={"Date": None})
+        if curves := next(filter(None, (curves_of(rows, axis) for rows in results.values())), None):
+            _save(draw(curves, words), PAGE.parent / f"growth-{axis}.svg")
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(_BEGIN)
-    PAGE.write_text(f"{before}{_BEGIN}\n{table(rows)}{_END}{rest.partition(_END)[2]}", encoding="utf-8")
+    PAGE.write_text(f"{before}{_BEGIN}\n{table(results)}{_END}{rest.partition(_END)[2]}", encoding="utf-8")
+
+
+def read_results() -> Mapping[str, Rows]:
+    """Read what was measured, by processor; toy sizes are no results."""
+    files = (file for file in sorted(RESULTS.glob("*.json")) if not file.stem.endswith("-quick"))
+    rows: list[Rows] = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return {processor_of(each): each for each in rows}
 
 
 def curves_of(rows: Rows, axis: str) -> Curves:
@@ -63,6 +71,12 @@ def draw(curves: Curves, words: str) -> Figure:
         panel.set(xlabel=words, ylabel=unit)
         _plain(panel, sorted({at for points in curves.values() for at in points}))
     return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write the same file for the same figure."""
+    with mpl.rc_context({"svg.hashsalt": path.stem}):
+        FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
 
 
 def _plain(panel: Axes, points: Sequence[int]) -> None:

@@ -3,6 +3,7 @@
 import json
 import operator
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from typing import Literal
 
 from personaplug.evaluation.machine import describe_machine
 
-RESULTS = Path(__file__).parent.parent / "results" / "speed.json"
+RESULTS = Path(__file__).parent.parent / "results" / "speed"
+"""A file a processor: figures of two do not stand in one table."""
 
 Made = Mapping[str, str | int | float | bool]
 
@@ -62,6 +64,11 @@ class Row:
     @property
     def _verdict(self) -> str:
         return "reached" if self.target and self.target.holds(self.value) else "missed"
+
+
+def results_here() -> Path:
+    """Name the file of this machine's processor."""
+    return RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', _processor().lower()).strip('-')}.json"
 
 
 def write_rows(rows: Iterable[Row], path: Path, made: Made) -> None:

@@ -1,34 +1,45 @@
-"""The results as a table in Markdown, missed targets too."""
+"""The results as a table in Markdown, a column a processor, missed targets too."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.speed.row import Target
 
-Rows = Mapping[str, Mapping[str, Any]]
+Kept = Mapping[str, Any]
+"""A row as the file of results has it."""
+
+Rows = Mapping[str, Kept]
 
 
-def table(rows: Rows) -> str:
-    """Write the figures beside their targets; the points of curves are left to the pictures."""
-    lines = ["| what | measured on | threads | result | target | |", "|---|---|---|---|---|---|"]
-    lines += [_line(row) for name, row in sorted(rows.items()) if not name.startswith("growth/")]
-    return "".join(f"{line}\n" for line in lines)
+def table(results: Mapping[str, Rows]) -> str:
+    """Write the figures of each processor beside their targets; the points of curves are left to the pictures."""
+    names = sorted({name for rows in results.values() for name in rows if not name.startswith("growth/")})
+    lines = [["what", "measured on", "aim", *results], ["---"] * (3 + len(results))]
+    lines += [_line(name, [rows.get(name) for rows in results.values()]) for name in names]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _line(row: Mapping[str, Any]) -> str:
+def processor_of(rows: Rows) -> str:
+    """Name the processor that rows were measured on."""
+    machine: str = next(iter(rows.values()))["made"]["machine"]
+    return machine.rpartition(", ")[2]
+
+
+def _line(name: str, columns: Sequence[Kept | None]) -> list[str]:
+    row = next(row for row in columns if row)
     target = Target(**row["target"]) if row["target"] else None
     goal = f"{target.bound} {target.value:.3g}" if target else ""
-    threads = row["made"]["threads"]
-    return f"| {row['name']} | {row['measured_on']} | {threads} | {_result(row)} | {goal} | {_verdict(row, target)} |"
+    return [name, row["measured_on"], goal, *(_cell(row, target) if row else "not measured" for row in columns)]
 
 
-def _result(row: Mapping[str, Any]) -> str:
-    ends = _ends(row)
+def _cell(row: Kept, target: Target | None) -> str:
+    ends, threads = _ends(row), row["made"]["threads"]
     between = f" ({ends[0]:.3g} to {ends[1]:.3g})" if ends else ""
-    return f"{row['value']:.3g} {row['unit']}{between}"
+    words = [_verdict(row, target), "one thread" if threads == 1 else f"{threads} threads"]
+    return f"{row['value']:.3g} {row['unit']}{between}<br>{', '.join(filter(None, words))}"
 
 
-def _verdict(row: Mapping[str, Any], target: Target | None) -> str:
+def _verdict(row: Kept, target: Target | None) -> str:
     if target is None:
         return ""
     word = "reached" if target.holds(row["value"]) else "**missed**"
@@ -36,7 +47,7 @@ def _verdict(row: Mapping[str, Any], target: Target | None) -> str:
     return word if is_clear else f"{word}, but not by every pair"
 
 
-def _ends(row: Mapping[str, Any]) -> Sequence[float]:
+def _ends(row: Kept) -> Sequence[float]:
     """Give the lowest and the highest pair's ratio, of rows that are measured in pairs."""
     details = row["details"]
     return [details[name] for name in ("lowest_ratio", "highest_ratio") if name in details]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speed.row import Row, Target, how_made, write_rows
+from benchmarks.speed.pictures import read_results
+from benchmarks.speed.row import Row, Target, how_made, results_here, write_rows
 from benchmarks.speed.table import table
 from benchmarks.speed.turns import in_turn
 
@@ -42,10 +43,24 @@ def test_the_table_says_what_is_missed_and_where_the_pairs_disagree(tmp_path):
     unsure = replace(FAST, name="unsure", details={"lowest_ratio": 4.9, "highest_ratio": 7.0})
     rows = [FAST, SLOW, curve, unsure]
     write_rows(rows, tmp_path / "a.json", how_made(threads=1, is_quick=False))
-    *_, fast, slow, last = table(json.loads((tmp_path / "a.json").read_text())).splitlines()
-    assert "| 1 | 6 x | at least 5 | reached |" in fast
-    assert "4 x | at least 5 | **missed** |" in slow
-    assert "6 x (4.9 to 7) | at least 5 | reached, but not by every pair |" in last
+    *_, fast, slow, last = table({"an abacus": json.loads((tmp_path / "a.json").read_text())}).splitlines()
+    assert "| at least 5 | 6 x<br>reached, one thread |" in fast
+    assert "| at least 5 | 4 x<br>**missed**, one thread |" in slow
+    assert "| at least 5 | 6 x (4.9 to 7)<br>reached, but not by every pair, one thread |" in last
+
+
+def test_each_processor_has_a_file_and_a_column_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.speed.row.RESULTS", tmp_path)
+    monkeypatch.setattr("benchmarks.speed.pictures.RESULTS", tmp_path)
+    for processor, rows in {"Abacus(R) 9": [FAST, SLOW], "Slide Rule": [replace(FAST, value=3.0)]}.items():
+        monkeypatch.setattr("benchmarks.speed.row._processor", lambda name=processor: name)
+        write_rows(rows, results_here(), how_made(threads=2, is_quick=False))
+        write_rows(rows, results_here().with_stem(f"{results_here().stem}-quick"), how_made(threads=2, is_quick=True))
+    assert {file.name for file in tmp_path.glob("*9.json")} == {"abacus-r-9.json"}
+    head, _, fast, slow = table(read_results()).splitlines()
+    assert head == "| what | measured on | aim | Abacus(R) 9 | Slide Rule |"
+    assert fast == "| fast | toys | at least 5 | 6 x<br>reached, 2 threads | 3 x<br>**missed**, 2 threads |"
+    assert slow == "| slow | toys | at least 5 | 4 x<br>**missed**, 2 threads | not measured |"
 
 
 HOLD_AND_LET_GO = """
