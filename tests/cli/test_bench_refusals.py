@@ -57,6 +57,11 @@ def log_of(name):
         ),
         ({"variants": [{"method": "rspg-pre", "settings": ["selection.k=3"]}]}, "sets selection.k", "key k"),
         ({"variants": [{"method": "user-lora", "settings": ["items.k=1"]}]}, "sets items.k", "key k"),
+        (
+            {"variants": [{"method": "user-lora", "settings": ["adaptation.queries=1"]}]},
+            "sets adaptation.queries",
+            "key train_queries",
+        ),
         ({"variants": [{"method": "ropg-kd", "settings": ["backbone.model=x"]}]}, "sets backbone.model", "backbone"),
         (
             {"variants": [{"method": "plug", "label": "x", "settings": ["encoder.model=x"]}]},
@@ -88,8 +93,9 @@ def test_a_recipe_that_is_not_there_or_no_toml_is_an_error(tmp_path):
     assert "not a TOML file" in bench(tmp_path / "bad.toml").stderr
 
 
-def test_a_log_without_queries_of_a_split_is_named(models, tmp_path):
-    recipe = write_recipe(tmp_path, models)
+@pytest.mark.parametrize("methods", [["plug"], ["user-lora"]])
+def test_a_log_without_queries_of_a_split_is_named(models, tmp_path, methods):
+    recipe = write_recipe(tmp_path, models, methods=methods)
     (tmp_path / "log.jsonl").write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')
     result = bench(recipe)
     assert "no query with a known answer in the split 'train'" in result.stderr

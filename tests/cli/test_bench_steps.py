@@ -105,6 +105,20 @@ def test_a_run_has_the_number_of_items_that_its_step_is_named_by(method, number,
     assert [number(run_of(recipe, place_in(tmp_path), recipe.contenders[0], k=k)) for k in (1, 3)] == [1, 3]
 
 
+def test_adapters_start_from_what_learnt_of_the_queries_that_the_plug_learns_from(tmp_path):
+    recipe = Recipe(
+        (Source(task="log", log="log.jsonl"),),
+        ("plug", "user-lora", "user-lora+bm25"),
+        train_queries=70,
+        settings=("training.epochs=3", "training.batch_size=4"),
+    )
+    plug, *adapted = (run_of(recipe, place_in(tmp_path), each, seed=7, k=1) for each in recipe.contenders)
+    same = (plug.training.queries, plug.training.epochs, plug.training.batch_size, plug.training.seed)
+    for run in adapted:
+        first = run.adaptation
+        assert (first.queries, first.epochs, first.batch_size, run.training.seed) == same == (70, 3.0, 4, 7)
+
+
 def test_every_step_can_be_handed_to_another_process(tmp_path):
     recipe = Recipe((Source(task="log", sample=5),), tuple(dict.fromkeys((*METHODS, *ADAPTED))))
     place = place_in(tmp_path, sample=5)

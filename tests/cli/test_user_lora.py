@@ -70,6 +70,32 @@ def test_the_cost_of_a_user_stands_in_the_card_and_in_a_file(train, tmp_path):
     assert f"**seconds a user** | {cost.seconds_a_user:.2f} " in card
 
 
+def test_all_users_may_start_from_what_was_adapted_to_the_task_once(train, evaluate, tmp_path):
+    adapted = ("--set", "adaptation.epochs=1", "--set", "adaptation.queries=3")
+    result = done(train(*adapted))
+    assert "adapt to the task" in result.stderr
+    cost = UserCost.read(tmp_path / "run")
+    assert cost.seconds > cost.adaptation_seconds > 0
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "| every user starts from | an adapter of everybody: 1 epochs of 3 training queries, batches of 8, " in card
+    done(evaluate())
+    again = done(train("--resume"))
+    assert "adapt to the task" not in again.stderr
+    assert UserCost.read(tmp_path / "run") == cost
+    other = train("--resume", "--set", "adaptation.queries=2")
+    assert (other.exit_code, other.stdout) == (1, "")
+    assert "adapted to the task with other settings" in other.stderr
+
+
+def test_a_log_without_training_queries_adapts_nothing(train, place, tmp_path):
+    rows = [line for line in place.log.read_text().splitlines() if json.loads(line)["user_id"] == "ada"]
+    (tmp_path / "short.jsonl").write_text("\n".join(rows[:3]))  # the last for test, one for dev, one is history alone
+    result = train("--set", "adaptation.epochs=1", log=tmp_path / "short.jsonl")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no query in the split 'train' to adapt to the task by" in result.stderr
+    assert "--set adaptation.epochs=0" in result.stderr
+
+
 def test_what_was_typed_goes_before_the_configuration(train, tmp_path):
     (tmp_path / "my.toml").write_text('split = "dev"\n[adapter]\nrank = 3\n[training]\nbatch_size = 7\n')
     done(train("--config", tmp_path / "my.toml", "--batch-size", 2, "--seed", 5, "--limit", 2, settings=()))

@@ -16,7 +16,7 @@ from personaplug.records import Profile
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.tasks.task import History
 from tests.factories import START
-from tests.training.users import COUNTS, TRAINING, ask, later, make_adapters, make_run, train
+from tests.training.users import ADAPTATION, COUNTS, TRAINING, adapt_run, ask, later, make_adapters, make_run, train
 from tests.world import TASK
 
 SHORT = GenerationConfig(max_new_tokens=8)
@@ -54,6 +54,19 @@ def test_a_mixed_batch_is_answered_as_one_by_one(run, generation, k):
     method = open_method(run, generation=generation, k=k)
     together = method.respond(mixed())
     assert together == [answer for example in mixed() for answer in method.respond([example])]
+
+
+def test_who_has_no_history_is_answered_by_what_all_start_from(run, tmp_path):
+    config = replace(run.config, adaptation=replace(ADAPTATION, epochs=15.0, learning_rate=0.1))
+    adapted = replace(run, path=tmp_path / "adapted", config=config)
+    adapters = make_adapters(adapted)
+    adapt_run(adapted, [ask("cyd")], adapters)
+    train(adapted, [ask(user) for user in COUNTS], adapters)
+    unknown, method = ask("nobody"), open_method(adapted)
+    with adapters.answering(["everybody"], {"everybody": adapted.start(adapters)}):
+        expected = replace(method.prompted, backbone=adapters.backbone).log_likelihood([unknown])
+    assert method.log_likelihood([unknown, ask("cyd")])[:1] == pytest.approx(expected, abs=1e-4)
+    assert open_method(run).log_likelihood([unknown]) != pytest.approx(expected, abs=0.1)
 
 
 def test_a_mixed_batch_is_as_likely_as_one_by_one(method):

@@ -9,12 +9,23 @@ import torch
 from personaplug.errors import ConfigError
 from personaplug.plug.lora import LoraConfig, UserAdapters
 from personaplug.plug.run import method_of
-from personaplug.plug.user_lora import UserLoraRun, UserTrainingConfig
+from personaplug.plug.user_lora import AdaptationConfig, UserLoraRun, UserTrainingConfig
 from personaplug.records import Profile
 from personaplug.training import user_lora
 from tests.factories import make_item
 from tests.processes import kill_itself
-from tests.training.users import COUNTS, TRAINING, ask, later, make_adapters, make_run, train, train_until
+from tests.training.users import (
+    ADAPTATION,
+    COUNTS,
+    TRAINING,
+    adapt_run,
+    ask,
+    later,
+    make_adapters,
+    make_run,
+    train,
+    train_until,
+)
 from tests.world import TASK
 
 KNOWN = [user for user, count in COUNTS.items() if count]
@@ -168,6 +179,58 @@ def test_a_run_keeps_what_its_users_start_from(small, tmp_path):
     assert not same(elsewhere.start(make_adapters(other_seed)), kept)
 
 
+def adapted_to(small, adapters, **changes):
+    run = replace(small, config=replace(small.config, adaptation=replace(ADAPTATION, **changes)))
+    adapt_run(run, everyone(), adapters)
+    return run
+
+
+def test_users_start_from_what_was_adapted_to_the_task(small, monkeypatch):
+    adapters = make_adapters(small)
+    small = adapted_to(small, adapters)
+    starts, _ = watch(monkeypatch)
+    train(small, everyone(), adapters)
+    assert len(starts) == len(KNOWN)
+    assert all(same(start, small.start(adapters)) for start in starts)
+    assert not same(small.start(adapters), adapters.start)
+    assert small.adaptation_seconds > 0
+
+
+def test_adapting_to_the_task_teaches_everybodys_answers(small):
+    adapters = make_adapters(small)
+    small = adapted_to(small, adapters, epochs=20.0)
+    inputs = adapters.backbone.embed([TASK.prompt_text(each.input) for each in everyone()])
+    weights = {"": adapters.start, "adapted": small.start(adapters)}
+    known = {}
+    for name in weights:
+        with torch.inference_mode(), adapters.answering([name] * len(COUNTS), weights):
+            known[name] = adapters.backbone.score(inputs, list(COUNTS)).log_likelihood
+    assert (known["adapted"] > known[""] + 1).all()
+
+
+def test_the_same_queries_and_seed_adapt_alike_and_the_users_of_another_start_are_trained_again(
+    small, tmp_path, monkeypatch
+):
+    train(small, everyone())
+    adapters = make_adapters(small)
+    once, again = (adapted_to(replace(small, path=tmp_path / name), adapters) for name in ("once", "again"))
+    assert same(once.start(adapters), again.start(adapters))
+    (small.path / "adapters").rename(once.path / "adapters")
+    starts, _ = watch(monkeypatch)
+    train(once, everyone(), adapters)
+    assert len(starts) == len(KNOWN)
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 0.0}, {"epochs": 9.0}, {"learning_rate": 0.5}, {"queries": 2}])
+def test_a_start_that_was_adapted_otherwise_is_not_gone_on_with(small, changes):
+    adapters = make_adapters(small)
+    run = adapted_to(small, adapters)
+    other = replace(run, config=replace(run.config, adaptation=replace(ADAPTATION, **changes)))
+    with pytest.raises(ConfigError, match="adapted to the task with other settings") as caught:
+        train(other, everyone(), adapters)
+    assert "--out" in caught.value.hint
+
+
 def test_a_run_of_another_size_is_not_gone_on_with(small):
     train(small, [ask("ada")])
     wider = replace(small, config=replace(small.config, adapter=LoraConfig(rank=3)))
@@ -202,3 +265,9 @@ def test_a_run_is_read_as_it_was_written(small):
 def test_impossible_settings_are_refused(values):
     with pytest.raises(ValueError, match="must be"):
         UserTrainingConfig(**values)
+
+
+@pytest.mark.parametrize("values", [{"epochs": -1.0}, {"queries": -1}, {"batch_size": 0}, {"learning_rate": 0.0}])
+def test_impossible_settings_of_the_adaptation_are_refused(values):
+    with pytest.raises(ValueError, match="must be"):
+        AdaptationConfig(**values)

@@ -8,16 +8,17 @@ from pathlib import Path
 from personaplug.plug.adapter_folder import AdapterRecord
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.lora import LoraConfig, UserAdapters
-from personaplug.plug.user_lora import UserLoraConfig, UserLoraRun, UserTrainingConfig
+from personaplug.plug.user_lora import AdaptationConfig, UserLoraConfig, UserLoraRun, UserTrainingConfig
 from personaplug.records import Example, Profile
 from personaplug.training.lessons import histories_of
-from personaplug.training.user_lora import train_users
+from personaplug.training.user_lora import adapt, train_users
 from tests.factories import START, make_item
 from tests.processes import die
 from tests.world import TASK
 
 COUNTS = {"ada": 3, "ben": 5, "cyd": 9, "nobody": 0}
 TRAINING = UserTrainingConfig(epochs=2.0, batch_size=4, learning_rate=3e-2)
+ADAPTATION = AdaptationConfig(epochs=2.0, batch_size=2, learning_rate=3e-2)
 
 
 def ask(user: str, *, day: int = 50, says: str = "", number: int = 0) -> Example:
@@ -57,6 +58,11 @@ def train(
         max_input_tokens=64,
         **options,
     )
+
+
+def adapt_run(run: UserLoraRun, examples: Sequence[Example], adapters: UserAdapters) -> None:
+    """Adapt what a run's users start from, with plain prompts."""
+    adapt(run, adapters, examples, write=lambda example: TASK.prompt_text(example.input), max_input_tokens=64)
 
 
 def train_until(last_user: str, model: str, folder: Path) -> None:

@@ -9,6 +9,7 @@ from personaplug.cli.retrievers import build_retriever, with_items, without_item
 from personaplug.cli.screen import counted, progress
 from personaplug.config import read_toml
 from personaplug.data.log import read_log
+from personaplug.data.shelf import Shelf
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import with_strangers
 from personaplug.errors import ConfigError, DataError
@@ -22,7 +23,7 @@ from personaplug.plug.lora import UserAdapters
 from personaplug.plug.user_lora import CONFIG, UserLoraConfig, UserLoraRun
 from personaplug.tasks.task import Split, Task, load_task
 from personaplug.training.lessons import histories_of
-from personaplug.training.user_lora import train_users
+from personaplug.training.user_lora import adapt, train_users
 from personaplug.training.user_lora_card import write_user_lora_card
 
 
@@ -104,6 +105,8 @@ def fit_users(
             f"there is no query in the split {config.split!r}",
             hint="personaplug data audit shows what the split leaves",
         )
+    if config.adaptation.epochs and not run.has_start:
+        _adapt(run, adapters, prompted, log=log, on_bad=on_bad)
     records: list[AdapterRecord] = []
     with progress("train user-lora", total=len(histories)) as advance:
 
@@ -119,10 +122,37 @@ def fit_users(
             max_input_tokens=prompted.max_input_tokens,
             on_user=on_user,
         )
-    cost = _cost(records, machine=machine)
+    cost = _cost(records, machine=machine, adaptation_seconds=run.adaptation_seconds)
     cost.write(out)
     write_user_lora_card(run, cost)
     return cost
+
+
+def _adapt(
+    run: UserLoraRun,
+    adapters: UserAdapters,
+    prompted: Prompted,
+    *,
+    log: Path,
+    on_bad: Callable[[DataError], None] | None,
+) -> None:
+    """Fit what all users start from to the training queries that a plug of the same seed would have."""
+    config = run.config
+    with Shelf.of(counted(read_log(log, run.task, on_bad=on_bad), "read")) as shelf:
+        examples = list(shelf.draw(run.task, "train", config.adaptation.queries or None, seed=config.training.seed))
+    if not examples:
+        raise ConfigError(
+            "there is no query in the split 'train' to adapt to the task by", hint="--set adaptation.epochs=0"
+        )
+    with progress("adapt to the task") as advance:
+        adapt(
+            run,
+            adapters,
+            examples,
+            write=prompted.write,
+            max_input_tokens=prompted.max_input_tokens,
+            on_step=lambda step, steps: advance(step, "", total=steps),
+        )
 
 
 def _asked(examples: Examples, config: UserLoraConfig) -> Examples:
@@ -153,7 +183,7 @@ def _adapters(run: UserLoraRun, prompted: Prompted) -> UserAdapters:
     return UserAdapters(prompted.backbone, run.config.adapter, seed=run.config.training.seed)
 
 
-def _cost(records: list[AdapterRecord], *, machine: str) -> UserCost:
+def _cost(records: list[AdapterRecord], *, machine: str, adaptation_seconds: float) -> UserCost:
     trained = [record for record in records if record.items]
     return UserCost.of(
         items=[record.items for record in trained],
@@ -161,4 +191,5 @@ def _cost(records: list[AdapterRecord], *, machine: str) -> UserCost:
         sizes=[record.bytes for record in trained],
         users=len(records),
         machine=machine,
+        adaptation_seconds=adaptation_seconds,
     )

@@ -24,10 +24,11 @@ class UserCost:
         seconds_a_user: Mean wall time of training.
         median_seconds_a_user: The median of the same.
         longest_seconds: The most for one user.
-        seconds: Of all users together; a resumed run counts what was trained before.
+        seconds: Of all users together, and of what they start from; a resumed run counts what was trained before.
         bytes_a_user: Mean size on disk.
         bytes: Of all users together.
         machine: What it ran on.
+        adaptation_seconds: Of what all users start from.
     """
 
     users: int
@@ -40,10 +41,18 @@ class UserCost:
     bytes_a_user: float
     bytes: int
     machine: str
+    adaptation_seconds: float = 0.0
 
     @classmethod
     def of(
-        cls, *, items: Sequence[int], seconds: Sequence[float], sizes: Sequence[int], users: int, machine: str
+        cls,
+        *,
+        items: Sequence[int],
+        seconds: Sequence[float],
+        sizes: Sequence[int],
+        users: int,
+        machine: str,
+        adaptation_seconds: float = 0.0,
     ) -> "UserCost":
         """Sum up.
 
@@ -53,6 +62,7 @@ class UserCost:
             sizes: Bytes on disk.
             users: All users, those without history too.
             machine: What it ran on.
+            adaptation_seconds: Wall time of what was trained before all users.
         """
         return cls(
             users=len(items),
@@ -61,10 +71,11 @@ class UserCost:
             seconds_a_user=fmean(seconds or [0.0]),
             median_seconds_a_user=median(seconds or [0.0]),
             longest_seconds=max(seconds, default=0.0),
-            seconds=float(sum(seconds)),
+            seconds=adaptation_seconds + float(sum(seconds)),
             bytes_a_user=fmean(sizes or [0]),
             bytes=sum(sizes),
             machine=machine,
+            adaptation_seconds=adaptation_seconds,
         )
 
     def write(self, folder: Path) -> None:

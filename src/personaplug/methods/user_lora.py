@@ -8,16 +8,19 @@ from jaxtyping import Float, Int
 
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
-from personaplug.plug.lora import UserAdapters
+from personaplug.plug.lora import UserAdapters, Weights
 from personaplug.plug.user_lora import UserLoraRun
 from personaplug.records import Example
 
 Ask = Callable[[Sequence[Example]], Sequence[str] | np.ndarray]
 
+NOBODY = ""
+"""Whose adapter is what all users start from: no user's id is empty."""
+
 
 @dataclass(frozen=True, slots=True)
 class UserLora:
-    """Answers with the users' adapters; users without history get the bare language model.
+    """Answers with the users' adapters; users without history get what all start from.
 
     Rows of several users share a batch where the language model's layers can mix adapters; else each user has a batch.
 
@@ -64,7 +67,7 @@ class UserLora:
 
     def _ask(self, examples: Sequence[Example], ask: Ask) -> list[object]:
         users = [self._user(example) for example in examples]
-        loaded = {user: self.run.adapters.weights(user) for user in set(users) if user is not None}
+        loaded = {user: self._weights(user) for user in set(users) if user is not None}
         answers: list[object] = [None] * len(examples)
         for rows in _batches(users, mixes=self.adapters.mixes):
             with self.adapters.answering([users[row] for row in rows], loaded):
@@ -73,8 +76,11 @@ class UserLora:
                 answers[row] = answer
         return answers
 
+    def _weights(self, user: str) -> Weights:
+        return self.run.start(self.adapters) if user == NOBODY else self.run.adapters.weights(user)
+
     def _user(self, example: Example) -> str | None:
-        """Name the user whose adapter answers; None for a user of whom nothing was known."""
+        """Name the user whose adapter answers; None, which is the bare language model, where an untrained one would."""
         user = example.profile.user_id
         record = self.run.adapters.record(user)
         if record is None and example.profile.items:
@@ -83,7 +89,7 @@ class UserLora:
                 hint="train with --resume, and the --split, --limit, --seed and --stranger that are evaluated",
             )
         if record is None or record.latest is None:
-            return None
+            return NOBODY if self.run.config.adaptation.epochs else None
         if record.latest >= example.time - self.run.task.history.embargo:
             raise ConfigError(
                 f"the adapter of user {user!r} has seen {record.until}, too late for query {example.id!r}",

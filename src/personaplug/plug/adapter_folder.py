@@ -25,7 +25,7 @@ class AdapterRecord:
 
     Attributes:
         user_id: Whose.
-        items: History items it was trained on; of none there is no adapter, and the bare model answers.
+        items: History items it was trained on; of none there is no adapter.
         until: Time of the latest of them, ISO 8601; empty where there are none.
         content: Hash of all that decides its weights: items in the words of their prompts, and settings.
         steps: Of training.

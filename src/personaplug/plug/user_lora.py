@@ -1,9 +1,11 @@
 """What a run of one adapter a user is: everything that says how the adapters were made, in one ``config.toml``."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from personaplug.config import option, read_toml, write_toml
@@ -54,6 +56,20 @@ class UserTrainingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AdaptationConfig:
+    """How what all users start from is fitted to the task first: by everybody's queries of the split train."""
+
+    epochs: float = option(0.0, "passes over them; 0 for none: users start from the bare language model")
+    queries: int = option(0, "so many of them, drawn with training's seed; 0 for all")
+    batch_size: int = option(8, "queries a step")
+    learning_rate: float = option(1e-3, "peak of AdamW's learning rate")
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.queries) < 0 or self.batch_size < 1 or not self.learning_rate > 0:
+            raise ValueError("epochs and queries must be 0 or more, batch_size and learning_rate above zero")
+
+
+@dataclass(frozen=True, slots=True)
 class UserLoraConfig:
     """A run's queries, parts and training."""
 
@@ -66,6 +82,7 @@ class UserLoraConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     adapter: LoraConfig = field(default_factory=LoraConfig)
     items: ItemsConfig = field(default_factory=ItemsConfig)
+    adaptation: AdaptationConfig = field(default_factory=AdaptationConfig)
     training: UserTrainingConfig = field(default_factory=UserTrainingConfig)
 
 
@@ -103,22 +120,58 @@ class UserLoraRun:
         write_toml(self.config, self.path / CONFIG)
         write_toml(self.task, self.path / TASK)
 
+    @property
+    def has_start(self) -> bool:
+        """Whether the weights that every user starts from are there."""
+        return (self.path / START).is_file()
+
+    @property
+    def adaptation_seconds(self) -> float:
+        """What adapting them to the task took; 0 where that was not done."""
+        return float(self._made_of.get("seconds", 0.0))
+
+    def keep_start(self, weights: Weights, *, seconds: float | None = None) -> None:
+        """Keep the weights that every user of this run starts from, for all that resume it.
+
+        Args:
+            weights: An adapter's.
+            seconds: What adapting them to the task took; None where that was not done.
+        """
+        made_of = {} if seconds is None else {"seconds": str(seconds), "adaptation": self._adaptation}
+        self.path.mkdir(parents=True, exist_ok=True)
+        with appearing(self.path / START) as fresh:
+            save_file(dict(weights), fresh, metadata=made_of)
+
     def start(self, adapters: UserAdapters) -> Weights:
-        """Give the weights that every user of this run starts from; kept in the folder, for all that resume it.
+        """Give the weights that every user of this run starts from: those that were kept, else an untrained adapter's.
 
         Raises:
             ConfigError: The folder's are of other settings.
         """
+        if not self.has_start:
+            self.keep_start(adapters.start)
         path = self.path / START
-        if not path.is_file():
-            with appearing(path) as fresh:
-                save_file(dict(adapters.start), fresh)
         start = load_file(path)
         if _shapes(start) != _shapes(adapters.start):
             raise ConfigError(
                 f"{path} does not fit the language model and the rank of its run", hint="train into another --out"
             )
+        if self._made_of.get("adaptation", "") != self._adaptation:
+            raise ConfigError(
+                f"{path} was adapted to the task with other settings than its run's", hint="train into another --out"
+            )
         return start
+
+    @property
+    def _made_of(self) -> dict[str, str]:
+        with safe_open(self.path / START, "pt") as file:
+            return file.metadata() or {}
+
+    @property
+    def _adaptation(self) -> str:
+        """Write down all that decides the adapted weights, apart from log and language model."""
+        config = self.config
+        return json.dumps([asdict(config.adaptation), config.training.seed]) if config.adaptation.epochs else ""
 
 
 def _shapes(weights: Weights) -> dict[str, tuple[int, ...]]:

@@ -1,8 +1,9 @@
 """Train one LoRA adapter a user, on that user's history alone: the costly rival (OPPU, arXiv 2402.04401).
 
 An adapter answers all of a user's queries in a split, so it sees what the first of them may see: items strictly earlier
-than that query, less the task's embargo. Every user starts from the same weights, those in the run folder. A user whose
-adapter is on disk and was made of the same items and settings is not trained again.
+than that query, less the task's embargo. Every user starts from the same weights, those in the run folder: an untrained
+adapter's, or one's that was fitted to the task first (there the base LLM's task adaptation). A user whose adapter is on
+disk and was made of the same items and settings is not trained again.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ from personaplug.training.lessons import UserHistory, lessons_of
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """What one adapter is trained on, one row a history item.
+    """What one adapter is trained on, one row a history item or training query.
 
     Attributes:
         prompts: What the language model reads.
@@ -36,6 +37,44 @@ class Lessons:
 
     prompts: tuple[str, ...]
     targets: tuple[str, ...]
+
+    @classmethod
+    def of(cls, examples: Sequence[Example], write: Callable[[Example], str]) -> "Lessons":
+        """Write the examples' prompts, as they will be when the adapter answers."""
+        return cls(tuple(map(write, examples)), tuple(example.target or "" for example in examples))
+
+
+def adapt(
+    run: UserLoraRun,
+    adapters: UserAdapters,
+    examples: Sequence[Example],
+    *,
+    write: Callable[[Example], str],
+    max_input_tokens: int,
+    on_step: Callable[[int, int], None] | None = None,
+) -> None:
+    """Fit what all users start from to the task, and keep it in the run folder.
+
+    Args:
+        run: Where, and how.
+        adapters: On the run's language model, which does not change.
+        examples: Everybody's queries, at least one.
+        write: Writes an example's prompt, as it will when an adapter answers.
+        max_input_tokens: Longer prompts are cut at their end.
+        on_step: Called after each step, with its number and that of all.
+    """
+    began, adaptation = time.perf_counter(), run.config.adaptation
+    config = replace(
+        run.config.training,
+        epochs=adaptation.epochs,
+        batch_size=adaptation.batch_size,
+        learning_rate=adaptation.learning_rate,
+    )
+    lessons = Lessons.of(examples, write)
+    weights, _ = fit(
+        adapters, lessons, config, start=adapters.start, max_input_tokens=max_input_tokens, on_step=on_step
+    )
+    run.keep_start(weights, seconds=time.perf_counter() - began)
 
 
 def train_users(
@@ -52,7 +91,7 @@ def train_users(
     Args:
         run: Where, and how.
         adapters: On the run's language model, which does not change.
-        histories: One a user; of an empty one no adapter is made, and the bare model answers.
+        histories: One a user; of an empty one no adapter is made, and what all start from answers.
         write: Writes an example's prompt, as it will when the adapter answers.
         max_input_tokens: Longer prompts are cut at their end.
         on_user: Called after each user.
@@ -66,7 +105,7 @@ def train_users(
     records = []
     for history in histories:
         examples = lessons_of(history, run.task, max_items=run.config.training.max_items)
-        lessons = Lessons(tuple(map(write, examples)), tuple(example.target or "" for example in examples))
+        lessons = Lessons.of(examples, write)
         wanted = AdapterRecord(
             user_id=history.profile.user_id,
             items=len(examples),
@@ -81,7 +120,13 @@ def train_users(
 
 
 def fit(
-    adapters: UserAdapters, lessons: Lessons, config: UserTrainingConfig, *, start: Weights, max_input_tokens: int
+    adapters: UserAdapters,
+    lessons: Lessons,
+    config: UserTrainingConfig,
+    *,
+    start: Weights,
+    max_input_tokens: int,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> tuple[Weights, int]:
     """Train one adapter from given weights with an optimizer of its own; give it and the number of steps.
 
@@ -92,12 +137,14 @@ def fit(
     with adapters.training(start) as weights:
         optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
         schedule = LambdaLR(optimizer, partial(_rate, steps=len(batches), warmup=config.warmup))
-        for batch in batches:
+        for number, batch in enumerate(batches, start=1):
             inputs = backbone.embed([lessons.prompts[at] for at in batch], max_tokens=max_input_tokens)
             targets = [lessons.targets[at] for at in batch]
             backbone.loss(inputs, targets, max_tokens=config.max_output_tokens).backward()
             _step(weights, optimizer, max_gradient=config.max_gradient)
             schedule.step()
+            if on_step:
+                on_step(number, len(batches))
     return adapters.weights(), len(batches)
 
 

@@ -2,7 +2,7 @@
 
 from personaplug.evaluation.user_cost import UserCost
 from personaplug.files import write_text
-from personaplug.plug.user_lora import UserLoraRun
+from personaplug.plug.user_lora import AdaptationConfig, UserLoraRun
 
 _CARD = """# user-lora for {task}
 
@@ -17,10 +17,12 @@ One LoRA adapter a user, trained on what is strictly earlier than that user's fi
 | language model (frozen) | {backbone} |
 | adapters | rank {rank}, alpha {alpha:g}, every linear map of the attention |
 | retrieved items in each prompt | {items} |
+| every user starts from | {start} |
 | training | {epochs:g} epochs of the history, batches of {batch}, learning rate {rate:g}, seed {seed} |
-| users | {users:,}, and {without:,} without history, whom the bare language model answers |
+| users | {users:,}, and {without:,} without history, who get what all start from |
 | history items a user | {history_items:.1f} |
 | **seconds a user** | {seconds:.2f} (median {median:.2f}, most {longest:.2f}; all {all_seconds:,.0f}) |
+| seconds of adapting to the task | {adaptation:,.0f} |
 | **MB a user** | {size:.3f} (all {all_size:,.1f}) |
 | machine | {machine} |
 
@@ -43,6 +45,7 @@ def write_user_lora_card(run: UserLoraRun, cost: UserCost) -> None:
         rank=config.adapter.rank,
         alpha=config.adapter.alpha,
         items=f"{config.items.k}, by {config.items.retriever}" if config.items.k else "none",
+        start=_start(config.adaptation),
         epochs=config.training.epochs,
         batch=config.training.batch_size,
         rate=config.training.learning_rate,
@@ -53,9 +56,20 @@ def write_user_lora_card(run: UserLoraRun, cost: UserCost) -> None:
         seconds=cost.seconds_a_user,
         median=cost.median_seconds_a_user,
         longest=cost.longest_seconds,
-        all_seconds=cost.seconds,
+        all_seconds=cost.seconds - cost.adaptation_seconds,
+        adaptation=cost.adaptation_seconds,
         size=cost.bytes_a_user / 1e6,
         all_size=cost.bytes / 1e6,
         machine=cost.machine,
     )
     write_text(run.path / "README.md", text)
+
+
+def _start(adaptation: AdaptationConfig) -> str:
+    if not adaptation.epochs:
+        return "an untrained adapter"
+    queries = f"{adaptation.queries:,}" if adaptation.queries else "all"
+    return (
+        f"an adapter of everybody: {adaptation.epochs:g} epochs of {queries} training queries, batches of "
+        f"{adaptation.batch_size}, learning rate {adaptation.learning_rate:g}"
+    )

@@ -31,6 +31,7 @@ from personaplug.data.sample import SampleName
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
 from personaplug.plug.lora import import_peft
+from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
 
 OnBad = Callable[[DataError], None] | None
@@ -143,7 +144,7 @@ def _check_run(folder: Path, wanted: AnyRun) -> None:
 def _check_queries(recipe: Recipe, place: TaskPlace, on_bad: OnBad) -> None:
     """Read what the log is, or will be made of, once through, and count what it leaves to train and to measure."""
     rows = list(counted(_interactions(place, on_bad), f"check {place.log.name}"))
-    for split in dict.fromkeys(_splits(recipe)):
+    for split in dict.fromkeys(_splits(recipe, place)):
         examples = split_examples(rows, place.task, split)
         if not any(query.has_output for query in examples.queries):
             raise ConfigError(
@@ -172,10 +173,16 @@ def _wants_strangers(recipe: Recipe) -> bool:
     return recipe.strangers and any(is_persona(contender.method) for contender in recipe.contenders)
 
 
-def _splits(recipe: Recipe) -> Iterable[Split]:
-    contenders: list[Contender] = list(recipe.contenders)
-    if any(is_trained(each.method) and not is_adapted(each.method) for each in contenders):
+def _splits(recipe: Recipe, place: TaskPlace) -> Iterable[Split]:
+    if any(_learns_from_train(recipe, place, each) for each in recipe.contenders):
         yield "train"
-    if any(has_items(each.method) for each in contenders):
+    if any(has_items(each.method) for each in recipe.contenders):
         yield "dev"
     yield recipe.split
+
+
+def _learns_from_train(recipe: Recipe, place: TaskPlace, contender: Contender) -> bool:
+    if not is_adapted(contender.method):
+        return is_trained(contender.method)
+    run = run_of(recipe, place, contender, k=recipe.numbers(contender)[0])
+    return isinstance(run, UserLoraConfig) and run.adaptation.epochs > 0

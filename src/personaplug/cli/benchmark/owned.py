@@ -10,6 +10,7 @@ OWNED = {
     "encoder.model": "encoder",
     "backbone.model": "backbone",
     "training.queries": "train_queries",
+    "adaptation.queries": "train_queries",
     "training.dev_queries": "dev_queries",
     "training.seed": "seeds",
     "fitting.dev_queries": "dev_queries",

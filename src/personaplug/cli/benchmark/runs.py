@@ -13,7 +13,7 @@ from personaplug.cli.user_lora import chosen
 from personaplug.config import override
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import PRESETS, RunConfig
-from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.plug.user_lora import AdaptationConfig, UserLoraConfig
 
 AnyRun = RunConfig | RetrievalRun | UserLoraConfig
 
@@ -112,4 +112,7 @@ def adapters_run(
         max_output_tokens=limits.max_output_tokens,
     )
     items = replace(run.items, retriever=retriever) if retriever else run.items
-    return override(replace(run, backbone=base.backbone, items=items), contender.settings)
+    # The queries that plug and tuned prompt learn from, as often.
+    adaptation = AdaptationConfig(epochs=limits.epochs, queries=limits.queries, batch_size=limits.batch_size)
+    run = replace(run, backbone=base.backbone, items=items, adaptation=adaptation)
+    return override(run, contender.settings)
