@@ -32,3 +32,10 @@ def test_all_that_is_answered_to_choose_is_counted_once_and_the_chosen_prompt_ag
     write = selected(answer)
     method = Prompted("rspg", OneTokenAWord(), write, GenerationConfig(), reads=write.reads)
     assert method.prompt_tokens(examples).tolist() == [tokens] * len(examples)
+
+
+def test_the_options_of_a_batch_are_answered_together_a_retriever_at_a_time(examples):
+    asked = []
+    selected(lambda prompts: asked.append(len(prompts))).look(examples)
+    assert asked == [len(examples)] * len(WRITERS)
+    selected(None).look(examples)

@@ -58,6 +58,16 @@ def counting(method, monkeypatch):
     return asked
 
 
+def test_who_has_been_described_is_found_without_writing_the_request_anew(method):
+    first = method.respond(everyone())
+    writes = []
+    author = replace(method.profiles.author, write=lambda example: writes.append(example) or "")
+    known = replace(method.profiles, author=author)
+    prompted = replace(method.prompted, write=replace(method.prompted.write, profiles=known))
+    assert replace(method, profiles=known, prompted=prompted).respond(everyone()) == first
+    assert writes == []
+
+
 def test_a_user_is_described_once_whatever_is_asked(method, models, family, monkeypatch, tmp_path):
     asked = counting(method, monkeypatch)
     first = method.respond(everyone())
@@ -123,7 +133,7 @@ def test_the_input_keeps_all_the_room_it_has_without_a_description(method, profi
         def read(self, example):  # noqa: ARG002 (the signature)
             return profile
 
-    told = Told(method.profiles.author, "x", tmp_path)
+    told = Told(method.profiles.author, "x", 2, tmp_path)
     example, backbone = replace(ask("ada"), input=words), method.prompted.backbone
     write = replace(method.prompted.write, profiles=told)
     prompt, plain = write(example), backbone.cut(TASK.prompt_text(words), max_tokens=INPUT_TOKENS)

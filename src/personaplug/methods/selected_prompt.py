@@ -31,6 +31,15 @@ class SelectedPrompt:
         """Write an example's prompt."""
         return self._chosen(example, self._options(example))
 
+    def look(self, examples: Sequence[Example]) -> None:
+        """Have a batch's options answered together for the choice after generation, a retriever at a time.
+
+        Asked one by one, whoever keeps the answers has them.
+        """
+        if self.answer:
+            for write in self.writers:
+                self.answer([write(example) for example in examples])
+
     def reads(self, example: Example) -> list[str]:
         """Give all prompts that are answered: for the choice after generation each option once, then the chosen one."""
         options = self._options(example)

@@ -30,12 +30,14 @@ class TextProfiles:
 
     Attributes:
         author: Writes; its prompt of an example shows the items of the example's history and ends with the request.
-        author_id: Names language model and decoding, so that no other's descriptions are taken for its own.
+        author_id: Names all that decides a description beside the items, so that no other author's is taken for it.
+        items: How many of a user's latest are shown.
         folder: One folder a user, named by a hash of the id; deleting it forgets what was written about the user.
     """
 
     author: Prompted
     author_id: str
+    items: int
     folder: Path
 
     def write(self, examples: Sequence[Example]) -> None:
@@ -54,7 +56,8 @@ class TextProfiles:
     def _path(self, example: Example) -> Path | None:
         if not example.profile.items:
             return None
-        return self.folder / _hash(example.profile.user_id) / f"{_hash(self.author_id, self.author.write(example))}.txt"
+        shown = [text for item in example.profile.latest(self.items).items for text in (item.input, item.output)]
+        return self.folder / _hash(example.profile.user_id) / f"{_hash(self.author_id, *shown)}.txt"
 
 
 @dataclass(frozen=True, slots=True)
