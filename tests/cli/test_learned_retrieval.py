@@ -313,6 +313,8 @@ def test_words_of_the_command_line_reach_the_run(place, tmp_path):
     ("more", "code", "said"),
     [
         (("--method", "plug", "--score", "metric"), 2, "go with --method ropg or rspg"),
+        (("--split", "dev"), 2, "go with --method user-lora"),
+        (("--method", "rspg-post", "--stranger"), 2, "go with --method user-lora"),
         (("--epochs", "1.5"), 1, "must be a whole number"),
         (("--set", "fitting.speed=9"), 1, "fitting.speed=9: unknown key 'speed'"),
         (("--ropg", "nowhere"), 1, "chooses between items"),
