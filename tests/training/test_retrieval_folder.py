@@ -1,5 +1,7 @@
 """What a run of learned retrieval leaves in its folder."""
 
+from dataclasses import replace
+
 import pytest
 
 from personaplug.errors import ConfigError
@@ -12,7 +14,7 @@ from tests import tiny
 from tests.world import TASK
 
 RUN = RetrievalRun()
-CHOSEN = Chosen(steps=3, queries=5, seconds=1.0, dev_score=None, dev_reference=None)
+CHOSEN = Chosen(steps=3, queries=5, seconds=1.0, dev_score=None, dev_untrained=None, dev_reference=None)
 
 
 def write_answers(folder):
@@ -42,3 +44,17 @@ def test_an_interrupted_run_keeps_what_the_language_model_said(tmp_path):
         check_folder(tmp_path, resume=False)
     check_folder(tmp_path, resume=True)
     assert answers.read_text() == "what Ada wrote"
+
+
+@pytest.mark.parametrize(
+    ("method", "other"),
+    [("ropg-rl", "the dense retriever alone"), ("rspg-pre", "the single retriever that is best there")],
+)
+def test_the_card_tells_the_start_from_what_is_no_chooser_at_all(method, other, tmp_path):
+    chosen = replace(CHOSEN, dev_score=0.75, dev_untrained=0.25, dev_reference=0.5)
+    finish(
+        tmp_path, replace(RUN, method=method), TASK,
+        chooser=ItemRanker(tiny.text_encoder(), RankerConfig()), chosen=chosen,
+    )  # fmt: skip
+    card = (tmp_path / "README.md").read_text()
+    assert f"| mean score on dev | 0.7500; without training 0.2500; of {other} 0.5000 |" in card

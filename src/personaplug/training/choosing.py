@@ -47,13 +47,16 @@ class Chosen:
         queries: Training queries that left a choice.
         seconds: Wall time, the language model's included.
         dev_score: Mean score on dev of what the kept weights choose; None where there are no dev queries.
-        dev_reference: The same of the untrained retriever's best items, or of the retriever that is best on dev alone.
+        dev_untrained: The same before the first step.
+        dev_reference: The same of another: of the ``dense`` retriever that found the items to choose from, or of that
+            single retriever which is best on dev in hindsight.
     """
 
     steps: int
     queries: int
     seconds: float
     dev_score: float | None
+    dev_untrained: float | None
     dev_reference: float | None
 
     @property
@@ -62,7 +65,7 @@ class Chosen:
         done = f"{self.steps:,} steps in {self.seconds:.0f} s"
         if self.dev_score is None:
             return done
-        return f"{done}, mean score on dev {self.dev_score:.3f}, without training {self.dev_reference:.3f}"
+        return f"{done}, mean score on dev {self.dev_score:.3f}, without training {self.dev_untrained:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ def fit_chooser(
             best.look()
             file.write(json.dumps({"step": step, "dev_score": best.latest}) + "\n")
     best.restore()
-    return Chosen(step, len(choices), perf_counter() - start, best.score, dev.reference)
+    return Chosen(step, len(choices), perf_counter() - start, best.score, best.untrained, dev.reference)
 
 
 @dataclass(slots=True)
@@ -136,14 +139,16 @@ class _Best:
     dev: Dev
     score: float | None = None
     latest: float | None = None
+    untrained: float | None = None
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.look()
+        self.untrained = self.latest
 
     @property
     def words(self) -> str:
-        return "" if self.latest is None else f"  dev {self.latest:.3f}, without training {self.dev.reference:.3f}"
+        return "" if self.latest is None else f"  dev {self.latest:.3f}, without training {self.untrained:.3f}"
 
     def look(self) -> None:
         if not self.dev.choices:
