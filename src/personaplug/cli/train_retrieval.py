@@ -48,7 +48,7 @@ def retrieval_run(
         config: A run's config.toml, in place of the preset.
         preset: ``default`` or ``paper``.
         words: Fields of any part of the run; ``encoder`` and ``backbone`` are names.
-        settings: As :func:`personaplug.config.override` reads them; they go before the words.
+        settings: As :func:`personaplug.config.override` reads them; they are applied after the words, and win.
         ropg: Runs of trained retrievers to choose from, in place of those of the configuration.
         out: The run's folder.
 
