@@ -6,12 +6,12 @@ from typing import get_args
 
 from personaplug.cli.benchmark.kinds import (
     ADAPTED,
+    command_method,
     has_items,
     is_adapted,
     is_persona,
     is_trained,
     is_trained_for_k,
-    method_of,
 )
 from personaplug.cli.benchmark.made_of import check_made_of, contender_parts, task_parts
 from personaplug.cli.benchmark.models import check_models, check_store
@@ -67,7 +67,7 @@ def check(recipe: Recipe, *, beside: Path, out: Path, skips_bad: bool = False, o
 
 
 def _check_method(method: str) -> None:
-    if method_of(method) not in METHODS:
+    if command_method(method) not in METHODS:
         names = dict.fromkeys((*METHODS, *ADAPTED))
         raise ConfigError(f"there is no method {method!r}", hint=f"methods: {', '.join(names)}")
     if is_adapted(method):

@@ -15,8 +15,8 @@ ADAPTED = ("user-lora", *(f"user-lora+{retriever}" for retriever in get_args(Ada
 MIXED = tuple(method for method in get_args(Trained) if "+" in method)
 
 
-def method_of(name: str) -> str:
-    """Give the method, as other commands know it."""
+def command_method(name: str) -> str:
+    """Give the method as other commands know it, of a name in a recipe."""
     return "user-lora" if is_adapted(name) else name
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from personaplug.cli.benchmark.files import write_json
-from personaplug.cli.benchmark.kinds import is_trained_for_k, method_of, needs_store
+from personaplug.cli.benchmark.kinds import command_method, is_trained_for_k, needs_store
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
@@ -73,7 +73,7 @@ def method_words(
         run.mkdir(parents=True, exist_ok=True)
         write_toml(run_of(recipe, place, contender), run / "config.toml")
     return MethodWords(
-        method_of(contender.method),
+        command_method(contender.method),
         run=run,
         store=place.store if needs_store(contender.method) else None,
         k=k,
