@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from personaplug.cli.options import ABOVE_ZERO
 from personaplug.cli.skipping import bad_rows, skipping
+from personaplug.plug.names import LEARNED, MIXED, Trained
 
 if TYPE_CHECKING:
     from personaplug.errors import DataError
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from personaplug.training.progress import Fitted
 
     OnBad = Callable[[DataError], None] | None
-
-MIXED = ("plug+bm25", "plug+dense", "tuned-prompt+bm25", "tuned-prompt+dense")
-LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 
 
 @click.command()
@@ -45,7 +43,7 @@ LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 )
 @click.option(
     "--method",
-    type=click.Choice(["plug", *MIXED, "tuned-prompt", *LEARNED, "user-lora"]),
+    type=click.Choice([*get_args(Trained), *LEARNED, "user-lora"]),
     help="Persona, or its control without users, each alone or with retrieved items in the prompt (+bm25, +dense); a "
     "trained retriever (ropg) or choice of retriever (rspg); or an adapter for each user.",
 )
