@@ -1,7 +1,7 @@
 """``personaplug train``: fit the plug, the tuned prompt that is its control, or a rival that learns."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.plug.names import LEARNED, MIXED, Trained
 
 if TYPE_CHECKING:
-    from personaplug.errors import DataError
+    from personaplug.data.rows import OnBad
     from personaplug.evaluation.user_cost import UserCost
     from personaplug.plug.run import RunConfig
     from personaplug.store.bank import Bank
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from personaplug.tasks.task import Split
     from personaplug.training.choosing import Chosen
     from personaplug.training.progress import Fitted
-
-    OnBad = Callable[[DataError], None] | None
 
 
 @click.command()
@@ -186,7 +184,7 @@ def train_users(
     *,
     out: Path,
     resume: bool,
-    on_bad: "OnBad" = None,
+    on_bad: "OnBad | None" = None,
 ) -> "UserCost":
     """Train an adapter for each user of a split, as a configuration file and the words of the command line say."""
     from personaplug.cli.encoders import start_torch
@@ -205,7 +203,7 @@ def fit(
     out: Path,
     store_path: Path | None,
     resume: bool = False,
-    on_bad: "OnBad" = None,
+    on_bad: "OnBad | None" = None,
 ) -> "Fitted":
     """Train a run on a log and leave it, with its model card, in a folder."""
     from personaplug.cli.encoders import start_torch

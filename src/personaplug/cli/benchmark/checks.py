@@ -1,6 +1,6 @@
 """Everything that can be wrong with a recipe, looked at before any work."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -27,16 +27,17 @@ from personaplug.cli.wiring import METHODS
 from personaplug.config import read_toml, read_values
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import Interaction, read_given, read_log
+from personaplug.data.rows import OnBad
 from personaplug.data.sample import SampleName
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
 from personaplug.plug.lora import import_peft
 from personaplug.tasks.task import Split, load_task
 
-OnBad = Callable[[DataError], None] | None
 
-
-def check(recipe: Recipe, *, beside: Path, out: Path, skips_bad: bool = False, on_bad: OnBad = None) -> list[TaskPlace]:
+def check(
+    recipe: Recipe, *, beside: Path, out: Path, skips_bad: bool = False, on_bad: OnBad | None = None
+) -> list[TaskPlace]:
     """Find the places of a recipe's tasks, or what is wrong with it.
 
     Args:
@@ -140,7 +141,7 @@ def _check_run(folder: Path, wanted: AnyRun) -> None:
             )
 
 
-def _check_queries(recipe: Recipe, place: TaskPlace, on_bad: OnBad) -> None:
+def _check_queries(recipe: Recipe, place: TaskPlace, on_bad: OnBad | None) -> None:
     """Read what the log is, or will be made of, once through, and count what it leaves to train and to measure."""
     rows = list(counted(_interactions(place, on_bad), f"check {place.log.name}"))
     for split in dict.fromkeys(_splits(recipe)):
@@ -158,7 +159,7 @@ def _check_queries(recipe: Recipe, place: TaskPlace, on_bad: OnBad) -> None:
             )
 
 
-def _interactions(place: TaskPlace, on_bad: OnBad) -> Iterator[Interaction]:
+def _interactions(place: TaskPlace, on_bad: OnBad | None) -> Iterator[Interaction]:
     if place.log.exists():
         return read_log(place.log, place.task, on_bad=on_bad)
     return read_given(made_rows(place, on_bad=on_bad), place.task, source=place.given, on_bad=on_bad)
