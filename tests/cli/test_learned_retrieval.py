@@ -311,6 +311,7 @@ def test_words_of_the_command_line_reach_the_run(place, tmp_path):
         (("--split", "dev"), 2, "go with --method user-lora"),
         (("--method", "rspg-post", "--stranger"), 2, "go with --method user-lora"),
         (("--epochs", "1.5"), 1, "must be a whole number"),
+        (("--epochs", "inf"), 1, "epochs inf must be a whole number"),
         (("--set", "fitting.speed=9"), 1, "fitting.speed=9: unknown key 'speed'"),
         (("--ropg", "nowhere"), 1, "chooses between items"),
         (("--method", "rspg-pre", "--ropg", "nowhere"), 1, "nowhere"),

@@ -74,7 +74,7 @@ class FittingConfig:
     seed: int = option(0, "of everything random")
 
     def __post_init__(self) -> None:
-        if self.epochs != int(self.epochs):
+        if self.epochs % 1 != 0:  # NaN where they are not finite, which is refused too
             raise ValueError(f"epochs {self.epochs} must be a whole number")
         if min(self.epochs, self.batch_size) < 1 or not min(self.learning_rate, self.head_learning_rate) > 0:
             raise ValueError("epochs, batch_size and the learning rates must be positive")

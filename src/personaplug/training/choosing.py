@@ -113,11 +113,12 @@ def fit_chooser(
     if not choices:
         raise ConfigError("no training query has two items to choose from", hint="personaplug data audit shows the log")
     start, best, step = perf_counter(), _Best(chooser, dev), 0
-    steps = int(config.epochs) * -(-len(choices) // config.batch_size)
+    epochs = int(config.epochs)  # a float in the files of runs
+    steps = epochs * -(-len(choices) // config.batch_size)
     optimizer = _optimizer(chooser, config)
     schedule = get_linear_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
     with metrics.open("w", encoding="utf-8") as file:
-        for epoch in range(int(config.epochs)):
+        for epoch in range(epochs):
             for batch in _batches(choices, config, epoch=epoch):
                 loss = _step(chooser, batch, objective, optimizer)
                 schedule.step()
