@@ -31,6 +31,10 @@ def refuse_data():
     raise DataError("no column 'time'", path="log.csv", line=3, hint="add it")
 
 
+def stumble():
+    raise ZeroDivisionError("nobody expected this")
+
+
 def stay(path):
     write_number(path)
     time.sleep(600)
@@ -48,8 +52,17 @@ def test_an_error_comes_over_with_its_hint():
 
 
 def test_a_process_that_is_killed_is_an_error_that_says_so():
-    with pytest.raises(PersonaPlugError, match="exit code -9"):
+    with pytest.raises(PersonaPlugError, match="exit code -9") as caught:
         apart(die)
+    assert "killed for memory" in caught.value.hint
+
+
+def test_an_error_that_is_not_ours_points_to_its_traceback_and_not_to_memory(capfd):
+    with pytest.raises(PersonaPlugError, match="failed: exit code 1") as caught:
+        apart(stumble)
+    assert "traceback above" in caught.value.hint
+    assert "memory" not in caught.value.hint
+    assert "ZeroDivisionError: nobody expected this" in capfd.readouterr().err
 
 
 def test_the_process_dies_with_the_one_that_began_it(tmp_path):

@@ -39,3 +39,9 @@ def test_every_kind_of_rival_and_an_ablation_stand_beside_the_plug(models, tmp_p
     assert [label for label in labels if costs[label]["training_seconds_a_user"]] == ["text-profile", rivals[-1]]
     assert task["against_retrieval"]["baseline"] in ("dense, k=1", *rivals[:2])
     assert "0 of" in done(bench(recipe)).stderr
+    (trained,) = (tmp_path / "out").rglob("ropg-kd/**/run-trained.json")
+    trained.unlink()  # as where it was killed right after the weights
+    said = trained.with_name("run") / "said"
+    said.mkdir()
+    assert "1 of" in done(bench(recipe)).stderr
+    assert not said.exists()

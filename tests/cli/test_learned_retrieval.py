@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 
 from personaplug.cli.learned import digests_of, plain_of
 from personaplug.cli.main import main
-from personaplug.cli.train import LEARNED
 from personaplug.cli.wiring import MethodOptions, build_method
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
@@ -20,6 +19,7 @@ from personaplug.evaluation.report import Report
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
+from personaplug.plug.names import LEARNED
 from personaplug.plug.retrieval_run import (
     RetrievalRun,
     ScoringConfig,
@@ -82,11 +82,6 @@ def error_of(name, options, *, task=LOG, kind=ConfigError):
     with pytest.raises(kind) as caught:
         build_method(name, task, options)
     return caught.value
-
-
-def test_the_command_knows_the_methods_of_the_configuration():
-    for name in LEARNED:
-        assert RetrievalRun(method=name).method == name
 
 
 @pytest.mark.parametrize("name", LEARNED)
@@ -313,7 +308,10 @@ def test_words_of_the_command_line_reach_the_run(place, tmp_path):
     ("more", "code", "said"),
     [
         (("--method", "plug", "--score", "metric"), 2, "go with --method ropg or rspg"),
+        (("--split", "dev"), 2, "go with --method user-lora"),
+        (("--method", "rspg-post", "--stranger"), 2, "go with --method user-lora"),
         (("--epochs", "1.5"), 1, "must be a whole number"),
+        (("--epochs", "inf"), 1, "epochs inf must be a whole number"),
         (("--set", "fitting.speed=9"), 1, "fitting.speed=9: unknown key 'speed'"),
         (("--ropg", "nowhere"), 1, "chooses between items"),
         (("--method", "rspg-pre", "--ropg", "nowhere"), 1, "nowhere"),

@@ -93,7 +93,7 @@ def test_a_mixed_run_keeps_its_retriever_and_k_for_whoever_uses_it(personaplug, 
 def test_k_means_nothing_to_a_plug_without_items(train):
     result = train("--method", "plug", "-k", 2)
     assert result.exit_code == 2
-    assert "-k with it, rspg, +bm25 or +dense" in result.stderr
+    assert "-k goes with --method rspg, user-lora, +bm25 or +dense" in result.stderr
 
 
 def test_a_folder_that_holds_a_run_is_refused_before_any_work(train, tmp_path):

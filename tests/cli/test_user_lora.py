@@ -174,6 +174,15 @@ def test_what_only_adapters_know_is_wrong_usage_for_a_plug(personaplug, place, t
     assert "user-lora" in result.stderr
 
 
+@pytest.mark.parametrize("words", [("--preset", "paper"), ("--encoder", "minilm"), ("--store", "log.db")])
+def test_what_adapters_leave_unread_is_wrong_usage(train, tmp_path, words):
+    result = train(*words)
+    assert result.exit_code == 2, result.stderr
+    assert words[0] in result.stderr
+    assert "do not go with --method user-lora" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_of_another_task_is_refused(place):
     from personaplug.cli.wiring import MethodOptions, build_method
     from personaplug.errors import ConfigError

@@ -7,7 +7,6 @@ import torch
 
 from personaplug.cli.encoders import build_encoder, encoder_config, encoder_of, start_torch
 from personaplug.cli.retrievers import Retrieval
-from personaplug.cli.train import LEARNED
 from personaplug.cli.wiring import METHODS, MethodOptions, build_method
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
@@ -15,6 +14,7 @@ from personaplug.embedder.encoder import BGE, TextEncoder
 from personaplug.errors import ConfigError, FingerprintMismatchError, StoreError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.names import LEARNED
 from personaplug.records import Profile
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore

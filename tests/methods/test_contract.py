@@ -14,8 +14,8 @@ from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import build_plug
+from personaplug.plug.names import Trained
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.run import Trained
 from personaplug.records import Profile
 from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever

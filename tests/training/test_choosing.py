@@ -108,8 +108,21 @@ def test_the_weights_that_choose_best_on_dev_are_kept_those_of_the_start_include
         ranker, item_choices(range(8)), Distillation(likes_gold, 1.0), replace(FAST, epochs=2.0), dev=dev,
         metrics=tmp_path / "m",
     )  # fmt: skip
-    assert (fitted.dev_score, fitted.dev_reference) == (0.9, 0.5)
+    assert (fitted.dev_score, fitted.dev_untrained, fitted.dev_reference) == (0.9, 0.9, 0.5)
     assert all((start[name] == weight).all() for name, weight in ranker.state_dict().items())
+
+
+def test_without_training_is_the_first_look_at_the_chooser_and_no_other_retrievers_score(tmp_path):
+    ranker = ItemRanker(tiny.text_encoder(), RankerConfig())
+    looks, told = iter([0.25, 0.75]), []
+    dev = Dev(item_choices([1]), lambda _: next(looks), 0.5)
+    fitted = fit_chooser(
+        ranker, item_choices(range(8)), Distillation(likes_gold, 1.0), replace(FAST, epochs=1.0), dev=dev,
+        metrics=tmp_path / "m", on_progress=lambda now: told.append(now.words),
+    )  # fmt: skip
+    assert fitted.words.endswith("mean score on dev 0.750, without training 0.250")
+    assert told
+    assert all(words.endswith("dev 0.250, without training 0.250") for words in told)
 
 
 @pytest.mark.parametrize("method", ["ropg-kd", "ropg-rl"])

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,14 +15,12 @@ from personaplug.cli.options import decoding_options
 from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
+    from personaplug.data.rows import OnBad
     from personaplug.data.split import Examples
-    from personaplug.errors import DataError
     from personaplug.evaluation.cost import TrainingCost
     from personaplug.evaluation.harness import Method
     from personaplug.evaluation.report import Report
     from personaplug.tasks.task import Task
-
-    OnBad = Callable[[DataError], None] | None
 
 
 @click.command(
@@ -114,7 +112,7 @@ def measure(
     queries: QueryWords = QueryWords(),  # noqa: B008 (frozen)
     out: Path,
     predictions: Path | None = None,
-    on_bad: "OnBad" = None,
+    on_bad: "OnBad | None" = None,
 ) -> "Report":
     """Measure a method and write its report, with a progress bar on stderr.
 
@@ -164,7 +162,7 @@ def measure(
 
 
 def write_profiles(
-    log: Path, task_name: str, method: MethodWords, *, queries: QueryWords, on_bad: "OnBad" = None
+    log: Path, task_name: str, method: MethodWords, *, queries: QueryWords, on_bad: "OnBad | None" = None
 ) -> "TrainingCost":
     """Have ``text-profile``'s descriptions written for these queries, and tell how long that took."""
     from time import perf_counter
@@ -192,7 +190,7 @@ def _taken(options: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: options.pop(name) for name in names}
 
 
-def _drawn(log: Path, task: "Task", queries: QueryWords, on_bad: "OnBad") -> "Examples":
+def _drawn(log: Path, task: "Task", queries: QueryWords, on_bad: "OnBad | None") -> "Examples":
     from personaplug.cli.screen import counted
     from personaplug.data.log import read_log
     from personaplug.data.split import split_examples

@@ -1,6 +1,6 @@
 """``personaplug index``: encode what is new in a log into a store."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
@@ -11,7 +11,7 @@ import click
 from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
-    from personaplug.errors import DataError
+    from personaplug.data.rows import OnBad
     from personaplug.store.base import StoreLayout
     from personaplug.store.indexing import IndexCounts
 
@@ -74,7 +74,7 @@ def fill_store(
     store_path: Path,
     encoder: str = "minilm",
     reuse: Iterable[Path] = (),
-    on_bad: "Callable[[DataError], None] | None" = None,
+    on_bad: "OnBad | None" = None,
 ) -> "IndexCounts":
     """Index a log into a store, with a progress bar on stderr."""
     from personaplug.cli.encoders import build_encoder, encode_with

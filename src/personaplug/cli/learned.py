@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 from personaplug.cli.encoders import start_torch
 from personaplug.cli.retrievers import build_retriever, with_items, without_items
@@ -16,7 +15,7 @@ from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.retrieval_run import RetrievalRun, Ropg, digest_of, load_ranker, load_selector, read_run
+from personaplug.plug.retrieval_run import RetrievalRun, digest_of, is_ropg, load_ranker, load_selector, read_run
 from personaplug.plug.run import method_of
 from personaplug.records import Example
 from personaplug.retrieval.dense import DenseRetriever
@@ -157,7 +156,7 @@ def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
         ConfigError: A folder holds no trained retriever.
     """
     for run in runs:
-        if method_of(run) not in get_args(Ropg):
+        if not is_ropg(method_of(run)):
             raise ConfigError(f"{run} holds a {method_of(run)}, no trained retriever", hint="--ropg takes ropg runs")
         if not (run / "model.safetensors").is_file():
             raise ConfigError(f"the training of {run} is not finished", hint="personaplug train ... --resume")

@@ -1,14 +1,13 @@
 """The queries that a run is trained with."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from personaplug.cli.screen import counted
 from personaplug.data.log import read_log
+from personaplug.data.rows import OnBad
 from personaplug.data.shelf import Shelf
 from personaplug.data.split import Examples
-from personaplug.errors import DataError
 from personaplug.tasks.task import Task
 
 
@@ -28,9 +27,7 @@ class Draw(Protocol):
         """Of the draw."""
 
 
-def draw_queries(
-    log: Path, task: Task, draw: Draw, *, on_bad: Callable[[DataError], None] | None
-) -> tuple[Examples, Examples]:
+def draw_queries(log: Path, task: Task, draw: Draw, *, on_bad: OnBad | None) -> tuple[Examples, Examples]:
     """Read a log's train and dev queries, of each as many as the run asks for; users without any stay on disk."""
     with Shelf.of(counted(read_log(log, task, on_bad=on_bad), "read")) as shelf:
         train = shelf.draw(task, "train", draw.queries or None, seed=draw.seed)

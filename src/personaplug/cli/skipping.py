@@ -1,17 +1,19 @@
 """``--skip-bad``: what becomes of a row that cannot be read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from personaplug.errors import DataError
+if TYPE_CHECKING:
+    from personaplug.data.rows import OnBad
 
 skipping = click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read; count and list them.")
 
 
 @contextmanager
-def bad_rows(skip_bad: bool) -> Iterator[Callable[[DataError], None]]:
+def bad_rows(skip_bad: bool) -> Iterator["OnBad"]:
     """Give what to do with a bad row (without --skip-bad, stop there); at the end tell on stderr what was left out."""
     from personaplug.data.log import SkippedRows
     from personaplug.data.rows import refuse

@@ -1,19 +1,20 @@
 """``personaplug train``: fit the plug, the tuned prompt that is its control, or a rival that learns."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from personaplug.cli.options import ABOVE_ZERO
 from personaplug.cli.skipping import bad_rows, skipping
+from personaplug.plug.names import LEARNED, MIXED, Trained
 
 if TYPE_CHECKING:
-    from personaplug.errors import DataError
+    from personaplug.data.rows import OnBad
     from personaplug.evaluation.user_cost import UserCost
     from personaplug.plug.run import RunConfig
     from personaplug.store.bank import Bank
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from personaplug.tasks.task import Split
     from personaplug.training.choosing import Chosen
     from personaplug.training.progress import Fitted
-
-    OnBad = Callable[[DataError], None] | None
-
-MIXED = ("plug+bm25", "plug+dense", "tuned-prompt+bm25", "tuned-prompt+dense")
-LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 
 
 @click.command()
@@ -45,7 +41,7 @@ LEARNED = ("ropg-kd", "ropg-rl", "rspg-pre", "rspg-post")
 )
 @click.option(
     "--method",
-    type=click.Choice(["plug", *MIXED, "tuned-prompt", *LEARNED, "user-lora"]),
+    type=click.Choice([*get_args(Trained), *LEARNED, "user-lora"]),
     help="Persona, or its control without users, each alone or with retrieved items in the prompt (+bm25, +dense); a "
     "trained retriever (ropg) or choice of retriever (rspg); or an adapter for each user.",
 )
@@ -110,6 +106,19 @@ def train(
 
     config = out / "config.toml" if resume and (out / "config.toml").exists() else config
     method = method or (str(read_values(config).get("method", "plug")) if config else "plug")
+    _refuse_unread(
+        method,
+        {
+            "--score": score,
+            "--ropg": ropg,
+            "--split": split,
+            "--stranger": stranger,
+            "-k": k,
+            "--preset paper": preset == "paper",
+            "--encoder": encoder,
+            "--store": store_path,
+        },
+    )
     if method in LEARNED:
         words = {"task": task_name, "method": method, "score": score, "k": k, "encoder": encoder, "backbone": backbone}
         rival = retrieval_run(config, preset, words | training, settings=settings, ropg=ropg, out=out)
@@ -117,8 +126,6 @@ def train(
             chosen = fit_retrieval(rival, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
         _tell(chosen, chosen.words, out, as_json=as_json)
         return
-    if score or ropg:
-        raise click.UsageError("--score and --ropg go with --method ropg or rspg")
     if method == "user-lora":
         words = {"task": task_name, "split": split, "stranger": stranger, "k": k, "backbone": backbone}
         with bad_rows(skip_bad) as on_bad:
@@ -126,8 +133,6 @@ def train(
         each = f"{cost.seconds_a_user:.1f} s and {cost.bytes_a_user / 1e6:.2f} MB a user"
         _tell(cost, f"{cost.users:,} users' adapters, {each}", out, as_json=as_json)
         return
-    if split or stranger or (k and method not in MIXED):
-        raise click.UsageError("--split and --stranger go with --method user-lora, -k with it, rspg, +bm25 or +dense")
     run = run_config(config, preset)
     if backbone:
         run = replace(run, backbone=replace(run.backbone, model=backbone))
@@ -144,6 +149,22 @@ def train(
         fitted = fit(run, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
     dev = "" if fitted.dev_loss is None else f", {fitted.dev_loss:.3f} nats a token on dev"
     _tell(fitted, f"{fitted.steps:,} steps in {fitted.seconds:.0f} s{dev}", out, as_json=as_json)
+
+
+def _refuse_unread(method: str, given: Mapping[str, object]) -> None:
+    """Refuse options that a method would leave unread; the value of one that was not given is empty."""
+    typed = {option for option, value in given.items() if value}
+    if method not in LEARNED and typed & {"--score", "--ropg"}:
+        raise click.UsageError("--score and --ropg go with --method ropg or rspg")
+    if method != "user-lora" and typed & {"--split", "--stranger"}:
+        raise click.UsageError("--split and --stranger go with --method user-lora")
+    if "-k" in typed and method not in (*LEARNED, *MIXED, "user-lora"):
+        raise click.UsageError("-k goes with --method rspg, user-lora, +bm25 or +dense")
+    if method == "user-lora" and typed & {"--preset paper", "--encoder", "--store"}:
+        raise click.UsageError(
+            "--preset paper, --encoder and --store do not go with --method user-lora: name its language model with "
+            "--backbone"
+        )
 
 
 def _tell(outcome: "Fitted | Chosen | UserCost", words: str, out: Path, *, as_json: bool) -> None:
@@ -163,7 +184,7 @@ def train_users(
     *,
     out: Path,
     resume: bool,
-    on_bad: "OnBad" = None,
+    on_bad: "OnBad | None" = None,
 ) -> "UserCost":
     """Train an adapter for each user of a split, as a configuration file and the words of the command line say."""
     from personaplug.cli.encoders import start_torch
@@ -182,7 +203,7 @@ def fit(
     out: Path,
     store_path: Path | None,
     resume: bool = False,
-    on_bad: "OnBad" = None,
+    on_bad: "OnBad | None" = None,
 ) -> "Fitted":
     """Train a run on a log and leave it, with its model card, in a folder."""
     from personaplug.cli.encoders import start_torch

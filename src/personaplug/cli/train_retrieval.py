@@ -1,7 +1,7 @@
 """What ``personaplug train`` does for learned retrieval: score with the language model, then fit what chooses."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from time import perf_counter
@@ -13,7 +13,8 @@ from personaplug.cli.queries import draw_queries
 from personaplug.cli.retrievers import build_retriever, with_items
 from personaplug.cli.screen import counted, progress
 from personaplug.config import override, read_toml
-from personaplug.errors import ConfigError, DataError
+from personaplug.data.rows import OnBad
+from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
@@ -29,8 +30,6 @@ from personaplug.training.choice import Choice, item_choice, retriever_choices
 from personaplug.training.choosing import Chooser, Chosen
 from personaplug.training.learned_retrieval import Listener, train_chooser
 from personaplug.training.retrieval_folder import begin, check_folder, finish
-
-OnBad = Callable[[DataError], None] | None
 
 
 def retrieval_run(
@@ -48,7 +47,7 @@ def retrieval_run(
         config: A run's config.toml, in place of the preset.
         preset: ``default`` or ``paper``.
         words: Fields of any part of the run; ``encoder`` and ``backbone`` are names.
-        settings: As :func:`personaplug.config.override` reads them; they go before the words.
+        settings: As :func:`personaplug.config.override` reads them; they are applied after the words, and win.
         ropg: Runs of trained retrievers to choose from, in place of those of the configuration.
         out: The run's folder.
 
@@ -71,7 +70,7 @@ def fit_retrieval(
     out: Path,
     store_path: Path | None,
     resume: bool = False,
-    on_bad: OnBad = None,
+    on_bad: OnBad | None = None,
 ) -> Chosen:
     """Train a run on a log and leave it, with its model card, in a folder.
 

@@ -1,6 +1,5 @@
 """``personaplug train --method user-lora``, and its runs as a method: one adapter for each user of a split."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,11 @@ from personaplug.cli.retrievers import build_retriever, with_items, without_item
 from personaplug.cli.screen import counted, progress
 from personaplug.config import read_toml
 from personaplug.data.log import read_log
+from personaplug.data.rows import OnBad
 from personaplug.data.shelf import Shelf
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import with_strangers
-from personaplug.errors import ConfigError, DataError
+from personaplug.errors import ConfigError
 from personaplug.evaluation.user_cost import UserCost
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.user_lora import UserLora
@@ -92,7 +92,7 @@ def fit_users(
     out: Path,
     device: str,
     machine: str,
-    on_bad: Callable[[DataError], None] | None = None,
+    on_bad: OnBad | None = None,
 ) -> UserCost:
     """Train an adapter for each user whom the queries ask for, and leave them, with what they cost, in a folder."""
     run = UserLoraRun(out, config, load_task(config.task))
@@ -134,7 +134,7 @@ def _adapt(
     prompted: Prompted,
     *,
     log: Path,
-    on_bad: Callable[[DataError], None] | None,
+    on_bad: OnBad | None,
 ) -> None:
     """Fit what all users start from to the training queries that a plug of the same seed would have."""
     config = run.config

@@ -20,8 +20,9 @@ from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.retrieval_run import LearnedRetrieval, is_ropg
-from personaplug.plug.run import PRESETS, RunConfig, Trained, method_of
+from personaplug.plug.names import LEARNED, Trained
+from personaplug.plug.retrieval_run import is_ropg
+from personaplug.plug.run import PRESETS, RunConfig, method_of
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
@@ -29,7 +30,7 @@ METHODS = (
     "plain",
     *get_args(Trained),
     *get_args(Retrieval),
-    *get_args(LearnedRetrieval),
+    *LEARNED,
     "user-lora",
     "text-profile",
 )
@@ -123,7 +124,7 @@ def build_method(name: str, task: Task, options: MethodOptions) -> Method:
     check_method(name)
     if name in get_args(Trained):
         return _trained(name, task, options)
-    if name in get_args(LearnedRetrieval):
+    if name in LEARNED:
         return _learned(name, task, options)
     if name == "user-lora":
         return _adapted(task, options)
@@ -222,6 +223,6 @@ def _needed_run(name: str, options: MethodOptions) -> Path:
 def _plug_run(folder: Path) -> RunConfig:
     """Read the configuration of a plug or tuned prompt, and refuse the folder of anything else."""
     held = method_of(folder)
-    if held in (*get_args(LearnedRetrieval), "user-lora"):
+    if held in (*LEARNED, "user-lora"):
         raise ConfigError(f"{folder} holds a {held}, not a plug or tuned prompt", hint="give another --run, or none")
     return read_toml(RunConfig, folder / "config.toml")

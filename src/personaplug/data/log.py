@@ -7,13 +7,13 @@ A row has ``user_id``, ``time``, the columns that the task names as input and ou
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from personaplug.data.rows import Row, read_rows, refuse
+from personaplug.data.rows import OnBad, Row, read_rows, refuse
 from personaplug.data.times import parse_time
 from personaplug.errors import DataError
 from personaplug.files import appearing
@@ -55,7 +55,7 @@ class SkippedRows:
             self.first.append(error)
 
 
-def read_log(path: Path, task: Task, *, on_bad: Callable[[DataError], None] | None = None) -> Iterator[Interaction]:
+def read_log(path: Path, task: Task, *, on_bad: OnBad | None = None) -> Iterator[Interaction]:
     """Read a log through a task, as a stream.
 
     A question is a row whose answer is not known: its output is null, or it is marked ``test`` and its output is absent
@@ -74,7 +74,7 @@ def read_log(path: Path, task: Task, *, on_bad: Callable[[DataError], None] | No
 
 
 def read_given(
-    rows: Iterable[Mapping[str, object]], task: Task, *, source: Path, on_bad: Callable[[DataError], None] | None = None
+    rows: Iterable[Mapping[str, object]], task: Task, *, source: Path, on_bad: OnBad | None = None
 ) -> Iterator[Interaction]:
     """Read the rows that a connector makes of a source as :func:`read_log` would, once they are written."""
     numbered = (Row(source, number, values) for number, values in enumerate(rows, start=1))
@@ -82,9 +82,7 @@ def read_given(
         yield interaction
 
 
-def read_plain(
-    path: Path, task: Task, *, on_bad: Callable[[DataError], None] | None = None
-) -> Iterator[dict[str, str | None]]:
+def read_plain(path: Path, task: Task, *, on_bad: OnBad | None = None) -> Iterator[dict[str, str | None]]:
     """Read a log as plain rows for :func:`write_log`: checked against the task, times in ISO 8601, all columns kept."""
     for row, interaction in _read(path, task, on_bad or refuse):
         yield {
@@ -144,13 +142,11 @@ def _clean(text: str) -> str:
     return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _read(path: Path, task: Task, on_bad: Callable[[DataError], None]) -> Iterator[tuple[Row, Interaction]]:
+def _read(path: Path, task: Task, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
     return _read_all(read_rows(path, on_bad=on_bad), task, path, on_bad)
 
 
-def _read_all(
-    rows: Iterable[Row], task: Task, path: Path, on_bad: Callable[[DataError], None]
-) -> Iterator[tuple[Row, Interaction]]:
+def _read_all(rows: Iterable[Row], task: Task, path: Path, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
     is_empty = True
     for row in rows:
         try:

@@ -156,7 +156,10 @@ class TextEncoder(nn.Module):
         return self._encode_batch(texts)
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 16) -> Float[Tensor, "texts dim"]:
-        """Encode many texts, in batches of as many tokens each; the result is on the CPU, in the order given."""
+        """Encode many texts, ``batch_size`` at a time, those of like length (in tokens) together.
+
+        The result is on the CPU, in the order given.
+        """
         vectors, ids = torch.empty(len(texts), self.dim), self._ids(texts)
         # The longest first: no thread is left alone with them at the end.
         by_length = sorted(range(len(texts)), key=lambda index: -len(ids[index]))

@@ -1,4 +1,4 @@
-"""The frozen language model describes each user in words once; the words stand before every input of that user.
+"""The frozen language model describes each user in words, once for each history; the words stand before the input.
 
 A model must be able to follow the request: one as small as the embedded ``nano`` writes nothing of use.
 """

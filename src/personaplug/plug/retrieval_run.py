@@ -10,15 +10,13 @@ from personaplug.embedder.checkpoint import load_weights
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.plug.loading import BackboneConfig
+from personaplug.plug.names import LearnedRetrieval, Ropg
 from personaplug.plug.run import method_of
 from personaplug.records import HistoryItem
 from personaplug.rivals.ranker import ItemRanker, RankerConfig
 from personaplug.rivals.selector import PromptSelector
 from personaplug.tasks.task import Task, load_task
 
-Ropg = Literal["ropg-kd", "ropg-rl"]
-Rspg = Literal["rspg-pre", "rspg-post"]
-LearnedRetrieval = Literal["ropg-kd", "ropg-rl", "rspg-pre", "rspg-post"]
 CONFIG, TASK, WEIGHTS = "config.toml", "task.toml", "model.safetensors"
 
 
@@ -76,7 +74,7 @@ class FittingConfig:
     seed: int = option(0, "of everything random")
 
     def __post_init__(self) -> None:
-        if self.epochs != int(self.epochs):
+        if self.epochs % 1 != 0:  # NaN where they are not finite, which is refused too
             raise ValueError(f"epochs {self.epochs} must be a whole number")
         if min(self.epochs, self.batch_size) < 1 or not min(self.learning_rate, self.head_learning_rate) > 0:
             raise ValueError("epochs, batch_size and the learning rates must be positive")
@@ -87,7 +85,7 @@ class RetrievalRun:
     """A run's method, parts and training."""
 
     task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
-    method: Literal["ropg-kd", "ropg-rl", "rspg-pre", "rspg-post"] = option(
+    method: LearnedRetrieval = option(  # noqa: RUF009 (text, as in plug/run.py)
         "ropg-kd", "by distillation or policy gradient; choice before or after answers"
     )
     store: str = option("", "the histories it was trained with, as a path from the run's folder")

@@ -8,8 +8,8 @@ from personaplug.config import option, read_values
 from personaplug.embedder.encoder import BGE, EncoderConfig
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.plug.loading import BackboneConfig
+from personaplug.plug.names import Trained
 
-Trained = Literal["plug", "plug+bm25", "plug+dense", "tuned-prompt", "tuned-prompt+bm25", "tuned-prompt+dense"]
 Retrieving = Literal["bm25", "dense"]
 
 

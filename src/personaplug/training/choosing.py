@@ -47,13 +47,16 @@ class Chosen:
         queries: Training queries that left a choice.
         seconds: Wall time, the language model's included.
         dev_score: Mean score on dev of what the kept weights choose; None where there are no dev queries.
-        dev_reference: The same of the untrained retriever's best items, or of the retriever that is best on dev alone.
+        dev_untrained: The same before the first step.
+        dev_reference: The same of another: of the ``dense`` retriever that found the items to choose from, or of that
+            single retriever which is best on dev in hindsight.
     """
 
     steps: int
     queries: int
     seconds: float
     dev_score: float | None
+    dev_untrained: float | None
     dev_reference: float | None
 
     @property
@@ -62,7 +65,7 @@ class Chosen:
         done = f"{self.steps:,} steps in {self.seconds:.0f} s"
         if self.dev_score is None:
             return done
-        return f"{done}, mean score on dev {self.dev_score:.3f}, without training {self.dev_reference:.3f}"
+        return f"{done}, mean score on dev {self.dev_score:.3f}, without training {self.dev_untrained:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +113,12 @@ def fit_chooser(
     if not choices:
         raise ConfigError("no training query has two items to choose from", hint="personaplug data audit shows the log")
     start, best, step = perf_counter(), _Best(chooser, dev), 0
-    steps = int(config.epochs) * -(-len(choices) // config.batch_size)
+    epochs = int(config.epochs)  # a float in the files of runs
+    steps = epochs * -(-len(choices) // config.batch_size)
     optimizer = _optimizer(chooser, config)
     schedule = get_linear_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
     with metrics.open("w", encoding="utf-8") as file:
-        for epoch in range(int(config.epochs)):
+        for epoch in range(epochs):
             for batch in _batches(choices, config, epoch=epoch):
                 loss = _step(chooser, batch, objective, optimizer)
                 schedule.step()
@@ -125,7 +129,7 @@ def fit_chooser(
             best.look()
             file.write(json.dumps({"step": step, "dev_score": best.latest}) + "\n")
     best.restore()
-    return Chosen(step, len(choices), perf_counter() - start, best.score, dev.reference)
+    return Chosen(step, len(choices), perf_counter() - start, best.score, best.untrained, dev.reference)
 
 
 @dataclass(slots=True)
@@ -136,14 +140,16 @@ class _Best:
     dev: Dev
     score: float | None = None
     latest: float | None = None
+    untrained: float | None = None
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.look()
+        self.untrained = self.latest
 
     @property
     def words(self) -> str:
-        return "" if self.latest is None else f"  dev {self.latest:.3f}, without training {self.dev.reference:.3f}"
+        return "" if self.latest is None else f"  dev {self.latest:.3f}, without training {self.untrained:.3f}"
 
     def look(self) -> None:
         if not self.dev.choices:

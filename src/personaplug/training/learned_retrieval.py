@@ -99,7 +99,7 @@ def _dev(choices: Sequence[Choice], score: Scores, run: RetrievalRun) -> Dev:
     if not choices:
         return Dev((), lambda _: 0.0, None)
     scores = option_scores(choices, score).numpy()
-    # Options are the untrained retriever's best items in its order, or one a retriever: then the best retriever is it.
+    # Options are the dense retriever's best items in its order, or one a retriever: then the best retriever is it.
     reference = scores[:, 0].mean() if is_ropg(run.method) else scores.mean(axis=0).max()
     rows = np.arange(len(choices))
     return Dev(choices, lambda places: float(scores[rows, list(places)].mean()), float(reference))

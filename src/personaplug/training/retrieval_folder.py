@@ -7,7 +7,7 @@ from personaplug.config import read_toml, write_toml
 from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
 from personaplug.files import write_text
-from personaplug.plug.retrieval_run import CONFIG, TASK, WEIGHTS, RetrievalRun
+from personaplug.plug.retrieval_run import CONFIG, TASK, WEIGHTS, RetrievalRun, is_ropg
 from personaplug.tasks.task import Task
 from personaplug.training.choosing import Chooser, Chosen
 
@@ -35,17 +35,20 @@ Trained weights only, in `model.safetensors`; `config.toml` and `task.toml` say 
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds a run, unless it is one to go on with.
+    """Refuse a folder that holds a run, unless it is one to go on with; of a finished one, drop what a kill has left.
 
     Raises:
         ConfigError: The folder holds a run and ``resume`` is False, or that run is finished.
     """
     if not (folder / CONFIG).exists():
         return
+    is_finished = (folder / WEIGHTS).exists()
+    if is_finished:
+        forget_said(folder)
     if not resume:
         hint = "give another --out, or --resume to go on with an interrupted training"
         raise ConfigError(f"{folder} already holds a run", hint=hint)
-    if (folder / WEIGHTS).exists():
+    if is_finished:
         raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
 
 
@@ -62,9 +65,14 @@ def begin(folder: Path, run: RetrievalRun, task: Task) -> Path:
 
 
 def finish(folder: Path, run: RetrievalRun, task: Task, *, chooser: Chooser, chosen: Chosen) -> None:
-    """Write the card, then the weights, and drop what the language model said: its answers may quote users."""
+    """Write the card, then the weights, and drop what the language model said."""
     write_text(folder / "README.md", _card(folder, run, task, chosen))
     save_weights(chooser, folder / WEIGHTS)
+    forget_said(folder)
+
+
+def forget_said(folder: Path) -> None:
+    """Drop what the language model said: its answers may quote users. A kill after the weights may have left it."""
     shutil.rmtree(folder / _SAID, ignore_errors=True)
 
 
@@ -83,7 +91,9 @@ def _card(folder: Path, run: RetrievalRun, task: Task, chosen: Chosen) -> str:
     is_likelihood = run.scoring.score == "likelihood"
     dev = "no dev queries"
     if chosen.dev_score is not None:
-        dev = f"{chosen.dev_score:.4f}; without training {chosen.dev_reference:.4f}"
+        other = "the dense retriever alone" if is_ropg(run.method) else "the single retriever that is best there"
+        dev = f"{chosen.dev_score:.4f}; without training {chosen.dev_untrained:.4f}; "
+        dev += f"of {other} {chosen.dev_reference:.4f}"
     return _CARD.format(
         method=run.method,
         task=task.name,

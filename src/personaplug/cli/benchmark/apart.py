@@ -19,7 +19,7 @@ def apart(work: Callable[[], object]) -> None:
         work: A partial of a function of a module.
 
     Raises:
-        PersonaPlugError: The work raised one, or its process was killed.
+        PersonaPlugError: The work raised one, or its process failed or was killed.
     """
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -30,10 +30,7 @@ def apart(work: Callable[[], object]) -> None:
         outcome: Outcome = ours.recv()
     except EOFError:
         process.join()
-        raise PersonaPlugError(
-            f"the process of a step ended without a word: exit code {process.exitcode}",
-            hint="where it was killed for memory, try a smaller batch_size; the same command goes on from here",
-        ) from None
+        raise _ended_early(process.exitcode or 0) from None
     except BaseException:
         process.terminate()  # where the terminal's ^C reached this process alone
         raise
@@ -42,6 +39,19 @@ def apart(work: Callable[[], object]) -> None:
     if outcome:
         message, hint = outcome
         raise PersonaPlugError(message, hint=hint)
+
+
+def _ended_early(exit_code: int) -> PersonaPlugError:
+    """Say what became of a process that gave no outcome: above zero it failed, below zero a signal killed it."""
+    if exit_code > 0:
+        return PersonaPlugError(
+            f"a step failed: exit code {exit_code}",
+            hint="the traceback above says why; once that is mended, the same command goes on from here",
+        )
+    return PersonaPlugError(
+        f"the process of a step ended without a word: exit code {exit_code}",
+        hint="where it was killed for memory, try a smaller batch_size; the same command goes on from here",
+    )
 
 
 def _do(work: Callable[[], object], answer: Any) -> None:  # noqa: ANN401 (a connection, by another name on Windows)

@@ -1,17 +1,17 @@
 """Everything that can be wrong with a recipe, looked at before any work."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
 from personaplug.cli.benchmark.kinds import (
     ADAPTED,
+    command_method,
     has_items,
     is_adapted,
     is_persona,
     is_trained,
     is_trained_for_k,
-    method_of,
 )
 from personaplug.cli.benchmark.made_of import check_made_of, contender_parts, task_parts
 from personaplug.cli.benchmark.models import check_models, check_store
@@ -27,6 +27,7 @@ from personaplug.cli.wiring import METHODS
 from personaplug.config import read_toml, read_values
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import Interaction, read_given, read_log
+from personaplug.data.rows import OnBad
 from personaplug.data.sample import SampleName
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
@@ -34,10 +35,10 @@ from personaplug.plug.lora import import_peft
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
 
-OnBad = Callable[[DataError], None] | None
 
-
-def check(recipe: Recipe, *, beside: Path, out: Path, skips_bad: bool = False, on_bad: OnBad = None) -> list[TaskPlace]:
+def check(
+    recipe: Recipe, *, beside: Path, out: Path, skips_bad: bool = False, on_bad: OnBad | None = None
+) -> list[TaskPlace]:
     """Find the places of a recipe's tasks, or what is wrong with it.
 
     Args:
@@ -68,7 +69,7 @@ def check(recipe: Recipe, *, beside: Path, out: Path, skips_bad: bool = False, o
 
 
 def _check_method(method: str) -> None:
-    if method_of(method) not in METHODS:
+    if command_method(method) not in METHODS:
         names = dict.fromkeys((*METHODS, *ADAPTED))
         raise ConfigError(f"there is no method {method!r}", hint=f"methods: {', '.join(names)}")
     if is_adapted(method):
@@ -141,7 +142,7 @@ def _check_run(folder: Path, wanted: AnyRun) -> None:
             )
 
 
-def _check_queries(recipe: Recipe, place: TaskPlace, on_bad: OnBad) -> None:
+def _check_queries(recipe: Recipe, place: TaskPlace, on_bad: OnBad | None) -> None:
     """Read what the log is, or will be made of, once through, and count what it leaves to train and to measure."""
     rows = list(counted(_interactions(place, on_bad), f"check {place.log.name}"))
     for split in dict.fromkeys(_splits(recipe, place)):
@@ -159,7 +160,7 @@ def _check_queries(recipe: Recipe, place: TaskPlace, on_bad: OnBad) -> None:
             )
 
 
-def _interactions(place: TaskPlace, on_bad: OnBad) -> Iterator[Interaction]:
+def _interactions(place: TaskPlace, on_bad: OnBad | None) -> Iterator[Interaction]:
     if place.log.exists():
         return read_log(place.log, place.task, on_bad=on_bad)
     return read_given(made_rows(place, on_bad=on_bad), place.task, source=place.given, on_bad=on_bad)

@@ -7,16 +7,16 @@ prompts, their number the recipe's, and so with the other retrievers that adapte
 from typing import get_args
 
 from personaplug.cli.retrievers import Retrieval
-from personaplug.plug.retrieval_run import LearnedRetrieval, Rspg, is_ropg
-from personaplug.plug.run import Trained, has_persona
+from personaplug.plug.names import LEARNED, MIXED, Rspg, Trained
+from personaplug.plug.retrieval_run import is_ropg
+from personaplug.plug.run import has_persona
 from personaplug.plug.user_lora import AdapterItems
 
 ADAPTED = ("user-lora", *(f"user-lora+{retriever}" for retriever in get_args(AdapterItems)))
-MIXED = tuple(method for method in get_args(Trained) if "+" in method)
 
 
-def method_of(name: str) -> str:
-    """Give the method, as other commands know it."""
+def command_method(name: str) -> str:
+    """Give the method as other commands know it, of a name in a recipe."""
     return "user-lora" if is_adapted(name) else name
 
 
@@ -42,7 +42,7 @@ def is_persona(method: str) -> bool:
 
 def is_learned(method: str) -> bool:
     """Tell a trained retriever and a trained choice between retrievers."""
-    return method in get_args(LearnedRetrieval)
+    return method in LEARNED
 
 
 def is_trained(method: str) -> bool:

@@ -2,7 +2,7 @@
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from personaplug.cli.benchmark.kinds import MIXED, has_items, is_plug_run, needs_store
+from personaplug.cli.benchmark.kinds import has_items, is_plug_run, needs_store
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
@@ -10,6 +10,7 @@ from personaplug.cli.encoders import build_encoder, start_torch
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import positions_in
 from personaplug.plug.loading import read_settings
+from personaplug.plug.names import MIXED
 from personaplug.plug.parts import check_layout
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import RunConfig

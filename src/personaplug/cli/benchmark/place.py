@@ -1,10 +1,10 @@
 """Where a bench keeps what it makes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from personaplug.cli.benchmark.recipe import Contender, Source, slug
+from personaplug.data.rows import OnBad
 from personaplug.errors import DataError
 from personaplug.tasks.task import Task
 
@@ -35,7 +35,7 @@ class TaskPlace:
         return self.given if self.source.log else self.folder / "log.jsonl"
 
     @property
-    def on_bad(self) -> Callable[[DataError], None] | None:
+    def on_bad(self) -> OnBad | None:
         """What becomes of a row that cannot be read, in a step; None where it is an error."""
         return _leave_out if self.skips_bad else None
 

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from personaplug.cli.benchmark.kinds import MIXED, adapter_items, is_adapted, is_learned, is_plug_run
+from personaplug.cli.benchmark.kinds import adapter_items, is_adapted, is_learned, is_plug_run
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.encoders import encoder_config
 from personaplug.cli.train_retrieval import retrieval_run
 from personaplug.cli.user_lora import chosen
 from personaplug.config import override
+from personaplug.plug.names import MIXED
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import PRESETS, RunConfig
 from personaplug.plug.user_lora import AdaptationConfig, UserLoraConfig

@@ -18,6 +18,7 @@ from personaplug.evaluation.cost import TrainingCost
 from personaplug.plug.retrieval_run import WEIGHTS, is_ropg
 from personaplug.plug.run import RunConfig
 from personaplug.training.checkpoints import is_finished
+from personaplug.training.retrieval_folder import forget_said
 
 
 def train_contender(
@@ -60,6 +61,7 @@ def _train(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int,
         device, machine = start_torch(), this_machine()
         return fit_users(users, place.log, out=out, device=device, machine=machine, on_bad=place.on_bad)
     if (out / WEIGHTS).exists():
+        forget_said(out)
         return {}
     ropg = _retrievers(recipe, place, seed=seed) if is_chooser(contender.method) else []
     learned = learned_run(recipe, place, contender, base, k=k, ropg=ropg)

@@ -1,12 +1,12 @@
 """The steps of a bench that train nothing, as functions that a process of its own can do."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal, cast
 
 from personaplug.cli.benchmark.files import write_json
-from personaplug.cli.benchmark.kinds import is_trained_for_k, method_of, needs_store
+from personaplug.cli.benchmark.kinds import command_method, is_trained_for_k, needs_store
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
@@ -16,9 +16,8 @@ from personaplug.cli.measured import MethodWords, QueryWords
 from personaplug.config import write_toml
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
-from personaplug.data.rows import refuse
+from personaplug.data.rows import OnBad, refuse
 from personaplug.data.sample import SampleName, sample_log
-from personaplug.errors import DataError
 
 Measured = Literal["dev", "test", "stranger"]
 
@@ -29,7 +28,7 @@ def make_log(place: TaskPlace) -> None:
     write_log(made_rows(place, on_bad=place.on_bad), place.log)
 
 
-def made_rows(place: TaskPlace, *, on_bad: Callable[[DataError], None] | None) -> Iterable[Mapping[str, str | None]]:
+def made_rows(place: TaskPlace, *, on_bad: OnBad | None) -> Iterable[Mapping[str, str | None]]:
     """Give the rows of a sample, or of LaMP's files."""
     if place.source.sample:
         return sample_log(cast(SampleName, place.task.name), users=place.source.sample, seed=0)
@@ -73,7 +72,7 @@ def method_words(
         run.mkdir(parents=True, exist_ok=True)
         write_toml(run_of(recipe, place, contender), run / "config.toml")
     return MethodWords(
-        method_of(contender.method),
+        command_method(contender.method),
         run=run,
         store=place.store if needs_store(contender.method) else None,
         k=k,
