@@ -75,9 +75,9 @@ def first_queries_markdown(folder: Path, *, baseline: str | None = None) -> str:
 
 
 def reports_in(folder: Path, task: TaskResult, *, seeds: Sequence[int]) -> SeedReports:
-    """Read the reports that a task's result is of, strangers' too, by label; the folder may hold more.
+    """Read the reports that a task's result is of, strangers' too, by label.
 
-    Reports of other numbers of items lie there where dev chose another before, or was what the number was chosen by.
+    The folder may hold more: of a number of items that dev chose before, of a seed that the recipe had before.
     """
     found: dict[str, list[Report]] = {}
     for row in task.costs:
