@@ -76,14 +76,14 @@ def _rows(world: World, answering: Answering) -> Iterator[Row]:
     persona = PlugMethod("plug", plug, GenerationConfig(max_new_tokens=ANSWER_TOKENS))
     plain = _plain(world, plug, persona.generation)
     asked, bare = _asking(persona, examples, size), _asking(plain, examples, size)
-    slower = in_turn(bare, asked, pairs=pairs)
+    slower = in_turn(asked, bare, pairs=pairs)
     old = [_anew(example) for example in examples]  # as long as new ones
-    seen = in_turn(bare, _asking(persona, old, size, is_new=False), pairs=pairs)
+    seen = in_turn(_asking(persona, old, size, is_new=False), bare, pairs=pairs)
     millions = sum(weight.numel() for weight in plug.backbone.model.parameters()) / 1e6
     words = f"{world.log.name}, {answering.name} of {millions:.0f} M weights, {ANSWER_TOKENS} new tokens"
-    details = slower.details() | {"ratio_where_the_query_is_known": median(seen.ratios)}
+    details = slower.details(is_slowdown=True) | {"ratio_where_the_query_is_known": median(seen.slowdowns)}
     name, limit = f"persona against none: {answering.at}", Target("at most", 1.05)
-    yield Row(name, words, median(slower.ratios), "x as long", limit, details)
+    yield Row(name, words, median(slower.slowdowns), "x as long", limit, details)
     retrieved = with_items(plain, world.log.task, by_words(world.log.task), k=K, item_tokens=ITEM_TOKENS)
     faster = in_turn(asked, _asking(retrieved, examples, size), pairs=pairs)
     name = f"persona against {K} items of {ITEM_TOKENS} tokens: {answering.at}"

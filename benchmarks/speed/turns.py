@@ -35,15 +35,26 @@ class Turns:
         """How many times as long the opponent took, pair by pair."""
         return [theirs / ours for ours, theirs in zip(self.ours, self.theirs, strict=True)]
 
-    def details(self, *, per: int = 1) -> dict[str, float]:
-        """Say what a table or a reader may want: medians and spread, in seconds for each of ``per`` things."""
+    @property
+    def slowdowns(self) -> list[float]:
+        """How many times as long ours took, pair by pair."""
+        return [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
+
+    def details(self, *, per: int = 1, is_slowdown: bool = False) -> dict[str, float]:
+        """Say what a table or a reader may want: medians and spread.
+
+        Args:
+            per: Seconds are for each of so many things.
+            is_slowdown: Whether the figure is how many times as long ours took: then all ratios are ours over theirs.
+        """
+        ratios = self.slowdowns if is_slowdown else self.ratios
         return {
             "pairs": len(self.ours),
             "our_seconds": median(self.ours) / per,
             "their_seconds": median(self.theirs) / per,
-            "lowest_ratio": min(self.ratios),
-            "highest_ratio": max(self.ratios),
-            "cpu_ratio": median(self.cpu),
+            "lowest_ratio": min(ratios),
+            "highest_ratio": max(ratios),
+            "cpu_ratio": median(1 / each if is_slowdown else each for each in self.cpu),
         }
 
 

@@ -3,13 +3,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.speed import answering
+from benchmarks.speed.answering import Answering
 from benchmarks.speed.pictures import read_results
 from benchmarks.speed.row import Row, Target, how_made, results_here, write_rows
 from benchmarks.speed.table import table
-from benchmarks.speed.turns import in_turn
+from benchmarks.speed.turns import Turns, in_turn
 
 ROOT = Path(__file__).parents[2]
 FAST = Row("fast", "toys", 6.0, "x", Target("at least", 5.0), {"pairs": 3})
@@ -21,6 +24,37 @@ def test_both_sides_have_their_turns_each_first_in_every_other_pair_and_one_befo
     turns = in_turn(lambda: order.append("ours"), lambda: order.append("theirs"), pairs=3)
     assert order == ["ours", "theirs"] * 2 + ["theirs", "ours"] + ["ours", "theirs"]
     assert len(turns.ours) == len(turns.theirs) == len(turns.ratios) == 3
+
+
+def test_ours_stays_ours_where_the_figure_is_how_many_times_as_long_it_took():
+    turns = Turns(ours=(2.0, 6.0, 4.0), theirs=(1.0, 2.0, 4.0), cpu=(0.5, 0.2, 1.0))
+    usual, slower = turns.details(), turns.details(is_slowdown=True)
+    assert (turns.slowdowns, turns.ratios) == ([2.0, 3.0, 1.0], [0.5, pytest.approx(1 / 3), 1.0])
+    assert {"our_seconds": 4.0, "their_seconds": 2.0, "pairs": 3}.items() <= usual.items() & slower.items()
+    names = ("lowest_ratio", "highest_ratio", "cpu_ratio")
+    assert [slower[name] for name in names] == [1.0, 3.0, 2.0]
+    assert [usual[name] for name in names] == pytest.approx([1 / 3, 1.0, 0.5])
+
+
+def test_a_personas_seconds_are_ours_beside_the_bare_model_as_beside_retrieved_items(monkeypatch):
+    took = {"persona": 3.0, "bare": 2.0, "retrieved": 9.0}
+    persona, bare, retrieved = (SimpleNamespace(name=name, generation=None) for name in took)
+    for name, made in {"PlugMethod": persona, "_plain": bare, "with_items": retrieved}.items():
+        monkeypatch.setattr(answering, name, lambda *_, made=made, **__: made)
+    monkeypatch.setattr(answering, "by_words", lambda _: None)
+    monkeypatch.setattr(answering, "_asking", lambda method, *_, **__: took[method.name])
+    monkeypatch.setattr(
+        answering, "in_turn", lambda ours, theirs, **_: Turns(ours=(ours,), theirs=(theirs,), cpu=(theirs / ours,))
+    )
+    model = SimpleNamespace(generation_config=SimpleNamespace(), parameters=list)
+    plug = SimpleNamespace(backbone=SimpleNamespace(model=model))
+    world = SimpleNamespace(log=SimpleNamespace(name="toys", task=None))
+    rows = list(answering._rows(world, Answering("a model", plug, [], 8, 1)))
+    assert [row.value for row in rows] == [1.5, 3.0]
+    assert [(row.details["our_seconds"], row.details["their_seconds"]) for row in rows] == [(3.0, 2.0), (3.0, 9.0)]
+    for row in rows:
+        assert row.details["lowest_ratio"] == row.details["highest_ratio"] == row.value
+        assert row.details["cpu_ratio"] == pytest.approx(row.value)
 
 
 @pytest.mark.parametrize(("bound", "holding"), [("at least", {5.0, 6.0}), ("at most", {4.0, 5.0})])

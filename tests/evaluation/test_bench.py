@@ -19,9 +19,13 @@ def dev(method, **right):
     return {int(k.removeprefix("k")): [scoring(method, hits) for hits in each] for k, each in right.items()}
 
 
-def scoring(method, hits):
+def scoring(method, hits, **changes):
     examples = [replace(each, target="a" if place < hits else "b") for place, each in enumerate(make_examples(12))]
-    return make_report(method, says="a", examples=examples)
+    return make_report(method, says="a", examples=examples, **changes)
+
+
+def without_likelihood(report):
+    return replace(report, scores=tuple(score for score in report.scores if score.metric == "accuracy"))
 
 
 def named(method, *nats, **changes):
@@ -36,6 +40,33 @@ def test_k_is_chosen_by_the_mean_over_seeds():
 
 def test_of_equals_the_smallest_k_is_chosen():
     assert choose_k("bm25", "accuracy", dev("bm25", k4=(6,), k1=(6,), k2=(5,))).chosen.k == 1
+
+
+def test_of_equal_scores_the_k_with_the_fewest_nats_an_answer_is_chosen():
+    reports = {k: [scoring("bm25", 6, nats=nats)] for k, nats in ((1, 1.3), (2, 1.1), (4, 1.2))}
+    choice = choose_k("bm25", "accuracy", reports | {8: [scoring("bm25", 5, nats=0.1)]})
+    assert [each.nats for each in choice.tried] == pytest.approx([2.6, 2.2, 2.4, 0.2])
+    assert choice.chosen.k == 2
+
+
+def test_means_over_seeds_that_only_rounding_tells_apart_are_equal():
+    pairs = {k: [scoring("bm25", hits, nats=1 / k) for hits in each] for k, each in ((1, (0, 7)), (2, (3, 4)))}
+    choice = choose_k("bm25", "accuracy", pairs)
+    assert choice.tried[0].score > choice.tried[1].score
+    assert choice.chosen.k == 2
+
+
+def test_of_equal_retrievals_that_with_the_fewest_nats_an_answer_is_the_best_whatever_the_recipes_order():
+    reports = scoring("bm25", 6, nats=2.0), scoring("dense", 6, nats=1.0)
+    choices = [choose_k(report.method, "accuracy", {1: [report]}) for report in reports]
+    assert best_retrieval(choices).method == best_retrieval(choices[::-1]).method == "dense"
+
+
+def test_without_likelihood_the_order_decides_between_equals():
+    likely, unlikely = scoring("bm25", 6, nats=1.0), without_likelihood(scoring("dense", 6))
+    assert choose_k("dense", "accuracy", {2: [likely], 1: [unlikely]}).chosen.k == 1
+    choices = [choose_k(each.method, "accuracy", {1: [each]}) for each in (unlikely, likely)]
+    assert best_retrieval(choices).method == "dense"
 
 
 def test_where_lower_is_better_the_lowest_is_chosen():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
+from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.evaluation.cost import CountingMethod
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.methods.persona_plug import PlugMethod
@@ -30,10 +31,10 @@ READS_HISTORY = (*RETRIEVAL, *TRAINED[1:])
 END = 1  # the token that closes an answer; the tiny models' other tokens are bytes
 
 
-def build(name, family, models, store):
+def build(name, family, models, store, *, embedder=EmbedderConfig()):  # noqa: B008 (frozen)
     """Build a method of tiny models."""
     if name in get_args(Trained):
-        plug = build_plug(make_run(models, family, method=name), TASK, store=store)
+        plug = build_plug(make_run(models, family, method=name, embedder=embedder), TASK, store=store)
         return PlugMethod(name, as_if_trained(plug), SHORT)
     backbone = load_backbone(BackboneConfig(models[family]))
     plain = Prompted(name, backbone, lambda example: TASK.prompt_text(example.input), SHORT)
@@ -130,6 +131,13 @@ def test_a_plug_keeps_the_vectors_of_every_item_and_its_control_nothing(models, 
     kept = [len(each.profile.latest(20).items) * views * dim * float16 for each in examples]
     assert plug.user_bytes(examples).tolist() == kept
     assert tuned.user_bytes(examples).tolist() == [0] * len(examples)
+
+
+def test_a_plug_keeps_no_vectors_of_views_that_it_does_not_read(models, store, examples):
+    first = build("plug", "decoder-only", models, store, embedder=EmbedderConfig(values="first"))
+    dim, float16 = 16, 2
+    kept = [len(each.profile.latest(20).items) * dim * float16 for each in examples]
+    assert first.user_bytes(examples).tolist() == kept
 
 
 def test_a_plug_with_items_in_its_prompts_keeps_their_texts_too(models, store, examples):

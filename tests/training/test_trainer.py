@@ -2,6 +2,7 @@ import json
 import logging
 from dataclasses import replace
 from itertools import count
+from time import sleep
 
 import pytest
 import torch
@@ -86,6 +87,13 @@ def test_a_few_steps_lower_the_loss_and_what_is_left_in_memory_answers_as_what_i
     assert are_equal(plug.prefix.state_dict(), weights(tmp_path / "run"))
     torch.testing.assert_close(loaded.score(examples).log_likelihood, after)
     assert loaded.respond(examples[::5], config) == plug.respond(examples[::5], config)
+
+
+def test_the_seconds_of_a_training_hold_those_of_encoding_its_queries(models, store, tmp_path):
+    plug = build(models, "decoder-only", store, replace(SHORT, epochs=1.0))
+    fitted = fit(plug, tmp_path / "run", on_encoded=lambda *_: sleep(0.5))
+    steps = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])["train_runtime"]
+    assert fitted.seconds > steps + 0.5
 
 
 def test_what_is_frozen_keeps_every_bit_and_every_trained_weight_moves(models, family, store, tmp_path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isclose
 from statistics import fmean
 
 from personaplug.evaluation.averaging import averages
@@ -15,10 +16,18 @@ from personaplug.evaluation.scores import Score
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A number of retrieved items, and its mean score over seeds on dev."""
+    """A number of retrieved items, and how it fared on dev.
+
+    Attributes:
+        k: The number.
+        score: Its mean over seeds.
+        nats: The right answers' mean nats an answer over seeds, which decides between equal scores; None where a report
+            has no likelihood.
+    """
 
     k: int
     score: float
+    nats: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,7 @@ class Choice:
         method: The contender, without the number.
         metric: By which it was chosen: the task's first.
         tried: All numbers tried, in order.
-        chosen: The best; of equals the smallest number.
+        chosen: The best; of equals that with the fewest nats an answer, then the smallest number.
         is_retrieval: Whether the items are all that the prompt has of a user.
     """
 
@@ -137,7 +146,9 @@ class BenchResult:
 def choose_k(
     method: str, metric: MetricName, dev: Mapping[int, Sequence[Report]], *, is_retrieval: bool = True
 ) -> Choice:
-    """Choose the number of items whose mean score over seeds is best on dev; of equals the smallest.
+    """Choose the number of items whose mean score over seeds is best on dev.
+
+    Of equals it is that with the fewest nats an answer, and the smallest where these are equal or not known.
 
     Args:
         method: The contender.
@@ -145,14 +156,17 @@ def choose_k(
         dev: Reports on dev by number of items, one a seed.
         is_retrieval: As in :class:`Choice`.
     """
-    tried = tuple(Tried(k, fmean(_value(report, metric) for report in dev[k])) for k in sorted(dev))
-    return Choice(method, metric, tried, min(tried, key=lambda each: _badness(each, metric)), is_retrieval)
+    tried = tuple(_tried(k, dev[k], metric) for k in sorted(dev))
+    return Choice(method, metric, tried, tried[_best_place(tried, metric)], is_retrieval)
 
 
 def best_retrieval(choices: Sequence[Choice]) -> Choice | None:
-    """Choose the retrieval method that is best on dev; of equals the first. None where there is none."""
-    alone = (choice for choice in choices if choice.is_retrieval)
-    return min(alone, key=lambda choice: _badness(choice.chosen, choice.metric), default=None)
+    """Choose the retrieval method that is best on dev; None where there is none.
+
+    Of equals it is that with the fewest nats an answer, and the first where these are equal or not known.
+    """
+    alone = [choice for choice in choices if choice.is_retrieval]
+    return alone[_best_place([choice.chosen for choice in alone], alone[0].metric)] if alone else None
 
 
 def summarize(
@@ -195,10 +209,25 @@ def summarize(
     )
 
 
+def _tried(k: int, reports: Sequence[Report], metric: MetricName) -> Tried:
+    found = [report.score("nats-per-answer") for report in reports]
+    nats = [score.value for score in found if score is not None]
+    score = fmean(_value(report, metric) for report in reports)
+    return Tried(k, score, fmean(nats) if len(nats) == len(reports) else None)
+
+
 def _value(report: Report, metric: MetricName) -> float:
     score = report.score(metric)
     assert score is not None, "every dev query has an answer"
     return score.value
+
+
+def _best_place(tried: Sequence[Tried], metric: MetricName) -> int:
+    """Find the best; means that only rounding tells apart are equal."""
+    badness = [_badness(each, metric) for each in tried]
+    equals = [place for place, each in enumerate(badness) if isclose(each, min(badness))]
+    nats = [each for place in equals if (each := tried[place].nats) is not None]
+    return equals[nats.index(min(nats))] if len(nats) == len(equals) else equals[0]
 
 
 def _badness(tried: Tried, metric: MetricName) -> float:

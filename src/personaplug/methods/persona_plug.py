@@ -61,13 +61,12 @@ class PlugMethod:
         return counts
 
     def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
-        """Count the bytes of the items' vectors in the store, and of texts that may be put into the prompt.
+        """Count the bytes of the items' vectors that are read, and of texts that may be put into the prompt.
 
         A tuned prompt keeps nothing of its own.
         """
-        batcher = self.plug.batcher
-        layout, items = batcher.source.layout if batcher.source else None, batcher.prompts.items
-        each = len(layout.views) * layout.dim * VECTOR_TYPE.itemsize if layout else 0
+        batcher, each = self.plug.batcher, self._item_bytes()
+        items = batcher.prompts.items
         vectors = np.array([each * len(batcher.seen(example).items) for example in examples])
         return np.asarray(vectors + [items.kept(example) if items else 0 for example in examples])
 
@@ -88,6 +87,13 @@ class PlugMethod:
             )
             for memories in measured
         ]
+
+    def _item_bytes(self) -> int:
+        """Count the bytes of an item's vectors: of the views that a persona is made of, the attention's among them."""
+        source, prefix = self.plug.batcher.source, self.plug.prefix
+        if source is None or isinstance(prefix, TunedPrefix):
+            return 0
+        return prefix.embedder.projector.views * source.layout.dim * VECTOR_TYPE.itemsize
 
     def _asked(self, examples: Sequence[Example]) -> "_Asked":
         return self._last[0] if self._last and self._last[0].is_of(examples) else self._read(examples)

@@ -33,7 +33,7 @@ class Fitted:
     Attributes:
         steps: Steps done, those before an interruption included.
         dev_loss: Of the weights kept, in nats a token; None where there are no dev queries.
-        seconds: Wall time of this process's share.
+        seconds: Wall time of this process's share, queries encoded before the first step included; loading is not.
     """
 
     steps: int

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
+from time import perf_counter
 
 from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
@@ -54,11 +55,12 @@ def train(
         rewind_metrics(folder, to=checkpoint)
     weights = sum(weight.numel() for weight in plug.parameters() if weight.requires_grad)
     log.info("train %d weights on %d queries from %s", weights, len(examples), checkpoint or "the start")
+    began = perf_counter()
     _encode_queries(plug, chain(examples, dev), on_encoded)
     with recomputing(plug.backbone.model, enabled=plug.run.training.gradient_checkpointing):
-        outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    fitted = Fitted(trainer.state.global_step, trainer.state.best_metric, perf_counter() - began)
     plug.eval()
-    fitted = Fitted(trainer.state.global_step, trainer.state.best_metric, outcome.metrics["train_runtime"])
     if trainer.is_world_process_zero():
         _finish(plug, fitted, folder, queries=len(examples))
     return fitted
