@@ -63,5 +63,5 @@ def test_progress_is_told_of_what_is_newly_asked(tmp_path):
     told = []
     ledger = Ledger(asking([]), tmp_path / "said", batch_size=2)
     ledger([Question("a")])
-    ledger([Question(prompt) for prompt in "abcdef"], on_progress=told.append)
-    assert told == [2, 4, 5]
+    ledger([Question(prompt) for prompt in "abcdef"], on_progress=lambda *now: told.append(now))
+    assert told == [(2, 5), (4, 5), (5, 5)]

@@ -133,8 +133,8 @@ def _fit(
 ) -> Chosen:
     """Score, then fit, each with its bar. A policy gradient has but the options scored that it draws."""
     asked = [*dev] if run.method == "ropg-rl" else [*choices, *dev]
-    with progress("score prompts", total=sum(len(choice.prompts) for choice in asked)) as advance:
-        listener.score(asked, on_progress=advance)
+    with progress("score prompts") as advance:
+        listener.score(asked, on_progress=lambda done, total: advance(done, total=total))
     with progress(f"train {run.method}") as advance:
         return train_chooser(
             chooser,

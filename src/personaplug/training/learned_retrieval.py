@@ -45,7 +45,7 @@ class Listener:
         """Answer prompts."""
         return self._answers([Question(prompt) for prompt in prompts])
 
-    def score(self, choices: Sequence[Choice], *, on_progress: Callable[[int], None] | None = None) -> None:
+    def score(self, choices: Sequence[Choice], *, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Score every option, so that nothing is left to be asked."""
         questions = [Question(prompt, choice.target) for choice in choices for prompt in choice.prompts]
         self.scores(questions, on_progress=on_progress)

@@ -39,15 +39,17 @@ class Ledger(Generic[T]):
         self.batch_size = batch_size
         self._said: dict[str, T] = _read(path)
 
-    def __call__(self, questions: Sequence[Question], *, on_progress: Callable[[int], None] | None = None) -> list[T]:
-        """Say one thing a question; ``on_progress`` is told how many were newly asked so far."""
+    def __call__(
+        self, questions: Sequence[Question], *, on_progress: Callable[[int, int], None] | None = None
+    ) -> list[T]:
+        """Say one thing a question; ``on_progress`` is told how many were newly asked so far, and of how many."""
         wanted = {question.key: question for question in questions}
         missing = sorted(wanted.keys() - self._said.keys(), key=lambda key: (len(wanted[key].prompt), key))
         for start in range(0, len(missing), self.batch_size):
             keys = missing[start : start + self.batch_size]
             self._keep(dict(zip(keys, self.ask([wanted[key] for key in keys]), strict=True)))
             if on_progress:
-                on_progress(start + len(keys))
+                on_progress(start + len(keys), len(missing))
         return [self._said[question.key] for question in questions]
 
     def _keep(self, said: dict[str, T]) -> None:
