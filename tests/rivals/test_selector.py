@@ -12,7 +12,7 @@ def test_before_training_all_retrievers_are_as_good_and_the_first_is_taken():
 
 def test_the_score_of_an_option_depends_on_query_and_option_and_on_its_place():
     selector = PromptSelector(tiny.text_encoder(), 2)
-    torch.nn.init.ones_(selector.head.weight)
+    torch.nn.init.normal_(selector.head.weight)  # not ones: a normed vector sums up to nothing
     (alike,) = selector.logits(["tea"], [["same", "same"]]).tolist()
     (other,) = selector.logits(["rain"], [["same", "other"]]).tolist()
     assert alike[0] == alike[1]
@@ -20,6 +20,17 @@ def test_the_score_of_an_option_depends_on_query_and_option_and_on_its_place():
     with torch.no_grad():
         selector.bias[1] = 9.0
     assert selector.choose("tea", ["same", "same"]) == 1
+
+
+def test_options_that_are_equal_are_encoded_once_and_scored_as_ever(monkeypatch):
+    selector = PromptSelector(tiny.text_encoder(), 3)
+    torch.nn.init.normal_(selector.head.weight)
+    queries, options = ["tea", "rain"], [["b", "a", "b"], ["a", "a", "c"]]
+    each = [selector.logits([query], [row]) for query, row in zip(queries, options, strict=True)]
+    encoded, encode = [], selector.encoder.encode_items
+    monkeypatch.setattr(selector.encoder, "encode_items", lambda texts: encoded.extend(texts) or encode(texts))
+    torch.testing.assert_close(selector.logits(queries, options), torch.cat(each))
+    assert encoded == ["tea\nb", "tea\na", "rain\na", "rain\nc"]
 
 
 def test_an_answer_is_read_before_the_prompt_it_answers():

@@ -30,10 +30,14 @@ class PromptSelector(nn.Module):
         nn.init.zeros_(self.head.weight)  # Before training, all retrievers are as good.
 
     def logits(self, queries: Sequence[str], options: Sequence[Sequence[str]]) -> Float[Tensor, "batch options"]:
-        """Score each query's options, one a retriever, with gradients; see :func:`option_text`."""
+        """Score each query's options, one a retriever, with gradients; see :func:`option_text`.
+
+        Retrievers often agree: equal options are encoded once.
+        """
         texts = [f"{_beginning(query)}\n{text}" for query, row in zip(queries, options, strict=True) for text in row]
-        scores: Tensor = self.head(self.encoder.encode_items(texts)).view(len(queries), len(self.bias))
-        return scores + self.bias
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        scores: Tensor = self.head(self.encoder.encode_items(list(places)))[[places[text] for text in texts]]
+        return scores.view(len(queries), len(self.bias)) + self.bias
 
     @torch.inference_mode()
     def choose(self, query: str, options: Sequence[str]) -> int:
