@@ -51,9 +51,14 @@ def log_of(name):
         ({"variants": [{"method": "ropg-kd", "settings": ["fitting.seed=3"]}]}, "'ropg-kd' sets fitting.seed", "seeds"),
         ({"settings": ["training.queries=3"]}, "the recipe sets training.queries", "key train_queries"),
         (
-            {"variants": [{"method": "bm25", "label": "x", "settings": ["items.item_tokens=9"]}]},
-            "items.item_tokens, which bm25 does not read",
+            {"variants": [{"method": "plain", "label": "x", "settings": ["items.item_tokens=9"]}]},
+            "items.item_tokens, which plain does not read",
             "training.max_input_tokens",
+        ),
+        (
+            {"variants": [{"method": "bm25", "label": "x", "settings": ["training.epochs=9"]}]},
+            "training.epochs, which bm25 does not read",
+            "items.item_tokens",
         ),
         ({"variants": [{"method": "rspg-pre", "settings": ["selection.k=3"]}]}, "sets selection.k", "key k"),
         ({"variants": [{"method": "user-lora", "settings": ["items.k=1"]}]}, "sets items.k", "key k"),
@@ -214,6 +219,14 @@ def test_what_only_training_reads_does_not_concern_who_is_not_trained(models, be
     faster = [*SMALL, "training.learning_rate=5e-3"]
     assert bench(write_recipe(begun, models, methods=["plain", "bm25"], settings=faster)).exit_code == 130
     assert "learning_rate" in bench(write_recipe(begun, models, settings=faster)).stderr
+
+
+def test_shorter_items_concern_whoever_shows_any(models, begun):
+    shorter = [*SMALL, "items.item_tokens=9"]
+    assert bench(write_recipe(begun, models, methods=["plain"], settings=shorter)).exit_code == 130
+    for method in ("bm25", "recency"):
+        result = bench(write_recipe(begun, models, methods=[method], settings=shorter))
+        assert "items.item_tokens 64, the recipe has 9" in result.stderr
 
 
 def test_what_a_record_holds_beside_what_decides_is_passed_over(models, begun):

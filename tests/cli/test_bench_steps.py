@@ -13,6 +13,7 @@ from personaplug.cli.benchmark.run import Doing, count_steps
 from personaplug.cli.benchmark.runs import run_of
 from personaplug.cli.benchmark.steps import Step, first_steps, last_steps
 from personaplug.cli.wiring import METHODS
+from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.tasks.task import load_task
 
 
@@ -117,6 +118,14 @@ def test_adapters_start_from_what_learnt_of_the_queries_that_the_plug_learns_fro
     for run in adapted:
         first = run.adaptation
         assert (first.queries, first.epochs, first.batch_size, run.training.seed) == same == (70, 3.0, 4, 7)
+
+
+def test_items_are_as_long_for_whoever_shows_any(tmp_path):
+    methods = ("bm25", "text-profile", "plug+dense", "tuned-prompt+bm25", "user-lora+bm25", "ropg-kd", "rspg-post")
+    recipe = Recipe((Source(task="log", log="log.jsonl"),), methods, settings=("items.item_tokens=9",))
+    runs = [run_of(recipe, place_in(tmp_path), each, k=1) for each in recipe.contenders]
+    lengths = [run.scoring.item_tokens if isinstance(run, RetrievalRun) else run.items.item_tokens for run in runs]
+    assert lengths == [9] * len(methods)
 
 
 def test_every_step_can_be_handed_to_another_process(tmp_path):

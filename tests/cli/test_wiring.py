@@ -8,6 +8,7 @@ import torch
 from personaplug.cli.encoders import build_encoder, encoder_config, encoder_of, start_torch
 from personaplug.cli.retrievers import Retrieval
 from personaplug.cli.wiring import METHODS, MethodOptions, build_method
+from personaplug.config import read_toml, write_toml
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
 from personaplug.embedder.encoder import BGE, TextEncoder
@@ -15,6 +16,7 @@ from personaplug.errors import ConfigError, FingerprintMismatchError, StoreError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.names import LEARNED
+from personaplug.plug.run import RunConfig
 from personaplug.records import Profile
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
@@ -108,6 +110,13 @@ def test_an_untrained_method_takes_its_language_model_and_limits_from_a_run_or_b
     by_name = build_method("plain", LOG, replace(options, run=None, backbone=models["encoder-decoder"]))
     assert [method.backbone.model.config.model_type for method in (of_run, by_name)] == ["llama", "t5"]
     assert (of_run.max_input_tokens, of_run.max_output_tokens) == (256, 128)
+
+
+def test_items_of_an_untrained_method_are_as_long_as_its_run_says(options, place, tmp_path):
+    config = read_toml(RunConfig, place.plug / "config.toml")
+    write_toml(replace(config, items=replace(config.items, item_tokens=9)), tmp_path / "config.toml")
+    method = build_method("recency", LOG, replace(options, run=tmp_path, k=1))
+    assert (method.write.item_tokens, method.max_input_tokens) == (9, 256 + 9)
 
 
 @pytest.mark.parametrize("k", [1, 4, 100])

@@ -43,13 +43,13 @@ class MethodOptions:
     """What a method may need beside its name and task.
 
     Attributes:
-        run: Folder of what was trained; untrained methods take language model and limits from a plug's.
+        run: Folder of what was trained; untrained methods take language model, token limits and the length of retrieved
+            items from a plug's.
         store: The histories' vectors, for every plug and ``dense``, and for a choice that has ``dense`` in it.
         backbone: The language model, where there is no run.
         encoder: As given to ``index``, for ``dense``; where it is None, the run's or the one that the store names.
         k: Items in a retrieval prompt, or of which ``text-profile`` is written; None for :data:`RETRIEVED`, for
             :data:`PROFILED`, or for as many as ``user-lora`` or a mixed plug was trained with.
-        item_tokens: Longest item in a retrieval prompt; shorter where the language model has no room for ``k`` such.
         generation: How to decode.
         profiles: Where ``text-profile`` keeps what the language model wrote about users.
         is_live: Encode every query, also one whose text the store holds, as it must be for one that nobody has seen.
@@ -60,7 +60,6 @@ class MethodOptions:
     backbone: str = "nano"
     encoder: str | None = None
     k: int | None = None
-    item_tokens: int = 64
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     profiles: Path | None = None
     is_live: bool = True
@@ -128,24 +127,22 @@ def build_method(name: str, task: Task, options: MethodOptions) -> Method:
         return _learned(name, task, options)
     if name == "user-lora":
         return _adapted(task, options)
-    run = _plug_run(options.run) if options.run else None
-    source = run.backbone if run else BackboneConfig(model=options.backbone)
-    training = (run or RunConfig()).training
+    run = _plug_run(options.run) if options.run else RunConfig(backbone=BackboneConfig(model=options.backbone))
     plain = without_items(
         name,
         task,
-        load_backbone(source, device=start_torch()),
+        load_backbone(run.backbone, device=start_torch()),
         options.generation,
-        max_input_tokens=training.max_input_tokens,
-        max_output_tokens=training.max_output_tokens,
+        max_input_tokens=run.training.max_input_tokens,
+        max_output_tokens=run.training.max_output_tokens,
     )
     if name == "plain":
         return plain
     if name == "text-profile":
-        return _described(plain, task, options, source)
-    encoder_name = options.encoder or (run.encoder.model if run else None)
+        return _described(plain, task, options, run)
+    encoder_name = options.encoder or (run.encoder.model if options.run else None)
     retriever = build_retriever(name, task, store=options.store, encoder_name=encoder_name, is_live=options.is_live)
-    return with_items(plain, task, retriever, k=options.k or RETRIEVED, item_tokens=options.item_tokens)
+    return with_items(plain, task, retriever, k=options.k or RETRIEVED, item_tokens=run.items.item_tokens)
 
 
 def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) -> None:
@@ -200,11 +197,11 @@ def _adapted(task: Task, options: MethodOptions) -> Method:
     return open_user_lora(folder, task, k=options.k, generation=options.generation, device=start_torch())
 
 
-def _described(plain: Prompted, task: Task, options: MethodOptions, source: BackboneConfig) -> Method:
+def _described(plain: Prompted, task: Task, options: MethodOptions, run: RunConfig) -> Method:
     if options.profiles is None:
         raise ConfigError("text-profile needs a folder for what it writes about users", hint="name it with --profiles")
-    k = options.k or PROFILED
-    return with_profiles(plain, task, options.profiles, source=source, k=k, item_tokens=options.item_tokens)
+    k, item_tokens = options.k or PROFILED, run.items.item_tokens
+    return with_profiles(plain, task, options.profiles, source=run.backbone, k=k, item_tokens=item_tokens)
 
 
 def _run_of(name: str, options: MethodOptions) -> Path:

@@ -60,6 +60,11 @@ def has_items(method: str) -> bool:
     return is_retrieval(method) or method in MIXED or adapter_items(method) is not None
 
 
+def shows_items(method: str) -> bool:
+    """Tell what has the language model read a user's items as text: in the prompt, or for a description of the user."""
+    return has_items(method) or method == "text-profile"
+
+
 def is_trained_for_k(method: str) -> bool:
     """Tell what has a run for each number of items."""
     return is_trained(method) and has_items(method) and not is_ropg(method)

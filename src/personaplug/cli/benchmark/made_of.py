@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from personaplug.cli.benchmark.files import plain, write_json
-from personaplug.cli.benchmark.kinds import has_items, is_chooser, is_trained
+from personaplug.cli.benchmark.kinds import has_items, is_chooser, is_trained, shows_items
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
@@ -49,7 +49,8 @@ def _run_parts(recipe: Recipe, place: TaskPlace, contender: Contender) -> dict[s
     run = replace(run_of(recipe, place, contender, k=recipe.numbers(contender)[0]), task=place.task.name)
     if isinstance(run, RunConfig) and not is_trained(contender.method):
         limits = {name: getattr(run.training, name) for name in ("max_input_tokens", "max_output_tokens")}
-        return {"encoder": asdict(run.encoder), "backbone": asdict(run.backbone), "training": limits}
+        parts = {"encoder": asdict(run.encoder), "backbone": asdict(run.backbone), "training": limits}
+        return parts | ({"items": {"item_tokens": run.items.item_tokens}} if shows_items(contender.method) else {})
     parts = asdict(run)
     for part in ("items", "selection"):
         if part in parts:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from personaplug.cli.benchmark.kinds import has_items, is_trained
+from personaplug.cli.benchmark.kinds import has_items, is_trained, shows_items
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.errors import ConfigError
 
@@ -32,8 +32,9 @@ OWNED = {
 }
 """Settings of runs, and the key of a recipe that says the same."""
 
-READ_UNTRAINED = ("training.max_input_tokens", "training.max_output_tokens")
-"""Settings that decide what a contender does that is not trained."""
+LIMITS = ("training.max_input_tokens", "training.max_output_tokens")
+ITEM_LIMIT = "items.item_tokens"
+"""Settings that decide what a contender does that is not trained, and that shows items."""
 
 
 def check_owned(recipe: Recipe) -> None:
@@ -60,10 +61,10 @@ def _check_contender(contender: Contender) -> None:
                 f"{where} sets {name}: it would have another encoder or language model than the others",
                 hint="set encoder and backbone for the whole recipe, or write another recipe",
             )
-        if not is_trained(contender.method) and name not in READ_UNTRAINED:
+        read = (*LIMITS, ITEM_LIMIT) if shows_items(contender.method) else LIMITS
+        if not is_trained(contender.method) and name not in read:
             raise ConfigError(
-                f"{where} sets {name}, which {contender.method} does not read",
-                hint=f"it reads {' and '.join(READ_UNTRAINED)}",
+                f"{where} sets {name}, which {contender.method} does not read", hint=f"it reads {', '.join(read)}"
             )
 
 

@@ -74,6 +74,7 @@ def learned_run(
     words = {"task": base.task, "method": contender.method, "k": k, "queries": limits.queries, "seed": seed}
     words |= {"dev_queries": limits.dev_queries, "max_new_tokens": recipe.decoding.max_new_tokens}
     words |= {"max_input_tokens": limits.max_input_tokens, "max_output_tokens": limits.max_output_tokens}
+    words |= {"item_tokens": base.items.item_tokens}
     out = place.run(contender, seed, k=k)
     run = retrieval_run(None, recipe.preset, words, settings=contender.settings, ropg=ropg, out=out)
     return replace(run, encoder=base.encoder, backbone=base.backbone)
@@ -112,7 +113,7 @@ def adapters_run(
         max_input_tokens=limits.max_input_tokens,
         max_output_tokens=limits.max_output_tokens,
     )
-    items = replace(run.items, retriever=retriever) if retriever else run.items
+    items = replace(run.items, retriever=retriever or run.items.retriever, item_tokens=base.items.item_tokens)
     # The queries that plug and tuned prompt learn from, as often.
     adaptation = AdaptationConfig(epochs=limits.epochs, queries=limits.queries, batch_size=limits.batch_size)
     run = replace(run, backbone=base.backbone, items=items, adaptation=adaptation)
