@@ -40,7 +40,7 @@ def build(name, family, models, store, *, embedder=EmbedderConfig()):  # noqa: B
     plain = Prompted(name, backbone, lambda example: TASK.prompt_text(example.input), SHORT)
     if name == "plain":
         return plain
-    return replace(plain, write=RetrievalPrompt(TASK, retriever(name, models), 2, 40, backbone.count_tokens, str))
+    return replace(plain, write=RetrievalPrompt(TASK, retriever(name, models), 2, 40, backbone.count_tokens, str, 256))
 
 
 def retriever(name, models):

@@ -39,7 +39,7 @@ def method(run):
 def open_method(run, *, generation=SHORT, k=0):
     adapters = make_adapters(run)
     plain = Prompted("user-lora", adapters.backbone, lambda example: TASK.prompt_text(example.input), generation)
-    items = RetrievalPrompt(TASK, RecencyRetriever(), k, 40, adapters.backbone.count_tokens, str)
+    items = RetrievalPrompt(TASK, RecencyRetriever(), k, 40, adapters.backbone.count_tokens, str, 256)
     return UserLora(replace(plain, write=items) if k else plain, adapters, run)
 
 

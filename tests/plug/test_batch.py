@@ -59,7 +59,7 @@ def test_a_batch_without_a_source_has_empty_histories(examples):
 
 
 def test_retrieved_items_stand_before_the_input_and_the_query_stays_bare(store, examples):
-    prompts = Prompts(TASK, 256, RetrievalPrompt(TASK, RecencyRetriever(), 1, 99, len, str))
+    prompts = Prompts(TASK, 256, RetrievalPrompt(TASK, RecencyRetriever(), 1, 99, len, str, 256))
     batch = Batcher(TASK, store, query_vectors=None, prompts=prompts)(examples[:2])
     assert batch.prompts[0] == "Say: your own view about z"
     assert batch.prompts[1] == "a talk about x 0 -> yes\nSay: your own view about z"

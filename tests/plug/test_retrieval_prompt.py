@@ -48,7 +48,7 @@ def remember(*pairs):
 
 
 def write(profile, text="what about tea", *, task=TASK, retriever=None, k=2, item_tokens=1000, count=characters):
-    return RetrievalPrompt(task, retriever or RecencyRetriever(), k, item_tokens, count, str)(ask(text, profile))
+    return RetrievalPrompt(task, retriever or RecencyRetriever(), k, item_tokens, count, str, 999)(ask(text, profile))
 
 
 def test_the_best_item_stands_first_and_the_input_last():
@@ -122,7 +122,7 @@ def test_an_item_that_fits_stays_as_it_is_white_space_too():
 
 
 def test_room_that_items_leave_is_not_the_inputs():
-    write = RetrievalPrompt(TASK, RecencyRetriever(), 1, 99, characters, lambda prompt: prompt[:9])
+    write = RetrievalPrompt(TASK, RecencyRetriever(), 1, 99, characters, lambda prompt: prompt[:9], 999)
     cut = TASK.prompt_text("what about tea")[:9]
     assert write(ask("what about tea", remember(("tea", "yes")))).endswith(f" {cut}")
     assert write(ask("what about tea", Profile("ada"))) == cut

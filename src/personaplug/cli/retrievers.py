@@ -1,7 +1,6 @@
 """Retrievers by name, and the prompts that hold what they find."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Literal
 
 from personaplug.cli.encoders import encoder_of
@@ -10,10 +9,9 @@ from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.parts import check_layout
 from personaplug.plug.queries import QueryVectors
-from personaplug.plug.retrieval_prompt import RetrievalPrompt, room_for_items
+from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrievers import by_vectors, by_words
 from personaplug.retrieval.base import Retriever
-from personaplug.retrieval.dense import DenseRetriever
 from personaplug.retrieval.random_order import RandomRetriever
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.store.sqlite import PersonaStore
@@ -82,13 +80,23 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
     Raises:
         ConfigError: There is no room at all.
     """
-    room = room_for_items(k, item_tokens, beside=plain.max_input_tokens, positions=_positions(plain))
-    item_tokens = (room - plain.max_input_tokens) // k
-    vector_bytes = retriever.vector_bytes if isinstance(retriever, DenseRetriever) else 0
-    cut = partial(plain.backbone.cut, max_tokens=plain.max_input_tokens)
-    write = RetrievalPrompt(task, retriever, k, item_tokens, plain.backbone.count_tokens, cut, vector_bytes)
-    name = f"{plain.name}, k={k}"
-    return replace(plain, name=name, write=write, max_input_tokens=room, kept=write.kept, look=write.look)
+    write = RetrievalPrompt.of(
+        task,
+        retriever,
+        plain.backbone,
+        k=k,
+        item_tokens=item_tokens,
+        beside=plain.max_input_tokens,
+        positions=_positions(plain),
+    )
+    return replace(
+        plain,
+        name=f"{plain.name}, k={k}",
+        write=write,
+        max_input_tokens=write.max_tokens,
+        kept=write.kept,
+        look=write.look,
+    )
 
 
 def room_beside(plain: Prompted, tokens: int) -> int:

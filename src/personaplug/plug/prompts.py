@@ -1,15 +1,13 @@
 """What the language model reads of an example: the input in the task's words, after retrieved items in a mixed run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 from personaplug.plug.backbone import Backbone
-from personaplug.plug.retrieval_prompt import RetrievalPrompt, room_for_items
+from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.run import RunConfig
 from personaplug.records import Example, HistoryItem
 from personaplug.retrieval.base import Retriever
-from personaplug.retrieval.dense import DenseRetriever
 from personaplug.tasks.task import Task
 
 
@@ -61,11 +59,15 @@ def build_prompts(run: RunConfig, task: Task, backbone: Backbone, *, retriever: 
     if retriever is None:
         return Prompts(task, longest)
     positions = backbone.positions(answer_tokens=run.training.max_output_tokens)
-    left = positions if positions is None else positions - run.embedder.vectors
-    k = run.items.k
-    room = room_for_items(k, run.items.item_tokens, beside=longest, positions=left)
-    own_bytes = retriever.vector_bytes if isinstance(retriever, DenseRetriever) else 0
-    vector_bytes = 0 if run.has_persona else own_bytes  # a persona keeps them anyway
-    cut = partial(backbone.cut, max_tokens=longest)
-    items = RetrievalPrompt(task, retriever, k, (room - longest) // k, backbone.count_tokens, cut, vector_bytes)
-    return Prompts(task, room, items)
+    items = RetrievalPrompt.of(
+        task,
+        retriever,
+        backbone,
+        k=run.items.k,
+        item_tokens=run.items.item_tokens,
+        beside=longest,
+        positions=positions if positions is None else positions - run.embedder.vectors,
+    )
+    if run.has_persona:
+        items = replace(items, vector_bytes=0)  # The persona keeps them anyway.
+    return Prompts(task, items.max_tokens, items)

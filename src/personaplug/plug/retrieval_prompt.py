@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from personaplug.errors import ConfigError
+from personaplug.plug.backbone import Backbone
 from personaplug.records import Example, HistoryItem
 from personaplug.retrieval.base import Retriever
 from personaplug.retrieval.dense import DenseRetriever
@@ -24,6 +26,7 @@ class RetrievalPrompt:
             so long or nothing more than a word is left of either; the query's own input loses nothing to them.
         count_tokens: Counts as the language model does.
         cut: Cuts a prompt without items where the language model does: room that items leave is not the input's.
+        max_tokens: Longest prompt.
         vector_bytes: Bytes of an item's vector, where the retriever needs one.
     """
 
@@ -33,7 +36,39 @@ class RetrievalPrompt:
     item_tokens: int
     count_tokens: Callable[[str], int]
     cut: Callable[[str], str]
+    max_tokens: int
     vector_bytes: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        task: Task,
+        retriever: Retriever,
+        backbone: Backbone,
+        *,
+        k: int,
+        item_tokens: int,
+        beside: int,
+        positions: int | None,
+    ) -> "RetrievalPrompt":
+        """Settle how prompts of a language model are written: beside items the input keeps all the room it has without.
+
+        Args:
+            task: Says how items stand in a prompt.
+            retriever: Ranks a user's items.
+            backbone: Counts and cuts as it reads.
+            k: Items in a prompt.
+            item_tokens: Longest item; shorter where there is no room for ``k`` such.
+            beside: Longest input.
+            positions: All that the language model has for both; None for any number.
+
+        Raises:
+            ConfigError: Not even a token is left to each item.
+        """
+        room = room_for_items(k, item_tokens, beside=beside, positions=positions)
+        vector_bytes = retriever.vector_bytes if isinstance(retriever, DenseRetriever) else 0
+        cut = partial(backbone.cut, max_tokens=beside)
+        return cls(task, retriever, k, (room - beside) // k, backbone.count_tokens, cut, room, vector_bytes)
 
     def __call__(self, example: Example) -> str:
         """Write an example's prompt."""
