@@ -38,6 +38,8 @@ def test_every_kind_of_rival_and_an_ablation_stand_beside_the_plug(models, tmp_p
     assert [label for label in labels if costs[label]["training_seconds"] is None] == ["dense, k=1", "bare"]
     assert [label for label in labels if costs[label]["training_seconds_a_user"]] == ["text-profile", rivals[-1]]
     assert task["against_retrieval"]["baseline"] in ("dense, k=1", *rivals[:2])
+    starts = sorted((tmp_path / "out" / "log" / "user-lora+bm25").rglob("start.safetensors"))
+    assert len({start.read_bytes() for start in starts}) == 1 < len(starts)  # for dev and for test: adapted once
     assert "0 of" in done(bench(recipe)).stderr
     (trained,) = (tmp_path / "out").rglob("ropg-kd/**/run-trained.json")
     trained.unlink()  # as where it was killed right after the weights

@@ -10,7 +10,8 @@ from tests.cli.conftest import USERS, done
 
 SECRET = "what shall I call this"
 SHORT = ("--max-new-tokens", 8)
-QUESTIONS = [f"what of {word}?" for word in ["tea", "coffee", "rain", "war", "love", "work", "sleep", "bread"]]
+WORDS = "tea coffee rain war love work sleep bread snow music paper money winter garden engine silence"
+QUESTIONS = [f"what of {word}?" for word in WORDS.split()]
 
 
 @pytest.fixture

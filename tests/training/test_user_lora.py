@@ -221,6 +221,23 @@ def test_the_same_queries_and_seed_adapt_alike_and_the_users_of_another_start_ar
     assert len(starts) == len(KNOWN)
 
 
+def test_a_run_takes_the_start_of_another_once_and_never_in_place_of_its_own(small, tmp_path):
+    adapters = make_adapters(small)
+    first = adapted_to(small, adapters)
+    second = replace(first, path=tmp_path / "second")
+    second.take_start(tmp_path / "nowhere")
+    assert not second.has_start
+    second.take_start(first.path)
+    assert same(second.start(adapters), first.start(adapters))
+    assert second.adaptation_seconds == first.adaptation_seconds
+    before = first.start(adapters)
+    (tmp_path / "third").mkdir()
+    other = replace(first, path=tmp_path / "third")
+    other.keep_start(adapters.start)
+    first.take_start(other.path)
+    assert same(first.start(adapters), before)
+
+
 @pytest.mark.parametrize("changes", [{"epochs": 0.0}, {"epochs": 9.0}, {"learning_rate": 0.5}, {"queries": 2}])
 def test_a_start_that_was_adapted_otherwise_is_not_gone_on_with(small, changes):
     adapters = make_adapters(small)

@@ -93,9 +93,22 @@ def fit_users(
     device: str,
     machine: str,
     on_bad: OnBad | None = None,
+    like: Path | None = None,
 ) -> UserCost:
-    """Train an adapter for each user whom the queries ask for, and leave them, with what they cost, in a folder."""
+    """Train an adapter for each user whom the queries ask for, and leave them, with what they cost, in a folder.
+
+    Args:
+        config: How.
+        log: Of the users, and of the training queries that what they start from is adapted by.
+        out: The folder.
+        device: Where to compute.
+        machine: What it runs on.
+        on_bad: Told of each row that cannot be read; an error where it is None.
+        like: A run whose users start from the same, where it has got so far.
+    """
     run = UserLoraRun(out, config, load_task(config.task))
+    if like:
+        run.take_start(like)
     prompted = _prompts(run, k=config.items.k, generation=GenerationConfig(), device=device)
     adapters = _adapters(run, prompted)
     examples = split_examples(counted(read_log(log, run.task, on_bad=on_bad), "read"), run.task, config.split)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from shutil import copyfile
 from typing import Literal
 
 from safetensors import safe_open
@@ -141,6 +142,13 @@ class UserLoraRun:
         self.path.mkdir(parents=True, exist_ok=True)
         with appearing(self.path / START) as fresh:
             save_file(dict(weights), fresh, metadata=made_of)
+
+    def take_start(self, other: Path) -> None:
+        """Take what another run's users start from, where it is there: of the same settings, log and language model."""
+        if (other / START).is_file() and not self.has_start:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with appearing(self.path / START) as fresh:
+                copyfile(other / START, fresh)
 
     def start(self, adapters: UserAdapters) -> Weights:
         """Give the weights that every user of this run starts from: those that were kept, else an untrained adapter's.

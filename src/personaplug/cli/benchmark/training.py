@@ -58,8 +58,8 @@ def _train(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int,
     base = base_run(recipe, place, seed=seed)
     if is_adapted(contender.method):
         users = adapters_run(recipe, place, contender, base, k=k, on_dev=on_dev)
-        device, machine = start_torch(), this_machine()
-        return fit_users(users, place.log, out=out, device=device, machine=machine, on_bad=place.on_bad)
+        device, machine, like = start_torch(), this_machine(), place.run(contender, seed, k=k, on_dev=True)
+        return fit_users(users, place.log, out=out, device=device, machine=machine, on_bad=place.on_bad, like=like)
     if (out / WEIGHTS).exists():
         forget_said(out)
         return {}
