@@ -1,6 +1,6 @@
 """A small world to plug into: tiny models in folders, a task, a store of users with histories of several lengths."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -96,6 +96,11 @@ def make_examples(store: PersonaStore, *, each: int = 1) -> list[Example]:
         for at, (user, count) in enumerate(USERS.items())
         for number in range(each)
     ]
+
+
+def plain_prompts(examples: Sequence[Example]) -> list[str]:
+    """Write the examples' prompts without anything of the users."""
+    return [TASK.prompt_text(example.input) for example in examples]
 
 
 def as_if_trained(plug: PersonaPlug, *, seed: int = 0) -> PersonaPlug:

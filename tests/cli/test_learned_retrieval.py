@@ -117,7 +117,7 @@ def test_an_empty_history_is_a_history(name, runs, options, examples):
     unknown = [replace(example, profile=Profile("nobody")) for example in examples]
     assert len(method.respond(unknown)) == len(examples)
     assert np.isfinite(method.log_likelihood(unknown)).all()
-    assert method.write(unknown[0]) == LOG.prompt_text(unknown[0].input)
+    assert method.write(unknown) == [LOG.prompt_text(each.input) for each in unknown]
 
 
 def test_a_choice_keeps_texts_once_and_the_vectors_of_each_retriever(runs, options, examples, place):
@@ -141,31 +141,33 @@ def test_a_choice_is_between_the_retrievers_of_the_run_in_its_order(runs, option
     method = build_method("rspg-pre", LOG, replace(options, run=runs["rspg-pre"]))
     assert isinstance(method.write, SelectedPrompt)
     example = max(examples, key=lambda each: len(each.profile.items))
-    prompts = [write(example) for write in method.write.writers]
-    named = [build_method(name, LOG, options).write(example) for name in ("plain", "recency", "bm25")]
+    prompts = [write([example])[0] for write in method.write.writers]
+    named = [build_method(name, LOG, options).write([example])[0] for name in ("plain", "recency", "bm25")]
     assert prompts[:3] == named
     assert len(prompts) == 6
-    assert prompts[4:] == [build_method(name, LOG, replace(options, run=runs[name])).write(example) for name in ROPG]
+    assert prompts[4:] == [
+        build_method(name, LOG, replace(options, run=runs[name])).write([example])[0] for name in ROPG
+    ]
     for place, prompt in enumerate(prompts):
         method.write.selector.bias.data[:] = 0
         method.write.selector.bias.data[place] = 1e4
-        assert method.write(example) == prompt
+        assert method.write([example]) == [prompt]
 
 
 def test_a_choice_after_generation_reads_the_answers(runs, options, examples):
     before, after = (build_method(name, LOG, replace(options, run=runs[name])).write for name in LEARNED[2:])
     assert before.answer is None
     example, read = examples[0], []
-    prompts = [write(example) for write in after.writers]
+    prompts = [write([example])[0] for write in after.writers]
 
     class Reading:
-        def choose(self, query, options):
-            read.append((query, options))
-            return 2
+        def choose(self, queries, options):
+            read.extend(zip(queries, options, strict=True))
+            return [2]
 
-    assert replace(after, selector=Reading())(example) == prompts[2]
+    assert replace(after, selector=Reading())([example]) == [prompts[2]]
     answers = after.answer(prompts)
-    assert read == [(example.input.strip(), [f"{a}\n{p}" for a, p in zip(answers, prompts, strict=True)])]
+    assert read == [(example.input.strip(), tuple(f"{a}\n{p}" for a, p in zip(answers, prompts, strict=True)))]
 
 
 @pytest.mark.parametrize("name", ["ropg-kd", "rspg-pre"])

@@ -116,7 +116,10 @@ def test_items_of_an_untrained_method_are_as_long_as_its_run_says(options, place
     config = read_toml(RunConfig, place.plug / "config.toml")
     write_toml(replace(config, items=replace(config.items, item_tokens=9)), tmp_path / "config.toml")
     method = build_method("recency", LOG, replace(options, run=tmp_path, k=1))
-    assert (method.write.item_tokens, method.max_input_tokens) == (9, 256 + 9)
+    assert (method.write.item_tokens, method.max_input_tokens) == (
+        9,
+        256 + len(method.write.task.retrieval.separator) + 9,
+    )
 
 
 @pytest.mark.parametrize("k", [1, 4, 100])
@@ -129,14 +132,15 @@ def test_beside_retrieved_items_the_input_keeps_all_the_room_it_has_without(fami
     lead, end = read_by(plain, asked).lead, 1
     shown = bare[lead:-end]
     assert len(bare) == 256
-    assert rival.write(asked).endswith(plain.backbone.cut(plain.write(asked), max_tokens=256))
+    (own,), (beside,) = plain.write([asked]), rival.write([asked])
+    assert beside.endswith(plain.backbone.cut(own, max_tokens=256))
     assert any((prompted[at : at + len(shown)] == shown).all() for at in range(len(prompted) - len(shown)))
     assert len(prompted) <= (rival.backbone.positions(answer_tokens=128) or len(prompted))
 
 
 def read_by(method, example):
     """Embed an example's prompt as the method does."""
-    return method.backbone.embed([method.write(example)], max_tokens=method.max_input_tokens)
+    return method.backbone.embed(method.write([example]), max_tokens=method.max_input_tokens)
 
 
 def test_more_items_than_the_language_model_has_room_for_are_refused(options, models):

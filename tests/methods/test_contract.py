@@ -22,7 +22,7 @@ from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.retrieval.random_order import RandomRetriever
 from personaplug.retrieval.recency import RecencyRetriever
-from tests.world import TASK, as_if_trained, make_run
+from tests.world import TASK, as_if_trained, make_run, plain_prompts
 
 SHORT = GenerationConfig(max_new_tokens=8)
 TRAINED = ("tuned-prompt", "tuned-prompt+bm25", "plug", "plug+bm25", "plug+dense")
@@ -37,7 +37,7 @@ def build(name, family, models, store, *, embedder=EmbedderConfig()):  # noqa: B
         plug = build_plug(make_run(models, family, method=name, embedder=embedder), TASK, store=store)
         return PlugMethod(name, as_if_trained(plug), SHORT)
     backbone = load_backbone(BackboneConfig(models[family]))
-    plain = Prompted(name, backbone, lambda example: TASK.prompt_text(example.input), SHORT)
+    plain = Prompted(name, backbone, plain_prompts, SHORT)
     if name == "plain":
         return plain
     return replace(plain, write=RetrievalPrompt(TASK, retriever(name, models), 2, 40, backbone.count_tokens, str, 256))
@@ -88,7 +88,7 @@ def test_a_likelihood_is_the_backbones_own_score_a_token(method, name, examples)
     if name in TRAINED:
         inputs = method.plug.inputs(method.plug.batcher(examples))
     else:
-        inputs = backbone.embed([method.write(example) for example in examples])
+        inputs = backbone.embed(method.write(examples))
     loss = backbone.loss(inputs, [example.target for example in examples]).item()
     means, counts = method.log_likelihood(examples), method.answer_tokens(examples)
     assert (means < 0).all()
@@ -118,10 +118,10 @@ def test_the_tokens_of_a_prompt_are_what_the_language_model_reads(method, name, 
     assert isinstance(method, CountingMethod)
     if name in TRAINED:
         plug = method.plug
-        texts = [plug.batcher.prompts(each) for each in examples]
+        texts = plug.batcher.prompts(examples)
         wanted = [plug.run.embedder.vectors + plug.backbone.count_tokens(text) for text in texts]
     else:
-        wanted = [method.backbone.count_tokens(method.write(each)) for each in examples]
+        wanted = list(map(method.backbone.count_tokens, method.write(examples)))
     assert method.prompt_tokens(examples).tolist() == wanted
 
 

@@ -1,5 +1,6 @@
 """The choice between retrievers, and what the language model reads because of it."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import GenerationConfig
 from tests.world import TASK
 
-WRITERS = [lambda _: "x", lambda _: "x y z", lambda _: "x"]
+PROMPTS = ["x", "x y z", "x"]
 
 
 class OneTokenAWord:
@@ -23,8 +24,13 @@ class OneTokenAWord:
 
 def selected(answer):
     """Choose the longest of three prompts, two of which are alike."""
-    selector = SimpleNamespace(choose=lambda *_: 1)
-    return SelectedPrompt(TASK, WRITERS, selector, answer)
+    writers = [partial(repeated, prompt) for prompt in PROMPTS]
+    selector = SimpleNamespace(choose=lambda queries, _: [1] * len(queries))
+    return SelectedPrompt(TASK, writers, selector, answer)
+
+
+def repeated(prompt, examples):
+    return [prompt] * len(examples)
 
 
 @pytest.mark.parametrize(("answer", "tokens"), [(None, 3), (lambda prompts: ["a"] * len(prompts), 1 + 3 + 3)])
@@ -36,6 +42,10 @@ def test_all_that_is_answered_to_choose_is_counted_once_and_the_chosen_prompt_ag
 
 def test_the_options_of_a_batch_are_answered_together_a_retriever_at_a_time(examples):
     asked = []
-    selected(lambda prompts: asked.append(len(prompts))).look(examples)
-    assert asked == [len(examples)] * len(WRITERS)
-    selected(None).look(examples)
+
+    def answer(prompts):
+        asked.append(prompts)
+        return prompts
+
+    assert selected(answer)(examples) == ["x y z"] * len(examples)
+    assert [list(column) for column in asked] == [[prompt] * len(examples) for prompt in PROMPTS]

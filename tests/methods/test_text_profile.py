@@ -33,7 +33,7 @@ def make_method(model, folder, *, task=TASK, k=2):
     plain = Prompted(
         "text-profile",
         load_backbone(source),
-        lambda example: task.prompt_text(example.input),
+        lambda examples: [task.prompt_text(example.input) for example in examples],
         SHORT,
         max_input_tokens=INPUT_TOKENS,
     )
@@ -61,7 +61,7 @@ def counting(method, monkeypatch):
 def test_who_has_been_described_is_found_without_writing_the_request_anew(method):
     first = method.respond(everyone())
     writes = []
-    author = replace(method.profiles.author, write=lambda example: writes.append(example) or "")
+    author = replace(method.profiles.author, write=writes.append)
     known = replace(method.profiles, author=author)
     prompted = replace(method.prompted, write=replace(method.prompted.write, profiles=known))
     assert replace(method, profiles=known, prompted=prompted).respond(everyone()) == first
@@ -84,7 +84,7 @@ def test_a_user_is_described_once_whatever_is_asked(method, models, family, monk
 def test_a_description_is_asked_for_behind_the_items_wherever_the_task_puts_them(models, family, tmp_path):
     task = replace(TASK, retrieval=Retrieval(item="<{input}>", after="Above is"))
     author = make_method(models[family], tmp_path / "profiles", task=task).profiles.author
-    assert author.write(ask("ada")).startswith("<")
+    assert author.write([ask("ada")])[0].startswith("<")
 
 
 def test_another_history_another_model_or_decoding_is_another_description(method, monkeypatch):
@@ -104,7 +104,7 @@ def test_two_users_of_one_history_have_a_description_each_which_can_be_deleted(m
 
 
 def test_the_description_is_of_the_users_latest_items_and_ends_with_the_request(method):
-    prompt = method.profiles.author.write(ask("cyd"))
+    (prompt,) = method.profiles.author.write([ask("cyd")])
     assert TASK.description in prompt
     assert prompt.index(TASK.item_text(ask("cyd").profile.items[-1])[:20]) == 0
     assert prompt.rstrip().endswith("habits.")
@@ -115,13 +115,13 @@ def test_the_description_is_of_the_users_latest_items_and_ends_with_the_request(
 
 def test_a_long_history_never_cuts_the_request(method):
     endless = Profile("ada", tuple(make_item(day, "word " * 400, "word " * 400) for day in range(3)))
-    prompt = method.profiles.author.write(replace(ask("ada"), profile=endless))
+    (prompt,) = method.profiles.author.write([replace(ask("ada"), profile=endless)])
     assert prompt.rstrip().endswith("habits.")
     assert method.profiles.author.backbone.count_tokens(prompt) <= method.profiles.author.max_input_tokens
 
 
 def test_without_history_the_prompt_is_the_plain_one_and_nothing_is_written(method, tmp_path):
-    assert method.prompted.write(ask("nobody")) == TASK.prompt_text(ask("nobody").input)
+    assert method.prompted.write([ask("nobody")]) == [TASK.prompt_text(ask("nobody").input)]
     method.respond([ask("nobody")])
     assert not (tmp_path / "profiles").exists()
 
@@ -136,7 +136,7 @@ def test_the_input_keeps_all_the_room_it_has_without_a_description(method, profi
     told = Told(method.profiles.author, "x", 2, tmp_path)
     example, backbone = replace(ask("ada"), input=words), method.prompted.backbone
     write = replace(method.prompted.write, profiles=told)
-    prompt, plain = write(example), backbone.cut(TASK.prompt_text(words), max_tokens=INPUT_TOKENS)
+    (prompt,), plain = write([example]), backbone.cut(TASK.prompt_text(words), max_tokens=INPUT_TOKENS)
     assert isinstance(write, ProfilePrompt)
     assert prompt.endswith(plain)
     assert (prompt == plain) == (not profile)
@@ -153,8 +153,9 @@ def test_the_description_stands_in_the_prompt_that_is_answered(method):
     method.respond([ask("ada")])
     written = method.profiles.read(ask("ada"))
     assert written
-    assert method.prompted.write(ask("ada")) != TASK.prompt_text(ask("ada").input)
-    assert written[:9] in method.prompted.write(ask("ada"))
+    (prompt,) = method.prompted.write([ask("ada")])
+    assert prompt != TASK.prompt_text(ask("ada").input)
+    assert written[:9] in prompt
 
 
 def test_a_mixed_batch_is_answered_as_one_by_one(method):

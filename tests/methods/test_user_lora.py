@@ -17,7 +17,7 @@ from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.tasks.task import History
 from tests.factories import START
 from tests.training.users import ADAPTATION, COUNTS, TRAINING, adapt_run, ask, later, make_adapters, make_run, train
-from tests.world import TASK
+from tests.world import TASK, plain_prompts
 
 SHORT = GenerationConfig(max_new_tokens=8)
 BEAMS = GenerationConfig("beam", beams=3, max_new_tokens=8)
@@ -38,7 +38,7 @@ def method(run):
 
 def open_method(run, *, generation=SHORT, k=0):
     adapters = make_adapters(run)
-    plain = Prompted("user-lora", adapters.backbone, lambda example: TASK.prompt_text(example.input), generation)
+    plain = Prompted("user-lora", adapters.backbone, plain_prompts, generation)
     items = RetrievalPrompt(TASK, RecencyRetriever(), k, 40, adapters.backbone.count_tokens, str, 256)
     return UserLora(replace(plain, write=items) if k else plain, adapters, run)
 
@@ -89,7 +89,7 @@ def test_an_adapter_makes_the_users_own_answer_likelier_than_another_users(metho
 
 
 def test_users_without_history_get_the_bare_model(method, run):
-    bare = Prompted("plain", make_adapters(run).backbone, lambda example: TASK.prompt_text(example.input), SHORT)
+    bare = Prompted("plain", make_adapters(run).backbone, plain_prompts, SHORT)
     unheard_of = replace(ask("ada"), profile=Profile("unheard of"))
     for example in (ask("nobody"), unheard_of):
         asked = [ask("ada"), example, ask("ben")]

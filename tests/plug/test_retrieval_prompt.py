@@ -12,6 +12,7 @@ from personaplug.records import Example, HistoryItem, Profile
 from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.tasks.task import History, Query, Retrieval, Task
+from tests import tiny
 from tests.factories import START, make_item
 from tests.world import NOW
 
@@ -48,7 +49,8 @@ def remember(*pairs):
 
 
 def write(profile, text="what about tea", *, task=TASK, retriever=None, k=2, item_tokens=1000, count=characters):
-    return RetrievalPrompt(task, retriever or RecencyRetriever(), k, item_tokens, count, str, 999)(ask(text, profile))
+    prompts = RetrievalPrompt(task, retriever or RecencyRetriever(), k, item_tokens, count, str, 999)
+    return prompts([ask(text, profile)])[0]
 
 
 def test_the_best_item_stands_first_and_the_input_last():
@@ -124,8 +126,23 @@ def test_an_item_that_fits_stays_as_it_is_white_space_too():
 def test_room_that_items_leave_is_not_the_inputs():
     write = RetrievalPrompt(TASK, RecencyRetriever(), 1, 99, characters, lambda prompt: prompt[:9], 999)
     cut = TASK.prompt_text("what about tea")[:9]
-    assert write(ask("what about tea", remember(("tea", "yes")))).endswith(f" {cut}")
-    assert write(ask("what about tea", Profile("ada"))) == cut
+    beside, alone = write([ask("what about tea", remember(("tea", "yes"))), ask("what about tea", Profile("ada"))])
+    assert beside.endswith(f" {cut}")
+    assert alone == cut
+
+
+@pytest.mark.parametrize("positions", [None, 400])
+@pytest.mark.parametrize("k", [1, 3])
+def test_an_item_of_all_the_tokens_that_it_may_have_stays_whole_beside_a_whole_input(k, positions):
+    chat, asked = tiny.decoder_only(use_chat_template=True), "what about tea " * 20
+    items = remember(*[("tea " * 7, "yes")] * 4)
+    length = len("<" + "tea " * 7 + "|yes> & ")
+    write = RetrievalPrompt.of(TASK, RecencyRetriever(), chat, k=k, item_tokens=length, beside=200, positions=positions)
+    (prompt,) = write([ask(asked, items)])
+    assert prompt.count("<" + "tea " * 7 + "|yes>") == k
+    assert prompt.endswith(chat.cut(TASK.prompt_text(asked), max_tokens=200))
+    assert chat.cut(prompt, max_tokens=write.max_tokens) == prompt
+    assert write.max_tokens == 200 + len(" ; ") + length * k
 
 
 def test_a_text_without_spaces_is_shortened_too():

@@ -1,13 +1,13 @@
 import torch
 
-from personaplug.rivals.selector import PromptSelector, option_text
+from personaplug.rivals.selector import PromptSelector, option_texts
 from tests import tiny
 
 
 def test_before_training_all_retrievers_are_as_good_and_the_first_is_taken():
     selector = PromptSelector(tiny.text_encoder(), 3)
     assert selector.logits(["tea"], [["a", "b", "c"]]).tolist() == [[0.0, 0.0, 0.0]]
-    assert selector.choose("tea", ["a", "b", "c"]) == 0
+    assert selector.choose(["tea"], [["a", "b", "c"]]) == [0]
 
 
 def test_the_score_of_an_option_depends_on_query_and_option_and_on_its_place():
@@ -19,7 +19,7 @@ def test_the_score_of_an_option_depends_on_query_and_option_and_on_its_place():
     assert len({alike[0], *other}) == 3
     with torch.no_grad():
         selector.bias[1] = 9.0
-    assert selector.choose("tea", ["same", "same"]) == 1
+    assert selector.choose(["tea"], [["same", "same"]]) == [1]
 
 
 def test_options_that_are_equal_are_encoded_once_and_scored_as_ever(monkeypatch):
@@ -34,5 +34,14 @@ def test_options_that_are_equal_are_encoded_once_and_scored_as_ever(monkeypatch)
 
 
 def test_an_answer_is_read_before_the_prompt_it_answers():
-    assert option_text("the prompt", "the answer") == "the answer\nthe prompt"
-    assert option_text("the prompt", None) == "the prompt"
+    prompts = [("tea a", "tea b"), ("rain a", "rain b")]
+    asked = []
+
+    def answer(column):
+        asked.append(column)
+        return [prompt.upper() for prompt in column]
+
+    assert option_texts(prompts, answer) == [("TEA A\ntea a", "TEA B\ntea b"), ("RAIN A\nrain a", "RAIN B\nrain b")]
+    assert asked == [("tea a", "rain a"), ("tea b", "rain b")]
+    assert option_texts(prompts, None) == prompts
+    assert option_texts([], answer) == []

@@ -81,6 +81,6 @@ def test_an_example_is_as_long_as_all_that_the_language_model_reads_and_writes_o
     monkeypatch.setattr(batches, "_BLOCK", 3)
     plug = build(models, family, store, TrainingConfig(max_input_tokens=20, max_output_tokens=5))
     examples = [replace(example, input="🙂" * count, target="x" * (8 - count)) for count in range(1, 9)]
-    inputs = plug.backbone.embed(list(map(plug.batcher.prompts.plain, examples)), max_tokens=20)
+    inputs = plug.backbone.embed(plug.batcher.prompts.plain(examples), max_tokens=20)
     answers = plug.backbone.score(inputs, [each.target for each in examples], max_tokens=5).tokens
     assert count_tokens(plug, examples) == (inputs.mask.sum(dim=1) + answers).tolist()

@@ -88,7 +88,9 @@ def test_a_selector_learns_which_retriever_suits_a_query(tmp_path):
     fit_chooser(selector, retriever_choices(range(48)), objective, config, dev=NO_DEV, metrics=tmp_path / "m")
     unseen = retriever_choices(range(100, 120))
     assert places(selector, unseen) == [number % 2 for number in range(100, 120)]
-    assert [selector.choose(choice.query, choice.options) for choice in unseen] == places(selector, unseen)
+    assert selector.choose(*zip(*((each.query, each.options) for each in unseen), strict=True)) == places(
+        selector, unseen
+    )
 
 
 def test_a_selector_learns_which_retriever_is_good_for_most(tmp_path):
@@ -96,7 +98,7 @@ def test_a_selector_learns_which_retriever_is_good_for_most(tmp_path):
     choices = [Choice("q", ("same",) * 3, (f"{n} bad", f"{n} good", f"{n} bad"), "y") for n in range(24)]
     objective = Distillation(lambda qs: [float("good" in q.prompt) for q in qs], 1.0)
     fit_chooser(selector, choices, objective, FAST, dev=NO_DEV, metrics=tmp_path / "m")
-    assert selector.choose("another", ["same"] * 3) == 1
+    assert selector.choose(["another"], [["same"] * 3]) == [1]
 
 
 def test_the_weights_that_choose_best_on_dev_are_kept_those_of_the_start_included(tmp_path):

@@ -164,7 +164,7 @@ def test_a_user_whose_adapter_is_of_something_else_is_trained_again(small, chang
         training = replace(TRAINING, learning_rate=1e-3)
         small = replace(small, config=replace(small.config, training=training))
     else:
-        options["write"] = lambda example: f"{len(example.profile.items)} {example.input}"
+        options["write"] = lambda lessons: [f"{len(each.profile.items)} {each.input}" for each in lessons]
     train(small, asked, **options)
     assert len(starts) == (1 if change == "history" else len(KNOWN))
 

@@ -14,7 +14,7 @@ from personaplug.training.lessons import histories_of
 from personaplug.training.user_lora import adapt, train_users
 from tests.factories import START, make_item
 from tests.processes import die
-from tests.world import TASK
+from tests.world import TASK, plain_prompts
 
 COUNTS = {"ada": 3, "ben": 5, "cyd": 9, "nobody": 0}
 TRAINING = UserTrainingConfig(epochs=2.0, batch_size=4, learning_rate=3e-2)
@@ -54,7 +54,7 @@ def train(
         run,
         adapters or make_adapters(run),
         histories_of(examples),
-        write=options.pop("write", lambda example: TASK.prompt_text(example.input)),
+        write=options.pop("write", plain_prompts),
         max_input_tokens=64,
         **options,
     )
@@ -62,7 +62,7 @@ def train(
 
 def adapt_run(run: UserLoraRun, examples: Sequence[Example], adapters: UserAdapters) -> None:
     """Adapt what a run's users start from, with plain prompts."""
-    adapt(run, adapters, examples, write=lambda example: TASK.prompt_text(example.input), max_input_tokens=64)
+    adapt(run, adapters, examples, write=plain_prompts, max_input_tokens=64)
 
 
 def train_until(last_user: str, model: str, folder: Path) -> None:

@@ -69,15 +69,8 @@ def build_rspg(
         max_input_tokens=room,
         index=lambda example: [each.index(example) for each in pool],
         reads=write.reads,
-        look=_looking([*(each.look for each in pool), write.look]),
         kept=_kept(pool),
     )
-
-
-def _looking(
-    looks: Sequence[Callable[[Sequence[Example]], object]],
-) -> Callable[[Sequence[Example]], object]:
-    return lambda examples: [look(examples) for look in looks]
 
 
 def _kept(pool: Sequence[Prompted]) -> Callable[[Example], int]:

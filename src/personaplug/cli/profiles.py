@@ -39,12 +39,14 @@ def with_profiles(
     decoding = GenerationConfig(max_new_tokens=PROFILE_TOKENS)
     bare = replace(plain, generation=decoding, max_input_tokens=plain.backbone.count_tokens(request) + 1)
     shown = with_items(bare, asked, RecencyRetriever(), k=k, item_tokens=item_tokens)
-    author = replace(shown, write=lambda example: shown.write(_asking(example, request)))
+    author = replace(shown, write=lambda examples: shown.write([_asking(each, request) for each in examples]))
     decides = (asdict(source), asdict(decoding), asdict(asked), request, shown.max_input_tokens)
     profiles = TextProfiles(author, repr(decides), min(k, task.history.max_items), folder)
     room = room_beside(plain, PROFILE_TOKENS)
-    count, cut = plain.backbone.count_tokens, partial(plain.backbone.cut, max_tokens=plain.max_input_tokens)
-    write = ProfilePrompt(profiles, lambda example: cut(plain.write(example)), room - plain.max_input_tokens, count)
+    count, cut = plain.backbone.count_text_tokens, partial(plain.backbone.cut, max_tokens=plain.max_input_tokens)
+    write = ProfilePrompt(
+        profiles, lambda examples: list(map(cut, plain.write(examples))), room - plain.max_input_tokens, count
+    )
     return TextProfile(replace(plain, write=write, max_input_tokens=room), profiles)
 
 

@@ -60,7 +60,7 @@ def without_items(
     return Prompted(
         name,
         backbone,
-        lambda example: task.prompt_text(example.input),
+        lambda examples: [task.prompt_text(example.input) for example in examples],
         generation,
         max_input_tokens=max_input_tokens if positions is None else min(max_input_tokens, positions),
         max_output_tokens=max_output_tokens,
@@ -95,7 +95,6 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
         write=write,
         max_input_tokens=write.max_tokens,
         kept=write.kept,
-        look=write.look,
     )
 
 

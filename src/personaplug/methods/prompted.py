@@ -28,26 +28,24 @@ class Prompted:
     Attributes:
         name: In tables.
         backbone: The frozen language model.
-        write: Writes an example's prompt.
+        write: Writes a batch's prompts.
         generation: How to decode.
         max_input_tokens: Longer prompts are cut at their end.
         max_output_tokens: Longer right answers are cut where their likelihood is measured.
         kept: Counts the bytes that the prompt needs to be kept of an example's user.
         index: Makes what is kept of an example's user and is not in the log, such as vectors of items.
-        reads: Gives all that the language model reads to answer an example; None for the written prompt alone.
-        look: Is shown a whole batch before its prompts are written, by whoever works faster on many than on one.
+        reads: Gives all that the language model reads to answer each example; None for the written prompt alone.
     """
 
     name: str
     backbone: Backbone
-    write: Callable[[Example], str]
+    write: Callable[[Sequence[Example]], Sequence[str]]
     generation: GenerationConfig
     max_input_tokens: int = 256
     max_output_tokens: int = 128
     kept: Callable[[Example], int] = nothing_kept
     index: Callable[[Example], object] = nothing_made
-    reads: Callable[[Example], Sequence[str]] | None = None
-    look: Callable[[Sequence[Example]], object] = nothing_made
+    reads: Callable[[Sequence[Example]], Sequence[Sequence[str]]] | None = None
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Make what is kept of the examples' users."""
@@ -71,16 +69,15 @@ class Prompted:
 
     def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the tokens that the language model reads to answer each example, in one prompt or several."""
-        return np.array([self._count(self.reads(each) if self.reads else [self.write(each)]) for each in examples])
+        read = self.reads(examples) if self.reads else [[prompt] for prompt in self.write(examples)]
+        return np.array([self._count(prompts) for prompts in read])
 
     def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the bytes kept of each example's user."""
         return np.array([self.kept(example) for example in examples])
 
     def _inputs(self, examples: Sequence[Example]) -> TokenEmbeddings:
-        self.look(examples)
-        prompts = [self.write(example) for example in examples]
-        return self.backbone.embed(prompts, max_tokens=self.max_input_tokens)
+        return self.backbone.embed(self.write(examples), max_tokens=self.max_input_tokens)
 
     def _count(self, prompts: Sequence[str]) -> int:
         return int(self.backbone.embed(prompts, max_tokens=self.max_input_tokens).mask.sum())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from personaplug.records import Example
-from personaplug.rivals.selector import PromptSelector, option_text
+from personaplug.rivals.selector import PromptSelector, option_texts
 from personaplug.tasks.task import Task
 
 
@@ -17,39 +17,30 @@ class SelectedPrompt:
 
     Attributes:
         task: Cuts the query out of an input.
-        writers: What each retriever makes of an example, in the order the selector was trained with.
+        writers: What each retriever makes of the examples, in the order the selector was trained with.
         selector: Scores the prompts.
         answer: Answers prompts, for the choice after generation; None for the choice before.
     """
 
     task: Task
-    writers: Sequence[Callable[[Example], str]]
+    writers: Sequence[Callable[[Sequence[Example]], Sequence[str]]]
     selector: PromptSelector
     answer: Callable[[Sequence[str]], Sequence[str]] | None = None
 
-    def __call__(self, example: Example) -> str:
-        """Write an example's prompt."""
-        return self._chosen(example, self._options(example))
+    def __call__(self, examples: Sequence[Example]) -> list[str]:
+        """Write a batch's prompts."""
+        return self._chosen(examples, self._options(examples))
 
-    def look(self, examples: Sequence[Example]) -> None:
-        """Have a batch's options answered together for the choice after generation, a retriever at a time.
-
-        Asked one by one, whoever keeps the answers has them.
-        """
-        if self.answer:
-            for write in self.writers:
-                self.answer([write(example) for example in examples])
-
-    def reads(self, example: Example) -> list[str]:
+    def reads(self, examples: Sequence[Example]) -> list[list[str]]:
         """Give all prompts that are answered: for the choice after generation each option once, then the chosen one."""
-        options = self._options(example)
-        answered = dict.fromkeys(options) if self.answer else ()
-        return [*answered, self._chosen(example, options)]
+        options = self._options(examples)
+        answered = [dict.fromkeys(row) if self.answer else {} for row in options]
+        return [[*row, chosen] for row, chosen in zip(answered, self._chosen(examples, options), strict=True)]
 
-    def _options(self, example: Example) -> list[str]:
-        return [write(example) for write in self.writers]
+    def _options(self, examples: Sequence[Example]) -> list[tuple[str, ...]]:
+        return list(zip(*(write(examples) for write in self.writers), strict=True))
 
-    def _chosen(self, example: Example, prompts: Sequence[str]) -> str:
-        answers = self.answer(prompts) if self.answer else [None] * len(prompts)
-        options = [option_text(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
-        return prompts[self.selector.choose(self.task.query_text(example.input), options)]
+    def _chosen(self, examples: Sequence[Example], prompts: Sequence[Sequence[str]]) -> list[str]:
+        queries = [self.task.query_text(example.input) for example in examples]
+        places = self.selector.choose(queries, option_texts(prompts, self.answer))
+        return [row[place] for row, place in zip(prompts, places, strict=True)]

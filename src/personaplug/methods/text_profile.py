@@ -66,19 +66,22 @@ class ProfilePrompt:
 
     Attributes:
         profiles: The descriptions.
-        prompt: Writes the prompt without one.
+        prompts: Writes the prompts without one.
         profile_tokens: A longer description, in the prompt's words, loses its end; the input is never shortened.
-        count_tokens: Counts as the language model does.
+        count_tokens: Counts a text's own tokens as the language model does.
     """
 
     profiles: TextProfiles
-    prompt: Callable[[Example], str]
+    prompts: Callable[[Sequence[Example]], Sequence[str]]
     profile_tokens: int
     count_tokens: Callable[[str], int]
 
-    def __call__(self, example: Example) -> str:
-        """Write an example's prompt; without a description it is the plain one."""
-        prompt, profile = self.prompt(example), self.profiles.read(example)
+    def __call__(self, examples: Sequence[Example]) -> list[str]:
+        """Write a batch's prompts; without a description it is the plain one."""
+        return [self._with_profile(*each) for each in zip(self.prompts(examples), examples, strict=True)]
+
+    def _with_profile(self, prompt: str, example: Example) -> str:
+        profile = self.profiles.read(example)
         while profile and self.count_tokens(_before(profile, "")) > self.profile_tokens:
             profile = profile[: len(profile) * 9 // 10].rstrip()
         return _before(profile, prompt) if profile else prompt

@@ -176,7 +176,11 @@ class Backbone(ABC):
     def count_tokens(self, text: str) -> int:
         """Count an input's tokens as :meth:`embed` makes them, without cutting."""
         before, after = self._frame
-        return len(before) + len(self.tokenizer(text, **_AS_TEXT).input_ids) + len(after)
+        return len(before) + self.count_text_tokens(text) + len(after)
+
+    def count_text_tokens(self, text: str) -> int:
+        """Count a text's own tokens, without those that stand around every input."""
+        return len(self.tokenizer(text, **_AS_TEXT).input_ids)
 
     def count_input_tokens(self, texts: Sequence[str], *, max_tokens: int = 256) -> list[int]:
         """Count the tokens that :meth:`embed` makes of each input."""

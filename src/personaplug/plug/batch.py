@@ -72,9 +72,8 @@ class Batcher:
         """Make one batch of at least one example."""
         queries = tuple(self.task.query_text(example.input) for example in examples)
         query_vectors = self.query_vectors(queries) if self.query_vectors else None
-        self.prompts.look(examples)
         return PlugBatch(
-            prompts=tuple(self.prompts(example) for example in examples),
+            prompts=tuple(self.prompts(examples)),
             targets=tuple(example.target for example in examples if example.target is not None),
             queries=queries,
             query_vectors=query_vectors,

@@ -200,7 +200,7 @@ class PersonaPlug(nn.Module):
         """Write the examples as :meth:`respond` has them answered."""
         if with_persona:
             return self.inputs(self.batcher(examples))
-        prompts = [self.batcher.prompts.plain(example) for example in examples]
+        prompts = self.batcher.prompts.plain(examples)
         return self.backbone.embed(prompts, max_tokens=self.run.training.max_input_tokens)
 
     def example(self, text: str, *, user: str) -> Example:

@@ -25,18 +25,13 @@ class Prompts:
     max_tokens: int = 256
     items: RetrievalPrompt | None = None
 
-    def __call__(self, example: Example) -> str:
-        """Write an example's prompt."""
-        return self.items(example) if self.items else self.plain(example)
+    def __call__(self, examples: Sequence[Example]) -> list[str]:
+        """Write a batch's prompts."""
+        return self.items(examples) if self.items else self.plain(examples)
 
-    def look(self, examples: Sequence[Example]) -> None:
-        """Be shown a whole batch before its prompts are written: some of the work is faster on many than on one."""
-        if self.items:
-            self.items.look(examples)
-
-    def plain(self, example: Example) -> str:
-        """Write the prompt without anything of the user."""
-        return self.task.prompt_text(example.input)
+    def plain(self, examples: Sequence[Example]) -> list[str]:
+        """Write the prompts without anything of the users."""
+        return [self.task.prompt_text(example.input) for example in examples]
 
     def retrieved(self, example: Example) -> Sequence[HistoryItem]:
         """Give the items of an example's history that stand in its prompt, the best first."""

@@ -6,7 +6,7 @@ from functools import partial
 
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import Backbone
-from personaplug.records import Example, HistoryItem
+from personaplug.records import Example, HistoryItem, fill
 from personaplug.retrieval.base import Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.tasks.task import Task
@@ -24,7 +24,7 @@ class RetrievalPrompt:
         k: Items in a prompt; fewer where the user has fewer.
         item_tokens: An item's input and output lose their last words until the item, in the prompt's words, is at most
             so long or nothing more than a word is left of either; the query's own input loses nothing to them.
-        count_tokens: Counts as the language model does.
+        count_tokens: Counts a text's own tokens as the language model does.
         cut: Cuts a prompt without items where the language model does: room that items leave is not the input's.
         max_tokens: Longest prompt.
         vector_bytes: Bytes of an item's vector, where the retriever needs one.
@@ -65,19 +65,25 @@ class RetrievalPrompt:
         Raises:
             ConfigError: Not even a token is left to each item.
         """
-        room = room_for_items(k, item_tokens, beside=beside, positions=positions)
+        around = backbone.count_text_tokens(fill(task.retrieval.prompt, {"items": "", "prompt": ""}))
+        room = room_for_items(k, item_tokens, beside=beside + around, positions=positions)
         vector_bytes = retriever.vector_bytes if isinstance(retriever, DenseRetriever) else 0
-        cut = partial(backbone.cut, max_tokens=beside)
-        return cls(task, retriever, k, (room - beside) // k, backbone.count_tokens, cut, room, vector_bytes)
+        return cls(
+            task,
+            retriever,
+            k,
+            item_tokens=(room - beside - around) // k,
+            count_tokens=backbone.count_text_tokens,
+            cut=partial(backbone.cut, max_tokens=beside),
+            max_tokens=room,
+            vector_bytes=vector_bytes,
+        )
 
-    def __call__(self, example: Example) -> str:
-        """Write an example's prompt."""
-        return self.write(example, self.items(example))
-
-    def look(self, examples: Sequence[Example]) -> None:
-        """Have a batch's queries encoded together; a dense retriever, which is asked one by one, finds them encoded."""
+    def __call__(self, examples: Sequence[Example]) -> list[str]:
+        """Write a batch's prompts, its queries encoded together where the retriever reads vectors."""
         if isinstance(self.retriever, DenseRetriever):
             self.retriever.encode([self.task.retrieval_query(example.input) for example in examples])
+        return [self.write(example, self.items(example)) for example in examples]
 
     def items(self, example: Example) -> list[HistoryItem]:
         """Choose an example's items, the best first, among those of its history that the task shows."""
@@ -113,7 +119,7 @@ def room_for_items(k: int, item_tokens: int, *, beside: int, positions: int | No
     Args:
         k: Items, at least one.
         item_tokens: Longest item; where there is no room for ``k`` such, less is left to each.
-        beside: Longest input.
+        beside: Longest input, with what stands around it.
         positions: All that the language model has for both; None for any number.
 
     Raises:

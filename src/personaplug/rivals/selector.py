@@ -1,6 +1,6 @@
 """A choice between retrievers that learns: RSPG's (arXiv 2404.05970)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -30,7 +30,7 @@ class PromptSelector(nn.Module):
         nn.init.zeros_(self.head.weight)  # Before training, all retrievers are as good.
 
     def logits(self, queries: Sequence[str], options: Sequence[Sequence[str]]) -> Float[Tensor, "batch options"]:
-        """Score each query's options, one a retriever, with gradients; see :func:`option_text`.
+        """Score each query's options, one a retriever, with gradients; see :func:`option_texts`.
 
         Retrievers often agree: equal options are encoded once.
         """
@@ -40,14 +40,28 @@ class PromptSelector(nn.Module):
         return scores.view(len(queries), len(self.bias)) + self.bias
 
     @torch.inference_mode()
-    def choose(self, query: str, options: Sequence[str]) -> int:
-        """Name the place of the best option; of equal ones the first."""
-        return int(self.logits([query], [options])[0].argmax())
+    def choose(self, queries: Sequence[str], options: Sequence[Sequence[str]]) -> list[int]:
+        """Name the place of each query's best option; of equal ones the first."""
+        places: list[int] = self.logits(queries, options).argmax(dim=1).tolist()
+        return places
 
 
-def option_text(prompt: str, answer: str | None) -> str:
-    """Write what the selector reads of an option, the answer (where there is one) first: the encoder cuts the end."""
-    return prompt if answer is None else f"{answer}\n{prompt}"
+def option_texts(
+    prompts: Sequence[Sequence[str]], answer: Callable[[Sequence[str]], Sequence[str]] | None
+) -> list[tuple[str, ...]]:
+    """Write what the selector reads of each query's options, answers first: the encoder cuts the end.
+
+    Args:
+        prompts: Of each query, one a retriever.
+        answer: Answers prompts, a retriever's for all queries at once; None for the prompts alone.
+    """
+    if answer is None:
+        return [tuple(row) for row in prompts]
+    columns = [
+        [f"{said}\n{prompt}" for said, prompt in zip(answer(column), column, strict=True)]
+        for column in zip(*prompts, strict=True)
+    ]
+    return list(zip(*columns, strict=True))
 
 
 def _beginning(query: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from personaplug.plug.retrieval_run import item_words
 from personaplug.records import Example, HistoryItem
 from personaplug.retrieval.base import Retriever
-from personaplug.rivals.selector import option_text
+from personaplug.rivals.selector import option_texts
 from personaplug.tasks.task import Task
 
 
@@ -63,7 +63,7 @@ def retriever_choices(
     examples: Sequence[Example],
     *,
     task: Task,
-    writers: Sequence[Callable[[Example], str]],
+    writers: Sequence[Callable[[Sequence[Example]], Sequence[str]]],
     answer: Callable[[Sequence[str]], Sequence[str]] | None,
 ) -> list[Choice]:
     """Let retrievers be chosen.
@@ -71,20 +71,14 @@ def retriever_choices(
     Args:
         examples: Queries with their right answers.
         task: Says how texts are read.
-        writers: What each retriever makes of an example.
+        writers: What each retriever makes of the examples.
         answer: Answers prompts, for the choice after generation; None for the choice before.
     """
-    prompts = [tuple(write(example) for write in writers) for example in examples]
-    flat = [prompt for row in prompts for prompt in row]
-    answers = iter(answer(flat) if answer else [None] * len(flat))
+    prompts = list(zip(*(write(examples) for write in writers), strict=True))
+    options = option_texts(prompts, answer)
     return [
-        Choice(
-            task.query_text(example.input),
-            tuple(option_text(prompt, next(answers)) for prompt in row),
-            row,
-            _target(example),
-        )
-        for example, row in zip(examples, prompts, strict=True)
+        Choice(task.query_text(example.input), row, asked, _target(example))
+        for example, row, asked in zip(examples, options, prompts, strict=True)
     ]
 
 

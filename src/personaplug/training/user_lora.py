@@ -39,9 +39,9 @@ class Lessons:
     targets: tuple[str, ...]
 
     @classmethod
-    def of(cls, examples: Sequence[Example], write: Callable[[Example], str]) -> "Lessons":
+    def of(cls, examples: Sequence[Example], write: Callable[[Sequence[Example]], Sequence[str]]) -> "Lessons":
         """Write the examples' prompts, as they will be when the adapter answers."""
-        return cls(tuple(map(write, examples)), tuple(example.target or "" for example in examples))
+        return cls(tuple(write(examples)), tuple(example.target or "" for example in examples))
 
 
 def adapt(
@@ -49,7 +49,7 @@ def adapt(
     adapters: UserAdapters,
     examples: Sequence[Example],
     *,
-    write: Callable[[Example], str],
+    write: Callable[[Sequence[Example]], Sequence[str]],
     max_input_tokens: int,
     on_step: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -59,7 +59,7 @@ def adapt(
         run: Where, and how.
         adapters: On the run's language model, which does not change.
         examples: Everybody's queries, at least one.
-        write: Writes an example's prompt, as it will when an adapter answers.
+        write: Writes the examples' prompts, as it will when an adapter answers.
         max_input_tokens: Longer prompts are cut at their end.
         on_step: Called after each step, with its number and that of all.
     """
@@ -82,7 +82,7 @@ def train_users(
     adapters: UserAdapters,
     histories: Sequence[UserHistory],
     *,
-    write: Callable[[Example], str],
+    write: Callable[[Sequence[Example]], Sequence[str]],
     max_input_tokens: int,
     on_user: Callable[[AdapterRecord], None] | None = None,
 ) -> list[AdapterRecord]:
@@ -92,7 +92,7 @@ def train_users(
         run: Where, and how.
         adapters: On the run's language model, which does not change.
         histories: One a user; of an empty one no adapter is made, and what all start from answers.
-        write: Writes an example's prompt, as it will when the adapter answers.
+        write: Writes the examples' prompts, as it will when the adapter answers.
         max_input_tokens: Longer prompts are cut at their end.
         on_user: Called after each user.
 
