@@ -18,6 +18,8 @@ from personaplug.evaluation.machine import describe_machine
 RESULTS = Path(__file__).parent.parent / "results" / "speed"
 """A file a processor: figures of two do not stand in one table."""
 
+_BFLOAT16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
+
 Made = Mapping[str, str | int | float | bool]
 
 _HOLDS = {"at least": operator.ge, "at most": operator.le}
@@ -94,11 +96,12 @@ def how_made(*, threads: int, is_quick: bool) -> Made:
 
 
 def _processor() -> str:
+    """Name the processor, and what it computes bfloat16 with: of one name, some can and some cannot."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "processor unknown"
-    )
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name, flags = said.get("model name", "processor unknown"), said.get("flags", "").split()
+    return next((f"{name} with {words}" for flag, words in _BFLOAT16.items() if flag in flags), name)
 
 
 def _commit() -> str:

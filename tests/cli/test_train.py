@@ -90,10 +90,17 @@ def test_a_mixed_run_keeps_its_retriever_and_k_for_whoever_uses_it(personaplug, 
     assert sum(memory["is_in_prompt"] for memory in explained) == 2
 
 
-def test_k_means_nothing_to_a_plug_without_items(train):
-    result = train("--method", "plug", "-k", 2)
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("plug", "-k goes with --method rspg, user-lora, +bm25 or +dense"),
+        ("ropg-rl", "-k goes with evaluate: ropg-rl learns from prompts of one item each"),
+    ],
+)
+def test_k_is_refused_where_training_would_not_read_it(train, method, message):
+    result = train("--method", method, "-k", 2)
     assert result.exit_code == 2
-    assert "-k goes with --method rspg, user-lora, +bm25 or +dense" in result.stderr
+    assert message in " ".join(result.stderr.split())
 
 
 def test_a_folder_that_holds_a_run_is_refused_before_any_work(train, tmp_path):

@@ -158,6 +158,8 @@ def _refuse_unread(method: str, given: Mapping[str, object]) -> None:
         raise click.UsageError("--score and --ropg go with --method ropg or rspg")
     if method != "user-lora" and typed & {"--split", "--stranger"}:
         raise click.UsageError("--split and --stranger go with --method user-lora")
+    if "-k" in typed and method.startswith("ropg"):
+        raise click.UsageError(f"-k goes with evaluate: {method} learns from prompts of one item each")
     if "-k" in typed and method not in (*LEARNED, *MIXED, "user-lora"):
         raise click.UsageError("-k goes with --method rspg, user-lora, +bm25 or +dense")
     if method == "user-lora" and typed & {"--preset paper", "--encoder", "--store"}:

@@ -1,7 +1,7 @@
 """A trained plug as a method: the persona, or the tuned prompt that is its control."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import is_
 
 import numpy as np
@@ -20,22 +20,22 @@ from personaplug.records import Example
 from personaplug.store.base import VECTOR_TYPE
 
 
-@dataclass(frozen=True, slots=True)
 class PlugMethod:
     """Answers with a trained prefix before the input.
 
     What else is asked about the examples that were answered last does not read them again.
 
-    Attributes:
+    Args:
         name: In tables.
         plug: The trained plug, whose weights stay as they are.
         generation: How to decode.
     """
 
-    name: str
-    plug: PersonaPlug
-    generation: GenerationConfig
-    _last: "list[_Asked]" = field(default_factory=list, init=False, repr=False, compare=False)
+    def __init__(self, name: str, plug: PersonaPlug, generation: GenerationConfig) -> None:
+        self.name = name
+        self.plug = plug
+        self.generation = generation
+        self._last: _Asked | None = None
 
     def respond(self, examples: Sequence[Example]) -> list[str]:
         """Answer each example in the way of its profile's user; all the work is done, for it may be timed."""
@@ -96,14 +96,14 @@ class PlugMethod:
         return prefix.embedder.projector.views * source.layout.dim * VECTOR_TYPE.itemsize
 
     def _asked(self, examples: Sequence[Example]) -> "_Asked":
-        return self._last[0] if self._last and self._last[0].is_of(examples) else self._read(examples)
+        return self._last if self._last and self._last.is_of(examples) else self._read(examples)
 
     @torch.inference_mode()
     def _read(self, examples: Sequence[Example]) -> "_Asked":
-        self._last.clear()  # before the next is made: two batches at once would raise the peak of memory
+        self._last = None  # before the next is made: two batches at once would raise the peak of memory
         batch = self.plug.batcher(examples)
-        self._last.append(_Asked(tuple(examples), batch, self.plug.inputs(batch)))
-        return self._last[0]
+        self._last = _Asked(tuple(examples), batch, self.plug.inputs(batch))
+        return self._last
 
 
 @dataclass(frozen=True, slots=True)
