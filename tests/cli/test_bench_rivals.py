@@ -24,11 +24,14 @@ def test_every_kind_of_rival_and_an_ablation_stand_beside_the_plug(models, tmp_p
         {"method": "plain", "label": "bare"},
     ]
     words = {"methods": ["dense", "text-profile"], "variants": variants, "seeds": [3], "k": [1], "dev_queries": 3}
-    recipe = write_recipe(tmp_path, models, **words, test_queries=4, draw=5, strangers=False)
+    recipe = write_recipe(tmp_path, models, **words, test_queries=4, draw=5)
     task = json.loads(done(bench(recipe, "--json")).stdout)["tasks"][0]
     rivals = ["ropg-kd, k=1", "rspg-pre, k=1", "user-lora+bm25, k=1"]
     labels = ["dense, k=1", "text-profile", "mixed, one vector, k=1", *rivals, "bare"]
-    assert [row["label"] for row in task["comparison"]["rows"]] == labels
+    strangers = [f"{label}, stranger's history" for label in ("mixed, one vector, k=1", rivals[-1])]
+    found = [row["label"] for row in task["comparison"]["rows"]]
+    assert [label for label in found if label not in strangers] == labels
+    assert [found[found.index(label) - 1] for label in strangers] == ["mixed, one vector, k=1", rivals[-1]]
     assert task["comparison"]["baseline"] == "bare"  # the control by its method, whatever its label
     assert task["queries"] == 4
     costs = {row["label"]: row for row in task["costs"]}
@@ -39,7 +42,7 @@ def test_every_kind_of_rival_and_an_ablation_stand_beside_the_plug(models, tmp_p
     assert [label for label in labels if costs[label]["training_seconds_a_user"]] == ["text-profile", rivals[-1]]
     assert task["against_retrieval"]["baseline"] in ("dense, k=1", *rivals[:2])
     starts = sorted((tmp_path / "out" / "log" / "user-lora+bm25").rglob("start.safetensors"))
-    assert len({start.read_bytes() for start in starts}) == 1 < len(starts)  # for dev and for test: adapted once
+    assert len({start.read_bytes() for start in starts}) == 1 < len(starts) == 3  # dev, test, strangers: adapted once
     assert "0 of" in done(bench(recipe)).stderr
     (trained,) = (tmp_path / "out").rglob("ropg-kd/**/run-trained.json")
     trained.unlink()  # as where it was killed right after the weights

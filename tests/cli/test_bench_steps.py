@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from personaplug.cli.benchmark import run as bench_run
-from personaplug.cli.benchmark import work
+from personaplug.cli.benchmark import training, work
 from personaplug.cli.benchmark.kinds import ADAPTED, has_items
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe, Source
@@ -45,7 +45,7 @@ def test_what_is_trained_with_items_is_trained_and_measured_with_each_number_of_
 
 
 def test_adapters_for_test_are_trained_once_k_is_chosen_by_adapters_for_dev(tmp_path):
-    first, last = steps_of("user-lora+bm25", tmp_path)
+    first, last = steps_of("user-lora+bm25", tmp_path, strangers=False)
     assert first == [
         *(f"train user-lora+bm25 for dev, k={k}, seed 7" for k in (1, 2)),
         *(f"measure user-lora+bm25 on dev, k={k}, seed 7" for k in (1, 2)),
@@ -67,7 +67,28 @@ def test_a_variant_is_tried_with_the_recipes_numbers_of_items_or_with_its_own(ow
 
 
 def test_adapters_without_items_have_no_k(tmp_path):
-    assert steps_of("user-lora", tmp_path) == [["train user-lora, seed 7"], ["measure user-lora, seed 7"]]
+    assert steps_of("user-lora", tmp_path, strangers=False) == [
+        ["train user-lora, seed 7"],
+        ["measure user-lora, seed 7"],
+    ]
+
+
+@pytest.mark.parametrize("method", ["user-lora", "user-lora+bm25"])
+def test_strangers_have_adapters_of_their_own_which_start_from_the_same(method, tmp_path, monkeypatch):
+    _, last = steps_of(method, tmp_path)
+    with_k = ", k=2" if has_items(method) else ""
+    assert last[-2:] == [
+        f"train {method} for strangers{with_k}, seed 7",
+        f"measure {method} with strangers{with_k}, seed 7",
+    ]
+    recipe = Recipe((Source(task="log", log="log.jsonl"),), (method,), k=(2,))
+    place, (contender,) = place_in(tmp_path), recipe.contenders
+    k, fitted = 2 if has_items(method) else None, []
+    monkeypatch.setattr(training, "fit_users", lambda run, *_, out, like, **__: fitted.append((run.history, out, like)))
+    monkeypatch.setattr(training, "plain", lambda _: {})
+    training.train_contender(recipe, place, contender, seed=7, k=k, on="stranger")
+    own = place.run(contender, 7, k=k)
+    assert fitted == [("stranger", own.with_name(f"{own.name}-stranger"), own)]
 
 
 def test_descriptions_are_written_in_a_step_of_their_own(tmp_path):

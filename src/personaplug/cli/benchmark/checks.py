@@ -9,9 +9,9 @@ from personaplug.cli.benchmark.kinds import (
     command_method,
     has_items,
     is_adapted,
-    is_persona,
     is_trained,
     is_trained_for_k,
+    meets_strangers,
 )
 from personaplug.cli.benchmark.made_of import check_made_of, contender_parts, task_parts
 from personaplug.cli.benchmark.models import check_models, check_store
@@ -171,7 +171,7 @@ def _source(place: TaskPlace) -> str:
 
 
 def _wants_strangers(recipe: Recipe) -> bool:
-    return recipe.strangers and any(is_persona(contender.method) for contender in recipe.contenders)
+    return recipe.strangers and any(meets_strangers(contender.method) for contender in recipe.contenders)
 
 
 def _splits(recipe: Recipe, place: TaskPlace) -> Iterable[Split]:

@@ -36,8 +36,13 @@ def is_plug_run(method: str) -> bool:
 
 
 def is_persona(method: str) -> bool:
-    """Tell what is measured with strangers' histories too."""
+    """Tell what puts a persona before the input."""
     return is_plug_run(method) and has_persona(method)
+
+
+def meets_strangers(method: str) -> bool:
+    """Tell what is measured with strangers' histories too: whatever has learnt what to make of a history."""
+    return is_persona(method) or is_adapted(method)
 
 
 def is_learned(method: str) -> bool:

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from personaplug.cli.benchmark.recipe import Contender, Source, slug
 from personaplug.data.rows import OnBad
 from personaplug.errors import DataError
 from personaplug.tasks.task import Task
+
+Measured = Literal["dev", "test", "stranger"]
+"""What is asked: dev queries, the measured ones, and these with strangers' histories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class TaskPlace:
         """Give the folder of a contender with a seed; None for one that is not trained."""
         return self.of(contender) / ("once" if seed is None else f"seed-{seed}")
 
-    def run(self, contender: Contender, seed: int | None, *, k: int | None = None, on_dev: bool = False) -> Path:
+    def run(self, contender: Contender, seed: int | None, *, k: int | None = None, on: Measured = "test") -> Path:
         """Give the folder of what is trained.
 
         Of a contender that is not trained it holds the configuration that tells language model and limits.
@@ -66,18 +70,18 @@ class TaskPlace:
             contender: Whose.
             seed: Of the training; None for what is not trained.
             k: Where each number of items has a run.
-            on_dev: Where ``k`` is chosen by adapters of other users than those who are measured.
+            on: Whom adapters are for; all else has one run for all queries, that for ``test``.
         """
         name = "run" if k is None else f"run-k{k}"
-        return self.cell(contender, seed) / (f"{name}-dev" if on_dev else name)
+        return self.cell(contender, seed) / (name if on == "test" else f"{name}-{on}")
 
-    def trained(self, contender: Contender, seed: int | None, *, k: int | None = None, on_dev: bool = False) -> Path:
+    def trained(self, contender: Contender, seed: int | None, *, k: int | None = None, on: Measured = "test") -> Path:
         """Stands where training is finished, or where the descriptions of ``text-profile`` are written."""
-        run = self.run(contender, seed, k=k, on_dev=on_dev)
+        run = self.run(contender, seed, k=k, on=on)
         return run.with_name(f"{run.name}-trained.json")
 
-    def report(self, contender: Contender, seed: int | None, name: str, *, k: int | None = None) -> Path:
-        """Give the place of a report: ``dev``, ``test`` or ``stranger``; ``k`` where items are retrieved."""
+    def report(self, contender: Contender, seed: int | None, name: Measured, *, k: int | None = None) -> Path:
+        """Give the place of a report; ``k`` where items are retrieved."""
         return self.cell(contender, seed) / (f"{name}.json" if k is None else f"{name}-k{k}.json")
 
 

@@ -82,7 +82,7 @@ class Recipe:
     split: Literal["dev", "test"] = option("test", "of the queries to measure")
     draw: int = option(0, "seed of the draw of the queries to measure, of strangers and intervals")
     k: tuple[int, ...] = option((1, 2, 4), "retrieved items to try on dev; the best goes on")
-    strangers: bool = option(True, "measure plugs with strangers' histories too")
+    strangers: bool = option(True, "measure plugs and adapters with strangers' histories too")
     batch_size: int = option(32, "queries asked at once")
     decoding: Decoding = field(default_factory=Decoding)
     published: str = option("", "scores to stand beside the measured ones: a .toml file, as a path from the recipe")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from personaplug.cli.benchmark.apart import apart
 from personaplug.cli.benchmark.files import read_json
-from personaplug.cli.benchmark.kinds import has_items, is_persona, is_retrieval, is_trained_for_k
+from personaplug.cli.benchmark.kinds import has_items, is_retrieval, is_trained_for_k, meets_strangers
 from personaplug.cli.benchmark.made_of import contender_parts, record, task_parts
-from personaplug.cli.benchmark.place import TaskPlace
+from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.steps import Step, first_steps, last_steps, measured_as, seeds_of
 from personaplug.evaluation.averaging import averages
@@ -166,8 +166,9 @@ def _measured(recipe: Recipe, place: TaskPlace, chosen: Mapping[str, Choice]) ->
         k, seeds = _k(contender, chosen), seeds_of(recipe, contender)
         label = chosen[contender.name].label if contender.name in chosen else contender.name
         trainings[label] = [_training_cost(place, contender, seed, k=k) for seed in seeds]
-        strangers = ("stranger",) if recipe.strangers and is_persona(contender.method) else ()
-        for name in (measured_as(recipe, contender), *strangers):
+        names: list[Measured] = [measured_as(recipe, contender)]
+        names += ["stranger"] if recipe.strangers and meets_strangers(contender.method) else []
+        for name in names:
             paths = [place.report(contender, seed, name, k=k) for seed in seeds]
             named = [replace(Report.read(path), method=label) for path in paths]
             reports[named[0].label] = named

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from personaplug.cli.benchmark.kinds import adapter_items, is_adapted, is_learned, is_plug_run
-from personaplug.cli.benchmark.place import TaskPlace
+from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.encoders import encoder_config
 from personaplug.cli.train_retrieval import retrieval_run
@@ -87,7 +87,7 @@ def adapters_run(
     base: RunConfig,
     *,
     k: int | None,
-    on_dev: bool = False,
+    on: Measured = "test",
 ) -> UserLoraConfig:
     """Make a run of one adapter a user.
 
@@ -97,18 +97,18 @@ def adapters_run(
         contender: The contender.
         base: The common run.
         k: Items in a prompt, where there are any.
-        on_dev: For the users of the dev queries that ``k`` is chosen by, in place of those who are measured.
+        on: Whom the adapters are for: users of dev queries, those who are measured, or the strangers of these.
     """
     limits = base.training
     retriever = adapter_items(contender.method)
     run = chosen(
         UserLoraConfig(draw=recipe.draw),
         task=place.task_file,
-        split="dev" if on_dev else recipe.split,
-        stranger=False,
+        split="dev" if on == "dev" else recipe.split,
+        stranger=on == "stranger",
         backbone=None,
         k=k if retriever else None,
-        queries=recipe.dev_queries if on_dev else recipe.test_queries,
+        queries=recipe.dev_queries if on == "dev" else recipe.test_queries,
         seed=limits.seed,
         max_input_tokens=limits.max_input_tokens,
         max_output_tokens=limits.max_output_tokens,

@@ -8,16 +8,17 @@ from pathlib import Path
 from personaplug.cli.benchmark.kinds import (
     adapter_items,
     has_items,
+    is_adapted,
     is_chooser,
-    is_persona,
     is_trained,
     is_trained_for_k,
+    meets_strangers,
     needs_store,
 )
-from personaplug.cli.benchmark.place import TaskPlace
+from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.training import describe_users, train_contender
-from personaplug.cli.benchmark.work import Measured, index_log, make_log, measure_contender
+from personaplug.cli.benchmark.work import index_log, make_log, measure_contender
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,9 @@ def first_steps(recipe: Recipe, place: TaskPlace, *, others: Sequence[TaskPlace]
     contenders = sorted(recipe.contenders, key=lambda each: is_chooser(each.method))  # they choose from others
     steps = list(_preparations(recipe, place, others))
     for contender in contenders:
-        on_dev = trains_for_dev(recipe, contender)
+        on: Measured = "dev" if trains_for_dev(recipe, contender) else "test"
         for k in recipe.numbers(contender) if is_trained_for_k(contender.method) else (None,):
-            steps += _trainings(recipe, place, contender, k=k, on_dev=on_dev)
+            steps += _trainings(recipe, place, contender, k=k, on=on)
     for contender in contenders:
         if has_items(contender.method):
             for k in recipe.numbers(contender):
@@ -59,10 +60,12 @@ def last_steps(recipe: Recipe, place: TaskPlace, contender: Contender, *, k: int
     """List the measurement of a contender with the chosen number of items, and what is trained for that alone."""
     steps: list[Step] = []
     if trains_for_dev(recipe, contender):
-        steps += _trainings(recipe, place, contender, k=k, on_dev=False)
+        steps += _trainings(recipe, place, contender, k=k, on="test")
     if measured_as(recipe, contender) == "test":
         steps += _measurements(recipe, place, contender, "test", k=k)
-    if recipe.strangers and is_persona(contender.method):
+    if recipe.strangers and meets_strangers(contender.method):
+        if is_adapted(contender.method):
+            steps += _trainings(recipe, place, contender, k=k, on="stranger")
         steps += _measurements(recipe, place, contender, "stranger", k=k)
     return steps
 
@@ -92,17 +95,17 @@ def _preparations(recipe: Recipe, place: TaskPlace, others: Sequence[TaskPlace])
 
 
 def _trainings(
-    recipe: Recipe, place: TaskPlace, contender: Contender, *, k: int | None, on_dev: bool
+    recipe: Recipe, place: TaskPlace, contender: Contender, *, k: int | None, on: Measured
 ) -> Iterator[Step]:
     if contender.method == "text-profile":
         work = partial(describe_users, recipe, place, contender)
         yield Step(_title(place, f"describe users for {contender.name}"), place.trained(contender, None), work)
     if not is_trained(contender.method):
         return
-    what = f"train {contender.name}{' for dev' if on_dev else ''}"
+    what = f"train {contender.name}{dict(dev=' for dev', test='', stranger=' for strangers')[on]}"
     for seed in recipe.seeds:
-        work = partial(train_contender, recipe, place, contender, seed=seed, k=k, on_dev=on_dev)
-        product = place.trained(contender, seed, k=k, on_dev=on_dev)
+        work = partial(train_contender, recipe, place, contender, seed=seed, k=k, on=on)
+        product = place.trained(contender, seed, k=k, on=on)
         yield Step(_title(place, what, seed, k), product, work)
 
 
@@ -110,9 +113,10 @@ def _measurements(
     recipe: Recipe, place: TaskPlace, contender: Contender, name: Measured, *, k: int | None
 ) -> Iterator[Step]:
     what = f"measure {contender.name}{dict(dev=' on dev', test='', stranger=' with strangers')[name]}"
-    on_dev = name == "dev" and trains_for_dev(recipe, contender)
+    is_for_them = trains_for_dev(recipe, contender) if name == "dev" else is_adapted(contender.method)
+    on: Measured = name if is_for_them else "test"
     for seed in seeds_of(recipe, contender):
-        work = partial(measure_contender, recipe, place, contender, name, seed=seed, k=k, on_dev=on_dev)
+        work = partial(measure_contender, recipe, place, contender, name, seed=seed, k=k, on=on)
         yield Step(_title(place, what, seed, k), place.report(contender, seed, name, k=k), work)
 
 

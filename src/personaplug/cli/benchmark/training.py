@@ -5,7 +5,7 @@ from typing import Any
 
 from personaplug.cli.benchmark.files import plain, write_json
 from personaplug.cli.benchmark.kinds import is_adapted, is_chooser, is_plug_run, needs_store
-from personaplug.cli.benchmark.place import TaskPlace
+from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import adapters_run, base_run, learned_run, run_of
 from personaplug.cli.benchmark.work import method_words, queries_of
@@ -22,17 +22,17 @@ from personaplug.training.retrieval_folder import forget_said
 
 
 def train_contender(
-    recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int, k: int | None, on_dev: bool = False
+    recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int, k: int | None, on: Measured = "test"
 ) -> None:
     """Train a run, or go on where its training was stopped.
 
     Of one that was stopped nobody has counted all seconds: None stands for them. Adapters keep their own, user by user.
     """
-    out = place.run(contender, seed, k=k, on_dev=on_dev)
+    out = place.run(contender, seed, k=k, on=on)
     was_begun = (out / "config.toml").exists() and not is_adapted(contender.method)
-    outcome = _train(recipe, place, contender, seed=seed, k=k, on_dev=on_dev)
+    outcome = _train(recipe, place, contender, seed=seed, k=k, on=on)
     seconds = {"seconds": None} if was_begun else {}
-    write_json(place.trained(contender, seed, k=k, on_dev=on_dev), plain(outcome) | seconds)
+    write_json(place.trained(contender, seed, k=k, on=on), plain(outcome) | seconds)
 
 
 def describe_users(recipe: Recipe, place: TaskPlace, contender: Contender) -> None:
@@ -45,9 +45,9 @@ def describe_users(recipe: Recipe, place: TaskPlace, contender: Contender) -> No
     write_json(place.trained(contender, None), TrainingCost() if was_begun else cost)
 
 
-def _train(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int, k: int | None, on_dev: bool) -> Any:  # noqa: ANN401 (each kind of training has an outcome of its own)
+def _train(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int, k: int | None, on: Measured) -> Any:  # noqa: ANN401 (each kind of training has an outcome of its own)
     """Train, and give the outcome; nothing where only the word of it was missing."""
-    out = place.run(contender, seed, k=k, on_dev=on_dev)
+    out = place.run(contender, seed, k=k, on=on)
     store = place.store if needs_store(contender.method) else None
     if is_plug_run(contender.method):
         run = run_of(recipe, place, contender, seed=seed, k=k)
@@ -57,8 +57,8 @@ def _train(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int,
         )
     base = base_run(recipe, place, seed=seed)
     if is_adapted(contender.method):
-        users = adapters_run(recipe, place, contender, base, k=k, on_dev=on_dev)
-        device, machine, like = start_torch(), this_machine(), place.run(contender, seed, k=k, on_dev=True)
+        users = adapters_run(recipe, place, contender, base, k=k, on=on)
+        device, machine, like = start_torch(), this_machine(), _begun(place, contender, seed, k=k, on=on)
         return fit_users(users, place.log, out=out, device=device, machine=machine, on_bad=place.on_bad, like=like)
     if (out / WEIGHTS).exists():
         forget_said(out)
@@ -66,6 +66,11 @@ def _train(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int,
     ropg = _retrievers(recipe, place, seed=seed) if is_chooser(contender.method) else []
     learned = learned_run(recipe, place, contender, base, k=k, ropg=ropg)
     return fit_retrieval(learned, place.log, out=out, store_path=store, resume=True, on_bad=place.on_bad)
+
+
+def _begun(place: TaskPlace, contender: Contender, seed: int, *, k: int | None, on: Measured) -> Path:
+    """Name the run, trained before, whose users start from the same: that for dev, for strangers that for test."""
+    return place.run(contender, seed, k=k, on="test" if on == "stranger" else "dev")
 
 
 def _retrievers(recipe: Recipe, place: TaskPlace, *, seed: int) -> list[Path]:

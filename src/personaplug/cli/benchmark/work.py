@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from personaplug.cli.benchmark.files import write_json
 from personaplug.cli.benchmark.kinds import command_method, is_trained_for_k, needs_store
-from personaplug.cli.benchmark.place import TaskPlace
+from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
 from personaplug.cli.evaluate import measure
@@ -18,8 +18,6 @@ from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
 from personaplug.data.rows import OnBad, refuse
 from personaplug.data.sample import SampleName, sample_log
-
-Measured = Literal["dev", "test", "stranger"]
 
 
 def make_log(place: TaskPlace) -> None:
@@ -53,10 +51,10 @@ def measure_contender(
     *,
     seed: int | None,
     k: int | None,
-    on_dev: bool = False,
+    on: Measured = "test",
 ) -> None:
     """Measure a contender and write its report."""
-    method = method_words(recipe, place, contender, seed=seed, k=k, on_dev=on_dev)
+    method = method_words(recipe, place, contender, seed=seed, k=k, on=on)
     if name == "dev" and not recipe.chooses_on_measured:
         method = replace(method, is_live=False)  # Its seconds are in no report.
     out = place.report(contender, seed, name, k=k)
@@ -64,10 +62,10 @@ def measure_contender(
 
 
 def method_words(
-    recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int | None, k: int | None, on_dev: bool = False
+    recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int | None, k: int | None, on: Measured = "test"
 ) -> MethodWords:
     """Say how a contender is built; of one that is not trained, write down what its run would be."""
-    run = place.run(contender, seed, k=k if is_trained_for_k(contender.method) else None, on_dev=on_dev)
+    run = place.run(contender, seed, k=k if is_trained_for_k(contender.method) else None, on=on)
     if seed is None:
         run.mkdir(parents=True, exist_ok=True)
         write_toml(run_of(recipe, place, contender), run / "config.toml")
