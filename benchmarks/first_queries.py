@@ -108,7 +108,7 @@ def first_queries(answers: Sequence[Answer], *, most: int) -> FirstQueries:
 def only(report: Report, first: FirstQueries) -> Report:
     """Leave the answers to first queries, and score them."""
     answers = tuple(answer for answer in report.answers if answer.query in first.queries)
-    scores = scores_of(answers, [each.metric for each in report.scores], report.labels, seed=report.setting.seed)
+    scores = scores_of(answers, [each.metric for each in report.scores], labels=report.labels, seed=report.setting.seed)
     return replace(report, answers=answers, scores=scores, buckets=())
 
 

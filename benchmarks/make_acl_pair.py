@@ -43,7 +43,7 @@ def pair_rows(papers: list[Row], *, seed: int) -> Iterator[Row]:
     draw = random.Random(seed)
     for paper in papers:
         split = user_split(paper["user_id"], task)
-        yield _row(paper, paper["title"], paper["venue"], split="history")
+        yield _row(paper, paper["title"], answer=paper["venue"], split="history")
         others = [other for other in pools[_pool(paper, split)] if other["user_id"] != paper["user_id"]]
         if others:
             yield _question(paper, draw.choice(others), is_first=draw.random() < 0.5, split=split)
@@ -56,10 +56,10 @@ def _pool(paper: Row, split: str) -> tuple[str, ...]:
 def _question(paper: Row, other: Row, *, is_first: bool, split: str) -> Row:
     first, second = (paper, other) if is_first else (other, paper)
     text = _QUESTION.format(first=first["title"], second=second["title"])
-    return _row(paper, text, "[1]" if is_first else "[2]", split=split) | {"id": f"{paper['id']}?"}
+    return _row(paper, text, answer="[1]" if is_first else "[2]", split=split) | {"id": f"{paper['id']}?"}
 
 
-def _row(paper: Row, text: str, answer: str, *, split: str) -> Row:
+def _row(paper: Row, text: str, *, answer: str, split: str) -> Row:
     return {key: paper[key] for key in ("user_id", "time", "id")} | {"input": text, "output": answer, "split": split}
 
 

@@ -141,7 +141,7 @@ class PublishedPlug(nn.Module):
 
 
 def encode_histories(
-    examples: Sequence[Example], task: Task, encoder: TextEncoder
+    examples: Sequence[Example], task: Task, *, encoder: TextEncoder
 ) -> tuple[Float[Tensor, "questions items dim"], Int[Tensor, " questions"]]:
     """Encode the history of each question anew, whoever asked it: the table of vectors, and how many are real."""
     table = torch.zeros(len(examples), ITEMS, encoder.dim)

@@ -64,7 +64,7 @@ def make_store(path: Path, encoder: TextEncoder, *, task: Task = TASK) -> Person
         for at, (user, count) in enumerate(USERS.items())
         for day in range(count)
     ]
-    index(rows, store, lambda texts: encoder.encode(texts).numpy())
+    index(rows, store, encode=lambda texts: encoder.encode(texts).numpy())
     return store
 
 

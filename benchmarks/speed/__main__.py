@@ -50,7 +50,7 @@ def main() -> None:
     effort = Effort(options.quick, 1 if options.quick else options.pairs)
     for name in options.parts or PARTS:
         for row in import_module(f"benchmarks.speed.{name.replace('-', '_')}").measure(effort):
-            write_rows([row], out, made)
+            write_rows([row], out, made=made)
             logging.info(row.in_words)
     if out.parent == RESULTS and not options.quick:
         import_module("benchmarks.speed.pictures").main()

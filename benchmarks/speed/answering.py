@@ -74,18 +74,18 @@ def _rows(world: World, answering: Answering) -> Iterator[Row]:
     plug, examples, size, pairs = answering.plug, answering.examples, answering.size, answering.pairs
     plug.backbone.model.generation_config.min_new_tokens = ANSWER_TOKENS
     persona = PlugMethod("plug", plug, GenerationConfig(max_new_tokens=ANSWER_TOKENS))
-    plain = _plain(world, plug, persona.generation)
-    asked, bare = _asking(persona, examples, size), _asking(plain, examples, size)
+    plain = _plain(world, plug, generation=persona.generation)
+    asked, bare = _asking(persona, examples, size=size), _asking(plain, examples, size=size)
     slower = in_turn(asked, bare, pairs=pairs)
     old = [_anew(example) for example in examples]  # as long as new ones
-    seen = in_turn(_asking(persona, old, size, is_new=False), bare, pairs=pairs)
+    seen = in_turn(_asking(persona, old, size=size, is_new=False), bare, pairs=pairs)
     millions = sum(weight.numel() for weight in plug.backbone.model.parameters()) / 1e6
     words = f"{world.log.name}, {answering.name} of {millions:.0f} M weights, {ANSWER_TOKENS} new tokens"
     details = slower.details(is_slowdown=True) | {"ratio_where_the_query_is_known": median(seen.slowdowns)}
     name, limit = f"persona against none: {answering.at}", Target("at most", 1.05)
     yield Row(name, words, median(slower.slowdowns), "x as long", limit, details)
-    retrieved = with_items(plain, world.log.task, by_words(world.log.task), k=K, item_tokens=ITEM_TOKENS)
-    faster = in_turn(asked, _asking(retrieved, examples, size), pairs=pairs)
+    retrieved = with_items(plain, world.log.task, retriever=by_words(world.log.task), k=K, item_tokens=ITEM_TOKENS)
+    faster = in_turn(asked, _asking(retrieved, examples, size=size), pairs=pairs)
     name = f"persona against {K} items of {ITEM_TOKENS} tokens: {answering.at}"
     yield Row(name, words, median(faster.ratios), "x", Target("at least", 2.0), faster.details())
 
@@ -111,14 +111,14 @@ def _larger(*, is_quick: bool) -> Backbone:
     return DecoderOnlyBackbone(LlamaForCausalLM(config), tokenizer)
 
 
-def _plain(world: World, plug: PersonaPlug, generation: GenerationConfig) -> Prompted:
+def _plain(world: World, plug: PersonaPlug, *, generation: GenerationConfig) -> Prompted:
     training = plug.run.training
     limits = {"max_input_tokens": training.max_input_tokens, "max_output_tokens": training.max_output_tokens}
-    return without_items("plain", world.log.task, plug.backbone, generation, **limits)
+    return without_items("plain", world.log.task, backbone=plug.backbone, generation=generation, **limits)
 
 
 def _asking(
-    method: PlugMethod | Prompted, examples: Sequence[Example], size: int, *, is_new: bool = True
+    method: PlugMethod | Prompted, examples: Sequence[Example], *, size: int, is_new: bool = True
 ) -> Callable[[], object]:
     """Ask each time what nobody has asked before, so that no query's vector is known; or always the same."""
 

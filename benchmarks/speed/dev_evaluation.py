@@ -28,7 +28,7 @@ def measure(effort: Effort) -> Iterator[Row]:
     with open_world("dev", queries=4 if effort.is_quick else 64, is_quick=effort.is_quick) as world:
         examples = world.examples[: 4 if effort.is_quick else 64]
         paper = paper_plug(world).eval()
-        theirs = _one_by_one(world.published(paper, examples).eval(), examples, config)
+        theirs = _one_by_one(world.published(paper, examples).eval(), examples, config=config)
         words = f"{len(examples)} queries of {world.log.name}, embedded model, {BEAMS} beams, in batches of {AT_ONCE}"
         asked = {
             "dev evaluation": world.plug().eval(),
@@ -36,10 +36,10 @@ def measure(effort: Effort) -> Iterator[Row]:
             "dev evaluation, preset paper": paper,
         }
         for name, plug in asked.items():
-            yield _row(name, words, _in_batches(plug, examples, config), theirs, pairs=effort.pairs)
+            yield _row(name, words, ours=_in_batches(plug, examples, config=config), theirs=theirs, pairs=effort.pairs)
 
 
-def _row(name: str, words: str, ours: Answering, theirs: Answering, *, pairs: int) -> Row:
+def _row(name: str, words: str, *, ours: Answering, theirs: Answering, pairs: int) -> Row:
     mine, others = ours(), theirs()
     turns = in_turn(ours, theirs, pairs=pairs)
     details = turns.details(per=len(mine)) | {
@@ -52,7 +52,7 @@ def _row(name: str, words: str, ours: Answering, theirs: Answering, *, pairs: in
     return Row(name, words, median(turns.ratios), "x", Target("at least", 4.0), details)
 
 
-def _in_batches(plug: PersonaPlug, examples: Sequence[Example], config: GenerationConfig) -> Answering:
+def _in_batches(plug: PersonaPlug, examples: Sequence[Example], *, config: GenerationConfig) -> Answering:
     """Answer inputs of similar length together, as our evaluation does; no turn keeps a query's vector."""
     batches = batches_by_length(examples, AT_ONCE)
 
@@ -66,7 +66,7 @@ def _in_batches(plug: PersonaPlug, examples: Sequence[Example], config: Generati
     return work
 
 
-def _one_by_one(plug: PublishedPlug, examples: Sequence[Example], config: GenerationConfig) -> Answering:
+def _one_by_one(plug: PublishedPlug, examples: Sequence[Example], *, config: GenerationConfig) -> Answering:
     return lambda: [
         plug.answer(example, question, beams=BEAMS, max_new_tokens=config.max_new_tokens)
         for question, example in enumerate(examples)

@@ -49,13 +49,13 @@ class Fetches:
 def measure(effort: Effort) -> Iterator[Row]:
     """Measure both stores, each read by a process of its own."""
     small, large = (20, 50) if effort.is_quick else (2_000, 100_000)
-    yield _fetching(fetches(small), small, Target("at most", 0.5))
+    yield _fetching(fetches(small), small, target=Target("at most", 0.5))
     crowd = fetches(large)
-    yield _fetching(crowd, large, Target("at most", 1.0))
+    yield _fetching(crowd, large, target=Target("at most", 1.0))
     yield Row(f"resident memory, {large * ITEMS:,}", _words(large), crowd.resident, "MB", Target("at most", 300.0))
 
 
-def _fetching(found: Fetches, users: int, target: Target) -> Row:
+def _fetching(found: Fetches, users: int, *, target: Target) -> Row:
     name = f"fetching one user's vectors, {users * ITEMS:,}"
     return Row(name, _words(users), found.p99, "ms at p99", target, _details(found))
 

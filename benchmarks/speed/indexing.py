@@ -37,7 +37,7 @@ def measure(effort: Effort) -> list[Row]:
     with TemporaryDirectory() as name:
         folder = Path(name)
         _write_lamp(profiles, folder)
-        ours, theirs = _our_work(folder, task, encoder), _published_work(folder, task, encoder)
+        ours, theirs = _our_work(folder, task, encoder=encoder), _published_work(folder, task, encoder=encoder)
         turns = in_turn(ours, theirs, pairs=effort.pairs)
     items = sum(len(profile.items) - QUESTIONS for profile in profiles)
     words = f"{len(profiles)} users of {log.name}, {QUESTIONS} questions each, {items:,} items"
@@ -64,7 +64,7 @@ def _entry(item: HistoryItem) -> dict[str, str]:
     return {"id": item.id, "abstract": item.input, "title": item.output}
 
 
-def _our_work(folder: Path, task: Task, encoder: TextEncoder) -> Callable[[], object]:
+def _our_work(folder: Path, task: Task, *, encoder: TextEncoder) -> Callable[[], object]:
     numbers = count()
 
     def work() -> None:
@@ -72,15 +72,17 @@ def _our_work(folder: Path, task: Task, encoder: TextEncoder) -> Callable[[], ob
         write_log(read_lamp(folder / "test_questions.json", "lamp-5"), place.with_suffix(".jsonl"))
         layout = StoreLayout(encoder.fingerprint, task.views, encoder.dim)
         with PersonaStore.open(place.with_suffix(".db"), layout=layout) as store:
-            index(read_log(place.with_suffix(".jsonl"), task), store, lambda texts: encoder.encode(texts).numpy())
+            index(
+                read_log(place.with_suffix(".jsonl"), task), store, encode=lambda texts: encoder.encode(texts).numpy()
+            )
 
     return work
 
 
-def _published_work(folder: Path, task: Task, encoder: TextEncoder) -> Callable[[], object]:
+def _published_work(folder: Path, task: Task, *, encoder: TextEncoder) -> Callable[[], object]:
     def work() -> None:
         questions = json.loads((folder / "test_questions.json").read_text(encoding="utf-8"))
-        encode_histories([_example(question) for question in questions], task, encoder)
+        encode_histories([_example(question) for question in questions], task, encoder=encoder)
 
     return work
 

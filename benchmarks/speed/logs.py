@@ -31,7 +31,7 @@ class Log:
 
     def examples(self, split: Split) -> Examples:
         """Give a split's queries."""
-        return split_examples(self.rows, self.task, split)
+        return split_examples(self.rows, self.task, split=split)
 
 
 def open_log(file: str, task_name: str, *, is_quick: bool) -> Log:

@@ -73,7 +73,7 @@ def results_here() -> Path:
     return RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', _processor().lower()).strip('-')}.json"
 
 
-def write_rows(rows: Iterable[Row], path: Path, made: Made) -> None:
+def write_rows(rows: Iterable[Row], path: Path, *, made: Made) -> None:
     """Put rows into a file of results; others that stand there stay, each with the way it was made."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,32 +41,32 @@ def measure(effort: Effort) -> Iterator[Row]:
     with open_world("train", queries=4 if effort.is_quick else 400, is_quick=effort.is_quick) as world:
         plugs = {"a training step": world.plug(), "a training step, preset paper": paper_plug(world)}
         for name, plug in plugs.items():
-            yield _row(name, world, plug, course, pairs=effort.pairs)
+            yield _row(name, world, plug=plug, course=course, pairs=effort.pairs)
 
 
-def _row(name: str, world: World, plug: PersonaPlug, course: Course, *, pairs: int) -> Row:
+def _row(name: str, world: World, *, plug: PersonaPlug, course: Course, pairs: int) -> Row:
     """Let every query be new in every turn: found in the store, which holds this log's, or (a detail) encoded."""
-    batches = _batches(plug, world.examples, course.batch)
+    batches = _batches(plug, world.examples, size=course.batch)
     published = world.published(paper_plug(world), world.examples)
-    theirs = _published_steps(published, batches, course)
-    turns = in_turn(_our_steps(plug, batches, course), theirs, pairs=pairs)
+    theirs = _published_steps(published, batches, course=course)
+    turns = in_turn(_our_steps(plug, batches, course=course), theirs, pairs=pairs)
     done = course.steps * course.batch
     details = turns.details(per=course.steps) | {
         "our_examples_per_second": done / median(turns.ours),
         "their_examples_per_second": done / median(turns.theirs),
     }
     if plug.batcher.query_vectors is not None:
-        encoding = _our_steps(world.plug(plug.run.embedder, is_live=True), batches, course)
+        encoding = _our_steps(world.plug(plug.run.embedder, is_live=True), batches, course=course)
         details["ratio_where_the_store_holds_no_query"] = median(in_turn(encoding, theirs, pairs=pairs).ratios)
     words = f"{world.log.name}, embedded model, batches of {course.batch}, {course.steps} steps a turn"
     return Row(name, words, median(turns.ratios), "x", Target("at least", 3.0), details)
 
 
-def _our_steps(plug: PersonaPlug, batches: Sequence[Batch], course: Course) -> Callable[[], object]:
+def _our_steps(plug: PersonaPlug, batches: Sequence[Batch], *, course: Course) -> Callable[[], object]:
     visits = (
         [drop_history(example, seed=example.id) for example in batch.examples] for batch in cycle(batches)
     )  # fmt: skip
-    steps = _steps(plug, lambda: plug.loss(plug.batcher(next(visits))), course)
+    steps = _steps(plug, lambda: plug.loss(plug.batcher(next(visits))), course=course)
 
     def work() -> None:
         forget_queries(plug)
@@ -75,7 +75,7 @@ def _our_steps(plug: PersonaPlug, batches: Sequence[Batch], course: Course) -> C
     return work
 
 
-def _published_steps(plug: nn.Module, batches: Sequence[Batch], course: Course) -> Callable[[], object]:
+def _published_steps(plug: nn.Module, batches: Sequence[Batch], *, course: Course) -> Callable[[], object]:
     visits: Iterator[Batch] = cycle(batches)
 
     def loss() -> Tensor:
@@ -83,10 +83,10 @@ def _published_steps(plug: nn.Module, batches: Sequence[Batch], course: Course) 
         result: Tensor = plug.loss(batch.examples, batch.questions)  # type: ignore[operator]
         return result
 
-    return _steps(plug, loss, course)
+    return _steps(plug, loss, course=course)
 
 
-def _steps(module: nn.Module, loss: Callable[[], Tensor], course: Course) -> Callable[[], object]:
+def _steps(module: nn.Module, loss: Callable[[], Tensor], *, course: Course) -> Callable[[], object]:
     weights = [weight for weight in module.train().parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=1e-4, fused=True)
 
@@ -100,7 +100,7 @@ def _steps(module: nn.Module, loss: Callable[[], Tensor], course: Course) -> Cal
     return work
 
 
-def _batches(plug: PersonaPlug, examples: Sequence[Example], size: int) -> list[Batch]:
+def _batches(plug: PersonaPlug, examples: Sequence[Example], *, size: int) -> list[Batch]:
     """Cut the epoch as our trainer does: both sides see batches of similar inputs."""
     order = list(LengthGroupedVisits(count_tokens(plug, examples), batch_size=size, seed=0))
     groups = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]

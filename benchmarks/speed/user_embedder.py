@@ -46,7 +46,7 @@ def full_histories(size: Size, effort: Effort) -> list[Row]:
     memory = {"our_mb": ours, "their_mb": theirs, "gradients_mb": gradients}
     beyond = (ours - gradients) / (theirs - gradients)
     return [
-        _row("user embedder, forward and backward", words, turns.ratios, 5.0, turns.details()),
+        _row("user embedder, forward and backward", words, ratios=turns.ratios, target=5.0, details=turns.details()),
         Row("user embedder, memory", words, ours / theirs, "of theirs", Target("at most", 1 / 3), memory),
         Row("user embedder, memory beyond the gradients", words, beyond, "of theirs", None, memory),
     ]
@@ -60,8 +60,8 @@ def real_lengths(size: Size, effort: Effort) -> list[Row]:
     of_queries = [min(query.stop - query.start, seen) for query in queries.queries]
     of_users = [min(len(profile.items), ITEMS) for profile in queries.profiles]
     return [
-        _ragged(f"histories of the queries of {log.name}", of_queries, size, pairs=effort.pairs),
-        _ragged(f"histories of the users of {log.name}", of_users, size, pairs=effort.pairs),
+        _ragged(f"histories of the queries of {log.name}", of_queries, size=size, pairs=effort.pairs),
+        _ragged(f"histories of the users of {log.name}", of_users, size=size, pairs=effort.pairs),
     ]
 
 
@@ -81,11 +81,11 @@ def published_work(counts: Sequence[int], size: Size) -> Work:
     return lambda: _step(published, lambda: published(query, questions))
 
 
-def _ragged(name: str, lengths: Sequence[int], size: Size, *, pairs: int) -> Row:
+def _ragged(name: str, lengths: Sequence[int], *, size: Size, pairs: int) -> Row:
     counts = _spread([length for length in lengths if length])
     turns = in_turn(our_work(counts, size), published_work(counts, size), pairs=pairs)
     words = f"{len(counts)} histories over all lengths, {fmean(counts):.0f} items each, {size.dim} -> {size.llm_dim}"
-    return _row(f"ragged histories: {name}", words, turns.ratios, 10.0, turns.details())
+    return _row(f"ragged histories: {name}", words, ratios=turns.ratios, target=10.0, details=turns.details())
 
 
 def _spread(lengths: Sequence[int]) -> list[int]:
@@ -94,7 +94,7 @@ def _spread(lengths: Sequence[int]) -> list[int]:
     return [ordered[(2 * part + 1) * len(ordered) // (2 * BATCH)] for part in range(BATCH)]
 
 
-def _row(name: str, words: str, ratios: Sequence[float], target: float, details: dict[str, float]) -> Row:
+def _row(name: str, words: str, *, ratios: Sequence[float], target: float, details: dict[str, float]) -> Row:
     return Row(name, words, median(ratios), "x", Target("at least", target), details)
 
 

@@ -78,7 +78,7 @@ def open_world(split: Split, *, queries: int, is_quick: bool) -> Iterator[World]
     layout = StoreLayout(encoder.fingerprint, log.task.views, encoder.dim)
     with TemporaryDirectory() as folder, PersonaStore.open(Path(folder) / "store.db", layout=layout) as store:
         rows: Iterator[Interaction] = (row for row in log.rows if row.user_id in users)
-        index(rows, store, lambda texts: encoder.encode(texts).numpy())
+        index(rows, store, encode=lambda texts: encoder.encode(texts).numpy())
         yield World(log, examples, store)
 
 

@@ -92,14 +92,14 @@ def override(value: T, settings: Sequence[str]) -> T:
         path, equals, text = setting.partition("=")
         if not equals:
             raise ConfigError(f"{setting!r} is no setting", hint="as in training.learning_rate=3e-3")
-        value = _with(value, path.strip().split("."), _toml_value(text.strip()), where=setting)
+        value = _with(value, path.strip().split("."), new=_toml_value(text.strip()), where=setting)
     return value
 
 
-def _with(value: Any, path: Sequence[str], new: object, *, where: str) -> Any:  # noqa: ANN401 (a dataclass)
+def _with(value: Any, path: Sequence[str], *, new: object, where: str) -> Any:  # noqa: ANN401 (a dataclass)
     name, *rest = path
     if rest and is_dataclass(getattr(value, name, None)):
-        new = _with(getattr(value, name), rest, new, where=where)
+        new = _with(getattr(value, name), rest, new=new, where=where)
     elif rest:
         raise ConfigError(f"{where}: there is no section {name!r}")
     values = {each.name: getattr(value, each.name) for each in _fields(type(value))}

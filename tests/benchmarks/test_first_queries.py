@@ -43,7 +43,7 @@ def bench(tmp_path):
         path = tmp_path / "tags" / f"{place}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         each.write(path)
-    choice = choose_k("bm25", "accuracy", {k: [measured[f"bm25/once/dev-k{k}"]] for k in (1, 4)})
+    choice = choose_k("bm25", "accuracy", dev={k: [measured[f"bm25/once/dev-k{k}"]] for k in (1, 4)})
     named = {label: [report(label)] * 2 for label in ("tuned-prompt", "plug, 4 personas")}
     task = summarize(named | {"bm25, k=4": [report("bm25, k=4")]}, [choice])
     (tmp_path / "report.json").write_text(json.dumps(plain(BenchResult("a bench", "", (0, 1), (task,)))))

@@ -49,7 +49,7 @@ def world(request, tmp_path_factory):
         prefix = PersonaPrefix(embedder, encoder)
         ours = PersonaPlug(prefix, backbone, batcher=Batcher(TASK, store, query_vectors=None), run=RunConfig())
         examples = [example for example in make_examples(store) if example.profile.items]
-        published = PublishedEmbedder(embedder, *encode_histories(examples, TASK, encoder))
+        published = PublishedEmbedder(embedder, *encode_histories(examples, TASK, encoder=encoder))
         yield ours, PublishedPlug(published, encoder, backbone, task=TASK), examples
 
 
@@ -63,7 +63,7 @@ def test_the_published_plug_has_the_loss_of_ours_with_the_padding_that_it_wants(
 
 def test_every_question_has_a_row_of_its_own_though_users_repeat(world):
     _, published, examples = world
-    table, counts = encode_histories([examples[-1], examples[-1]], TASK, published.query_encoder)
+    table, counts = encode_histories([examples[-1], examples[-1]], TASK, encoder=published.query_encoder)
     assert torch.equal(table[0], table[1])
     assert counts.tolist() == [len(examples[-1].profile.items)] * 2
 

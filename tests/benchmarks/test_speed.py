@@ -64,8 +64,8 @@ def test_a_target_is_reached_at_its_bound_and_on_the_right_side(bound, holding):
 
 def test_measuring_a_part_again_leaves_the_others_and_says_how_each_was_made(tmp_path):
     path = tmp_path / "results" / "speed.json"
-    write_rows([FAST, SLOW], path, how_made(threads=2, is_quick=False))
-    write_rows([SLOW], path, how_made(threads=1, is_quick=True))
+    write_rows([FAST, SLOW], path, made=how_made(threads=2, is_quick=False))
+    write_rows([SLOW], path, made=how_made(threads=1, is_quick=True))
     found = json.loads(path.read_text())
     assert list(found) == ["fast", "slow"]
     assert [row["made"]["threads"] for row in found.values()] == [2, 1]
@@ -76,7 +76,7 @@ def test_the_table_says_what_is_missed_and_where_the_pairs_disagree(tmp_path):
     curve = Row("growth/items/our_mb", "a curve", 1.0, "MB")
     unsure = replace(FAST, name="unsure", details={"lowest_ratio": 4.9, "highest_ratio": 7.0})
     rows = [FAST, SLOW, curve, unsure]
-    write_rows(rows, tmp_path / "a.json", how_made(threads=1, is_quick=False))
+    write_rows(rows, tmp_path / "a.json", made=how_made(threads=1, is_quick=False))
     *_, fast, slow, last = table({"an abacus": json.loads((tmp_path / "a.json").read_text())}).splitlines()
     assert "| at least 5 | 6 x<br>reached, one thread |" in fast
     assert "| at least 5 | 4 x<br>**missed**, one thread |" in slow
@@ -88,8 +88,10 @@ def test_each_processor_has_a_file_and_a_column_of_its_own(tmp_path, monkeypatch
     monkeypatch.setattr("benchmarks.speed.pictures.RESULTS", tmp_path)
     for processor, rows in {"Abacus(R) 9": [FAST, SLOW], "Slide Rule": [replace(FAST, value=3.0)]}.items():
         monkeypatch.setattr("benchmarks.speed.row._processor", lambda name=processor: name)
-        write_rows(rows, results_here(), how_made(threads=2, is_quick=False))
-        write_rows(rows, results_here().with_stem(f"{results_here().stem}-quick"), how_made(threads=2, is_quick=True))
+        write_rows(rows, results_here(), made=how_made(threads=2, is_quick=False))
+        write_rows(
+            rows, results_here().with_stem(f"{results_here().stem}-quick"), made=how_made(threads=2, is_quick=True)
+        )
     assert {file.name for file in tmp_path.glob("*9.json")} == {"abacus-r-9.json"}
     head, _, fast, slow = table(read_results()).splitlines()
     assert head == "| what | measured on | aim | Abacus(R) 9 | Slide Rule |"

@@ -122,6 +122,6 @@ def test_every_shipped_recipe_can_be_read_and_names_tasks_there_are(path):
 def test_a_published_score_is_of_its_split():
     table = read_published(BENCHMARKS / "published" / "lamp_time_split.toml")
     for split, value in (("dev", 0.231), ("test", 0.242)):
-        found = {each.like: each.value for each in published_scores(table, "lamp-3", split)}
+        found = {each.like: each.value for each in published_scores(table, "lamp-3", split=split)}
         assert found["plug"] == value
-    assert published_scores(table, "lamp-3", "train") == ()
+    assert published_scores(table, "lamp-3", split="train") == ()

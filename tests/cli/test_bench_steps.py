@@ -27,7 +27,7 @@ def steps_of(method, folder, **words):
     recipe = Recipe((Source(task="log", log="log.jsonl"),), (method,), k=(1, 2), seeds=(7,), **words)
     place, (contender,) = place_in(folder), recipe.contenders
     k = 2 if has_items(method) else None
-    first, last = first_steps(recipe, place, others=()), last_steps(recipe, place, contender, k=k)
+    first, last = first_steps(recipe, place, others=()), last_steps(recipe, place, contender=contender, k=k)
     assert count_steps(recipe, [place]) == len(first) + len(last)
     assert len({step.product for step in (*first, *last)}) == len(first) + len(last)
     return [[step.title.removeprefix("log: ") for step in each] for each in (first, last)]
@@ -86,7 +86,7 @@ def test_strangers_have_adapters_of_their_own_which_start_from_the_same(method, 
     k, fitted = 2 if has_items(method) else None, []
     monkeypatch.setattr(training, "fit_users", lambda run, *_, out, like, **__: fitted.append((run.history, out, like)))
     monkeypatch.setattr(training, "plain", lambda _: {})
-    training.train_contender(recipe, place, contender, seed=7, k=k, on="stranger")
+    training.train_contender(recipe, place, contender=contender, seed=7, k=k, on="stranger")
     own = place.run(contender, 7, k=k)
     assert fitted == [("stranger", own.with_name(f"{own.name}-stranger"), own)]
 
@@ -109,8 +109,8 @@ def test_nothing_is_measured_twice_where_k_is_chosen_by_the_measured_queries(met
 def test_queries_are_looked_up_only_where_no_report_has_the_seconds(split, name, is_live, tmp_path, monkeypatch):
     recipe = Recipe((Source(task="log", log="log.jsonl"),), ("dense",), split=split, dev_queries=9, test_queries=9)
     asked = []
-    monkeypatch.setattr(work, "measure", lambda *words, **_: asked.append(words[2].is_live))
-    work.measure_contender(recipe, place_in(tmp_path), recipe.contenders[0], name, seed=None, k=2)
+    monkeypatch.setattr(work, "measure", lambda *_, method, **__: asked.append(method.is_live))
+    work.measure_contender(recipe, place_in(tmp_path), contender=recipe.contenders[0], name=name, seed=None, k=2)
     assert asked == [is_live]
 
 
@@ -124,7 +124,7 @@ def test_queries_are_looked_up_only_where_no_report_has_the_seconds(split, name,
 )
 def test_a_run_has_the_number_of_items_that_its_step_is_named_by(method, number, tmp_path):
     recipe = Recipe((Source(task="log", log="log.jsonl"),), (method,))
-    assert [number(run_of(recipe, place_in(tmp_path), recipe.contenders[0], k=k)) for k in (1, 3)] == [1, 3]
+    assert [number(run_of(recipe, place_in(tmp_path), contender=recipe.contenders[0], k=k)) for k in (1, 3)] == [1, 3]
 
 
 def test_adapters_start_from_what_learnt_of_the_queries_that_the_plug_learns_from(tmp_path):
@@ -134,7 +134,7 @@ def test_adapters_start_from_what_learnt_of_the_queries_that_the_plug_learns_fro
         train_queries=70,
         settings=("training.epochs=3", "training.batch_size=4"),
     )
-    plug, *adapted = (run_of(recipe, place_in(tmp_path), each, seed=7, k=1) for each in recipe.contenders)
+    plug, *adapted = (run_of(recipe, place_in(tmp_path), contender=each, seed=7, k=1) for each in recipe.contenders)
     same = (plug.training.queries, plug.training.epochs, plug.training.batch_size, plug.training.seed)
     for run in adapted:
         first = run.adaptation
@@ -144,7 +144,7 @@ def test_adapters_start_from_what_learnt_of_the_queries_that_the_plug_learns_fro
 def test_items_are_as_long_for_whoever_shows_any(tmp_path):
     methods = ("bm25", "text-profile", "plug+dense", "tuned-prompt+bm25", "user-lora+bm25", "ropg-kd", "rspg-post")
     recipe = Recipe((Source(task="log", log="log.jsonl"),), methods, settings=("items.item_tokens=9",))
-    runs = [run_of(recipe, place_in(tmp_path), each, k=1) for each in recipe.contenders]
+    runs = [run_of(recipe, place_in(tmp_path), contender=each, k=1) for each in recipe.contenders]
     lengths = [run.scoring.item_tokens if isinstance(run, RetrievalRun) else run.items.item_tokens for run in runs]
     assert lengths == [9] * len(methods)
 
@@ -153,7 +153,7 @@ def test_every_step_can_be_handed_to_another_process(tmp_path):
     recipe = Recipe((Source(task="log", sample=5),), tuple(dict.fromkeys((*METHODS, *ADAPTED))))
     place = place_in(tmp_path, sample=5)
     steps = first_steps(recipe, place, others=())
-    steps += [step for each in recipe.contenders for step in last_steps(recipe, place, each, k=2)]
+    steps += [step for each in recipe.contenders for step in last_steps(recipe, place, contender=each, k=2)]
     assert all(pickle.loads(pickle.dumps(step.work)).keywords == step.work.keywords for step in steps)
     assert len({step.work.func for step in steps}) == 5  # log, index, train, describe, measure
 
@@ -178,7 +178,10 @@ def test_a_seed_that_is_added_is_all_that_is_left_to_do(tmp_path):
     def steps(*seeds):
         recipe = Recipe((Source(task="log", log="log.jsonl"),), ("plain", "tuned-prompt", "bm25"), seeds=seeds, k=(1,))
         place = place_in(tmp_path)
-        last = [last_steps(recipe, place, each, k=1 if each.method == "bm25" else None) for each in recipe.contenders]
+        last = [
+            last_steps(recipe, place, contender=each, k=1 if each.method == "bm25" else None)
+            for each in recipe.contenders
+        ]
         return [*first_steps(recipe, place, others=()), *(step for each in last for step in each)]
 
     for step in steps(0):

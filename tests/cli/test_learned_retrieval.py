@@ -69,7 +69,7 @@ def choosing_between(runs):
 
 @pytest.fixture(scope="module")
 def examples(place):
-    return list(split_examples(read_log(place.log, LOG), LOG, "test"))
+    return list(split_examples(read_log(place.log, LOG), LOG, split="test"))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def options(place):
 
 def error_of(name, options, *, task=LOG, kind=ConfigError):
     with pytest.raises(kind) as caught:
-        build_method(name, task, options)
+        build_method(name, task, options=options)
     return caught.value
 
 
@@ -94,7 +94,7 @@ def test_a_finished_run_holds_weights_and_words_and_nothing_that_users_wrote(nam
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_a_run_is_loaded_by_its_folder_and_answers(name, runs, options, examples):
-    method, again = (build_method(name, LOG, replace(options, run=runs[name])) for _ in range(2))
+    method, again = (build_method(name, LOG, options=replace(options, run=runs[name])) for _ in range(2))
     assert isinstance(method, LikelihoodMethod)
     assert method.name == f"{name}, k=2"
     assert method.respond(examples) == again.respond(examples)
@@ -113,7 +113,7 @@ def test_what_was_saved_is_what_is_loaded_and_frozen(name, runs):
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_an_empty_history_is_a_history(name, runs, options, examples):
-    method = build_method(name, LOG, replace(options, run=runs[name]))
+    method = build_method(name, LOG, options=replace(options, run=runs[name]))
     unknown = [replace(example, profile=Profile("nobody")) for example in examples]
     assert len(method.respond(unknown)) == len(examples)
     assert np.isfinite(method.log_likelihood(unknown)).all()
@@ -122,31 +122,31 @@ def test_an_empty_history_is_a_history(name, runs, options, examples):
 
 def test_a_choice_keeps_texts_once_and_the_vectors_of_each_retriever(runs, options, examples, place):
     options = replace(options, backbone=place.models["decoder-only"], encoder=place.models["encoder"])
-    alone = [build_method(name, LOG, replace(options, run=runs[name])).user_bytes(examples) for name in ROPG]
-    texts = build_method("recency", LOG, options).user_bytes(examples)
-    dense = build_method("dense", LOG, options).user_bytes(examples)
-    choice = build_method("rspg-pre", LOG, replace(options, run=runs["rspg-pre"])).user_bytes(examples)
+    alone = [build_method(name, LOG, options=replace(options, run=runs[name])).user_bytes(examples) for name in ROPG]
+    texts = build_method("recency", LOG, options=options).user_bytes(examples)
+    dense = build_method("dense", LOG, options=options).user_bytes(examples)
+    choice = build_method("rspg-pre", LOG, options=replace(options, run=runs["rspg-pre"])).user_bytes(examples)
     assert (choice == texts + sum(each - texts for each in (*alone, dense))).all()
     assert (choice > texts).any()
 
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_a_mixed_batch_is_answered_as_one_by_one(name, runs, options, examples):
-    method = build_method(name, LOG, replace(options, run=runs[name]))
+    method = build_method(name, LOG, options=replace(options, run=runs[name]))
     assert method.respond(examples) == [answer for example in examples for answer in method.respond([example])]
 
 
 def test_a_choice_is_between_the_retrievers_of_the_run_in_its_order(runs, options, examples, place):
     options = replace(options, backbone=place.models["decoder-only"])
-    method = build_method("rspg-pre", LOG, replace(options, run=runs["rspg-pre"]))
+    method = build_method("rspg-pre", LOG, options=replace(options, run=runs["rspg-pre"]))
     assert isinstance(method.write, SelectedPrompt)
     example = max(examples, key=lambda each: len(each.profile.items))
     prompts = [write([example])[0] for write in method.write.writers]
-    named = [build_method(name, LOG, options).write([example])[0] for name in ("plain", "recency", "bm25")]
+    named = [build_method(name, LOG, options=options).write([example])[0] for name in ("plain", "recency", "bm25")]
     assert prompts[:3] == named
     assert len(prompts) == 6
     assert prompts[4:] == [
-        build_method(name, LOG, replace(options, run=runs[name])).write([example])[0] for name in ROPG
+        build_method(name, LOG, options=replace(options, run=runs[name])).write([example])[0] for name in ROPG
     ]
     for place, prompt in enumerate(prompts):
         method.write.selector.bias.data[:] = 0
@@ -155,7 +155,7 @@ def test_a_choice_is_between_the_retrievers_of_the_run_in_its_order(runs, option
 
 
 def test_a_choice_after_generation_reads_the_answers(runs, options, examples):
-    before, after = (build_method(name, LOG, replace(options, run=runs[name])).write for name in LEARNED[2:])
+    before, after = (build_method(name, LOG, options=replace(options, run=runs[name])).write for name in LEARNED[2:])
     assert before.answer is None
     example, read = examples[0], []
     prompts = [write([example])[0] for write in after.writers]
@@ -172,9 +172,9 @@ def test_a_choice_after_generation_reads_the_answers(runs, options, examples):
 
 @pytest.mark.parametrize("name", ["ropg-kd", "rspg-pre"])
 def test_a_trained_retriever_encodes_items_before_the_user_asks(name, runs, options, examples, monkeypatch):
-    method = build_method(name, LOG, replace(options, run=runs[name]))
+    method = build_method(name, LOG, options=replace(options, run=runs[name]))
     expected = method.respond(examples)
-    method = build_method(name, LOG, replace(options, run=runs[name]))
+    method = build_method(name, LOG, options=replace(options, run=runs[name]))
     method.prepare(examples)
     read, encode = [], ItemRanker.encode_items
     monkeypatch.setattr(ItemRanker, "encode_items", lambda ranker, texts: read.append(texts) or encode(ranker, texts))
@@ -344,7 +344,10 @@ def test_an_open_precision_is_that_of_the_training(precision, runs):
 def test_beside_an_answer_the_input_has_the_room_that_is_left(place):
     backbone = load_backbone(BackboneConfig(model=place.models["decoder-only"]))
     run = RetrievalRun(scoring=ScoringConfig(max_input_tokens=500, max_output_tokens=20))
-    assert plain_of(run, LOG, backbone, GenerationConfig(max_new_tokens=40)).max_input_tokens == 512 - 40
+    assert (
+        plain_of(run, LOG, backbone=backbone, generation=GenerationConfig(max_new_tokens=40)).max_input_tokens
+        == 512 - 40
+    )
 
 
 def test_without_a_store_there_is_nothing_to_learn_from(place, tmp_path):

@@ -189,7 +189,7 @@ def test_a_run_of_another_task_is_refused(place):
 
     other = replace(load_task("log"), name="mail")
     with pytest.raises(ConfigError, match="trained for the task 'log', not 'mail'"):
-        build_method("user-lora", other, MethodOptions(run=place.adapters))
+        build_method("user-lora", other, options=MethodOptions(run=place.adapters))
 
 
 def test_descriptions_are_kept_beside_the_report_or_where_they_are_wanted(personaplug, place, models, tmp_path):

@@ -41,19 +41,19 @@ def options(place, tmp_path):
 
 @pytest.fixture(scope="module")
 def examples(place):
-    return split_examples(read_log(place.log, LOG), LOG, "test")
+    return split_examples(read_log(place.log, LOG), LOG, split="test")
 
 
 def error_of(name, options, *, task=LOG):
     with pytest.raises(ConfigError) as caught:
-        build_method(name, task, options)
+        build_method(name, task, options=options)
     return caught.value
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in (*LEARNED, *CONTROLS)])
 def test_every_method_is_built_by_its_name_and_answers(name, options, place, examples):
     runs = {"tuned-prompt": place.tuned, "user-lora": place.adapters}
-    method = build_method(name, LOG, replace(options, run={**runs, **place.mixed}.get(name, place.plug)))
+    method = build_method(name, LOG, options=replace(options, run={**runs, **place.mixed}.get(name, place.plug)))
     assert isinstance(method, LikelihoodMethod)
     items = {"user-lora": ", bm25, k=2"} | dict.fromkeys([*get_args(Retrieval), *PERSONA_AND_ITEMS], ", k=2")
     assert method.name == name + items.get(name, "")
@@ -79,7 +79,7 @@ def test_a_trained_method_needs_its_own_run(name, options, place):
 @pytest.mark.parametrize("name", PERSONA_AND_ITEMS)
 def test_a_mixed_run_brings_its_own_k_and_no_other_is_taken(name, options, place):
     options = replace(options, run=place.mixed[name])
-    assert build_method(name, LOG, replace(options, k=None)).name == f"{name}, k=2"
+    assert build_method(name, LOG, options=replace(options, k=None)).name == f"{name}, k=2"
     error = error_of(name, replace(options, k=4))
     assert str(error) == f"{options.run} was trained with 2 items in a prompt, not 4"
     assert error.hint == "-k 2, or no -k"
@@ -106,8 +106,8 @@ def test_a_method_that_reads_vectors_needs_a_store(name, options):
 
 
 def test_an_untrained_method_takes_its_language_model_and_limits_from_a_run_or_by_name(options, models):
-    of_run = build_method("plain", LOG, options)
-    by_name = build_method("plain", LOG, replace(options, run=None, backbone=models["encoder-decoder"]))
+    of_run = build_method("plain", LOG, options=options)
+    by_name = build_method("plain", LOG, options=replace(options, run=None, backbone=models["encoder-decoder"]))
     assert [method.backbone.model.config.model_type for method in (of_run, by_name)] == ["llama", "t5"]
     assert (of_run.max_input_tokens, of_run.max_output_tokens) == (256, 128)
 
@@ -115,7 +115,7 @@ def test_an_untrained_method_takes_its_language_model_and_limits_from_a_run_or_b
 def test_items_of_an_untrained_method_are_as_long_as_its_run_says(options, place, tmp_path):
     config = read_toml(RunConfig, place.plug / "config.toml")
     write_toml(replace(config, items=replace(config.items, item_tokens=9)), tmp_path / "config.toml")
-    method = build_method("recency", LOG, replace(options, run=tmp_path, k=1))
+    method = build_method("recency", LOG, options=replace(options, run=tmp_path, k=1))
     assert (method.write.item_tokens, method.max_input_tokens) == (
         9,
         256 + len(method.write.task.retrieval.separator) + 9,
@@ -127,7 +127,7 @@ def test_items_of_an_untrained_method_are_as_long_as_its_run_says(options, place
 def test_beside_retrieved_items_the_input_keeps_all_the_room_it_has_without(family, k, options, models, examples):
     options = replace(options, run=None, backbone=models[family], k=k)
     asked = replace(examples[0], input=LONG)
-    plain, rival = (build_method(name, LOG, options) for name in ("plain", "recency"))
+    plain, rival = (build_method(name, LOG, options=options) for name in ("plain", "recency"))
     (bare,), (prompted,) = (read_by(method, asked).rows for method in (plain, rival))
     lead, end = read_by(plain, asked).lead, 1
     shown = bare[lead:-end]
@@ -161,7 +161,7 @@ def test_each_process_of_a_training_on_many_gpus_takes_its_own(rank, device, mon
 @pytest.mark.parametrize("named", ["run", "encoder"])
 def test_dense_retrieval_ranks_by_the_stored_vectors(named, options, place, examples, monkeypatch):
     by = {"run": options, "encoder": replace(options, run=None, encoder=place.models["encoder"])}[named]
-    method = build_method("dense", LOG, replace(by, backbone=place.models["decoder-only"]))
+    method = build_method("dense", LOG, options=replace(by, backbone=place.models["decoder-only"]))
     encoder = build_encoder(place.models["encoder"])
     example = examples[0]
     (query,) = encoder.encode([example.input]).numpy()
@@ -178,7 +178,7 @@ def test_a_query_that_the_store_holds_is_encoded_all_the_same_unless_it_may_be_l
     name, is_live, options, place, examples, monkeypatch
 ):
     run = place.mixed.get(name, place.plug)
-    method = build_method(name, LOG, replace(options, run=run, is_live=is_live))
+    method = build_method(name, LOG, options=replace(options, run=run, is_live=is_live))
     stored = examples[0].profile.items[0].input
     encoded = []
     encode = TextEncoder.encode
@@ -190,7 +190,7 @@ def test_a_query_that_the_store_holds_is_encoded_all_the_same_unless_it_may_be_l
 @pytest.mark.parametrize("own_query", [None, "(.)"])
 def test_the_queries_of_a_batch_are_encoded_together(own_query, options, examples, monkeypatch):
     task = replace(LOG, retrieval=replace(LOG.retrieval, query=own_query))
-    method = build_method("dense", task, options)
+    method = build_method("dense", task, options=options)
     sizes = []
     encode = TextEncoder.encode
     monkeypatch.setattr(TextEncoder, "encode", lambda self, texts: sizes.append(len(texts)) or encode(self, texts))
@@ -199,7 +199,7 @@ def test_the_queries_of_a_batch_are_encoded_together(own_query, options, example
 
 
 def test_dense_retrieval_of_an_item_that_is_not_indexed_says_to_index(options, examples):
-    method = build_method("dense", LOG, options)
+    method = build_method("dense", LOG, options=options)
     unknown = replace(examples[0], profile=Profile("ada", (make_item(1, "never indexed"),)))
     with pytest.raises(StoreError, match="no vector of history item '1'") as caught:
         method.respond([unknown])

@@ -78,7 +78,7 @@ def test_a_series_sees_nothing_of_itself_and_its_author_s_earlier_work(tmp_path)
         git(tmp_path, "commit", "--allow-empty", "-m", f"S{number}\n\nBody.", at=f"2022-{day}T00:00:00Z")
     write_log(read_git(tmp_path), tmp_path / "log.jsonl")
     task = load_task("git-subject")
-    examples = split_examples(read_log(tmp_path / "log.jsonl", task), task, "test")
+    examples = split_examples(read_log(tmp_path / "log.jsonl", task), task, split="test")
     assert [example.target for example in examples] == ["S3", "S4", "S5"]
     assert all([item.output for item in example.profile.items] == ["S0", "S1", "S2"] for example in examples)
 

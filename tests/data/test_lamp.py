@@ -53,7 +53,7 @@ SEARCHED_WORDS = {
 def examples_of(source, task_name, split, tmp_path):
     task = load_task(task_name)
     write_log(read_lamp(source, task_name), tmp_path / "log.jsonl")
-    return split_examples(read_log(tmp_path / "log.jsonl", task), task, split)
+    return split_examples(read_log(tmp_path / "log.jsonl", task), task, split=split)
 
 
 @pytest.fixture(params=sorted(PROFILE_FIELDS))
@@ -228,12 +228,12 @@ def test_a_task_that_is_not_lamps_is_an_error(tmp_path):
 
 
 def test_predictions_have_the_form_of_official_outputs(tmp_path):
-    write_predictions("lamp-3", [("110", "5"), ("111", "1")], tmp_path / "out.json")
+    write_predictions("lamp-3", [("110", "5"), ("111", "1")], path=tmp_path / "out.json")
     assert json.loads((tmp_path / "out.json").read_text()) == {
         "task": "LaMP_3",
         "golds": [{"id": "110", "output": "5"}, {"id": "111", "output": "1"}],
     }
     with pytest.raises(DataError, match="cannot be written"):
-        write_predictions("lamp-3", [], tmp_path / "none" / "out.json")
+        write_predictions("lamp-3", [], path=tmp_path / "none" / "out.json")
     with pytest.raises(ConfigError):
-        write_predictions("log", [], tmp_path / "out.json")
+        write_predictions("log", [], path=tmp_path / "out.json")

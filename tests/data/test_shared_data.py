@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not SHARED.exists(), reason=f"the real logs are 
 def test_a_task_on_the_real_logs_has_the_queries_its_readme_counts(task_name, log, queries, history):
     task = load_task(task_name)
     rows = list(read_log(SHARED / f"{log}.jsonl.gz", task))
-    splits = [split_examples(rows, task, split) for split in get_args(Split)]
+    splits = [split_examples(rows, task, split=split) for split in get_args(Split)]
     assert [len(examples) for examples in splits] == queries
     lengths = [mean(query.stop - query.start for query in examples.queries) for examples in splits]
     assert [round(length) for length in lengths] == history

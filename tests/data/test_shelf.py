@@ -19,7 +19,7 @@ SIGNS = "\ud800 \0 🙂 é\nz"
 @settings(max_examples=60)
 @given(rows, tasks, st.sampled_from(get_args(Split)), st.none() | st.integers(0, 12), st.integers(0, 3))
 def test_what_is_drawn_from_disk_is_what_is_drawn_from_memory(rows, task, split, count, seed):
-    whole = split_examples(rows, task, split)
+    whole = split_examples(rows, task, split=split)
     with Shelf.of(rows) as shelf:
         drawn = shelf.draw(task, split, count, seed=seed)
     assert list(drawn) == list(whole if count is None else whole.sample(count, seed=seed))
@@ -47,7 +47,7 @@ def test_what_is_refused_in_memory_is_refused_on_disk(rows, task, split):
     clash = [*rows, replace(rows[0], item=replace(rows[0].item, input="another"), has_output=True)]
     with Shelf.of(clash) as shelf:
         found = complaint(lambda: shelf.draw(task, split, 1, seed=0))
-    assert found == complaint(lambda: split_examples(clash, task, split))
+    assert found == complaint(lambda: split_examples(clash, task, split=split))
 
 
 def complaint(draw):

@@ -66,7 +66,7 @@ def key_of(item):
 @given(rows, tasks)
 def test_a_history_is_strictly_earlier_than_its_query_less_the_embargo(rows, task):
     for split in SPLITS:
-        for example in split_examples(rows, task, split):
+        for example in split_examples(rows, task, split=split):
             assert all(item.time < example.time - embargo(task) for item in example.profile.items)
 
 
@@ -74,7 +74,7 @@ def test_a_history_is_strictly_earlier_than_its_query_less_the_embargo(rows, tas
 @given(rows, tasks)
 def test_a_history_is_all_that_a_slow_reading_of_the_rules_finds(rows, task):
     for split in SPLITS:
-        for example in split_examples(rows, task, split):
+        for example in split_examples(rows, task, split=split):
             mine = may_be_history([row for row in rows if row.user_id == example.profile.user_id], task, split)
             earlier = sorted((item for item in mine if item.time < example.time - embargo(task)), key=key_of)
             assert len(earlier) >= task.history.min_items
@@ -96,13 +96,13 @@ def may_be_history(rows, task, split):
 def test_the_order_of_rows_is_irrelevant(rows, task, seed):
     for other in (rows[::-1], Random(seed).sample(rows, len(rows))):
         for split in SPLITS:
-            assert list(split_examples(rows, task, split)) == list(split_examples(other, task, split))
+            assert list(split_examples(rows, task, split=split)) == list(split_examples(other, task, split=split))
 
 
 @settings(max_examples=50)
 @given(rows, tasks)
 def test_a_row_is_a_query_of_one_split_at_most(rows, task):
-    asked = [query for split in SPLITS for query in split_examples(rows, task, split).queries]
+    asked = [query for split in SPLITS for query in split_examples(rows, task, split=split).queries]
     assert len({id(query.item) for query in asked}) == len(asked)
 
 
@@ -111,7 +111,7 @@ def test_a_row_is_a_query_of_one_split_at_most(rows, task):
 def test_only_test_asks_what_is_not_answered_and_rows_of_history_are_never_asked(rows, task):
     of_item = {id(row.item): row for row in rows}
     for split in SPLITS:
-        for query in split_examples(rows, task, split).queries:
+        for query in split_examples(rows, task, split=split).queries:
             row = of_item[id(query.item)]
             assert row.split != "history"
             assert row.has_output or split == "test"
@@ -121,7 +121,7 @@ def test_only_test_asks_what_is_not_answered_and_rows_of_history_are_never_asked
 @given(rows, tasks)
 def test_no_profile_is_kept_without_a_query(rows, task):
     for split in SPLITS:
-        examples = split_examples(rows, task, split)
+        examples = split_examples(rows, task, split=split)
         assert {query.owner for query in examples.queries} == set(range(len(examples.profiles)))
 
 
@@ -143,7 +143,7 @@ def test_users_are_split_about_eight_to_one_to_one_by_their_hash():
 @pytest.mark.parametrize("name", ["grace", "0x1f", "-1", " 1", "1_0", ""])
 def test_an_id_that_is_not_hexadecimal_is_an_error_with_a_way_out(name):
     with pytest.raises(ConfigError, match="is not hexadecimal") as caught:
-        split_examples([make_row(name, 0)], make_task(Splitting(by="hex-user")), "train")
+        split_examples([make_row(name, 0)], make_task(Splitting(by="hex-user")), split="train")
     assert 'by = "user"' in caught.value.hint
 
 
@@ -154,26 +154,27 @@ def ids(examples):
 def test_the_latest_query_is_for_test_and_the_one_before_for_dev():
     task = make_task(Splitting(by="latest"))
     log = [make_row("ada", day) for day in (3, 1, 0, 4, 2)]
-    assert [ids(split_examples(log, task, split)) for split in SPLITS] == [["1", "2"], ["3"], ["4"]]
+    assert [ids(split_examples(log, task, split=split)) for split in SPLITS] == [["1", "2"], ["3"], ["4"]]
 
 
 def test_the_two_dates_divide_the_time():
     task = make_task(TURN_OF_YEAR, History(min_items=0))
     log = [make_row("ada", day) for day in (0, 7, 8, 11, 12, 20)]
-    assert [ids(split_examples(log, task, split)) for split in SPLITS] == [["0", "7"], ["8", "11"], ["12", "20"]]
+    assert [ids(split_examples(log, task, split=split)) for split in SPLITS] == [["0", "7"], ["8", "11"], ["12", "20"]]
 
 
 def test_an_embargo_longer_than_time_leaves_no_history():
     task = make_task(Splitting(by="latest"), History(min_items=0, embargo_days=999_999_999.0))
     assert all(
-        not example.profile.items for example in split_examples([make_row("ada", n) for n in range(9)], task, "train")
+        not example.profile.items
+        for example in split_examples([make_row("ada", n) for n in range(9)], task, split="train")
     )
 
 
 @pytest.fixture
 def examples():
     log = [make_row(user, day, text=f"{user} {day}") for user in "abc" for day in range(30)]
-    return split_examples(log, make_task(Splitting(by="latest")), "train")
+    return split_examples(log, make_task(Splitting(by="latest")), split="train")
 
 
 def test_examples_are_a_sequence(examples):
@@ -203,14 +204,14 @@ def test_each_item_is_kept_once_however_many_histories_hold_it(examples):
 
 def test_a_question_has_no_target_and_knows_its_time():
     log = [make_row("ada", 0, output="x"), make_row("ada", 1, output=None, text="what?")]
-    example = split_examples(log, make_task(Splitting(by="latest")), "test")[0]
+    example = split_examples(log, make_task(Splitting(by="latest")), split="test")[0]
     assert (example.target, example.input, example.time) == (None, "what?", datetime(2020, 1, 2, tzinfo=UTC))
 
 
 def test_where_a_log_marks_history_nothing_else_is_history():
     rows = [make_row("ada", day, split="history") for day in (1, 2, 3)]
     rows += [make_row("ada", day, split="train") for day in (4, 5)]
-    examples = split_examples(rows, make_task(Splitting(by="column")), "train")
+    examples = split_examples(rows, make_task(Splitting(by="column")), split="train")
     assert [len(example.profile.items) for example in examples] == [3, 3]
 
 
@@ -218,17 +219,19 @@ def test_a_history_holds_no_row_that_the_log_puts_into_a_later_split():
     marks = ("test", "dev", "train", "train", "dev", "test")
     rows = [make_row("ada", day, split=mark) for day, mark in enumerate(marks)]
     task = make_task(Splitting(by="column"), History(min_items=0))
-    seen = {split: [ids(example.profile.items) for example in split_examples(rows, task, split)] for split in SPLITS}
+    seen = {
+        split: [ids(example.profile.items) for example in split_examples(rows, task, split=split)] for split in SPLITS
+    }
     assert seen == {"train": [[], ["2"]], "dev": [[], ["1", "2", "3"]], "test": [[], ["0", "1", "2", "3", "4"]]}
 
 
 def test_a_row_that_stands_twice_counts_once():
     rows = [make_row("ada", day) for day in (0, 0, 1, 2, 3)]
-    examples = split_examples(rows, make_task(Splitting(by="latest")), "test")
+    examples = split_examples(rows, make_task(Splitting(by="latest")), split="test")
     assert [len(example.profile.items) for example in examples] == [3]
 
 
 def test_two_different_rows_of_one_id_are_refused():
     rows = [make_row("ada", 0, text=text) for text in "ab"]
     with pytest.raises(PersonaPlugError, match="user 'ada' has two different rows of the id '0'"):
-        split_examples(rows, make_task(Splitting(by="latest")), "test")
+        split_examples(rows, make_task(Splitting(by="latest")), split="test")

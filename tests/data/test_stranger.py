@@ -14,7 +14,7 @@ from tests.factories import make_row
 def make_examples(days_of, history):
     task = Task("mine", "", "generation", ("rouge-1",), split=Splitting(by="latest"), history=history)
     rows = [make_row(user, day, text=f"{user}{day}") for user, days in days_of.items() for day in days]
-    return split_examples(rows, task, "train")
+    return split_examples(rows, task, split="train")
 
 
 days = st.lists(st.integers(0, 30), min_size=4, max_size=15, unique=True)

@@ -74,7 +74,7 @@ def make_report(method="plain", *, says="a", nats=1.0, history="own", task=TAGS,
     """Measure a parrot; the plug has attention."""
     kind = AttentiveParrot if method.startswith("plug") else Parrot
     setting = Setting(history=history, command=f"personaplug evaluate --method {method}", machine="a machine")
-    return evaluate(kind(method, says, nats), task, examples or make_examples(), setting=setting)
+    return evaluate(kind(method, says, nats), task, examples=examples or make_examples(), setting=setting)
 
 
 def make_reports(**changes) -> dict[str, Report]:

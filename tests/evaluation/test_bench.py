@@ -33,50 +33,53 @@ def named(method, *nats, **changes):
 
 
 def test_k_is_chosen_by_the_mean_over_seeds():
-    choice = choose_k("ropg-kd", "accuracy", dev("ropg-kd", k1=(6, 6), k2=(3, 11), k4=(12, 1)))
+    choice = choose_k("ropg-kd", "accuracy", dev=dev("ropg-kd", k1=(6, 6), k2=(3, 11), k4=(12, 1)))
     assert [(each.k, pytest.approx(each.score)) for each in choice.tried] == [(1, 6 / 12), (2, 7 / 12), (4, 6.5 / 12)]
     assert (choice.chosen.k, choice.label) == (2, "ropg-kd, k=2")
 
 
 def test_of_equals_the_smallest_k_is_chosen():
-    assert choose_k("bm25", "accuracy", dev("bm25", k4=(6,), k1=(6,), k2=(5,))).chosen.k == 1
+    assert choose_k("bm25", "accuracy", dev=dev("bm25", k4=(6,), k1=(6,), k2=(5,))).chosen.k == 1
 
 
 def test_of_equal_scores_the_k_with_the_fewest_nats_an_answer_is_chosen():
     reports = {k: [scoring("bm25", 6, nats=nats)] for k, nats in ((1, 1.3), (2, 1.1), (4, 1.2))}
-    choice = choose_k("bm25", "accuracy", reports | {8: [scoring("bm25", 5, nats=0.1)]})
+    choice = choose_k("bm25", "accuracy", dev=reports | {8: [scoring("bm25", 5, nats=0.1)]})
     assert [each.nats for each in choice.tried] == pytest.approx([2.6, 2.2, 2.4, 0.2])
     assert choice.chosen.k == 2
 
 
 def test_means_over_seeds_that_only_rounding_tells_apart_are_equal():
     pairs = {k: [scoring("bm25", hits, nats=1 / k) for hits in each] for k, each in ((1, (0, 7)), (2, (3, 4)))}
-    choice = choose_k("bm25", "accuracy", pairs)
+    choice = choose_k("bm25", "accuracy", dev=pairs)
     assert choice.tried[0].score > choice.tried[1].score
     assert choice.chosen.k == 2
 
 
 def test_of_equal_retrievals_that_with_the_fewest_nats_an_answer_is_the_best_whatever_the_recipes_order():
     reports = scoring("bm25", 6, nats=2.0), scoring("dense", 6, nats=1.0)
-    choices = [choose_k(report.method, "accuracy", {1: [report]}) for report in reports]
+    choices = [choose_k(report.method, "accuracy", dev={1: [report]}) for report in reports]
     assert best_retrieval(choices).method == best_retrieval(choices[::-1]).method == "dense"
 
 
 def test_without_likelihood_the_order_decides_between_equals():
     likely, unlikely = scoring("bm25", 6, nats=1.0), without_likelihood(scoring("dense", 6))
-    assert choose_k("dense", "accuracy", {2: [likely], 1: [unlikely]}).chosen.k == 1
-    choices = [choose_k(each.method, "accuracy", {1: [each]}) for each in (unlikely, likely)]
+    assert choose_k("dense", "accuracy", dev={2: [likely], 1: [unlikely]}).chosen.k == 1
+    choices = [choose_k(each.method, "accuracy", dev={1: [each]}) for each in (unlikely, likely)]
     assert best_retrieval(choices).method == "dense"
 
 
 def test_where_lower_is_better_the_lowest_is_chosen():
     examples = make_examples(12, target="3")
     reports = {k: [make_report("bm25", says=says, task=RATINGS, examples=examples)] for k, says in ((1, "5"), (2, "3"))}
-    assert choose_k("bm25", "mae", reports).chosen.k == 2
+    assert choose_k("bm25", "mae", dev=reports).chosen.k == 2
 
 
 def test_the_best_retrieval_is_the_best_on_dev_whatever_test_says():
-    choices = [choose_k("bm25", "accuracy", dev("bm25", k1=(9,))), choose_k("dense", "accuracy", dev("dense", k2=(8,)))]
+    choices = [
+        choose_k("bm25", "accuracy", dev=dev("bm25", k1=(9,))),
+        choose_k("dense", "accuracy", dev=dev("dense", k2=(8,))),
+    ]
     runs = {
         "tuned-prompt": named("tuned-prompt", 1.2),
         "bm25, k=1": named("bm25, k=1", 1.0, says="b"),
@@ -107,8 +110,8 @@ def test_seeds_stand_by_themselves_and_costs_are_of_a_thousand_queries():
 
 
 def test_items_beside_a_persona_are_chosen_on_dev_but_are_no_retrieval_to_beat():
-    mixed = choose_k("plug+bm25", "accuracy", dev("plug+bm25", k1=(9,), k2=(11,)), is_retrieval=False)
-    alone = choose_k("bm25", "accuracy", dev("bm25", k1=(3,)))
+    mixed = choose_k("plug+bm25", "accuracy", dev=dev("plug+bm25", k1=(9,), k2=(11,)), is_retrieval=False)
+    alone = choose_k("bm25", "accuracy", dev=dev("bm25", k1=(3,)))
     assert mixed.label == "plug+bm25, k=2"
     assert best_retrieval([mixed, alone]).label == "bm25, k=1"
     assert best_retrieval([mixed]) is None
@@ -127,7 +130,7 @@ def test_training_stands_beside_the_costs_and_an_interrupted_one_is_not_counted(
 
 def test_averages_at_hand_are_not_made_again(monkeypatch):
     runs = {"plain": named("plain", 1.0), "plug": named("plug", 0.8, 0.9), "bm25, k=1": named("bm25, k=1", 1.0)}
-    choices, means = [choose_k("bm25", "accuracy", dev("bm25", k1=(9,)))], averages(runs)
+    choices, means = [choose_k("bm25", "accuracy", dev=dev("bm25", k1=(9,)))], averages(runs)
     expected = summarize(runs, choices)
     for module in (bench, comparison):
         monkeypatch.setattr(module, "averages", lambda _: pytest.fail("averaged again"))
@@ -142,7 +145,7 @@ def written():
         "plug": named("plug", 0.8, 0.9),
         "plug, stranger's history": named("plug", 1.1, 1.2, history="stranger"),
     }
-    choices = [choose_k("bm25", "accuracy", dev("bm25", k1=(3,), k2=(9,)))]
+    choices = [choose_k("bm25", "accuracy", dev=dev("bm25", k1=(3,), k2=(9,)))]
     published = [
         PublishedScore("BM25 <x>", "bm25", "accuracy", 0.626),
         PublishedScore("RSPG", "rspg-post", "accuracy", 0.6),

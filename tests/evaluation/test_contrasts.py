@@ -20,7 +20,7 @@ def reports_of(persona, without, *, task=RATINGS, targets="5"):
 
 def test_outcomes_follow_the_metric_where_lower_is_better():
     reports = reports_of("5143", "4253", targets="5533")
-    contrasts = draw_contrasts("plug", "plain", reports, each=9)
+    contrasts = draw_contrasts("plug", "plain", reports=reports, each=9)
     assert (contrasts.metric, contrasts.without, contrasts.persona) == ("mae", "plain", "plug")
     assert contrasts.counts == (2, 1, 1)
     found = {contrast.persona.id: contrast for contrast in contrasts.drawn}
@@ -30,26 +30,28 @@ def test_outcomes_follow_the_metric_where_lower_is_better():
 
 
 def test_as_many_of_each_outcome_are_drawn_as_there_are_up_to_the_number_asked_for():
-    contrasts = draw_contrasts("plug", "plain", reports_of("5" * 10 + "1", "1" * 10 + "5", targets="5" * 11), each=3)
+    contrasts = draw_contrasts(
+        "plug", "plain", reports=reports_of("5" * 10 + "1", "1" * 10 + "5", targets="5" * 11), each=3
+    )
     assert contrasts.counts == (10, 1, 0)
     assert [contrast.outcome for contrast in contrasts.drawn] == ["helped"] * 3 + ["hurt"]
 
 
 def test_the_lot_falls_by_seed():
     reports = reports_of("5" * 30, "1" * 30, targets="5" * 30)
-    drawn = [draw_contrasts("plug", "plain", reports, seed=seed).drawn for seed in (0, 0, 1, 2, 3)]
+    drawn = [draw_contrasts("plug", "plain", reports=reports, seed=seed).drawn for seed in (0, 0, 1, 2, 3)]
     assert drawn[0] == drawn[1]
     assert len({tuple(contrast.persona.id for contrast in each) for each in drawn}) > 2
 
 
 def test_queries_whose_answer_is_not_known_are_left_out():
     reports = reports_of("51", "15", targets=["5", None])
-    assert draw_contrasts("plug", "plain", reports).counts == (1, 0, 0)
-    assert draw_contrasts("plug", "plain", reports_of("51", "15", targets=[None, None])) is None
+    assert draw_contrasts("plug", "plain", reports=reports).counts == (1, 0, 0)
+    assert draw_contrasts("plug", "plain", reports=reports_of("51", "15", targets=[None, None])) is None
 
 
 def test_answers_to_different_queries_are_not_put_side_by_side():
     reports = reports_of("55", "11", targets="55")
     reports["plain"] = replace(reports["plain"], answers=reports["plain"].answers[:1])
     with pytest.raises(PersonaPlugError, match="different queries"):
-        draw_contrasts("plug", "plain", reports)
+        draw_contrasts("plug", "plain", reports=reports)

@@ -23,14 +23,16 @@ class Counting(Parrot):
 
 
 def test_tokens_are_a_mean_over_queries_and_bytes_over_users_as_of_their_latest_query():
-    report = evaluate(Counting(), TAGS, make_examples(6), batch_size=4)  # users of 1, 2, 3 and of 4, 5, 6 items
+    report = evaluate(
+        Counting(), TAGS, examples=make_examples(6), batch_size=4
+    )  # users of 1, 2, 3 and of 4, 5, 6 items
     assert report.cost.prompt_tokens == pytest.approx(3.5)
     assert report.cost.user_bytes == pytest.approx((30 + 60) / 2)
     assert 0 < report.cost.answer_seconds < report.seconds
 
 
 def test_a_method_that_does_not_count_has_only_seconds():
-    cost = evaluate(Parrot(), TAGS, make_examples()).cost
+    cost = evaluate(Parrot(), TAGS, examples=make_examples()).cost
     assert (cost.prompt_tokens, cost.user_bytes, cost.gpu_memory_mb) == (None, None, None)
 
 
@@ -55,13 +57,13 @@ def test_only_answers_are_timed(monkeypatch):
         def answer_tokens(self, examples):
             return np.ones(len(examples), int)
 
-    report = evaluate(Slow(), TAGS, make_examples(6), batch_size=4)
+    report = evaluate(Slow(), TAGS, examples=make_examples(6), batch_size=4)
     assert report.cost.answer_seconds == 2 * 10
     assert report.seconds == 2 * 110 + 6
 
 
 def test_a_report_of_before_costs_were_measured_is_read(tmp_path):
-    evaluate(Counting(), TAGS, make_examples()).write(tmp_path / "new.json")
+    evaluate(Counting(), TAGS, examples=make_examples()).write(tmp_path / "new.json")
     text = (tmp_path / "new.json").read_text()
     assert Report.read(tmp_path / "new.json").cost.prompt_tokens is not None
     start = text.index(' "cost"')

@@ -26,7 +26,7 @@ def draw_all(reports):
     attention = {label: report.attention for label, report in reports.items() if report.attention}
     return {
         "scores": draw_scores(comparison, looks),
-        "lengths": draw_history_lengths(reports, comparison.metrics, looks),
+        "lengths": draw_history_lengths(reports, comparison.metrics, looks=looks),
         "attention": draw_attention(attention, looks),
     }
 

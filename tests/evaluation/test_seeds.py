@@ -28,14 +28,14 @@ def test_the_score_is_the_mean_of_the_seeds_scores():
 def test_a_score_that_is_no_mean_over_answers_is_averaged_seed_by_seed():
     first, second = answers("abcabcab"), answers("aaaaaaaa")
     alone = [F1.score(each, ("a", "b", "c")) for each in (first, second)]
-    assert estimate(F1, [first, second], ("a", "b", "c")).value == pytest.approx(np.mean(alone))
+    assert estimate(F1, [first, second], labels=("a", "b", "c")).value == pytest.approx(np.mean(alone))
     assert F1.score([*first, *second], ("a", "b", "c")) != pytest.approx(np.mean(alone))
 
 
 def test_equal_seeds_have_the_value_and_p_of_one():
     one, other = answers("abcaaaaa"), answers("aaaaaaaa")
-    found = difference(ACCURACY, [one, one], [other, other])
-    alone = difference(ACCURACY, [one], [other])
+    found = difference(ACCURACY, [one, one], theirs=[other, other])
+    alone = difference(ACCURACY, [one], theirs=[other])
     assert (found.value, found.p_value) == (pytest.approx(alone.value), pytest.approx(alone.p_value))
 
 
@@ -48,13 +48,15 @@ def test_seeds_that_disagree_widen_the_interval():
 
 def test_differences_are_taken_seed_by_seed_and_a_method_without_seeds_stands_beside_each():
     ours, theirs = [answers("abcabcab"), answers("abcaaaaa")], [answers("aaaaaaaa")]
-    assert difference(ACCURACY, ours, theirs).value == pytest.approx((8 + 5) / 2 / 8 - 3 / 8)
-    assert difference(ACCURACY, theirs, ours).value == pytest.approx(3 / 8 - (8 + 5) / 2 / 8)
+    assert difference(ACCURACY, ours, theirs=theirs).value == pytest.approx((8 + 5) / 2 / 8 - 3 / 8)
+    assert difference(ACCURACY, theirs, theirs=ours).value == pytest.approx(3 / 8 - (8 + 5) / 2 / 8)
 
 
 def test_the_order_of_a_seeds_answers_does_not_matter():
     ours, theirs = answers("abcaaaaa"), answers("aaaaaaaa")
-    assert difference(ACCURACY, [ours, ours[::-1]], [theirs]) == difference(ACCURACY, [ours, ours], [theirs])
+    assert difference(ACCURACY, [ours, ours[::-1]], theirs=[theirs]) == difference(
+        ACCURACY, [ours, ours], theirs=[theirs]
+    )
 
 
 def test_seeds_of_other_queries_are_an_error():

@@ -88,7 +88,7 @@ def test_users_that_do_not_fit_in_one_block_are_drawn_in_several(monkeypatch):
 def test_a_comparison_turned_round_has_the_opposite_difference_and_the_same_p(first, second):
     size = min(len(first), len(second))
     ours, theirs = make_likely(*first[:size]), make_likely(*second[:size])
-    there, back = difference(NATS, [ours], [theirs]), difference(NATS, [theirs], [ours])
+    there, back = difference(NATS, [ours], theirs=[theirs]), difference(NATS, [theirs], theirs=[ours])
     assert there.p_value == back.p_value
     assert astuple(there) == pytest.approx((-back.value, -back.high, -back.low))
 
@@ -100,7 +100,7 @@ def test_a_difference_is_the_difference_of_the_scores(name):
     theirs = make_likely(-1.5, -2.0, -1.0, -1.0, -2.0, users=users)
     labels = ("x", "y")
     expected = metric.score(ours, labels) - metric.score(theirs, labels)
-    assert difference(metric, [ours], [theirs], labels).value == pytest.approx(expected)
+    assert difference(metric, [ours], theirs=[theirs], labels=labels).value == pytest.approx(expected)
 
 
 def test_p_equals_the_share_of_all_flips_that_are_as_large():
@@ -108,19 +108,19 @@ def test_p_equals_the_share_of_all_flips_that_are_as_large():
     gains = np.array([0.3, -0.1, 0.4, 0.2, 0.5, -0.2, 0.1, 0.6])
     flipped = [abs(np.dot(signs, gains)) for signs in itertools.product([-1, 1], repeat=8)]
     exact = np.mean(np.array(flipped) >= gains.sum() - 1e-9)
-    found = difference(NATS, [make_likely(*-gains, tokens=1)], [make_likely(*[0.0] * 8, tokens=1)])
+    found = difference(NATS, [make_likely(*-gains, tokens=1)], theirs=[make_likely(*[0.0] * 8, tokens=1)])
     assert found.p_value == pytest.approx(exact, abs=0.01)
 
 
 def test_p_of_equal_methods_is_1():
     answers = make_answers(list("abcab"), list("aabbc"))
-    assert difference(METRICS["macro-f1"], [answers], [answers], TAGS.labels).p_value == 1
+    assert difference(METRICS["macro-f1"], [answers], theirs=[answers], labels=TAGS.labels).p_value == 1
 
 
 def test_p_is_uniform_where_the_methods_do_not_differ():
     rng = np.random.default_rng(0)
     pairs = [rng.normal(size=(2, 12, 1)) + rng.normal(size=(1, 12, 1)) for _ in range(150)]
-    found = [flip_p_value(a, b, lambda sums: sums[..., 0], seed=0) for a, b in pairs]
+    found = [flip_p_value(a, b, statistic=lambda sums: sums[..., 0], seed=0) for a, b in pairs]
     assert 0.01 <= np.mean(np.array(found) < 0.05) <= 0.10
     assert 0.40 <= np.mean(np.array(found) < 0.5) <= 0.60
 
@@ -128,7 +128,7 @@ def test_p_is_uniform_where_the_methods_do_not_differ():
 def test_a_paired_interval_is_narrower_than_the_methods_own_where_users_differ_and_methods_hardly():
     means = np.random.default_rng(0).uniform(-5, -1, 60)
     ours, theirs = make_likely(*(means + 0.1)), make_likely(*means)
-    found, alone = difference(NATS, [ours], [theirs]), estimate(NATS, [ours])
+    found, alone = difference(NATS, [ours], theirs=[theirs]), estimate(NATS, [ours])
     assert found.high - found.low < (alone.high - alone.low) / 100
     assert found.high < 0
 
@@ -141,18 +141,18 @@ def test_answers_are_paired_by_user_and_id_whatever_their_order():
 def test_different_queries_are_an_error_that_counts_both_sides():
     answers = make_answers(list("abcde"), list("aaaaa"))
     with pytest.raises(PersonaPlugError, match="2 are in both, 1 only in the first, 2 only in the second"):
-        difference(ACCURACY, [answers[:3]], [answers[1:3] + answers[3:]])
+        difference(ACCURACY, [answers[:3]], theirs=[answers[1:3] + answers[3:]])
 
 
 def test_different_right_answers_to_one_query_are_an_error():
     with pytest.raises(PersonaPlugError, match="different right answers to 1 queries, as to '1'"):
-        difference(ACCURACY, [make_answers("ab", "aa")], [make_answers("ab", "ab")])
+        difference(ACCURACY, [make_answers("ab", "aa")], theirs=[make_answers("ab", "ab")])
 
 
 def test_only_answers_that_both_sides_can_score_are_compared():
     ours, theirs = make_likely(-1.0, -2.0, -3.0), make_likely(-1.0, -1.0, -1.0)
     unmeasured = make_answers("x", "x")
-    assert difference(NATS, [ours], [[*unmeasured, *theirs[1:]]]).value == pytest.approx((2 + 4) / 2)
+    assert difference(NATS, [ours], theirs=[[*unmeasured, *theirs[1:]]]).value == pytest.approx((2 + 4) / 2)
 
 
 def test_pieces_of_one_user_are_added_up():

@@ -37,7 +37,7 @@ def make_method(model, folder, *, task=TASK, k=2):
         SHORT,
         max_input_tokens=INPUT_TOKENS,
     )
-    return with_profiles(plain, task, folder, source=source, k=k, item_tokens=30)
+    return with_profiles(plain, task, folder=folder, source=source, k=k, item_tokens=30)
 
 
 def everyone():

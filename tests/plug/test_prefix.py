@@ -45,7 +45,7 @@ def test_the_query_decides_what_weighs_most(store, examples):
     batch = Batcher(TASK, store, query_vectors=QueryVectors(tiny.text_encoder(), store))
     dee = examples[-1]
     asked = [batch([replace(dee, input=text)]) for text in "xy"]
-    (first,), (second,) = (weigh(prefix, each, [dee.profile.items]) for each in asked)
+    (first,), (second,) = (weigh(prefix, each, histories=[dee.profile.items]) for each in asked)
     assert not torch.allclose(*(torch.tensor([memory.weights for memory in each]) for each in (first, second)))
 
 

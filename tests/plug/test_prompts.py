@@ -153,7 +153,7 @@ def test_items_are_strictly_earlier_and_a_stranger_brings_persona_and_items(mode
         for user in ("ada", "ben")
         for day in range(4)
     ]
-    own = split_examples(rows, task, "test")
+    own = split_examples(rows, task, split="test")
     prompts = build(models, "decoder-only", store, method="plug+bm25", items=ItemsConfig(k=9)).batcher.prompts
     for example in own:
         assert {item.id for item in prompts.retrieved(example)} == {"0", "1", "2"}

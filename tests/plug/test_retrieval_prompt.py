@@ -137,7 +137,9 @@ def test_an_item_of_all_the_tokens_that_it_may_have_stays_whole_beside_a_whole_i
     chat, asked = tiny.decoder_only(use_chat_template=True), "what about tea " * 20
     items = remember(*[("tea " * 7, "yes")] * 4)
     length = len("<" + "tea " * 7 + "|yes> & ")
-    write = RetrievalPrompt.of(TASK, RecencyRetriever(), chat, k=k, item_tokens=length, beside=200, positions=positions)
+    write = RetrievalPrompt.of(
+        TASK, RecencyRetriever(), backbone=chat, k=k, item_tokens=length, beside=200, positions=positions
+    )
     (prompt,) = write([ask(asked, items)])
     assert prompt.count("<" + "tea " * 7 + "|yes>") == k
     assert prompt.endswith(chat.cut(TASK.prompt_text(asked), max_tokens=200))

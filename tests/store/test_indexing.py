@@ -41,7 +41,7 @@ def rows_of(store):
 
 
 def test_a_log_is_in_the_store_with_its_vectors(store):
-    counts = index(LOG, store, encode)
+    counts = index(LOG, store, encode=encode)
     assert (counts.rows, counts.new_items, store.count()) == (63, 63, 63)
     for user in store.users():
         profile = store.get(user)
@@ -54,7 +54,7 @@ def test_a_log_is_in_the_store_with_its_vectors(store):
 def test_each_text_is_encoded_once_in_batches_of_any_size(tmp_path_factory, batch):
     encoder = CountingEncoder()
     with PersonaStore.open(tmp_path_factory.mktemp("store") / "personas.db", layout=LAYOUT) as store:
-        counts = index(LOG, store, encoder, batch_texts=batch)
+        counts = index(LOG, store, encode=encoder, batch_texts=batch)
     texts = [text for row in LOG for text in LAYOUT.texts(row.item)]
     assert sorted(encoder.texts) == sorted(set(texts))
     assert counts.encoded_texts == len(set(texts))
@@ -62,30 +62,32 @@ def test_each_text_is_encoded_once_in_batches_of_any_size(tmp_path_factory, batc
 
 
 def test_a_second_run_encodes_nothing_and_changes_nothing(store, encoder):
-    index(LOG, store, encode)
+    index(LOG, store, encode=encode)
     before, version = rows_of(store), store.version
-    assert index(LOG, store, encoder) == IndexCounts(rows=63, skipped_existing=63)
+    assert index(LOG, store, encode=encoder) == IndexCounts(rows=63, skipped_existing=63)
     assert encoder.texts == []
     assert (rows_of(store), store.version) == (before, version)
 
 
 def test_a_changed_answer_is_encoded_anew_and_nothing_else(store, encoder):
-    index(LOG, store, encode)
+    index(LOG, store, encode=encode)
     changed = replace(LOG[0], item=replace(LOG[0].item, output="another answer"))
-    counts = index([changed, *LOG[1:]], store, encoder)
+    counts = index([changed, *LOG[1:]], store, encode=encoder)
     assert (counts.new_items, counts.skipped_existing) == (1, 62)
     assert encoder.texts == [LAYOUT.texts(changed.item)[1]]
     assert store.get(changed.user_id).items[0] == changed.item
 
 
 def test_a_question_without_an_answer_is_no_history(store):
-    counts = index([make_row("ada", 0, text="asked", output=None), make_row("ada", 1, text="said")], store, encode)
+    counts = index(
+        [make_row("ada", 0, text="asked", output=None), make_row("ada", 1, text="said")], store, encode=encode
+    )
     assert (counts.rows, counts.new_items, counts.skipped_questions) == (2, 1, 1)
     assert [item.input for item in store.get("ada").items] == ["said"]
 
 
 def test_an_empty_text_is_zero_and_never_encoded(store, encoder):
-    index([make_row("ada", 0, text="", output="tagged")], store, encoder)
+    index([make_row("ada", 0, text="", output="tagged")], store, encode=encoder)
     assert encoder.texts == ["tagged was the answer to "]
     vectors = store.vectors(store.get("ada"))[0]
     assert not vectors[0].any()
@@ -93,14 +95,16 @@ def test_an_empty_text_is_zero_and_never_encoded(store, encoder):
 
 
 def test_an_empty_log_and_a_log_of_questions_need_no_encoder(store):
-    assert index([], store, lambda _: pytest.fail("encoded")) == IndexCounts()
-    assert index([make_row("ada", 0, output=None)], store, lambda _: pytest.fail("encoded")).skipped_questions == 1
+    assert index([], store, encode=lambda _: pytest.fail("encoded")) == IndexCounts()
+    assert (
+        index([make_row("ada", 0, output=None)], store, encode=lambda _: pytest.fail("encoded")).skipped_questions == 1
+    )
 
 
 def test_texts_of_another_store_are_not_encoded_again(store, encoder, tmp_path):
     with PersonaStore.open(tmp_path / "one.db", layout=replace(LAYOUT, views=("{input}",))) as one_view:
-        index(LOG, one_view, encode)
-        counts = index(LOG, store, encoder, reuse=[one_view])
+        index(LOG, one_view, encode=encode)
+        counts = index(LOG, store, encode=encoder, reuse=[one_view])
     assert not {row.item.input for row in LOG} & set(encoder.texts)
     assert counts.encoded_texts == len({LAYOUT.texts(row.item)[1] for row in LOG})
     profile = store.get("user-3")
@@ -113,7 +117,7 @@ def test_vectors_of_another_encoder_are_not_reused(store, tmp_path, change):
         PersonaStore.open(tmp_path / "other.db", layout=replace(LAYOUT, **change)) as other,
         pytest.raises(FingerprintMismatchError, match=str(tmp_path / "other.db")) as caught,
     ):
-        index(LOG, store, encode, reuse=[other])
+        index(LOG, store, encode=encode, reuse=[other])
     assert "--reuse" in caught.value.hint
     assert store.count() == 0
 
@@ -121,19 +125,19 @@ def test_vectors_of_another_encoder_are_not_reused(store, tmp_path, change):
 @pytest.mark.parametrize("bad", [lambda texts: encode(texts)[:-1], lambda texts: encode(texts)[:, :4]])
 def test_an_encoder_whose_vectors_do_not_fit_is_refused(store, bad):
     with pytest.raises(StoreError, match="the encoder gave"):
-        index(LOG, store, bad)
+        index(LOG, store, encode=bad)
 
 
 def test_an_encoder_that_fails_leaves_whole_batches(store):
     calls = iter([encode, encode])
     with pytest.raises(StopIteration):
-        index(LOG, store, lambda texts: next(calls)(texts), batch_texts=20)
+        index(LOG, store, encode=lambda texts: next(calls)(texts), batch_texts=20)
     assert store.count() == 20
 
 
 def test_progress_counts_up_to_the_result(store):
     seen = []
-    total = index(LOG, store, encode, batch_texts=40, progress=seen.append)
+    total = index(LOG, store, encode=encode, batch_texts=40, progress=seen.append)
     assert seen[-1] == total
     assert [counts.rows for counts in seen] == [20, 40, 60, 63]
 
@@ -147,7 +151,7 @@ def test_a_batch_is_stored_as_a_whole_or_not_at_all(store, monkeypatch):
 
     monkeypatch.setattr(PersonaStore, "append", append_until_the_third_user)
     with pytest.raises(AssertionError):
-        index(LOG, store, encode)
+        index(LOG, store, encode=encode)
     assert (store.count(), list(store.users())) == (0, [])
 
 
@@ -160,7 +164,7 @@ from tests.store.fakes import LAYOUT, make_log
 encode = getattr(fakes, sys.argv[2])
 with PersonaStore.open(sys.argv[1], layout=LAYOUT) as store:
     tell = lambda counts: print(counts.new_items, flush=True)
-    index(make_log(users=30, items=20), store, encode, batch_texts=8, progress=tell)
+    index(make_log(users=30, items=20), store, encode=encode, batch_texts=8, progress=tell)
 """
 
 
@@ -171,7 +175,7 @@ def start_indexing(path, encoder):
 
 def rows_of_an_undisturbed_run(path, encoder):
     with PersonaStore.open(path, layout=LAYOUT) as store:
-        index(make_log(users=30, items=20), store, encoder, batch_texts=8)
+        index(make_log(users=30, items=20), store, encode=encoder, batch_texts=8)
         return rows_of(store)
 
 

@@ -60,7 +60,7 @@ def test_a_retriever_learns_which_items_the_language_model_likes(objective, item
     ranker = ItemRanker(encoder, RankerConfig(temperature=0.2, item_encoder=item_encoder))
     unseen = item_choices(range(100, 120))
     fingerprint, before = encoder.fingerprint, finds_gold(ranker, unseen)
-    fit_chooser(ranker, item_choices(range(48)), objective, FAST, dev=NO_DEV, metrics=tmp_path / "m")
+    fit_chooser(ranker, item_choices(range(48)), objective=objective, config=FAST, dev=NO_DEV, metrics=tmp_path / "m")
     assert before < 0.6
     assert finds_gold(ranker, unseen) > 0.9
     assert TextEncoder(encoder.model, encoder.tokenizer, encoder.config).fingerprint == fingerprint
@@ -85,7 +85,9 @@ def test_a_selector_learns_which_retriever_suits_a_query(tmp_path):
     assert selector.logits(["cats"], [["first", "second"]]).tolist() == [[0.0, 0.0]]
     config = replace(FAST, epochs=15.0)
     objective = Distillation(likes_the_right_one, 1.0)
-    fit_chooser(selector, retriever_choices(range(48)), objective, config, dev=NO_DEV, metrics=tmp_path / "m")
+    fit_chooser(
+        selector, retriever_choices(range(48)), objective=objective, config=config, dev=NO_DEV, metrics=tmp_path / "m"
+    )
     unseen = retriever_choices(range(100, 120))
     assert places(selector, unseen) == [number % 2 for number in range(100, 120)]
     assert selector.choose(*zip(*((each.query, each.options) for each in unseen), strict=True)) == places(
@@ -97,7 +99,7 @@ def test_a_selector_learns_which_retriever_is_good_for_most(tmp_path):
     selector = PromptSelector(tiny.text_encoder(), 3)
     choices = [Choice("q", ("same",) * 3, (f"{n} bad", f"{n} good", f"{n} bad"), "y") for n in range(24)]
     objective = Distillation(lambda qs: [float("good" in q.prompt) for q in qs], 1.0)
-    fit_chooser(selector, choices, objective, FAST, dev=NO_DEV, metrics=tmp_path / "m")
+    fit_chooser(selector, choices, objective=objective, config=FAST, dev=NO_DEV, metrics=tmp_path / "m")
     assert selector.choose(["another"], [["same"] * 3]) == [1]
 
 
@@ -107,8 +109,8 @@ def test_the_weights_that_choose_best_on_dev_are_kept_those_of_the_start_include
     looks = iter([0.9, 0.1, 0.2])
     dev = Dev(item_choices([1]), lambda _: next(looks), 0.5)
     fitted = fit_chooser(
-        ranker, item_choices(range(8)), Distillation(likes_gold, 1.0), replace(FAST, epochs=2.0), dev=dev,
-        metrics=tmp_path / "m",
+        ranker, item_choices(range(8)), objective=Distillation(likes_gold, 1.0), config=replace(FAST, epochs=2.0),
+        dev=dev, metrics=tmp_path / "m",
     )  # fmt: skip
     assert (fitted.dev_score, fitted.dev_untrained, fitted.dev_reference) == (0.9, 0.9, 0.5)
     assert all((start[name] == weight).all() for name, weight in ranker.state_dict().items())
@@ -119,8 +121,8 @@ def test_without_training_is_the_first_look_at_the_chooser_and_no_other_retrieve
     looks, told = iter([0.25, 0.75]), []
     dev = Dev(item_choices([1]), lambda _: next(looks), 0.5)
     fitted = fit_chooser(
-        ranker, item_choices(range(8)), Distillation(likes_gold, 1.0), replace(FAST, epochs=1.0), dev=dev,
-        metrics=tmp_path / "m", on_progress=lambda now: told.append(now.words),
+        ranker, item_choices(range(8)), objective=Distillation(likes_gold, 1.0), config=replace(FAST, epochs=1.0),
+        dev=dev, metrics=tmp_path / "m", on_progress=lambda now: told.append(now.words),
     )  # fmt: skip
     assert fitted.words.endswith("mean score on dev 0.750, without training 0.250")
     assert told
@@ -134,7 +136,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(method, tmp_pat
         run = RetrievalRun(method=method, fitting=replace(FAST, epochs=1.0, seed=seed))
         listener = Listener(tiny.decoder_only(), run, TASK, folder=tmp_path / folder, max_input_tokens=64)
         (tmp_path / folder).mkdir(exist_ok=True)
-        train_chooser(ranker, item_choices(range(16)), listener, run, folder=tmp_path / folder)
+        train_chooser(ranker, item_choices(range(16)), listener=listener, run=run, folder=tmp_path / folder)
         return torch.cat([weight.flatten() for weight in ranker.state_dict().values()])
 
     first, again, other = weights(0, "a"), weights(0, "b"), weights(1, "c")
@@ -148,9 +150,9 @@ def test_queries_without_a_choice_are_left_out_and_none_left_is_an_error(tmp_pat
              zip(item_choices(range(3)), (0, 1, 4), strict=True)]  # fmt: skip
     ranker = ItemRanker(tiny.text_encoder(), RankerConfig())
     arguments = {"dev": NO_DEV, "metrics": tmp_path / "m"}
-    assert fit_chooser(ranker, alone, PolicyGradient(likes_gold), FAST, **arguments).queries == 1
+    assert fit_chooser(ranker, alone, objective=PolicyGradient(likes_gold), config=FAST, **arguments).queries == 1
     with pytest.raises(ConfigError, match="no training query has two items"):
-        fit_chooser(ranker, alone[:2], PolicyGradient(likes_gold), FAST, **arguments)
+        fit_chooser(ranker, alone[:2], objective=PolicyGradient(likes_gold), config=FAST, **arguments)
 
 
 @pytest.mark.parametrize("score", ["likelihood", "metric"])
@@ -164,7 +166,7 @@ def test_the_language_model_does_not_move_by_a_bit(method, score, family, models
     listener = Listener(backbone, run, TASK, folder=tmp_path, max_input_tokens=64)
     is_rspg = method == "rspg-pre"
     chooser = PromptSelector(tiny.text_encoder(), 4) if is_rspg else ItemRanker(tiny.text_encoder(), RankerConfig())
-    train_chooser(chooser, item_choices(range(8)), listener, run, dev=item_choices([9]), folder=tmp_path)
+    train_chooser(chooser, item_choices(range(8)), listener=listener, run=run, dev=item_choices([9]), folder=tmp_path)
     assert all((before[name] == weight).all() for name, weight in backbone.model.state_dict().items())
     assert all(weight.grad is None for weight in backbone.model.parameters())
 

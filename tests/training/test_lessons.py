@@ -34,7 +34,7 @@ def test_nothing_is_learnt_that_is_not_earlier_than_every_query_of_the_user(rows
     log = [replace_id(make_row(user, day, output="o"), at) for at, (user, day) in enumerate(rows)]
     task = replace(TASK, history=History(embargo_days=embargo), split=Splitting(by="latest"))
     for split in ("train", "dev", "test"):
-        examples = split_examples(log, task, split)
+        examples = split_examples(log, task, split=split)
         for history in histories_of(examples):
             learnt = lessons_of(history, task, max_items=99)
             asked = [each for each in examples if each.profile.user_id == history.profile.user_id]

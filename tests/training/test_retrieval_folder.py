@@ -19,7 +19,7 @@ CHOSEN = Chosen(steps=3, queries=5, seconds=1.0, dev_score=None, dev_untrained=N
 
 def write_answers(folder):
     """Begin a run, and keep an answer of the language model as its training does."""
-    answers = begin(folder, RUN, TASK) / "answers.jsonl"
+    answers = begin(folder, RUN, task=TASK) / "answers.jsonl"
     answers.parent.mkdir()
     answers.write_text("what Ada wrote")
     return answers
@@ -31,7 +31,7 @@ def test_what_a_kill_after_the_weights_leaves_is_dropped_where_the_run_is_found_
     chooser = ItemRanker(tiny.text_encoder(), RankerConfig())
     with monkeypatch.context() as patch:
         patch.setattr(retrieval_folder.shutil, "rmtree", lambda *_, **__: None)  # killed before it
-        finish(tmp_path, RUN, TASK, chooser=chooser, chosen=CHOSEN)
+        finish(tmp_path, RUN, task=TASK, chooser=chooser, chosen=CHOSEN)
     assert answers.exists()
     with pytest.raises(ConfigError, match=str(tmp_path)):
         check_folder(tmp_path, resume=resume)
@@ -53,7 +53,7 @@ def test_an_interrupted_run_keeps_what_the_language_model_said(tmp_path):
 def test_the_card_tells_the_start_from_what_is_no_chooser_at_all(method, other, tmp_path):
     chosen = replace(CHOSEN, dev_score=0.75, dev_untrained=0.25, dev_reference=0.5)
     finish(
-        tmp_path, replace(RUN, method=method), TASK,
+        tmp_path, replace(RUN, method=method), task=TASK,
         chooser=ItemRanker(tiny.text_encoder(), RankerConfig()), chosen=chosen,
     )  # fmt: skip
     card = (tmp_path / "README.md").read_text()

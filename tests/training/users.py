@@ -53,7 +53,7 @@ def train(
     return train_users(
         run,
         adapters or make_adapters(run),
-        histories_of(examples),
+        histories=histories_of(examples),
         write=options.pop("write", plain_prompts),
         max_input_tokens=64,
         **options,
@@ -62,7 +62,7 @@ def train(
 
 def adapt_run(run: UserLoraRun, examples: Sequence[Example], adapters: UserAdapters) -> None:
     """Adapt what a run's users start from, with plain prompts."""
-    adapt(run, adapters, examples, write=plain_prompts, max_input_tokens=64)
+    adapt(run, adapters, examples=examples, write=plain_prompts, max_input_tokens=64)
 
 
 def train_until(last_user: str, model: str, folder: Path) -> None:

@@ -93,7 +93,7 @@ def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "Benc
     with alone_in(out):
         measured = do_all(recipe, places, tell=lambda line: click.echo(line, err=True))
         text = recipe_path.read_text(encoding="utf-8")
-        result = result_of(recipe_path.stem, text, recipe, measured, published=published)
+        result = result_of(recipe_path.stem, text, recipe=recipe, measured=measured, published=published)
         for name, content in (
             ("report.json", json.dumps(plain(result), ensure_ascii=False, indent=1) + "\n"),
             ("report.md", bench_markdown(result)),

@@ -125,7 +125,7 @@ def whole_way(
         measure(
             log,
             task_name,
-            MethodWords(each.method, run=folder / _run_for(each.method), store=store, k=2),
+            method=MethodWords(each.method, run=folder / _run_for(each.method), store=store, k=2),
             queries=replace(queries, stranger=each.stranger),
             out=folder / f"{each.method}{'-stranger' if each.stranger else ''}.json",
         )

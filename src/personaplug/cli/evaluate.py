@@ -96,7 +96,7 @@ def evaluate(
     queries = QueryWords(**_taken(options, "split", "stranger", "limit", "seed", "batch_size"))
     with bad_rows(skip_bad) as on_bad:
         method = MethodWords(method_name, **parts, decoding=decoding, is_live=not options.pop("look_up"))
-        report = measure(log, task_name, method, queries=queries, on_bad=on_bad, **options)
+        report = measure(log, task_name, method=method, queries=queries, on_bad=on_bad, **options)
     if as_json:
         print_json({name: value for name, value in asdict(report).items() if name != "answers"})
     else:
@@ -107,8 +107,8 @@ def evaluate(
 def measure(
     log: Path,
     task_name: str,
-    method: MethodWords,
     *,
+    method: MethodWords,
     queries: QueryWords = QueryWords(),  # noqa: B008 (frozen)
     out: Path,
     predictions: Path | None = None,
@@ -136,17 +136,17 @@ def measure(
     task = load_task(task_name)
     if predictions:
         # What is wrong with the task or the file shows now, not at the end.
-        write_predictions(task.name, (), predictions)
+        write_predictions(task.name, (), path=predictions)
     out.parent.mkdir(parents=True, exist_ok=True)
-    own = _drawn(log, task, queries, on_bad)
+    own = _drawn(log, task, queries=queries, on_bad=on_bad)
     examples = _estranged(own, queries) if queries.stranger else own
     with ExitStack() as opened:
-        contender = opened.enter_context(_built(method, task, queries, profiles=out.parent / "profiles"))
+        contender = opened.enter_context(_built(method, task, queries=queries, profiles=out.parent / "profiles"))
         advance = opened.enter_context(progress(f"evaluate {contender.name}", total=len(examples)))
         report = ask(
             contender,
             task,
-            examples,
+            examples=examples,
             setting=Setting(
                 queries.split, queries.seed, "stranger" if queries.stranger else "own", _command(), this_machine()
             ),
@@ -157,12 +157,12 @@ def measure(
     report = _with_gpu_memory(report)
     report.write(out)
     if predictions:
-        write_predictions(task.name, [(answer.id, answer.prediction) for answer in report.answers], predictions)
+        write_predictions(task.name, [(answer.id, answer.prediction) for answer in report.answers], path=predictions)
     return report
 
 
 def write_profiles(
-    log: Path, task_name: str, method: MethodWords, *, queries: QueryWords, on_bad: "OnBad | None" = None
+    log: Path, task_name: str, *, method: MethodWords, queries: QueryWords, on_bad: "OnBad | None" = None
 ) -> "TrainingCost":
     """Have ``text-profile``'s descriptions written for these queries, and tell how long that took."""
     from time import perf_counter
@@ -173,9 +173,9 @@ def write_profiles(
     from personaplug.tasks.task import load_task
 
     task = load_task(task_name)
-    examples, size = _drawn(log, task, queries, on_bad), queries.batch_size
+    examples, size = _drawn(log, task, queries=queries, on_bad=on_bad), queries.batch_size
     assert method.profiles is not None, "who calls this says where"
-    with _built(method, task, queries, profiles=method.profiles) as author:
+    with _built(method, task, queries=queries, profiles=method.profiles) as author:
         assert isinstance(author, TextProfile)
         began = perf_counter()
         with progress("describe users", total=len(examples)) as advance:
@@ -190,12 +190,12 @@ def _taken(options: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: options.pop(name) for name in names}
 
 
-def _drawn(log: Path, task: "Task", queries: QueryWords, on_bad: "OnBad | None") -> "Examples":
+def _drawn(log: Path, task: "Task", *, queries: QueryWords, on_bad: "OnBad | None") -> "Examples":
     from personaplug.cli.screen import counted
     from personaplug.data.log import read_log
     from personaplug.data.split import split_examples
 
-    examples = split_examples(counted(read_log(log, task, on_bad=on_bad), "read"), task, queries.split)
+    examples = split_examples(counted(read_log(log, task, on_bad=on_bad), "read"), task, split=queries.split)
     return examples.sample(queries.limit, seed=queries.seed) if queries.limit else examples
 
 
@@ -209,7 +209,7 @@ def _estranged(own: "Examples", queries: QueryWords) -> "Examples":
 
 
 @contextmanager
-def _built(method: MethodWords, task: "Task", queries: QueryWords, *, profiles: Path) -> "Iterator[Method]":
+def _built(method: MethodWords, task: "Task", *, queries: QueryWords, profiles: Path) -> "Iterator[Method]":
     """Build the contender, its store open for as long as it is asked."""
     from personaplug.cli.wiring import MethodOptions, build_method, store_of
     from personaplug.plug.backbone import GenerationConfig
@@ -228,7 +228,7 @@ def _built(method: MethodWords, task: "Task", queries: QueryWords, *, profiles: 
             profiles=method.profiles or profiles,
             is_live=method.is_live,
         )
-        yield build_method(method.name, task, options)
+        yield build_method(method.name, task, options=options)
 
 
 def _command() -> str:

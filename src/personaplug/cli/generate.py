@@ -69,16 +69,16 @@ def generate(
     with open_run(run, store) as plug:
         check_room(plug, config)
         if jsonl is not None:
-            _answer_all(_questions(jsonl), plug, config, batch_size=batch_size, with_persona=not no_persona)
+            _answer_all(_questions(jsonl), plug, config=config, batch_size=batch_size, with_persona=not no_persona)
         elif stream:
-            _stream(Question(str(user), str(text)), plug, config, with_persona=not no_persona)
+            _stream(Question(str(user), str(text)), plug, config=config, with_persona=not no_persona)
         else:
             question = Question(str(user), str(text))
             answer = plug.generate(question.text, user=question.user, config=config, with_persona=not no_persona)
             click.echo(_as_json(question, answer) if as_json else answer)
 
 
-def _stream(question: Question, plug: "PersonaPlug", config: "GenerationConfig", *, with_persona: bool) -> None:
+def _stream(question: Question, plug: "PersonaPlug", *, config: "GenerationConfig", with_persona: bool) -> None:
     for piece in plug.stream(question.text, user=question.user, config=config, with_persona=with_persona):
         click.echo(piece, nl=False)
     click.echo()
@@ -87,8 +87,8 @@ def _stream(question: Question, plug: "PersonaPlug", config: "GenerationConfig",
 def _answer_all(
     questions: Iterator[Question],
     plug: "PersonaPlug",
-    config: "GenerationConfig",
     *,
+    config: "GenerationConfig",
     batch_size: int,
     with_persona: bool,
 ) -> None:

@@ -97,7 +97,7 @@ def fill_store(
         return index_log(
             rows,
             store,
-            encode_with(reader),
+            encode=encode_with(reader),
             reuse=others,
             progress=lambda now: advance(now.rows, _rate(now.encoded_texts, perf_counter() - began)),
         )

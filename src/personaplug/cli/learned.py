@@ -32,9 +32,9 @@ def build_ropg(name: str, task: Task, *, folder: Path, k: int, generation: Gener
         FingerprintMismatchError: The encoder is not the one that training began from.
     """
     run = read_run(folder, method=name, task=task)
-    plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)
+    plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)
     retriever = ranker_as_retriever(load_ranker(folder, run, device=start_torch()), task)
-    return _with_found(plain, task, retriever, k=k, item_tokens=run.scoring.item_tokens)
+    return _with_found(plain, task, retriever=retriever, k=k, item_tokens=run.scoring.item_tokens)
 
 
 def build_rspg(
@@ -56,8 +56,8 @@ def build_rspg(
     run = read_run(folder, method=name, task=task)
     if run.selection.k != k:
         raise ConfigError(f"{folder} was trained with {run.selection.k} items, not {k}", hint=f"-k {run.selection.k}")
-    plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)
-    pool = prompts_of(run, folder, plain, task=task, store=store, is_live=is_live)
+    plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)
+    pool = prompts_of(run, folder, plain=plain, task=task, store=store, is_live=is_live)
     room = max(each.max_input_tokens for each in pool)
     answer = answering(plain.backbone, generation, max_tokens=room) if name == "rspg-post" else None
     selector = load_selector(folder, run, device=start_torch())
@@ -88,13 +88,13 @@ def answering(
     return TextCache(lambda prompts: backbone.generate(backbone.embed(prompts, max_tokens=max_tokens), generation))
 
 
-def plain_of(run: RetrievalRun, task: Task, backbone: Backbone, generation: GenerationConfig) -> Prompted:
+def plain_of(run: RetrievalRun, task: Task, *, backbone: Backbone, generation: GenerationConfig) -> Prompted:
     """Make the method without items, which retrieved ones are put into."""
     return without_items(
         run.method,
         task,
-        backbone,
-        generation,
+        backbone=backbone,
+        generation=generation,
         max_input_tokens=run.scoring.max_input_tokens,
         max_output_tokens=run.scoring.max_output_tokens,
     )
@@ -103,8 +103,8 @@ def plain_of(run: RetrievalRun, task: Task, backbone: Backbone, generation: Gene
 def prompts_of(
     run: RetrievalRun,
     folder: Path,
-    plain: Prompted,
     *,
+    plain: Prompted,
     task: Task,
     store: PersonaStore | None,
     is_live: bool = False,
@@ -127,19 +127,19 @@ def prompts_of(
     for place, name in enumerate(run.selection.retrievers):
         if name != "none":
             retriever = build_retriever(name, task, store=store, encoder_name=encoder, is_live=is_live)
-            pool[place] = with_items(plain, task, retriever, k=k, item_tokens=item_tokens)
-    trained = _trained_retrievers(run, folder, task)
-    return [*pool, *(_with_found(plain, task, each, k=k, item_tokens=item_tokens) for each in trained)]
+            pool[place] = with_items(plain, task, retriever=retriever, k=k, item_tokens=item_tokens)
+    trained = _trained_retrievers(run, folder, task=task)
+    return [*pool, *(_with_found(plain, task, retriever=each, k=k, item_tokens=item_tokens) for each in trained)]
 
 
-def _with_found(plain: Prompted, task: Task, retriever: DenseRetriever, *, k: int, item_tokens: int) -> Prompted:
+def _with_found(plain: Prompted, task: Task, *, retriever: DenseRetriever, k: int, item_tokens: int) -> Prompted:
     """Put in what a trained retriever finds; a user's items are encoded before the user asks, as a store's are."""
 
     def index(example: Example) -> None:
         if items := example.profile.latest(task.history.max_items).items:
             retriever.vectors(items)
 
-    return replace(with_items(plain, task, retriever, k=k, item_tokens=item_tokens), index=index)
+    return replace(with_items(plain, task, retriever=retriever, k=k, item_tokens=item_tokens), index=index)
 
 
 def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
     return tuple(map(digest_of, runs))
 
 
-def _trained_retrievers(run: RetrievalRun, folder: Path, task: Task) -> list[DenseRetriever]:
+def _trained_retrievers(run: RetrievalRun, folder: Path, *, task: Task) -> list[DenseRetriever]:
     runs = [Path(os.path.normpath(folder / name)) for name in run.selection.ropg]
     for path, digest, now in zip(runs, run.selection.ropg_digests, digests_of(runs), strict=True):
         if digest != now:

@@ -99,9 +99,13 @@ def append(
 
     if (log is None) == (input_text is None) or (input_text is None) != (output_text is None):
         raise click.UsageError("give either --log, or --input with --output")
-    rows = list(_rows_of(user, log)) if log else [_one_row(user, input_text or "", output_text or "", time_text)]
+    rows = (
+        list(_rows_of(user, log))
+        if log
+        else [_one_row(user, input_text or "", output_text=output_text or "", time_text=time_text)]
+    )
     with _opened(path) as store:
-        counts = index(rows, store, encode_with(encoder_of(store.layout, name=encoder)))
+        counts = index(rows, store, encode=encode_with(encoder_of(store.layout, name=encoder)))
         summary = store.summary(user)
     if as_json:
         print_json({**asdict(counts), **asdict(summary)})
@@ -181,7 +185,7 @@ def _rows_of(user: str, log: Path) -> "Iterator[LogRow]":
         yield row
 
 
-def _one_row(user: str, input_text: str, output_text: str, time_text: str | None) -> "LogRow":
+def _one_row(user: str, input_text: str, *, output_text: str, time_text: str | None) -> "LogRow":
     from personaplug.data.log import Interaction, content_id
     from personaplug.data.times import parse_time
     from personaplug.records import HistoryItem
@@ -190,5 +194,5 @@ def _one_row(user: str, input_text: str, output_text: str, time_text: str | None
         time = parse_time(time_text) if time_text else datetime.now(UTC)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--time") from error
-    item_id = content_id(user, time, input_text, output_text)
+    item_id = content_id(user, time, text=input_text, output=output_text)
     return Interaction(user, HistoryItem(item_id, input_text, output_text, time))

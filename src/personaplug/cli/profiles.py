@@ -18,7 +18,7 @@ PROFILE_TOKENS = 64
 
 
 def with_profiles(
-    plain: Prompted, task: Task, folder: Path, *, source: BackboneConfig, k: int, item_tokens: int
+    plain: Prompted, task: Task, *, folder: Path, source: BackboneConfig, k: int, item_tokens: int
 ) -> TextProfile:
     """Put a description of the user before the input, which keeps all the room that it has without one.
 
@@ -38,7 +38,7 @@ def with_profiles(
     asked = replace(task, prompt="{input}", retrieval=before_it)
     decoding = GenerationConfig(max_new_tokens=PROFILE_TOKENS)
     bare = replace(plain, generation=decoding, max_input_tokens=plain.backbone.count_tokens(request) + 1)
-    shown = with_items(bare, asked, RecencyRetriever(), k=k, item_tokens=item_tokens)
+    shown = with_items(bare, asked, retriever=RecencyRetriever(), k=k, item_tokens=item_tokens)
     author = replace(shown, write=lambda examples: shown.write([_asking(each, request) for each in examples]))
     decides = (asdict(source), asdict(decoding), asdict(asked), request, shown.max_input_tokens)
     profiles = TextProfiles(author, repr(decides), min(k, task.history.max_items), folder)

@@ -27,7 +27,7 @@ class Draw(Protocol):
         """Of the draw."""
 
 
-def draw_queries(log: Path, task: Task, draw: Draw, *, on_bad: OnBad | None) -> tuple[Examples, Examples]:
+def draw_queries(log: Path, task: Task, *, draw: Draw, on_bad: OnBad | None) -> tuple[Examples, Examples]:
     """Read a log's train and dev queries, of each as many as the run asks for; users without any stay on disk."""
     with Shelf.of(counted(read_log(log, task, on_bad=on_bad), "read")) as shelf:
         train = shelf.draw(task, "train", draw.queries or None, seed=draw.seed)

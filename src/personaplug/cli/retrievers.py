@@ -49,9 +49,9 @@ def build_retriever(
 def without_items(
     name: str,
     task: Task,
+    *,
     backbone: Backbone,
     generation: GenerationConfig,
-    *,
     max_input_tokens: int,
     max_output_tokens: int,
 ) -> Prompted:
@@ -67,7 +67,7 @@ def without_items(
     )
 
 
-def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, item_tokens: int) -> Prompted:
+def with_items(plain: Prompted, task: Task, *, retriever: Retriever, k: int, item_tokens: int) -> Prompted:
     """Put retrieved items before the input, which keeps all the room that it has without them.
 
     Args:
@@ -83,7 +83,7 @@ def with_items(plain: Prompted, task: Task, retriever: Retriever, *, k: int, ite
     write = RetrievalPrompt.of(
         task,
         retriever,
-        plain.backbone,
+        backbone=plain.backbone,
         k=k,
         item_tokens=item_tokens,
         beside=plain.max_input_tokens,
@@ -111,5 +111,5 @@ def _positions(plain: Prompted) -> int | None:
 
 def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None, is_live: bool) -> Retriever:
     encoder = encoder_of(store.layout, name=encoder_name)
-    check_layout(encoder, task, store)
-    return by_vectors(task, store, QueryVectors(encoder, None if is_live else store))
+    check_layout(encoder, task, store=store)
+    return by_vectors(task, store, queries=QueryVectors(encoder, None if is_live else store))

@@ -121,17 +121,19 @@ def train(
     )
     if method in LEARNED:
         words = {"task": task_name, "method": method, "score": score, "k": k, "encoder": encoder, "backbone": backbone}
-        rival = retrieval_run(config, preset, words | training, settings=settings, ropg=ropg, out=out)
+        rival = retrieval_run(config, preset, words=words | training, settings=settings, ropg=ropg, out=out)
         with bad_rows(skip_bad) as on_bad:
             chosen = fit_retrieval(rival, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
-        _tell(chosen, chosen.words, out, as_json=as_json)
+        _tell(chosen, chosen.words, out=out, as_json=as_json)
         return
     if method == "user-lora":
         words = {"task": task_name, "split": split, "stranger": stranger, "k": k, "backbone": backbone}
         with bad_rows(skip_bad) as on_bad:
-            cost = train_users(log, config, words | training, settings, out=out, resume=resume, on_bad=on_bad)
+            cost = train_users(
+                log, config, words=words | training, settings=settings, out=out, resume=resume, on_bad=on_bad
+            )
         each = f"{cost.seconds_a_user:.1f} s and {cost.bytes_a_user / 1e6:.2f} MB a user"
-        _tell(cost, f"{cost.users:,} users' adapters, {each}", out, as_json=as_json)
+        _tell(cost, f"{cost.users:,} users' adapters, {each}", out=out, as_json=as_json)
         return
     run = run_config(config, preset)
     if backbone:
@@ -148,7 +150,7 @@ def train(
     with bad_rows(skip_bad) as on_bad:
         fitted = fit(run, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
     dev = "" if fitted.dev_loss is None else f", {fitted.dev_loss:.3f} nats a token on dev"
-    _tell(fitted, f"{fitted.steps:,} steps in {fitted.seconds:.0f} s{dev}", out, as_json=as_json)
+    _tell(fitted, f"{fitted.steps:,} steps in {fitted.seconds:.0f} s{dev}", out=out, as_json=as_json)
 
 
 def _refuse_unread(method: str, given: Mapping[str, object]) -> None:
@@ -169,7 +171,7 @@ def _refuse_unread(method: str, given: Mapping[str, object]) -> None:
         )
 
 
-def _tell(outcome: "Fitted | Chosen | UserCost", words: str, out: Path, *, as_json: bool) -> None:
+def _tell(outcome: "Fitted | Chosen | UserCost", words: str, *, out: Path, as_json: bool) -> None:
     from personaplug.cli.screen import print_json
 
     if as_json:
@@ -181,9 +183,9 @@ def _tell(outcome: "Fitted | Chosen | UserCost", words: str, out: Path, *, as_js
 def train_users(
     log: Path,
     config: Path | None,
+    *,
     words: dict[str, Any],
     settings: Sequence[str] = (),
-    *,
     out: Path,
     resume: bool,
     on_bad: "OnBad | None" = None,
@@ -225,7 +227,7 @@ def fit(
         run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")
         plug = build_plug(run, task, store=store, device=start_torch())
         check_room(plug)
-        examples, dev = draw_queries(log, task, run.training, on_bad=on_bad)
+        examples, dev = draw_queries(log, task, draw=run.training, on_bad=on_bad)
         if store and plug.batcher.source:
             plug.batcher.source = snapshot_of(store)
         advance = opened.enter_context(progress(f"train {run.method}"))

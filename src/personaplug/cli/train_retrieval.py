@@ -35,8 +35,8 @@ from personaplug.training.retrieval_folder import begin, check_folder, finish
 def retrieval_run(
     config: Path | None,
     preset: str,
-    words: dict[str, Any],
     *,
+    words: dict[str, Any],
     settings: Sequence[str] = (),
     ropg: Sequence[Path],
     out: Path,
@@ -60,7 +60,7 @@ def retrieval_run(
     except ValueError as error:
         raise ConfigError(str(error)) from error
     run = override(run, settings)
-    return _with_digests(_with_ropg(run, ropg, out) if ropg else run, out)
+    return _with_digests(_with_ropg(run, ropg, out=out) if ropg else run, out)
 
 
 def fit_retrieval(
@@ -86,21 +86,23 @@ def fit_retrieval(
         encoder = encoder_of_store(run.encoder, task, store=store, device=start_torch())
         run = replace(run, store=os.path.relpath(store_path, out), fingerprint=encoder.fingerprint)
         generation = GenerationConfig(max_new_tokens=run.scoring.max_new_tokens)
-        plain = plain_of(run, task, load_backbone(run.backbone, device=start_torch()), generation)
-        pool = _pool(run, out, plain, task=task, store=store)
-        train, dev = draw_queries(log, task, run.fitting, on_bad=on_bad)
-        said = begin(out, run, task)
+        plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)
+        pool = _pool(run, out, plain=plain, task=task, store=store)
+        train, dev = draw_queries(log, task, draw=run.fitting, on_bad=on_bad)
+        said = begin(out, run, task=task)
         room, began = max(each.max_input_tokens for each in pool), perf_counter()
         listener = Listener(plain.backbone, run, task, folder=said, max_input_tokens=room)
-        choices, dev_choices = (_choices(run, examples, pool, task, listener) for examples in (train, dev))
+        choices, dev_choices = (
+            _choices(run, examples, pool=pool, task=task, listener=listener) for examples in (train, dev)
+        )
         chooser: Chooser = (
             ItemRanker(encoder, run.ranker)
             if is_ropg(run.method)
             else PromptSelector(encoder, pool_size(run.selection))
         )
-        chosen = _fit(chooser, choices, listener, run, dev=dev_choices, folder=out)
+        chosen = _fit(chooser, choices, listener=listener, run=run, dev=dev_choices, folder=out)
         chosen = replace(chosen, seconds=perf_counter() - began)  # what was asked before the first step is most of it
-        finish(out, run, task, chooser=chooser, chosen=chosen)
+        finish(out, run, task=task, chooser=chooser, chosen=chosen)
     return chosen
 
 
@@ -125,9 +127,9 @@ def _taken(words: dict[str, Any], part: type) -> dict[str, Any]:
 def _fit(
     chooser: Chooser,
     choices: Sequence[Choice],
+    *,
     listener: Listener,
     run: RetrievalRun,
-    *,
     dev: Sequence[Choice],
     folder: Path,
 ) -> Chosen:
@@ -139,24 +141,24 @@ def _fit(
         return train_chooser(
             chooser,
             choices,
-            listener,
-            run,
+            listener=listener,
+            run=run,
             dev=dev,
             folder=folder,
             on_progress=lambda now: advance(now.step, now.words, total=now.steps),
         )
 
 
-def _pool(run: RetrievalRun, out: Path, plain: Prompted, *, task: Task, store: PersonaStore) -> list[Prompted]:
+def _pool(run: RetrievalRun, out: Path, *, plain: Prompted, task: Task, store: PersonaStore) -> list[Prompted]:
     """Build what is chosen from; for a retriever, the prompt of the one item that the untrained one holds for best."""
     if not is_ropg(run.method):
-        return prompts_of(run, out, plain, task=task, store=store)
+        return prompts_of(run, out, plain=plain, task=task, store=store)
     untrained = build_retriever("dense", task, store=store, encoder_name=run.encoder.model)
-    return [with_items(plain, task, untrained, k=1, item_tokens=run.scoring.item_tokens)]
+    return [with_items(plain, task, retriever=untrained, k=1, item_tokens=run.scoring.item_tokens)]
 
 
 def _choices(
-    run: RetrievalRun, examples: Sequence[Example], pool: Sequence[Prompted], task: Task, listener: Listener
+    run: RetrievalRun, examples: Sequence[Example], *, pool: Sequence[Prompted], task: Task, listener: Listener
 ) -> list[Choice]:
     if not is_ropg(run.method):
         answer = listener.answer if run.method == "rspg-post" else None
@@ -170,7 +172,7 @@ def _choices(
     ]
 
 
-def _with_ropg(run: RetrievalRun, ropg: Sequence[Path], out: Path) -> RetrievalRun:
+def _with_ropg(run: RetrievalRun, ropg: Sequence[Path], *, out: Path) -> RetrievalRun:
     if is_ropg(run.method):
         raise ConfigError(f"{run.method} chooses between items, not retrievers", hint="--ropg goes with rspg methods")
     paths = tuple(os.path.relpath(path, out) for path in ropg)

@@ -111,7 +111,7 @@ def fit_users(
         run.take_start(like)
     prompted = _prompts(run, k=config.items.k, generation=GenerationConfig(), device=device)
     adapters = _adapters(run, prompted)
-    examples = split_examples(counted(read_log(log, run.task, on_bad=on_bad), "read"), run.task, config.split)
+    examples = split_examples(counted(read_log(log, run.task, on_bad=on_bad), "read"), run.task, split=config.split)
     histories = histories_of(_asked(examples, config))
     if not histories:
         raise ConfigError(
@@ -119,7 +119,7 @@ def fit_users(
             hint="personaplug data audit shows what the split leaves",
         )
     if config.adaptation.epochs and not run.has_start:
-        _adapt(run, adapters, prompted, log=log, on_bad=on_bad)
+        _adapt(run, adapters, prompted=prompted, log=log, on_bad=on_bad)
     records: list[AdapterRecord] = []
     with progress("train user-lora", total=len(histories)) as advance:
 
@@ -130,7 +130,7 @@ def fit_users(
         train_users(
             run,
             adapters,
-            histories,
+            histories=histories,
             write=prompted.write,
             max_input_tokens=prompted.max_input_tokens,
             on_user=on_user,
@@ -144,8 +144,8 @@ def fit_users(
 def _adapt(
     run: UserLoraRun,
     adapters: UserAdapters,
-    prompted: Prompted,
     *,
+    prompted: Prompted,
     log: Path,
     on_bad: OnBad | None,
 ) -> None:
@@ -161,7 +161,7 @@ def _adapt(
         adapt(
             run,
             adapters,
-            examples,
+            examples=examples,
             write=prompted.write,
             max_input_tokens=prompted.max_input_tokens,
             on_step=lambda step, steps: advance(step, "", total=steps),
@@ -180,8 +180,8 @@ def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: 
     plain = without_items(
         config.method,
         task,
-        load_backbone(config.backbone, device=device),
-        generation,
+        backbone=load_backbone(config.backbone, device=device),
+        generation=generation,
         max_input_tokens=config.training.max_input_tokens,
         max_output_tokens=config.training.max_output_tokens,
     )
@@ -189,7 +189,7 @@ def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: 
         return plain
     named = replace(plain, name=f"{plain.name}, {config.items.retriever}")
     retriever = build_retriever(config.items.retriever, task, store=None, encoder_name=None)
-    return with_items(named, task, retriever, k=k, item_tokens=config.items.item_tokens)
+    return with_items(named, task, retriever=retriever, k=k, item_tokens=config.items.item_tokens)
 
 
 def _adapters(run: UserLoraRun, prompted: Prompted) -> UserAdapters:

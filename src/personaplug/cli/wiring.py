@@ -114,7 +114,7 @@ def check_method(name: str) -> None:
         raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(METHODS)}")
 
 
-def build_method(name: str, task: Task, options: MethodOptions) -> Method:
+def build_method(name: str, task: Task, *, options: MethodOptions) -> Method:
     """Build a contender by its exact name.
 
     Raises:
@@ -122,27 +122,27 @@ def build_method(name: str, task: Task, options: MethodOptions) -> Method:
     """
     check_method(name)
     if name in get_args(Trained):
-        return _trained(name, task, options)
+        return _trained(name, task, options=options)
     if name in LEARNED:
-        return _learned(name, task, options)
+        return _learned(name, task, options=options)
     if name == "user-lora":
         return _adapted(task, options)
     run = _plug_run(options.run) if options.run else RunConfig(backbone=BackboneConfig(model=options.backbone))
     plain = without_items(
         name,
         task,
-        load_backbone(run.backbone, device=start_torch()),
-        options.generation,
+        backbone=load_backbone(run.backbone, device=start_torch()),
+        generation=options.generation,
         max_input_tokens=run.training.max_input_tokens,
         max_output_tokens=run.training.max_output_tokens,
     )
     if name == "plain":
         return plain
     if name == "text-profile":
-        return _described(plain, task, options, run)
+        return _described(plain, task, options=options, run=run)
     encoder_name = options.encoder or (run.encoder.model if options.run else None)
     retriever = build_retriever(name, task, store=options.store, encoder_name=encoder_name, is_live=options.is_live)
-    return with_items(plain, task, retriever, k=options.k or RETRIEVED, item_tokens=run.items.item_tokens)
+    return with_items(plain, task, retriever=retriever, k=options.k or RETRIEVED, item_tokens=run.items.item_tokens)
 
 
 def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) -> None:
@@ -169,7 +169,7 @@ def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) ->
     )
 
 
-def _trained(name: str, task: Task, options: MethodOptions) -> Method:
+def _trained(name: str, task: Task, *, options: MethodOptions) -> Method:
     folder = _run_of(name, options)
     plug = PersonaPlug.from_pretrained(folder, store=options.store, device=start_torch(), is_live=options.is_live)
     if plug.batcher.task.name != task.name:
@@ -183,7 +183,7 @@ def _trained(name: str, task: Task, options: MethodOptions) -> Method:
     return PlugMethod(f"{name}, k={k}", plug, options.generation)
 
 
-def _learned(name: str, task: Task, options: MethodOptions) -> Method:
+def _learned(name: str, task: Task, *, options: MethodOptions) -> Method:
     folder, k = _needed_run(name, options), options.k or RETRIEVED
     if is_ropg(name):
         return build_ropg(name, task, folder=folder, k=k, generation=options.generation)
@@ -197,11 +197,11 @@ def _adapted(task: Task, options: MethodOptions) -> Method:
     return open_user_lora(folder, task, k=options.k, generation=options.generation, device=start_torch())
 
 
-def _described(plain: Prompted, task: Task, options: MethodOptions, run: RunConfig) -> Method:
+def _described(plain: Prompted, task: Task, *, options: MethodOptions, run: RunConfig) -> Method:
     if options.profiles is None:
         raise ConfigError("text-profile needs a folder for what it writes about users", hint="name it with --profiles")
     k, item_tokens = options.k or PROFILED, run.items.item_tokens
-    return with_profiles(plain, task, options.profiles, source=run.backbone, k=k, item_tokens=item_tokens)
+    return with_profiles(plain, task, folder=options.profiles, source=run.backbone, k=k, item_tokens=item_tokens)
 
 
 def _run_of(name: str, options: MethodOptions) -> Path:

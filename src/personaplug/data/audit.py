@@ -131,11 +131,11 @@ class _Tally:
 def _audit_splits(rows: Sequence[Interaction], task: Task) -> tuple[SplitAudit, ...]:
     """Look into the splits; of different things under one id, which no split would take, the first counts."""
     taken = list(first_of_each_id(rows, on_clash=lambda _: None))
-    splits = {split: split_examples(taken, task, split) for split in get_args(Split)}
-    return tuple(_audit_split(split, examples, splits["train"]) for split, examples in splits.items())
+    splits = {split: split_examples(taken, task, split=split) for split in get_args(Split)}
+    return tuple(_audit_split(split, examples, train=splits["train"]) for split, examples in splits.items())
 
 
-def _audit_split(split: Split, examples: Examples, train: Examples) -> SplitAudit:
+def _audit_split(split: Split, examples: Examples, *, train: Examples) -> SplitAudit:
     asked = {profile.user_id for profile in examples.profiles}
     is_train = split == "train"
     train_inputs = set() if is_train else {query.item.input for query in train.queries}

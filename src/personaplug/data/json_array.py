@@ -57,7 +57,7 @@ class _Cursor:
         """Read the object that begins here and go behind it."""
         value, end = self._decode()
         line, source = self.line, self.text[self.position : end]
-        if bad := encoding_error(self.path, line, source):
+        if bad := encoding_error(self.path, line, text=source):
             raise bad
         if not isinstance(value, dict):
             raise self.error("an element of the list is not a JSON object")
@@ -87,6 +87,6 @@ class _Cursor:
         try:
             more = self.file.read(size)
         except UNREADABLE as error:
-            raise cut_off(self.path, self.line, error) from error
+            raise cut_off(self.path, self.line, error=error) from error
         self.text, self.position = self.text[self.position :] + more, 0
         return bool(more)

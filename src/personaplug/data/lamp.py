@@ -61,10 +61,10 @@ def read_lamp(source: Path, task_name: str, *, on_bad: OnBad = refuse) -> Rows:
     fields = _fields_of(task_name)
     seen: set[str] = set()
     for path in _question_files(source):
-        yield from _read_questions(path, fields, _read_golds(path, task_name), seen, on_bad)
+        yield from _read_questions(path, fields, golds=_read_golds(path, task_name), seen=seen, on_bad=on_bad)
 
 
-def write_predictions(task_name: str, predictions: Iterable[tuple[str, str]], path: Path) -> None:
+def write_predictions(task_name: str, predictions: Iterable[tuple[str, str]], *, path: Path) -> None:
     """Write (question id, answer) pairs as the official scorer reads them.
 
     Raises:
@@ -126,12 +126,12 @@ def _read_golds(questions: Path, task_name: str) -> dict[str, str] | None:
 
 
 def _read_questions(
-    path: Path, fields: ProfileFields, golds: dict[str, str] | None, seen: set[str], on_bad: OnBad
+    path: Path, fields: ProfileFields, *, golds: dict[str, str] | None, seen: set[str], on_bad: OnBad
 ) -> Rows:
     asked: set[str] = set()
     for row in read_array(path):
         try:
-            rows = _rows_of(row, fields, golds, asked)
+            rows = _rows_of(row, fields, golds=golds, asked=asked)
         except DataError as error:
             on_bad(error)
             continue
@@ -144,10 +144,10 @@ def _read_questions(
 
 
 def _rows_of(
-    row: Row, fields: ProfileFields, golds: Mapping[str, str] | None, asked: set[str]
+    row: Row, fields: ProfileFields, *, golds: Mapping[str, str] | None, asked: set[str]
 ) -> list[dict[str, str | None]]:
     """Write a question as rows: its profile, then itself."""
-    question, profile = _field(row, row.values, "id"), row.values.get("profile")
+    question, profile = _field(row, row.values, name="id"), row.values.get("profile")
     if question in asked:
         raise row.error(f"there are two questions {question!r:.40}")
     asked.add(question)
@@ -158,14 +158,17 @@ def _rows_of(
     if not isinstance(profile, list) or not all(isinstance(item, dict) for item in profile):
         raise row.error(f"the profile of question {question!r:.40} is not a list of objects")
     times = _times(row, profile)
-    user_id = _user_id(question, [_field(row, item, "id") for item in profile])
+    user_id = _user_id(question, [_field(row, item, name="id") for item in profile])
     return [
-        *(_history_row(row, item, time, fields, user_id) for item, time in zip(profile, times, strict=True)),
+        *(
+            _history_row(row, item, time=time, fields=fields, user_id=user_id)
+            for item, time in zip(profile, times, strict=True)
+        ),
         {
             "user_id": user_id,
             "time": (max(times, default=EPOCH) + timedelta(seconds=1)).isoformat(),
             "id": question,
-            "input": _field(row, row.values, "input"),
+            "input": _field(row, row.values, name="input"),
             "output": golds[question] if golds is not None else None,
             "split": row.path.name.partition("_")[0],
         },
@@ -173,14 +176,14 @@ def _rows_of(
 
 
 def _history_row(
-    row: Row, item: Mapping[str, object], time: datetime, fields: ProfileFields, user_id: str
+    row: Row, item: Mapping[str, object], *, time: datetime, fields: ProfileFields, user_id: str
 ) -> dict[str, str | None]:
     return {
         "user_id": user_id,
         "time": time.isoformat(),
-        "id": _field(row, item, "id"),
-        "input": _field(row, item, fields.input) if fields.input else "",
-        "output": _field(row, item, fields.output),
+        "id": _field(row, item, name="id"),
+        "input": _field(row, item, name=fields.input) if fields.input else "",
+        "output": _field(row, item, name=fields.output),
         "split": "history",
     }
 
@@ -194,7 +197,7 @@ def _times(row: Row, profile: Sequence[Mapping[str, object]]) -> list[datetime]:
     if not any("date" in item for item in profile):
         return [EPOCH + timedelta(seconds=position) for position in range(len(profile))]
     try:
-        return [_date(_field(row, item, "date")) for item in profile]
+        return [_date(_field(row, item, name="date")) for item in profile]
     except ValueError as error:
         raise row.error(f"a date in the profile cannot be read: {error}") from error
 
@@ -208,7 +211,7 @@ def _date(text: str) -> datetime:
     return parse_time(f"{year:04}-{month:02}-{day:02}")
 
 
-def _field(row: Row, values: Mapping[str, object], name: str) -> str:
+def _field(row: Row, values: Mapping[str, object], *, name: str) -> str:
     try:
         return _word(values.get(name))
     except TypeError:

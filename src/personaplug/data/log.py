@@ -69,7 +69,7 @@ def read_log(path: Path, task: Task, *, on_bad: OnBad | None = None) -> Iterator
     Raises:
         DataError: A row or the whole file cannot be read, or no row is left.
     """
-    for _, interaction in _read(path, task, on_bad or refuse):
+    for _, interaction in _read(path, task, on_bad=on_bad or refuse):
         yield interaction
 
 
@@ -78,13 +78,13 @@ def read_given(
 ) -> Iterator[Interaction]:
     """Read the rows that a connector makes of a source as :func:`read_log` would, once they are written."""
     numbered = (Row(source, number, values) for number, values in enumerate(rows, start=1))
-    for _, interaction in _read_all(numbered, task, source, on_bad or refuse):
+    for _, interaction in _read_all(numbered, task, path=source, on_bad=on_bad or refuse):
         yield interaction
 
 
 def read_plain(path: Path, task: Task, *, on_bad: OnBad | None = None) -> Iterator[dict[str, str | None]]:
     """Read a log as plain rows for :func:`write_log`: checked against the task, times in ISO 8601, all columns kept."""
-    for row, interaction in _read(path, task, on_bad or refuse):
+    for row, interaction in _read(path, task, on_bad=on_bad or refuse):
         yield {
             **{column: row.text(column) for column in row.values if column != "time"},
             "id": interaction.item.id,
@@ -119,7 +119,7 @@ def write_log(rows: Iterable[Mapping[str, str | None]], path: Path) -> int:
     return count
 
 
-def content_id(user_id: str, time: datetime, text: str, output: str | None) -> str:
+def content_id(user_id: str, time: datetime, *, text: str, output: str | None) -> str:
     """Derive the id of what was done without one: 16 hexadecimal digits, the same for the same content and UTC time."""
     content = json.dumps([user_id, time.isoformat(), text, output])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -142,11 +142,11 @@ def _clean(text: str) -> str:
     return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _read(path: Path, task: Task, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
-    return _read_all(read_rows(path, on_bad=on_bad), task, path, on_bad)
+def _read(path: Path, task: Task, *, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
+    return _read_all(read_rows(path, on_bad=on_bad), task, path=path, on_bad=on_bad)
 
 
-def _read_all(rows: Iterable[Row], task: Task, path: Path, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
+def _read_all(rows: Iterable[Row], task: Task, *, path: Path, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
     is_empty = True
     for row in rows:
         try:
@@ -163,9 +163,11 @@ def _read_all(rows: Iterable[Row], task: Task, path: Path, on_bad: OnBad) -> Ite
 def _interaction(row: Row, task: Task) -> Interaction:
     user_id, time, split = _user(row), _time(row), _split(row, task)
     column = task.columns.input
-    text = task.input_of({column: _present(row, column, task)})
-    output = _output(row, task, split)
-    item = HistoryItem(_id(row, user_id, time, text, output), input=text, output=output or "", time=time)
+    text = task.input_of({column: _present(row, column, task=task)})
+    output = _output(row, task, split=split)
+    item = HistoryItem(
+        _id(row, user_id, time=time, text=text, output=output), input=text, output=output or "", time=time
+    )
     return Interaction(user_id, item, split=split, has_output=output is not None)
 
 
@@ -200,16 +202,16 @@ def _split(row: Row, task: Task) -> str | None:
     return split
 
 
-def _output(row: Row, task: Task, split: str | None) -> str | None:
+def _output(row: Row, task: Task, *, split: str | None) -> str | None:
     column = task.columns.output
     text = row.text(column)
     is_null = text is None and column in row.values
     if (split == "test" and not text) or (split is None and is_null):
         return None
-    return task.output_of({column: _present(row, column, task)})
+    return task.output_of({column: _present(row, column, task=task)})
 
 
-def _present(row: Row, column: str, task: Task) -> str:
+def _present(row: Row, column: str, *, task: Task) -> str:
     text = row.text(column)
     if text is None:
         state = "is null" if column in row.values else "is missing"
@@ -217,10 +219,10 @@ def _present(row: Row, column: str, task: Task) -> str:
     return text
 
 
-def _id(row: Row, user_id: str, time: datetime, text: str, output: str | None) -> str:
+def _id(row: Row, user_id: str, *, time: datetime, text: str, output: str | None) -> str:
     given = row.text("id")
     if not given:
-        return content_id(user_id, time, text, output)
+        return content_id(user_id, time, text=text, output=output)
     if len(given) > LONGEST_ID:
         raise row.error(f"an id of {len(given):,} characters", hint=f"at most {LONGEST_ID}: is it the right column?")
     return given

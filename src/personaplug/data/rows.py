@@ -106,13 +106,13 @@ def open_text(path: Path, *, newline: str, errors: str = "strict") -> io.TextIOW
     return io.TextIOWrapper(file, encoding="utf-8-sig", errors=errors, newline=newline)
 
 
-def cut_off(path: Path, line: int, error: Exception) -> DataError:
+def cut_off(path: Path, line: int, *, error: Exception) -> DataError:
     """Make the error of a file that cannot be read to its end."""
     hint = "it may be cut off: fetch it again" if path.name.lower().endswith(".gz") else ""
     return DataError(f"cannot be read further: {error}", path=path, line=line, hint=hint)
 
 
-def encoding_error(path: Path, line: int, text: str) -> DataError | None:
+def encoding_error(path: Path, line: int, *, text: str) -> DataError | None:
     """Make the error of a text with bytes that are not UTF-8, read as surrogate escapes; None where all are."""
     where = _first_surrogate(text)
     if where is None:
@@ -134,7 +134,7 @@ def _read_jsonl(path: Path, on_bad: OnBad) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             hint = 'each line is one JSON object, as in {"user_id": "ada", ...}'
             broken = DataError(f"not a row: {error}", path=path, line=number, hint=hint)
-            on_bad(encoding_error(path, number, line) or broken)
+            on_bad(encoding_error(path, number, text=line) or broken)
         else:
             yield row
 
@@ -164,7 +164,7 @@ def _read_csv(path: Path, on_bad: OnBad) -> Iterator[Row]:
             continue
         if fields is None:
             return
-        if bad := _field_error(path, line, fields, len(header)):
+        if bad := _field_error(path, line, fields=fields, width=len(header)):
             on_bad(bad)
         elif fields:
             yield Row(path, line, dict(zip(header, fields, strict=True)))
@@ -175,17 +175,17 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
         header = next(reader, [])
     except csv.Error as error:
         raise DataError(f"broken CSV header: {error}", path=path, line=1) from error
-    if bad := encoding_error(path, 1, "".join(header)):
+    if bad := encoding_error(path, 1, text="".join(header)):
         raise bad
     if len(set(header)) < len(header):
         raise DataError(f"a column stands twice in the header: {', '.join(header):.200}", path=path, line=1)
     return header
 
 
-def _field_error(path: Path, line: int, fields: list[str], width: int) -> DataError | None:
+def _field_error(path: Path, line: int, *, fields: list[str], width: int) -> DataError | None:
     if fields and len(fields) != width:
         return DataError(f"{len(fields)} fields where the header has {width}", path=path, line=line)
-    return encoding_error(path, line, "".join(fields))
+    return encoding_error(path, line, text="".join(fields))
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
@@ -207,7 +207,7 @@ def _lines(path: Path, *, newline: str) -> Iterator[str]:
                     raise DataError(f"a line of more than {LONGEST_LINE:,} characters", path=path, line=number)
                 yield line
     except UNREADABLE as error:
-        raise cut_off(path, number + 1, error) from error
+        raise cut_off(path, number + 1, error=error) from error
 
 
 def _first_surrogate(text: str) -> int | None:

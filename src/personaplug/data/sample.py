@@ -93,7 +93,7 @@ def sample_log(
         random = Random(f"{task_name} of {user_id}")
         taste = tag_taste(user_id) if task_name == "sample-tags" else headline_taste(user_id)
         for number, time in enumerate(_times(random.randint(*items_per_user), random)):
-            text, answer = _answer(taste, works, random)
+            text, answer = _answer(taste, works, random=random)
             yield {
                 "user_id": user_id,
                 "time": time.isoformat(),
@@ -138,7 +138,7 @@ def _times(count: int, random: Random) -> Iterator[datetime]:
         yield time
 
 
-def _answer(taste: TagTaste | HeadlineTaste, works: tuple[Work, ...], random: Random) -> tuple[str, str]:
+def _answer(taste: TagTaste | HeadlineTaste, works: tuple[Work, ...], *, random: Random) -> tuple[str, str]:
     if isinstance(taste, TagTaste):
         work = random.choice(works)
         return work.text, taste.tag(work, random)

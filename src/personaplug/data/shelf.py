@@ -61,18 +61,18 @@ class Shelf:
             PersonaPlugError: As for :func:`split_examples`.
         """
         if count is None:
-            return split_examples((row for _, rows in self.users() for row in rows), task, split)
-        asked = ((user, rows) for user, rows in self.users() if may_be_asked(user, task, split))
-        sizes = {user: len(queries_of_user(rows, task, split)[1]) for user, rows in asked}
+            return split_examples((row for _, rows in self.users() for row in rows), task, split=split)
+        asked = ((user, rows) for user, rows in self.users() if may_be_asked(user, task, split=split))
+        sizes = {user: len(queries_of_user(rows, task, split=split)[1]) for user, rows in asked}
         total = sum(sizes.values())
         drawn = random.Random(seed).sample(range(total), min(count, total))
-        return self._examples(task, split, _shares(sizes, sorted(drawn)))
+        return self._examples(task, split, shares=_shares(sizes, sorted(drawn)))
 
-    def _examples(self, task: Task, split: Split, shares: dict[str, list[int]]) -> Examples:
+    def _examples(self, task: Task, split: Split, *, shares: dict[str, list[int]]) -> Examples:
         """Make the examples at these places among each user's own."""
         profiles, queries = [], []
         for owner, (user, places) in enumerate(shares.items()):
-            history, mine = queries_of_user(self.user(user), task, split, owner=owner)
+            history, mine = queries_of_user(self.user(user), task, split=split, owner=owner)
             profiles.append(Profile(user, history))
             queries += [mine[place] for place in places]
         return Examples(tuple(profiles), tuple(queries), task.history)

@@ -89,7 +89,7 @@ class Examples(Sequence[Example]):
         return self.subset(sorted(chosen))
 
 
-def split_examples(interactions: Iterable[Interaction], task: Task, split: Split) -> Examples:
+def split_examples(interactions: Iterable[Interaction], task: Task, *, split: Split) -> Examples:
     """Make one split's examples of a log, whose rows may come in any order.
 
     Rows marked ``history`` are never queries. In a split by column, where a user has such rows, the user's histories
@@ -104,8 +104,8 @@ def split_examples(interactions: Iterable[Interaction], task: Task, split: Split
     """
     profiles: list[Profile] = []
     queries: list[Query] = []
-    for user_id, rows in sorted(_by_user(interactions, task, split).items()):
-        history, mine = queries_of_user(rows, task, split, owner=len(profiles))
+    for user_id, rows in sorted(_by_user(interactions, task, split=split).items()):
+        history, mine = queries_of_user(rows, task, split=split, owner=len(profiles))
         if mine:
             queries += mine
             profiles.append(Profile(user_id, history))
@@ -113,7 +113,7 @@ def split_examples(interactions: Iterable[Interaction], task: Task, split: Split
 
 
 def queries_of_user(
-    rows: Iterable[Interaction], task: Task, split: Split, *, owner: int = 0
+    rows: Iterable[Interaction], task: Task, *, split: Split, owner: int = 0
 ) -> tuple[tuple[HistoryItem, ...], list[Query]]:
     """Give the history of one user, of whom all rows are here, and the user's queries in a split.
 
@@ -128,8 +128,8 @@ def queries_of_user(
         PersonaPlugError: Two different rows have one id.
     """
     rows = list(dict.fromkeys(first_of_each_id(sorted(rows, key=_order), on_clash=_refuse)))
-    history = _history(rows, task, split)
-    mine = [query for query, where in _assigned(rows, history, task, owner=owner) if where == split]
+    history = _history(rows, task, split=split)
+    mine = [query for query, where in _assigned(rows, history, task=task, owner=owner) if where == split]
     items = tuple(row.item for row in history)
     return items, [query for query in mine if query.has_output or split == "test"]
 
@@ -149,7 +149,7 @@ def first_of_each_id(rows: Iterable[Interaction], *, on_clash: Callable[[Interac
             yield row
 
 
-def visible_items(times: Sequence[int], query_time: int, embargo: timedelta) -> int:
+def visible_items(times: Sequence[int], query_time: int, *, embargo: timedelta) -> int:
     """Count the items strictly before a query less the embargo; times in microseconds, sorted."""
     return bisect_left(times, query_time - embargo // timedelta(microseconds=1))
 
@@ -172,7 +172,7 @@ def user_split(user_id: str, task: Task) -> Split:
     return {0: "test", 1: "dev"}.get(number % 10, "train")  # type: ignore[return-value]
 
 
-def may_be_asked(user_id: str, task: Task, split: Split) -> bool:
+def may_be_asked(user_id: str, task: Task, *, split: Split) -> bool:
     """Tell whether a user may have queries in a split, as far as the user's id says.
 
     Raises:
@@ -181,13 +181,13 @@ def may_be_asked(user_id: str, task: Task, split: Split) -> bool:
     return task.split.by not in ("user", "hex-user") or user_split(user_id, task) == split
 
 
-def _by_user(interactions: Iterable[Interaction], task: Task, split: Split) -> dict[str, list[Interaction]]:
+def _by_user(interactions: Iterable[Interaction], task: Task, *, split: Split) -> dict[str, list[Interaction]]:
     """Collect each user's rows; of users who are all in another split, nothing is kept."""
     wanted: dict[str, bool] = {}
     users: defaultdict[str, list[Interaction]] = defaultdict(list)
     for row in interactions:
         if row.user_id not in wanted:
-            wanted[row.user_id] = may_be_asked(row.user_id, task, split)
+            wanted[row.user_id] = may_be_asked(row.user_id, task, split=split)
         if wanted[row.user_id]:
             users[row.user_id].append(row)
     return users
@@ -200,7 +200,7 @@ def _refuse(row: Interaction) -> None:
     )
 
 
-def _history(rows: Sequence[Interaction], task: Task, split: Split) -> list[Interaction]:
+def _history(rows: Sequence[Interaction], task: Task, *, split: Split) -> list[Interaction]:
     """Pick what a user's histories of one split may hold: answered rows that the log's own split lets it see."""
     answered = [row for row in rows if row.has_output]
     if task.split.by != "column":
@@ -210,13 +210,13 @@ def _history(rows: Sequence[Interaction], task: Task, split: Split) -> list[Inte
 
 
 def _assigned(
-    rows: Sequence[Interaction], history: Sequence[Interaction], task: Task, *, owner: int
+    rows: Sequence[Interaction], history: Sequence[Interaction], *, task: Task, owner: int
 ) -> Iterator[tuple[Query, str | None]]:
     """Pair each query of one user that has enough history with its split."""
     times = [microseconds(row.item.time) for row in history]
     eligible: list[tuple[Interaction, Query]] = []
     for row in rows:
-        stop = visible_items(times, microseconds(row.item.time), task.history.embargo)
+        stop = visible_items(times, microseconds(row.item.time), embargo=task.history.embargo)
         if row.split != "history" and stop >= task.history.min_items:
             start = max(0, stop - task.history.max_items)
             eligible.append((row, Query(row.item, row.has_output, owner, start, stop)))

@@ -27,7 +27,7 @@ def with_strangers(examples: Examples, *, seed: int) -> Examples:
         )
     times = [[microseconds(item.time) for item in profile.items] for profile in examples.profiles]
     order = Random(seed).sample(range(len(times)), len(times))
-    queries = (_estranged(query, examples, times, order, seed=seed) for query in examples.queries)
+    queries = (_estranged(query, examples, times=times, order=order, seed=seed) for query in examples.queries)
     return replace(examples, queries=tuple(queries))
 
 
@@ -38,13 +38,13 @@ def count_shorter(examples: Examples, estranged: Examples) -> int:
 
 
 def _estranged(
-    query: Query, examples: Examples, times: Sequence[Sequence[int]], order: Sequence[int], *, seed: int
+    query: Query, examples: Examples, *, times: Sequence[Sequence[int]], order: Sequence[int], seed: int
 ) -> Query:
     now, length = microseconds(query.item.time), query.stop - query.start
     first = Random(f"{seed} {examples.profiles[query.owner].user_id} {query.item.id}").randrange(len(order))
     stranger, most = query.owner, -1
     for candidate in (*order[first:], *order[:first]):
-        stop = visible_items(times[candidate], now, examples.history.embargo)
+        stop = visible_items(times[candidate], now, embargo=examples.history.embargo)
         if candidate != query.owner and stop > most:
             stranger, most = candidate, stop
             if most >= length:

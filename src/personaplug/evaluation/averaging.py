@@ -30,7 +30,7 @@ def average(reports: Sequence[Report]) -> Report:
         seconds=fmean(report.seconds for report in reports),
         peak_memory_mb=max(report.peak_memory_mb for report in reports),
         cost=_cost([report.cost for report in reports if report.cost]),
-        scores=_scores(first.scores, reports, lambda _: True),
+        scores=_scores(first.scores, reports, is_inside=lambda _: True),
         buckets=tuple(_bucket(bucket, reports) for bucket in first.buckets),
     )
 
@@ -39,18 +39,18 @@ def _bucket(bucket: Bucket, reports: Sequence[Report]) -> Bucket:
     def is_inside(answer: Answer) -> bool:
         return bucket.first <= answer.history_items and (bucket.last is None or answer.history_items <= bucket.last)
 
-    return replace(bucket, scores=_scores(bucket.scores, reports, is_inside))
+    return replace(bucket, scores=_scores(bucket.scores, reports, is_inside=is_inside))
 
 
 def _scores(
-    scores: Sequence[Score], reports: Sequence[Report], is_inside: Callable[[Answer], bool]
+    scores: Sequence[Score], reports: Sequence[Report], *, is_inside: Callable[[Answer], bool]
 ) -> tuple[Score, ...]:
     seeds = [[answer for answer in report.answers if is_inside(answer)] for report in reports]
-    return tuple(_score(score, seeds, reports[0]) for score in scores)
+    return tuple(_score(score, seeds, like=reports[0]) for score in scores)
 
 
-def _score(score: Score, seeds: Seeds, like: Report) -> Score:
-    found = estimate(METRICS[score.metric], seeds, like.labels, seed=like.setting.seed)
+def _score(score: Score, seeds: Seeds, *, like: Report) -> Score:
+    found = estimate(METRICS[score.metric], seeds, labels=like.labels, seed=like.setting.seed)
     return replace(score, value=found.value, low=found.low, high=found.high)
 
 

@@ -144,7 +144,7 @@ class BenchResult:
 
 
 def choose_k(
-    method: str, metric: MetricName, dev: Mapping[int, Sequence[Report]], *, is_retrieval: bool = True
+    method: str, metric: MetricName, *, dev: Mapping[int, Sequence[Report]], is_retrieval: bool = True
 ) -> Choice:
     """Choose the number of items whose mean score over seeds is best on dev.
 
@@ -156,7 +156,7 @@ def choose_k(
         dev: Reports on dev by number of items, one a seed.
         is_retrieval: As in :class:`Choice`.
     """
-    tried = tuple(_tried(k, dev[k], metric) for k in sorted(dev))
+    tried = tuple(_tried(k, dev[k], metric=metric) for k in sorted(dev))
     return Choice(method, metric, tried, tried[_best_place(tried, metric)], is_retrieval)
 
 
@@ -203,13 +203,15 @@ def summarize(
         comparison=comparison,
         against_retrieval=compare_seeds(reports, means=means, baseline=best.label) if best else None,
         choices=tuple(choices),
-        seeds=tuple(_seed_row(label, each, comparison.metrics[0]) for label, each in reports.items() if len(each) > 1),
-        costs=tuple(_cost_row(label, each, (trainings or {}).get(label, ())) for label, each in own.items()),
+        seeds=tuple(
+            _seed_row(label, each, metric=comparison.metrics[0]) for label, each in reports.items() if len(each) > 1
+        ),
+        costs=tuple(_cost_row(label, each, trainings=(trainings or {}).get(label, ())) for label, each in own.items()),
         published=tuple(published),
     )
 
 
-def _tried(k: int, reports: Sequence[Report], metric: MetricName) -> Tried:
+def _tried(k: int, reports: Sequence[Report], *, metric: MetricName) -> Tried:
     found = [report.score("nats-per-answer") for report in reports]
     nats = [score.value for score in found if score is not None]
     score = fmean(_value(report, metric) for report in reports)
@@ -234,11 +236,11 @@ def _badness(tried: Tried, metric: MetricName) -> float:
     return -tried.score if METRICS[metric].higher_is_better else tried.score
 
 
-def _seed_row(label: str, reports: Sequence[Report], metric: MetricName) -> SeedRow:
+def _seed_row(label: str, reports: Sequence[Report], *, metric: MetricName) -> SeedRow:
     return SeedRow(label, tuple(_value(report, metric) for report in reports))
 
 
-def _cost_row(label: str, report: Report, trainings: Sequence[TrainingCost]) -> CostRow:
+def _cost_row(label: str, report: Report, *, trainings: Sequence[TrainingCost]) -> CostRow:
     cost = report.cost
     return CostRow(
         label=label,

@@ -53,6 +53,6 @@ def _section(task: TaskResult, reports: Mapping[str, Report]) -> Section:
         task=task,
         looks=looks,
         scores_picture=Markup(draw_scores(task.comparison, looks)),
-        lengths_picture=Markup(draw_history_lengths(reports, task.comparison.metrics, looks)),
+        lengths_picture=Markup(draw_history_lengths(reports, task.comparison.metrics, looks=looks)),
         attention_picture=Markup(draw_attention(attention, looks)) if attention else Markup(""),
     )

@@ -140,18 +140,20 @@ def compare_seeds(
             Row(
                 label,
                 tuple(report.score(metric) for metric in metrics),
-                tuple(None if label == chosen else gap(metric, seeds[label], seeds[chosen]) for metric in metrics),
+                tuple(
+                    None if label == chosen else gap(metric, seeds[label], theirs=seeds[chosen]) for metric in metrics
+                ),
             )
             for label, report in reports.items()
         ),
         controls=tuple(
-            Control(label, tuple(gap(metric, seeds[label], seeds[stranger]) for metric in metrics))
+            Control(label, tuple(gap(metric, seeds[label], theirs=seeds[stranger]) for metric in metrics))
             for label, stranger in _with_strangers(reports)
         ),
     )
 
 
-def gap(metric: MetricName, ours: Sequence[Report], theirs: Sequence[Report]) -> Gap | None:
+def gap(metric: MetricName, ours: Sequence[Report], *, theirs: Sequence[Report]) -> Gap | None:
     """Measure how far a method lies from another, each of one report a seed; None where either lacks the metric.
 
     Raises:
@@ -161,7 +163,7 @@ def gap(metric: MetricName, ours: Sequence[Report], theirs: Sequence[Report]) ->
         return None
     measure, (answers, others) = METRICS[metric], ([report.answers for report in side] for side in (ours, theirs))
     try:
-        found = difference(measure, answers, others, ours[0].labels, seed=theirs[0].setting.seed)
+        found = difference(measure, answers, theirs=others, labels=ours[0].labels, seed=theirs[0].setting.seed)
     except PersonaPlugError as error:
         raise PersonaPlugError(f"{ours[0].label} against {theirs[0].label}: {error}", hint=error.hint) from error
     return Gap(metric, found, verdict(found, higher_is_better=measure.higher_is_better))

@@ -55,7 +55,7 @@ class Contrasts:
 
 
 def draw_contrasts(
-    persona: str, without: str, reports: Mapping[str, Report], *, each: int = 2, seed: int = 0
+    persona: str, without: str, *, reports: Mapping[str, Report], each: int = 2, seed: int = 0
 ) -> Contrasts | None:
     """Draw ``each`` queries of each outcome by lot; None where no query has a known answer."""
     answers = [answer for answer in reports[persona].answers if answer.target is not None]

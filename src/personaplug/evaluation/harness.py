@@ -87,8 +87,8 @@ class ScoredTask(Protocol):
 def evaluate(
     method: Method,
     task: ScoredTask,
-    examples: Sequence[Example],
     *,
+    examples: Sequence[Example],
     setting: Setting | None = None,
     query_users: Sequence[str] | None = None,
     batch_size: int = 32,
@@ -124,7 +124,11 @@ def evaluate(
             method.prepare(batch)
         with meter.timing():
             predictions = method.respond(batch)
-        answers |= zip(places, _answers(method, batch, predictions, [users[place] for place in places]), strict=True)
+        answers |= zip(
+            places,
+            _answers(method, batch, predictions=predictions, users=[users[place] for place in places]),
+            strict=True,
+        )
         meter.count(method, batch)
         attention += method.attention(batch) if isinstance(method, AttentiveMethod) else []
         if progress:
@@ -137,8 +141,8 @@ def evaluate(
         setting=setting,
         seconds=time.perf_counter() - start,
         peak_memory_mb=peak_memory_mb(),
-        scores=scores_of(in_order, task.metrics, task.labels, seed=setting.seed),
-        buckets=buckets_of(in_order, task.metrics, task.labels, seed=setting.seed),
+        scores=scores_of(in_order, task.metrics, labels=task.labels, seed=setting.seed),
+        buckets=buckets_of(in_order, task.metrics, labels=task.labels, seed=setting.seed),
         answers=tuple(in_order),
         attention=AttentionSummary.of(attention) if attention else None,
         cost=meter.cost,
@@ -174,7 +178,7 @@ def _check_metrics(task: ScoredTask, examples: Sequence[Example]) -> None:
 
 
 def _answers(
-    method: Method, batch: Sequence[Example], predictions: Sequence[str], users: Sequence[str]
+    method: Method, batch: Sequence[Example], *, predictions: Sequence[str], users: Sequence[str]
 ) -> list[Answer]:
     if len(predictions) != len(batch):
         raise PersonaPlugError(f"method {method.name!r} gave {len(predictions)} answers to {len(batch)} queries")

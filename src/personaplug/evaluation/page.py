@@ -41,9 +41,9 @@ def to_html(comparison: Comparison, reports: Mapping[str, Report], *, seed: int 
         looks=looks,
         attention=attention,
         scores_picture=Markup(draw_scores(comparison, looks)),
-        lengths_picture=Markup(draw_history_lengths(reports, comparison.metrics, looks)),
+        lengths_picture=Markup(draw_history_lengths(reports, comparison.metrics, looks=looks)),
         attention_picture=Markup(draw_attention(attention, looks)) if attention else "",
-        contrasts=draw_contrasts(persona, baseline, reports, seed=seed) if persona else None,
+        contrasts=draw_contrasts(persona, baseline, reports=reports, seed=seed) if persona else None,
         seed=seed,
     )
     return page.encode("utf-8", errors="replace").decode("utf-8")  # a lone surrogate of a broken log cannot be written

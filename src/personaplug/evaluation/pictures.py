@@ -107,7 +107,7 @@ def draw_scores(comparison: Comparison, looks: Mapping[str, Look]) -> str:
 
 
 def draw_history_lengths(
-    reports: Mapping[str, Report], metrics: Sequence[MetricName], looks: Mapping[str, Look]
+    reports: Mapping[str, Report], metrics: Sequence[MetricName], *, looks: Mapping[str, Look]
 ) -> str:
     """Draw scores against the length of the history, a panel a metric; bold lines lie in bands of their intervals."""
     titles = _bucket_titles(reports)
@@ -118,7 +118,7 @@ def draw_history_lengths(
             axes.set_xlabel("items in the history")
             axes.set_xticks(range(len(titles)), titles)
             for label, report in reports.items():
-                _draw_length_line(axes, report, metric, titles=titles, label=label, look=looks[label])
+                _draw_length_line(axes, report, metric=metric, titles=titles, label=label, look=looks[label])
             axes.margins(x=0.04)
         _add_legend(figure)
         return _svg(figure, "lengths")
@@ -140,9 +140,11 @@ def draw_attention(attention: Mapping[str, AttentionSummary], looks: Mapping[str
                 axes.plot(
                     middles, curve, look.dash, color=look.color, marker="o", markersize=4, markerfacecolor=look.fill
                 )
-        _finish(evenness, "How even the weights are", "entropy over its maximum", ("one item", "all alike"))
-        _finish(age, "Weight against age", "items by age", ("newest", "oldest"))
-        _finish(similarity, "Weight against similarity", "items by similarity to the query", ("least", "most"))
+        _finish(evenness, "How even the weights are", below="entropy over its maximum", ends=("one item", "all alike"))
+        _finish(age, "Weight against age", below="items by age", ends=("newest", "oldest"))
+        _finish(
+            similarity, "Weight against similarity", below="items by similarity to the query", ends=("least", "most")
+        )
         evenness.set_ylabel("share of the queries")
         age.set_ylabel("times the fair share")
         for axes in (age, similarity):
@@ -153,7 +155,7 @@ def draw_attention(attention: Mapping[str, AttentionSummary], looks: Mapping[str
 
 
 def _draw_length_line(
-    axes: Axes, report: Report, metric: MetricName, *, titles: Sequence[str], label: str, look: Look
+    axes: Axes, report: Report, *, metric: MetricName, titles: Sequence[str], label: str, look: Look
 ) -> None:
     found = [
         (titles.index(bucket.title), score)
@@ -184,7 +186,7 @@ def _bucket_titles(reports: Mapping[str, Report]) -> list[str]:
     return [buckets[first] for first in sorted(buckets)]
 
 
-def _finish(axes: Axes, title: str, below: str, ends: tuple[str, str]) -> None:
+def _finish(axes: Axes, title: str, *, below: str, ends: tuple[str, str]) -> None:
     axes.set_title(title)
     axes.set_xlabel(below)
     axes.set_xlim(0, 1)

@@ -75,7 +75,7 @@ def read_published(path: Path) -> Published:
     return read_toml(Published, path)
 
 
-def published_scores(table: Published, task: str, split: str) -> tuple[PublishedScore, ...]:
+def published_scores(table: Published, task: str, *, split: str) -> tuple[PublishedScore, ...]:
     """Pick the scores of a task and split; none for train."""
     return tuple(
         PublishedScore(method, like, line.metric, value)

@@ -14,13 +14,13 @@ from rouge_score.tokenize import tokenize
 def rouge_1(prediction: str, target: str) -> float:
     """Score the words that two texts share, each as often as both have it; 0 where a text has none."""
     predicted, wanted = _words(prediction), _words(target)
-    return _f1((Counter(predicted) & Counter(wanted)).total(), predicted, wanted)
+    return _f1((Counter(predicted) & Counter(wanted)).total(), predicted, wanted=wanted)
 
 
 def rouge_l(prediction: str, target: str) -> float:
     """Score the longest sequence of words that two texts share, gaps allowed; 0 where a text has none."""
     predicted, wanted = _words(prediction), _words(target)
-    return _f1(common_subsequence(predicted, wanted), predicted, wanted)
+    return _f1(common_subsequence(predicted, wanted), predicted, wanted=wanted)
 
 
 def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
@@ -45,5 +45,5 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _f1(shared: int, predicted: Sequence[str], wanted: Sequence[str]) -> float:
+def _f1(shared: int, predicted: Sequence[str], *, wanted: Sequence[str]) -> float:
     return float(fmeasure(shared / max(len(predicted), 1), shared / max(len(wanted), 1)))

@@ -55,28 +55,28 @@ class Bucket:
 
 
 def scores_of(
-    answers: Sequence[Answer], metrics: Iterable[MetricName], labels: Sequence[str], *, seed: int
+    answers: Sequence[Answer], metrics: Iterable[MetricName], *, labels: Sequence[str], seed: int
 ) -> tuple[Score, ...]:
     """Score answers by a task's metrics, then by likelihood, leaving out what no answer can be scored by."""
     names = dict.fromkeys([*metrics, *LIKELIHOOD_METRICS])
     scorable = {name: [answer for answer in answers if METRICS[name].can_score(answer)] for name in names}
-    return tuple(_score(name, found, labels, seed) for name, found in scorable.items() if found)
+    return tuple(_score(name, found, labels=labels, seed=seed) for name, found in scorable.items() if found)
 
 
 def buckets_of(
-    answers: Sequence[Answer], metrics: Iterable[MetricName], labels: Sequence[str], *, seed: int
+    answers: Sequence[Answer], metrics: Iterable[MetricName], *, labels: Sequence[str], seed: int
 ) -> tuple[Bucket, ...]:
     """Score answers by length of history, leaving out lengths that do not occur."""
     metrics = tuple(metrics)
     buckets = []
     for first, last in BUCKETS:
         within = [answer for answer in answers if first <= answer.history_items <= (math.inf if last is None else last)]
-        if scores := scores_of(within, metrics, labels, seed=seed):
+        if scores := scores_of(within, metrics, labels=labels, seed=seed):
             buckets.append(Bucket(first, last, scores))
     return tuple(buckets)
 
 
-def _score(name: MetricName, answers: Sequence[Answer], labels: Sequence[str], seed: int) -> Score:
-    found = estimate(METRICS[name], [answers], labels, seed=seed)
+def _score(name: MetricName, answers: Sequence[Answer], *, labels: Sequence[str], seed: int) -> Score:
+    found = estimate(METRICS[name], [answers], labels=labels, seed=seed)
     users = len({answer.user_id for answer in answers})
     return Score(name, found.value, found.low, found.high, len(answers), users)

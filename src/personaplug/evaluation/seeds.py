@@ -28,18 +28,18 @@ Seeds = Sequence[Sequence[Answer]]
 """One method's answers to the same queries, once for each seed that it was trained with."""
 
 
-def estimate(metric: Metric, seeds: Seeds, labels: Sequence[str] = (), *, seed: int = 0) -> Estimate:
+def estimate(metric: Metric, seeds: Seeds, *, labels: Sequence[str] = (), seed: int = 0) -> Estimate:
     """Score the answers of one or several seeds; ``seed`` is of the interval.
 
     Raises:
         PersonaPlugError: They are not of the same queries.
     """
-    sums = _sums(metric, _scorable(metric, _aligned(seeds)), labels)
+    sums = _sums(metric, _scorable(metric, _aligned(seeds)), labels=labels)
     low, high = interval(sums, metric.value, seed=seed)
     return Estimate(_mean_over_seeds(sums.sum(axis=0), metric.value), low, high)
 
 
-def difference(metric: Metric, ours: Seeds, theirs: Seeds, labels: Sequence[str] = (), *, seed: int = 0) -> Difference:
+def difference(metric: Metric, ours: Seeds, *, theirs: Seeds, labels: Sequence[str] = (), seed: int = 0) -> Difference:
     """Compare two methods seed by seed on the same queries; a method without seeds stands beside every seed.
 
     Raises:
@@ -47,7 +47,7 @@ def difference(metric: Metric, ours: Seeds, theirs: Seeds, labels: Sequence[str]
     """
     count = max(len(ours), len(theirs))
     both = _aligned([*_as_many(ours, count), *_as_many(theirs, count)])
-    sums = _sums(metric, _scorable(metric, both), labels)
+    sums = _sums(metric, _scorable(metric, both), labels=labels)
     first, second = sums[:, :count], sums[:, count:]
 
     def gap(pairs: Float[np.ndarray, "*groups pieces"]) -> Float[np.ndarray, "*groups"]:
@@ -60,7 +60,9 @@ def difference(metric: Metric, ours: Seeds, theirs: Seeds, labels: Sequence[str]
     paired = np.concatenate([first, second], axis=-1)
     low, high = interval(paired, gap, seed=seed)
     one, other = (side.reshape(len(side), -1) for side in (first, second))
-    return Difference(_mean_over_seeds(paired.sum(axis=0), gap), low, high, flip_p_value(one, other, mean, seed=seed))
+    return Difference(
+        _mean_over_seeds(paired.sum(axis=0), gap), low, high, flip_p_value(one, other, statistic=mean, seed=seed)
+    )
 
 
 def _as_many(seeds: Seeds, count: int) -> Seeds:
@@ -78,7 +80,7 @@ def _scorable(metric: Metric, seeds: Seeds) -> Seeds:
     return [[answers[place] for place in places] for answers in seeds]
 
 
-def _sums(metric: Metric, seeds: Seeds, labels: Sequence[str]) -> SeedSums:
+def _sums(metric: Metric, seeds: Seeds, *, labels: Sequence[str]) -> SeedSums:
     users = [answer.user_id for answer in seeds[0]]
     return np.stack([user_sums(metric.pieces(answers, labels), users) for answers in seeds], axis=1)
 

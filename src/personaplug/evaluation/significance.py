@@ -88,7 +88,7 @@ def interval(sums: SeedSums, statistic: Statistic, *, seed: int) -> tuple[float,
     return float(low), float(high)
 
 
-def flip_p_value(first: UserSums, second: UserSums, statistic: Statistic, *, seed: int) -> float:
+def flip_p_value(first: UserSums, second: UserSums, *, statistic: Statistic, seed: int) -> float:
     """Test two-sidedly whether two methods differ: each user's two results change places by the toss of a coin."""
     rng, users = np.random.default_rng(seed), len(first)
     middle, half = (first + second).sum(axis=0) / 2, (first - second) / 2

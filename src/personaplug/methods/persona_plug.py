@@ -78,7 +78,7 @@ class PlugMethod:
             return []
         batch = self._asked(examples).batch.to(self.plug.backbone.device)
         histories = [self.plug.batcher.seen(example).items for example in examples]
-        measured = [memories for memories in weigh(prefix, batch, histories) if len(memories) > 1]
+        measured = [memories for memories in weigh(prefix, batch, histories=histories) if len(memories) > 1]
         return [
             ExampleAttention.of(
                 np.array([memory.weights for memory in memories]).T,

@@ -139,7 +139,7 @@ class Rows:
     def read(cls, model: PreTrainedModel, inputs: TokenEmbeddings) -> "Rows":
         """Encode inputs, those of similar length together."""
         order = inputs.mask.sum(dim=1).argsort(descending=True)
-        rows = [row for places in order.split(ENCODED_AT_ONCE) for row in _encoded(model, inputs, places)]
+        rows = [row for places in order.split(ENCODED_AT_ONCE) for row in _encoded(model, inputs, places=places)]
         states = pad_sequence(rows, batch_first=True)[order.argsort()]
         mask = inputs.mask[:, : states.shape[1]].long()
         return cls(states, mask, EncoderDecoderCache(DynamicCache(), DynamicCache()))
@@ -175,7 +175,7 @@ class Rows:
         self.cache.batch_select_indices(rows)
 
 
-def _encoded(model: PreTrainedModel, inputs: TokenEmbeddings, places: Int[Tensor, " some"]) -> Tensor:
+def _encoded(model: PreTrainedModel, inputs: TokenEmbeddings, *, places: Int[Tensor, " some"]) -> Tensor:
     """Encode some of the inputs, padded to the longest of these alone."""
     mask = inputs.mask[places]
     longest = int(mask.sum(dim=1).max())

@@ -33,7 +33,7 @@ class Memory:
     is_in_prompt: bool = False
 
 
-def weigh(prefix: PersonaPrefix, batch: PlugBatch, histories: Sequence[Sequence[HistoryItem]]) -> list[list[Memory]]:
+def weigh(prefix: PersonaPrefix, batch: PlugBatch, *, histories: Sequence[Sequence[HistoryItem]]) -> list[list[Memory]]:
     """Weigh the items of each example of a batch.
 
     Args:
@@ -45,12 +45,16 @@ def weigh(prefix: PersonaPrefix, batch: PlugBatch, histories: Sequence[Sequence[
     weights = prefix.embedder.weights(query, batch.history).mT.cpu()
     similarities = torch.einsum("bid,bd->bi", batch.history.keys, query).cpu()
     ages = batch.history.ages.cpu()
-    return [_memories(items, weights[row], similarities[row], ages[row]) for row, items in enumerate(histories)]
+    return [
+        _memories(items, weights[row], similarities=similarities[row], ages=ages[row])
+        for row, items in enumerate(histories)
+    ]
 
 
 def _memories(
     items: Sequence[HistoryItem],
     weights: Float[Tensor, "longest personas"],
+    *,
     similarities: Float[Tensor, " longest"],
     ages: Float[Tensor, " longest"],
 ) -> list[Memory]:

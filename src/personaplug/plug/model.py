@@ -94,8 +94,8 @@ class PersonaPlug(nn.Module):
             FingerprintMismatchError: The encoder makes others.
         """
         task = self.batcher.task
-        check_layout(encoder, task, store)
-        batcher = build_batcher(self.run, task, store, encoder=encoder, backbone=self.backbone)
+        check_layout(encoder, task, store=store)
+        batcher = build_batcher(self.run, task, store=store, encoder=encoder, backbone=self.backbone)
         return PersonaPlug(self.prefix, self.backbone, batcher=batcher, run=self.run, store=store).eval()
 
     def frozen_encoder(self) -> TextEncoder:
@@ -189,7 +189,7 @@ class PersonaPlug(nn.Module):
         if isinstance(self.prefix, TunedPrefix):
             raise ConfigError("a tuned prompt has no memories to weigh", hint="give the run of a plug")
         batch = self.batcher(examples).to(self.backbone.device)
-        return weigh(self.prefix, batch, [self.batcher.seen(example).items for example in examples])
+        return weigh(self.prefix, batch, histories=[self.batcher.seen(example).items for example in examples])
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the prefix of each example into its embedded prompt."""
@@ -237,8 +237,8 @@ def build_plug(
     encoder = None
     if run.reads_vectors:
         encoder = encoder_of_store(run.encoder, task, store=_needed(run, store), device=device)
-    prefix = build_prefix(run, encoder, backbone, views=len(task.views))
-    batcher = build_batcher(run, task, store, encoder=encoder, backbone=backbone, is_live=is_live)
+    prefix = build_prefix(run, encoder, backbone=backbone, views=len(task.views))
+    batcher = build_batcher(run, task, store=store, encoder=encoder, backbone=backbone, is_live=is_live)
     return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store)
 
 

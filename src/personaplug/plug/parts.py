@@ -19,7 +19,7 @@ from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
 
-def check_layout(encoder: TextEncoder, task: Task, store: PersonaStore) -> None:
+def check_layout(encoder: TextEncoder, task: Task, *, store: PersonaStore) -> None:
     """Refuse a store whose vectors are not this encoder's for this task.
 
     Raises:
@@ -40,11 +40,11 @@ def encoder_of_store(config: EncoderConfig, task: Task, *, store: PersonaStore, 
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
     """
     encoder = load_encoder(config, store, device=device)
-    check_layout(encoder, task, store)
+    check_layout(encoder, task, store=store)
     return encoder
 
 
-def build_prefix(run: RunConfig, encoder: TextEncoder | None, backbone: Backbone, *, views: int) -> Prefix:
+def build_prefix(run: RunConfig, encoder: TextEncoder | None, *, backbone: Backbone, views: int) -> Prefix:
     """Make what stands before the inputs, not yet trained, by the run's training seed.
 
     Args:
@@ -67,8 +67,8 @@ def build_prefix(run: RunConfig, encoder: TextEncoder | None, backbone: Backbone
 def build_batcher(
     run: RunConfig,
     task: Task,
-    store: PersonaStore | None,
     *,
+    store: PersonaStore | None,
     encoder: TextEncoder | None,
     backbone: Backbone,
     is_live: bool = False,
@@ -87,7 +87,7 @@ def build_batcher(
         ConfigError: The language model has no room for the run's items.
     """
     queries = QueryVectors(encoder, None if is_live else store) if encoder else None
-    prompts = build_prompts(run, task, backbone, retriever=_retriever(run, task, store, queries))
+    prompts = build_prompts(run, task, backbone=backbone, retriever=_retriever(run, task, store=store, queries=queries))
     if not run.has_persona:
         return Batcher(task, None, query_vectors=None, prompts=prompts)
     asked = None if run.embedder.trains_query_encoder else queries
@@ -95,8 +95,8 @@ def build_batcher(
 
 
 def _retriever(
-    run: RunConfig, task: Task, store: PersonaStore | None, queries: QueryVectors | None
+    run: RunConfig, task: Task, *, store: PersonaStore | None, queries: QueryVectors | None
 ) -> Retriever | None:
     if run.retriever == "bm25":
         return by_words(task)
-    return by_vectors(task, store, queries) if run.retriever == "dense" and store and queries else None
+    return by_vectors(task, store, queries=queries) if run.retriever == "dense" and store and queries else None

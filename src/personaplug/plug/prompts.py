@@ -38,7 +38,7 @@ class Prompts:
         return self.items.items(example) if self.items else ()
 
 
-def build_prompts(run: RunConfig, task: Task, backbone: Backbone, *, retriever: Retriever | None) -> Prompts:
+def build_prompts(run: RunConfig, task: Task, *, backbone: Backbone, retriever: Retriever | None) -> Prompts:
     """Settle how a run's prompts are written: beside items the input keeps all the room that it has without them.
 
     Args:
@@ -57,7 +57,7 @@ def build_prompts(run: RunConfig, task: Task, backbone: Backbone, *, retriever: 
     items = RetrievalPrompt.of(
         task,
         retriever,
-        backbone,
+        backbone=backbone,
         k=run.items.k,
         item_tokens=run.items.item_tokens,
         beside=longest,

@@ -19,16 +19,16 @@ def by_words(task: Task) -> BM25Retriever:
     return BM25Retriever(lambda item: " ".join(task.search_texts(item)))
 
 
-def by_vectors(task: Task, store: PersonaStore, queries: QueryVectors) -> DenseRetriever:
+def by_vectors(task: Task, store: PersonaStore, *, queries: QueryVectors) -> DenseRetriever:
     """Rank by the stored vectors of the items' first view, whoever they belong to."""
     return DenseRetriever(
         lambda texts: queries(texts).numpy(),
-        lambda items: _stored_keys(items, store, task),
+        lambda items: _stored_keys(items, store, task=task),
         vector_bytes=store.layout.dim * VECTOR_TYPE.itemsize,
     )
 
 
-def _stored_keys(items: Sequence[HistoryItem], store: PersonaStore, task: Task) -> Float[np.ndarray, "items dim"]:
+def _stored_keys(items: Sequence[HistoryItem], store: PersonaStore, *, task: Task) -> Float[np.ndarray, "items dim"]:
     hashes = [text_hash(task.view_texts(item)[0]) for item in items]
     known = store.known(hashes)
     for item, key in zip(items, hashes, strict=True):

@@ -24,18 +24,18 @@ _GONE = 499
 T = TypeVar("T")
 
 
-async def whole(replies: Sequence[Reply], form: Form, request: Request) -> Response:
+async def whole(replies: Sequence[Reply], form: Form, *, request: Request) -> Response:
     """Wait for all answers."""
-    answers = await _unless_gone(asyncio.gather(*(reply.answer() for reply in replies)), replies, request)
+    answers = await _unless_gone(asyncio.gather(*(reply.answer() for reply in replies)), replies, request=request)
     if answers is None:
         return Response(status_code=_GONE)
     headers = {PERSONA_HEADER: await _persona(replies)}
     return JSONResponse(form.whole(answers, await _usage(replies)).model_dump(), headers=headers)
 
 
-async def stream(asking: Asking, replies: Sequence[Reply], form: Form, request: Request) -> Response:
+async def stream(asking: Asking, replies: Sequence[Reply], *, form: Form, request: Request) -> Response:
     """Wait until the first answer begins, so that its header can be told, and what fails before has a status."""
-    persona = await _unless_gone(asyncio.ensure_future(_persona(replies)), replies, request)
+    persona = await _unless_gone(asyncio.ensure_future(_persona(replies)), replies, request=request)
     if persona is None:
         return Response(status_code=_GONE)
     headers = {PERSONA_HEADER: persona, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -43,7 +43,7 @@ async def stream(asking: Asking, replies: Sequence[Reply], form: Form, request: 
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-async def _unless_gone(wanted: "asyncio.Future[T]", replies: Sequence[Reply], request: Request) -> T | None:
+async def _unless_gone(wanted: "asyncio.Future[T]", replies: Sequence[Reply], *, request: Request) -> T | None:
     """Wait for something; None where the client left before. Unless it comes, nobody wants the replies any more."""
     gone = asyncio.create_task(_leaving(request))
     either: list[asyncio.Future[Any]] = [wanted, gone]

@@ -20,7 +20,7 @@ _LONGEST_STOP = 256
 
 
 async def respond(
-    service: Service, asking: Asking, texts: Sequence[str], form: Form, *, caller: Caller, request: Request
+    service: Service, asking: Asking, *, texts: Sequence[str], form: Form, caller: Caller, request: Request
 ) -> Response:
     """Answer texts, whole or piece by piece; whoever leaves meanwhile wants no more, and their rows end.
 
@@ -30,7 +30,7 @@ async def respond(
     if sum(map(len, texts)) > LONGEST_PROMPTS:
         message = f"The prompts of a request have at most {LONGEST_PROMPTS:,} characters together."
         raise RefusalError(400, message, code="string_too_long", param="prompt")
-    questions = [_question(service, asking, text, caller) for text in texts]
+    questions = [_question(service, asking, text=text, caller=caller) for text in texts]
     replies: list[Reply] = []
     try:
         for question in questions:
@@ -38,7 +38,9 @@ async def respond(
     except PersonaPlugError:
         let_go(replies)
         raise
-    return await (stream(asking, replies, form, request) if asking.stream else whole(replies, form, request))
+    return await (
+        stream(asking, replies, form=form, request=request) if asking.stream else whole(replies, form, request=request)
+    )
 
 
 def model_named(service: Service, name: str) -> None:
@@ -54,7 +56,7 @@ def model_named(service: Service, name: str) -> None:
         )
 
 
-def _question(service: Service, asking: Asking, text: str, caller: Caller) -> Question:
+def _question(service: Service, asking: Asking, *, text: str, caller: Caller) -> Question:
     model_named(service, asking.model)
     model = service.engine.models.by_name[asking.model]
     if len(asking.stops) > MOST_STOPS or not all(0 < len(stop) <= _LONGEST_STOP for stop in asking.stops):

@@ -38,12 +38,16 @@ def completion_routes(service: Service) -> APIRouter:
     @routes.post("/chat/completions", response_model=ChatResponse, responses=_ANSWERED)
     async def chat(asking: ChatRequest, caller: MayGenerate, request: Request) -> Response:
         """Answer the last turn of a chat in a user's way."""
-        return await respond(service, asking, [asking.text], ChatForm(asking.model), caller=caller, request=request)
+        return await respond(
+            service, asking, texts=[asking.text], form=ChatForm(asking.model), caller=caller, request=request
+        )
 
     @routes.post("/completions", response_model=CompletionResponse, responses=_ANSWERED)
     async def complete(asking: CompletionRequest, caller: MayGenerate, request: Request) -> Response:
         """Answer a text, or several, in a user's way."""
-        return await respond(service, asking, asking.texts, TextForm(asking.model), caller=caller, request=request)
+        return await respond(
+            service, asking, texts=asking.texts, form=TextForm(asking.model), caller=caller, request=request
+        )
 
     @routes.get("/models", responses=REFUSALS)
     async def models(_: MayGenerate) -> ModelList:

@@ -147,7 +147,7 @@ class Keeper:
     def _told(self, store: PersonaStore, user: str, items: Sequence[NewItem]) -> tuple[list[HistoryItem], list[str]]:
         """Give the items as they will be held, and their texts that the store has no vectors of."""
         known = _known(store, user)
-        told = [_item(user, item, known) for item in items]
+        told = [_item(user, item, known=known) for item in items]
         self._check_length({**known, **{item.id: item for item in told}}.values())
         hashes = {text_hash(text): text for item in told for text in self.layout.texts(item) if text}
         found = store.known(list(hashes))
@@ -165,7 +165,7 @@ class Keeper:
         self._check_length({**_known(store, user), **{item.id: item for item in told}}.values())
         # One batch, however many they are: an append is stored as a whole or not at all.
         rows = [Interaction(user, item) for item in told]
-        counts = index(rows, store, encode, batch_texts=len(told) * len(self.layout.views))
+        counts = index(rows, store, encode=encode, batch_texts=len(told) * len(self.layout.views))
         return Appended(counts.new_items, store.summary(user))
 
     def _check_length(self, items: Collection[HistoryItem]) -> None:
@@ -185,8 +185,8 @@ def _known(store: PersonaStore, user: str) -> dict[str, HistoryItem]:
         return {}
 
 
-def _item(user: str, item: NewItem, known: dict[str, HistoryItem]) -> HistoryItem:
+def _item(user: str, item: NewItem, *, known: dict[str, HistoryItem]) -> HistoryItem:
     held = known.get(item.id) if item.id else None
     time = item.time or (held.time if held else datetime.now(UTC))
-    item_id = item.id or content_id(user, time, item.input, item.output)
+    item_id = item.id or content_id(user, time, text=item.input, output=item.output)
     return HistoryItem(item_id, item.input, item.output, time)

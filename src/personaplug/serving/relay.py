@@ -72,7 +72,7 @@ class RelayWriter(Writer):
         """Answer one question, or fail it alone."""
         begun = monotonic()
         try:
-            answer = await self._relay(reply, opening, body)
+            answer = await self._relay(reply, opening, body=body)
         except Exception as error:
             self._metrics.failures.inc()
             reply.fail(error)
@@ -81,7 +81,7 @@ class RelayWriter(Writer):
             self._metrics.stage.labels("write").observe(monotonic() - begun)
             self._count(reply, opening, tokens=answer.tokens)
 
-    async def _relay(self, reply: Reply, opening: Opening, body: bytes) -> Answer:
+    async def _relay(self, reply: Reply, opening: Opening, *, body: bytes) -> Answer:
         """Tell the answer while it grows, and give the whole."""
         text, ending, tokens = "", None, None
         async with aclosing(self._connection.complete(body)) as pieces:

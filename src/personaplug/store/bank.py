@@ -82,10 +82,10 @@ class Bank:
         views, dim = len(manifest.layout.views), manifest.layout.dim
         self.folder = folder
         self.manifest = manifest
-        self._users = _map(folder / "users.bin", np.dtype("u1"), (manifest.users, HASH_SIZE))
-        self._starts = _map(folder / "starts.u64", KEY_TYPE, (manifest.users + 1,))
-        self._items = _map(folder / "items.u64", KEY_TYPE, (manifest.items,))
-        self._vectors = _map(folder / "vectors.f16", VECTOR_TYPE, (manifest.items, views, dim))
+        self._users = _map(folder / "users.bin", np.dtype("u1"), shape=(manifest.users, HASH_SIZE))
+        self._starts = _map(folder / "starts.u64", KEY_TYPE, shape=(manifest.users + 1,))
+        self._items = _map(folder / "items.u64", KEY_TYPE, shape=(manifest.items,))
+        self._vectors = _map(folder / "vectors.f16", VECTOR_TYPE, shape=(manifest.items, views, dim))
 
     @classmethod
     def open(cls, folder: Path | str) -> "Bank":
@@ -134,7 +134,7 @@ class Bank:
         return int(self._starts[place]), int(self._starts[place + 1])
 
 
-def write_bank(folder: Path, users: Iterable[BankRows], layout: StoreLayout, *, identity: str, version: int) -> None:
+def write_bank(folder: Path, users: Iterable[BankRows], *, layout: StoreLayout, identity: str, version: int) -> None:
     """Write a bank beside its place, then put it there.
 
     Args:
@@ -225,7 +225,7 @@ def _read_manifest(folder: Path) -> Manifest | None:
         raise StoreError(f"{path}: not the manifest of a snapshot", hint="delete the folder, make it anew") from error
 
 
-def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
+def _map(path: Path, dtype: np.dtype[Any], *, shape: tuple[int, ...]) -> np.ndarray:
     size = int(np.prod(shape)) * dtype.itemsize
     if not path.is_file() or path.stat().st_size != size:
         raise StoreError(f"{path}: missing or not of {size} bytes", hint="delete the snapshot's folder, make it anew")

@@ -74,7 +74,7 @@ def text_hash(text: str) -> bytes:
 
 
 def checked_vectors(
-    vectors: Float[np.ndarray, "..."], items: Sequence[HistoryItem], layout: StoreLayout
+    vectors: Float[np.ndarray, "..."], items: Sequence[HistoryItem], *, layout: StoreLayout
 ) -> Float16[np.ndarray, "items views dim"]:
     """Round vectors to what is stored, if their shape fits the items and every number is finite.
 

@@ -61,8 +61,8 @@ class IndexCounts:
 def index(
     interactions: Iterable[LogRow],
     store: PersonaStore,
-    encode: Encode,
     *,
+    encode: Encode,
     batch_texts: int = 1024,
     reuse: Sequence[PersonaStore] = (),
     progress: Callable[[IndexCounts], None] | None = None,
@@ -89,24 +89,26 @@ def index(
         _check_same_encoder(store, other)
     counts = IndexCounts()
     for batch in _batches(interactions, max(1, batch_texts // len(store.layout.views))):
-        counts += _index_batch(batch, store, encode, sources=(store, *reuse))
+        counts += _index_batch(batch, store, encode=encode, sources=(store, *reuse))
         if progress is not None:
             progress(counts)
     return counts
 
 
 def _index_batch(
-    batch: Sequence[LogRow], store: PersonaStore, encode: Encode, *, sources: Sequence[PersonaStore]
+    batch: Sequence[LogRow], store: PersonaStore, *, encode: Encode, sources: Sequence[PersonaStore]
 ) -> IndexCounts:
     answered = [row for row in batch if row.has_output]
     missing = {user: store.missing(user, items) for user, items in _by_user(answered).items()}
     texts = [text for items in missing.values() for item in items for text in store.layout.texts(item) if text]
     found = _look_up(texts, sources)
     unseen = {text_hash(text): text for text in texts if text_hash(text) not in found}
-    vectors = {**found, **_encode(unseen, encode, store.layout)}
+    vectors = {**found, **_encode(unseen, encode, layout=store.layout)}
     with store.together():
         new = sum(
-            store.append(user, items, _stack(items, vectors, store.layout)) for user, items in missing.items() if items
+            store.append(user, items, _stack(items, vectors, layout=store.layout))
+            for user, items in missing.items()
+            if items
         )
     return IndexCounts(
         rows=len(batch),
@@ -139,7 +141,7 @@ def _look_up(texts: Iterable[str], sources: Sequence[PersonaStore]) -> Vectors:
     return found
 
 
-def _encode(unseen: Mapping[bytes, str], encode: Encode, layout: StoreLayout) -> Vectors:
+def _encode(unseen: Mapping[bytes, str], encode: Encode, *, layout: StoreLayout) -> Vectors:
     if not unseen:
         return {}
     vectors = encode(list(unseen.values()))
@@ -149,7 +151,7 @@ def _encode(unseen: Mapping[bytes, str], encode: Encode, layout: StoreLayout) ->
 
 
 def _stack(
-    items: Sequence[HistoryItem], vectors: Vectors, layout: StoreLayout
+    items: Sequence[HistoryItem], vectors: Vectors, *, layout: StoreLayout
 ) -> Float32[np.ndarray, "items views dim"]:
     empty = np.zeros(layout.dim, np.float32)
     stacks = [[vectors[text_hash(text)] if text else empty for text in layout.texts(item)] for item in items]

@@ -40,7 +40,7 @@ def content_hash(item: HistoryItem) -> bytes:
 
 
 def item_row(
-    user: int, item: HistoryItem, vectors: Float16[np.ndarray, "views dim"], *, layout: StoreLayout
+    user: int, item: HistoryItem, *, vectors: Float16[np.ndarray, "views dim"], layout: StoreLayout
 ) -> tuple[Any, ...]:
     """Write an item in the order of the table's columns."""
     hashes = b"".join(text_hash(text) for text in layout.texts(item))

@@ -204,13 +204,15 @@ class PersonaStore:
         Raises:
             StoreError: The vectors do not fit, or the file cannot be written.
         """
-        vectors_of = dict(zip((item.id for item in items), checked_vectors(vectors, items, self.layout), strict=True))
+        vectors_of = dict(
+            zip((item.id for item in items), checked_vectors(vectors, items, layout=self.layout), strict=True)
+        )
         with self._file.transaction():
             if written := self.missing(user_id, items):
                 self._file.rows("INSERT OR IGNORE INTO users (user_id) VALUES (?)", user_id)
                 key = self._key(user_id)
                 self._file.change("DELETE FROM items WHERE user = ? AND id = ?", [(key, item.id) for item in written])
-                rows = [item_row(key, item, vectors_of[item.id], layout=self.layout) for item in written]
+                rows = [item_row(key, item, vectors=vectors_of[item.id], layout=self.layout) for item in written]
                 self._file.change("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 self._grow_version()
         return len(written)
@@ -259,7 +261,7 @@ class PersonaStore:
         # Before it is written and for good: a folder that is not known here would outlive `forget`.
         self._file.rows("INSERT OR IGNORE INTO snapshots VALUES (?)", str(folder))
         with self._file.transaction():
-            write_bank(folder, self._bank_rows(), self.layout, identity=self.identity, version=self.version)
+            write_bank(folder, self._bank_rows(), layout=self.layout, identity=self.identity, version=self.version)
             return Bank.open(folder)  # an open bank stays readable when the next one takes its place
 
     def _delete(self, user_id: str) -> int:

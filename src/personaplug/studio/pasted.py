@@ -29,7 +29,7 @@ def read_pasted(text: str, *, now: datetime) -> list[HistoryItem]:
     if not lines:
         raise StudioError("The history is empty: paste at least one line.")
     undated = {number: now - timedelta(seconds=len(lines) - place) for place, (number, _) in enumerate(lines)}
-    return [_item(number, line, undated[number], now) for number, line in lines]
+    return [_item(number, line, undated=undated[number], now=now) for number, line in lines]
 
 
 def checked(text: str) -> str:
@@ -62,7 +62,7 @@ def read_date(text: str, *, now: datetime) -> datetime:
     return time
 
 
-def _item(number: int, line: str, undated: datetime, now: datetime) -> HistoryItem:
+def _item(number: int, line: str, *, undated: datetime, now: datetime) -> HistoryItem:
     fields = [field.strip() for field in line.split(_SEPARATOR)]
     if len(fields) not in (2, 3):
         raise StudioError(f"Line {number} is not like “date | input | output” or “input | output”.")

@@ -86,7 +86,7 @@ class Persona:
     def append(self, items: Sequence[HistoryItem]) -> int:
         """Add memories; count those that are new."""
         rows = [Interaction(self.user, item) for item in items]
-        return index(rows, self.store, lambda texts: self.encoder.encode(texts).numpy()).new_items
+        return index(rows, self.store, encode=lambda texts: self.encoder.encode(texts).numpy()).new_items
 
     def forget(self) -> int:
         """Forget the user, down to the last byte; count the memories that are gone.

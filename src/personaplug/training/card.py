@@ -34,7 +34,7 @@ plug.generate("...", user="USER")
 """
 
 
-def write_card(folder: Path, run: RunConfig, task: Task, *, fitted: Fitted, queries: int) -> None:
+def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, queries: int) -> None:
     """Write ``README.md`` into a run folder."""
     dev = "no dev queries" if fitted.dev_loss is None else f"{fitted.dev_loss:.4f} nats an answer token"
     text = _CARD.format(

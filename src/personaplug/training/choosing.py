@@ -86,9 +86,9 @@ class Dev:
 def fit_chooser(
     chooser: Chooser,
     choices: Sequence[Choice],
+    *,
     objective: Objective,
     config: FittingConfig,
-    *,
     dev: Dev,
     metrics: Path,
     on_progress: Callable[[ChoosingProgress], None] | None = None,

@@ -57,9 +57,9 @@ class Listener:
 def train_chooser(
     chooser: Chooser,
     choices: Sequence[Choice],
+    *,
     listener: Listener,
     run: RetrievalRun,
-    *,
     dev: Sequence[Choice] = (),
     folder: Path,
     on_progress: Callable[[ChoosingProgress], None] | None = None,
@@ -81,9 +81,9 @@ def train_chooser(
     return fit_chooser(
         chooser,
         choices,
-        _objective(run, listener.scores),
-        run.fitting,
-        dev=_dev([choice for choice in dev if choice.options], listener.scores, run),
+        objective=_objective(run, listener.scores),
+        config=run.fitting,
+        dev=_dev([choice for choice in dev if choice.options], listener.scores, run=run),
         metrics=folder / METRICS,
         on_progress=on_progress,
     )
@@ -95,7 +95,7 @@ def _objective(run: RetrievalRun, score: Scores) -> Distillation | PolicyGradien
     return Distillation(score, run.scoring.temperature)
 
 
-def _dev(choices: Sequence[Choice], score: Scores, run: RetrievalRun) -> Dev:
+def _dev(choices: Sequence[Choice], score: Scores, *, run: RetrievalRun) -> Dev:
     if not choices:
         return Dev((), lambda _: 0.0, None)
     scores = option_scores(choices, score).numpy()

@@ -44,7 +44,7 @@ def lessons_of(history: UserHistory, task: Task, *, max_items: int) -> list[Exam
     return [
         Example(
             id=item.id,
-            profile=Profile(history.profile.user_id, _before(item, items, task)),
+            profile=Profile(history.profile.user_id, _before(item, items, task=task)),
             input=task.as_query(item.input, like=history.first) if _answers(item, task) else item.input,
             target=item.output,
             time=item.time,
@@ -53,7 +53,7 @@ def lessons_of(history: UserHistory, task: Task, *, max_items: int) -> list[Exam
     ]
 
 
-def _before(item: HistoryItem, items: Iterable[HistoryItem], task: Task) -> tuple[HistoryItem, ...]:
+def _before(item: HistoryItem, items: Iterable[HistoryItem], *, task: Task) -> tuple[HistoryItem, ...]:
     return tuple(each for each in items if each.time < item.time - task.history.embargo)
 
 

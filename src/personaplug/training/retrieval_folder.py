@@ -52,7 +52,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
         raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
 
 
-def begin(folder: Path, run: RetrievalRun, task: Task) -> Path:
+def begin(folder: Path, run: RetrievalRun, *, task: Task) -> Path:
     """Write what a run is, before its work; give the folder for what the language model says.
 
     Raises:
@@ -64,9 +64,9 @@ def begin(folder: Path, run: RetrievalRun, task: Task) -> Path:
     return folder / _SAID
 
 
-def finish(folder: Path, run: RetrievalRun, task: Task, *, chooser: Chooser, chosen: Chosen) -> None:
+def finish(folder: Path, run: RetrievalRun, *, task: Task, chooser: Chooser, chosen: Chosen) -> None:
     """Write the card, then the weights, and drop what the language model said."""
-    write_text(folder / "README.md", _card(folder, run, task, chosen))
+    write_text(folder / "README.md", _card(folder, run, task=task, chosen=chosen))
     save_weights(chooser, folder / WEIGHTS)
     forget_said(folder)
 
@@ -87,7 +87,7 @@ def _write_once(value: RetrievalRun | Task, path: Path) -> None:
     write_toml(value, path)
 
 
-def _card(folder: Path, run: RetrievalRun, task: Task, chosen: Chosen) -> str:
+def _card(folder: Path, run: RetrievalRun, *, task: Task, chosen: Chosen) -> str:
     is_likelihood = run.scoring.score == "likelihood"
     dev = "no dev queries"
     if chosen.dev_score is not None:

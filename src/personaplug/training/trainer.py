@@ -56,18 +56,18 @@ def train(
     weights = sum(weight.numel() for weight in plug.parameters() if weight.requires_grad)
     log.info("train %d weights on %d queries from %s", weights, len(examples), checkpoint or "the start")
     began = perf_counter()
-    _encode_queries(plug, chain(examples, dev), on_encoded)
+    _encode_queries(plug, chain(examples, dev), on_encoded=on_encoded)
     with recomputing(plug.backbone.model, enabled=plug.run.training.gradient_checkpointing):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     fitted = Fitted(trainer.state.global_step, trainer.state.best_metric, perf_counter() - began)
     plug.eval()
     if trainer.is_world_process_zero():
-        _finish(plug, fitted, folder, queries=len(examples))
+        _finish(plug, fitted, folder=folder, queries=len(examples))
     return fitted
 
 
 def _encode_queries(
-    plug: PersonaPlug, examples: Iterable[Example], on_encoded: Callable[[int, int], None] | None
+    plug: PersonaPlug, examples: Iterable[Example], *, on_encoded: Callable[[int, int], None] | None
 ) -> None:
     """Encode what a frozen query encoder reads before the first step, so that a resumed run finds the same vectors.
 
@@ -81,8 +81,8 @@ def _encode_queries(
                 on_encoded(min(start + _BLOCK, len(texts)), len(texts))
 
 
-def _finish(plug: PersonaPlug, fitted: Fitted, folder: Path, *, queries: int) -> None:
+def _finish(plug: PersonaPlug, fitted: Fitted, *, folder: Path, queries: int) -> None:
     """Leave card, then weights; a run killed between any two has its checkpoints, and resumed it comes here again."""
-    write_card(folder, plug.run, plug.batcher.task, fitted=fitted, queries=queries)
+    write_card(folder, plug.run, task=plug.batcher.task, fitted=fitted, queries=queries)
     save_weights(plug.prefix, folder / "model.safetensors")
     discard_checkpoints(folder)

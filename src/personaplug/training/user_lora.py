@@ -47,8 +47,8 @@ class Lessons:
 def adapt(
     run: UserLoraRun,
     adapters: UserAdapters,
-    examples: Sequence[Example],
     *,
+    examples: Sequence[Example],
     write: Callable[[Sequence[Example]], Sequence[str]],
     max_input_tokens: int,
     on_step: Callable[[int, int], None] | None = None,
@@ -80,8 +80,8 @@ def adapt(
 def train_users(
     run: UserLoraRun,
     adapters: UserAdapters,
-    histories: Sequence[UserHistory],
     *,
+    histories: Sequence[UserHistory],
     write: Callable[[Sequence[Example]], Sequence[str]],
     max_input_tokens: int,
     on_user: Callable[[AdapterRecord], None] | None = None,
@@ -110,9 +110,11 @@ def train_users(
             user_id=history.profile.user_id,
             items=len(examples),
             until=examples[-1].time.isoformat() if examples else "",
-            content=_content(lessons, run, start, max_input_tokens),
+            content=_content(lessons, run, start=start, max_input_tokens=max_input_tokens),
         )
-        record = _kept(run, wanted) or _trained(run, wanted, adapters, lessons, start, max_input_tokens)
+        record = _kept(run, wanted) or _trained(
+            run, wanted, adapters=adapters, lessons=lessons, start=start, max_input_tokens=max_input_tokens
+        )
         records.append(record)
         if on_user:
             on_user(record)
@@ -156,6 +158,7 @@ def _kept(run: UserLoraRun, wanted: AdapterRecord) -> AdapterRecord | None:
 def _trained(
     run: UserLoraRun,
     wanted: AdapterRecord,
+    *,
     adapters: UserAdapters,
     lessons: Lessons,
     start: Weights,
@@ -169,7 +172,7 @@ def _trained(
     return run.adapters.write(record, partial(adapters.save, weights))
 
 
-def _content(lessons: Lessons, run: UserLoraRun, start: Weights, max_input_tokens: int) -> str:
+def _content(lessons: Lessons, run: UserLoraRun, *, start: Weights, max_input_tokens: int) -> str:
     """Hash all that decides an adapter's weights."""
     config = run.config
     made_of = [repr((config.backbone, config.adapter, config.training)), max_input_tokens, lessons.prompts]

@@ -54,7 +54,7 @@ def check(
     for contender in recipe.contenders:
         _check_method(contender.method)
     check_owned(recipe)
-    places = _places(recipe, beside, out, skips_bad=skips_bad)
+    places = _places(recipe, beside, out=out, skips_bad=skips_bad)
     for place in places:
         _check_settings(recipe, place)
         _check_source(place)
@@ -64,7 +64,7 @@ def check(
         if place.store.exists():
             check_store(recipe, place)
         else:
-            _check_queries(recipe, place, on_bad)
+            _check_queries(recipe, place, on_bad=on_bad)
     return places
 
 
@@ -76,7 +76,7 @@ def _check_method(method: str) -> None:
         import_peft()
 
 
-def _places(recipe: Recipe, beside: Path, out: Path, *, skips_bad: bool) -> list[TaskPlace]:
+def _places(recipe: Recipe, beside: Path, *, out: Path, skips_bad: bool) -> list[TaskPlace]:
     places: list[TaskPlace] = []
     for source in recipe.tasks:
         file = str(beside / source.task) if source.task.endswith(".toml") else source.task
@@ -95,7 +95,7 @@ def _check_settings(recipe: Recipe, place: TaskPlace) -> None:
     if encoder != encoder_config(encoder.model):
         raise ConfigError("a recipe cannot set parts of the encoder", hint='name one: encoder = "minilm"')
     for contender in recipe.contenders:
-        run_of(recipe, place, contender, k=recipe.numbers(contender)[0])
+        run_of(recipe, place, contender=contender, k=recipe.numbers(contender)[0])
 
 
 def _check_source(place: TaskPlace) -> None:
@@ -119,10 +119,10 @@ def _later(_: DataError) -> None:
 def _check_folders(recipe: Recipe, place: TaskPlace) -> None:
     check_made_of(place.folder, task_parts(recipe, place))
     for contender in recipe.contenders:
-        check_made_of(place.of(contender), contender_parts(recipe, place, contender))
+        check_made_of(place.of(contender), contender_parts(recipe, place, contender=contender))
         for seed in recipe.seeds if is_trained(contender.method) else ():
             for k in recipe.numbers(contender) if is_trained_for_k(contender.method) else (None,):
-                _check_run(place.run(contender, seed, k=k), run_of(recipe, place, contender, seed=seed, k=k))
+                _check_run(place.run(contender, seed, k=k), run_of(recipe, place, contender=contender, seed=seed, k=k))
 
 
 def _check_run(folder: Path, wanted: AnyRun) -> None:
@@ -142,11 +142,11 @@ def _check_run(folder: Path, wanted: AnyRun) -> None:
             )
 
 
-def _check_queries(recipe: Recipe, place: TaskPlace, on_bad: OnBad | None) -> None:
+def _check_queries(recipe: Recipe, place: TaskPlace, *, on_bad: OnBad | None) -> None:
     """Read what the log is, or will be made of, once through, and count what it leaves to train and to measure."""
     rows = list(counted(_interactions(place, on_bad), f"check {place.log.name}"))
     for split in dict.fromkeys(_splits(recipe, place)):
-        examples = split_examples(rows, place.task, split)
+        examples = split_examples(rows, place.task, split=split)
         if not any(query.has_output for query in examples.queries):
             raise ConfigError(
                 f"{place.task.name!r} has no query with a known answer in the split {split!r} of {_source(place)}",
@@ -175,15 +175,15 @@ def _wants_strangers(recipe: Recipe) -> bool:
 
 
 def _splits(recipe: Recipe, place: TaskPlace) -> Iterable[Split]:
-    if any(_learns_from_train(recipe, place, each) for each in recipe.contenders):
+    if any(_learns_from_train(recipe, place, contender=each) for each in recipe.contenders):
         yield "train"
     if any(has_items(each.method) for each in recipe.contenders):
         yield "dev"
     yield recipe.split
 
 
-def _learns_from_train(recipe: Recipe, place: TaskPlace, contender: Contender) -> bool:
+def _learns_from_train(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> bool:
     if not is_adapted(contender.method):
         return is_trained(contender.method)
-    run = run_of(recipe, place, contender, k=recipe.numbers(contender)[0])
+    run = run_of(recipe, place, contender=contender, k=recipe.numbers(contender)[0])
     return isinstance(run, UserLoraConfig) and run.adaptation.epochs > 0

@@ -29,11 +29,11 @@ def task_parts(recipe: Recipe, place: TaskPlace) -> dict[str, Any]:
     }
 
 
-def contender_parts(recipe: Recipe, place: TaskPlace, contender: Contender) -> dict[str, Any]:
+def contender_parts(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> dict[str, Any]:
     """List what decides a contender's measurements, but for seeds and number of items, which its files are named by."""
     parts = {
         "method": contender.method,
-        "run": _run_parts(recipe, place, contender),
+        "run": _run_parts(recipe, place, contender=contender),
         "decoding": asdict(recipe.decoding),
         **{name: getattr(recipe, name) for name in ("split", "test_queries", "draw")},
     }
@@ -44,9 +44,9 @@ def contender_parts(recipe: Recipe, place: TaskPlace, contender: Contender) -> d
     return parts
 
 
-def _run_parts(recipe: Recipe, place: TaskPlace, contender: Contender) -> dict[str, Any]:
+def _run_parts(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> dict[str, Any]:
     """List what decides a run; of a contender that is not trained, the language model and how much it reads."""
-    run = replace(run_of(recipe, place, contender, k=recipe.numbers(contender)[0]), task=place.task.name)
+    run = replace(run_of(recipe, place, contender=contender, k=recipe.numbers(contender)[0]), task=place.task.name)
     if isinstance(run, RunConfig) and not is_trained(contender.method):
         limits = {name: getattr(run.training, name) for name in ("max_input_tokens", "max_output_tokens")}
         parts = {"encoder": asdict(run.encoder), "backbone": asdict(run.backbone), "training": limits}

@@ -29,7 +29,7 @@ def check_models(recipe: Recipe, place: TaskPlace) -> None:
         _check_encoder(run.encoder.model, run.encoder.revision)
     settings = read_settings(run.backbone)
     for contender in recipe.contenders:
-        _check_room(recipe, place, contender, settings)
+        _check_room(recipe, place, contender=contender, settings=settings)
 
 
 def check_store(recipe: Recipe, place: TaskPlace) -> None:
@@ -40,15 +40,15 @@ def check_store(recipe: Recipe, place: TaskPlace) -> None:
     """
     with PersonaStore.open(place.store) as store:
         encoder = build_encoder(base_run(recipe, place).encoder.model, like=store.layout)
-        check_layout(encoder, place.task, store)
+        check_layout(encoder, place.task, store=store)
 
 
-def _check_room(recipe: Recipe, place: TaskPlace, contender: Contender, settings: PreTrainedConfig) -> None:
+def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, settings: PreTrainedConfig) -> None:
     """Refuse a prompt that has no room: the input, a token at least of each item, and a plug's vectors before both.
 
     A plug's input is never cut to make room for its vectors; a written prompt's is.
     """
-    run = run_of(recipe, place, contender, k=max(recipe.numbers(contender)))
+    run = run_of(recipe, place, contender=contender, k=max(recipe.numbers(contender)))
     limits = run.scoring if isinstance(run, RetrievalRun) else run.training
     longest = max(limits.max_output_tokens, recipe.decoding.max_new_tokens)
     positions = positions_in(settings, answer_tokens=longest)

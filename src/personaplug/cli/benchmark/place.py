@@ -80,7 +80,7 @@ class TaskPlace:
         run = self.run(contender, seed, k=k, on=on)
         return run.with_name(f"{run.name}-trained.json")
 
-    def report(self, contender: Contender, seed: int | None, name: Measured, *, k: int | None = None) -> Path:
+    def report(self, contender: Contender, seed: int | None, *, name: Measured, k: int | None = None) -> Path:
         """Give the place of a report; ``k`` where items are retrieved."""
         return self.cell(contender, seed) / (f"{name}.json" if k is None else f"{name}-k{k}.json")
 

@@ -75,8 +75,8 @@ def do_all(recipe: Recipe, places: Sequence[TaskPlace], *, tell: Tell) -> list[T
         doing.go(first_steps(recipe, place, others=places[:number]))
         chosen = _choices(recipe, place)
         for contender in recipe.contenders:
-            doing.go(last_steps(recipe, place, contender, k=_k(contender, chosen)))
-        measured.append(_measured(recipe, place, chosen))
+            doing.go(last_steps(recipe, place, contender=contender, k=_k(contender, chosen)))
+        measured.append(_measured(recipe, place, chosen=chosen))
     tell(f"{doing.done_now:,} of {doing.total:,} steps done now, the others before")
     return measured
 
@@ -86,7 +86,7 @@ def is_finished(recipe: Recipe, place: TaskPlace) -> bool:
     if not all(step.is_done for step in first_steps(recipe, place, others=())):
         return False
     chosen = _choices(recipe, place)
-    steps = (last_steps(recipe, place, contender, k=_k(contender, chosen)) for contender in recipe.contenders)
+    steps = (last_steps(recipe, place, contender=contender, k=_k(contender, chosen)) for contender in recipe.contenders)
     return all(step.is_done for each in steps for step in each)
 
 
@@ -94,19 +94,19 @@ def count_steps(recipe: Recipe, places: Sequence[TaskPlace]) -> int:
     """Count all steps, done or not."""
     return sum(
         len(first_steps(recipe, place, others=()))
-        + sum(len(last_steps(recipe, place, contender, k=None)) for contender in recipe.contenders)
+        + sum(len(last_steps(recipe, place, contender=contender, k=None)) for contender in recipe.contenders)
         for place in places
     )
 
 
 def result_of(
-    name: str, text: str, recipe: Recipe, measured: Sequence[TaskReports], *, published: Published | None
+    name: str, text: str, *, recipe: Recipe, measured: Sequence[TaskReports], published: Published | None
 ) -> BenchResult:
     """Sum up."""
     tasks = []
     for each in measured:
         task = next(iter(each.means.values())).task
-        scores = published_scores(published, task, recipe.split) if published else ()
+        scores = published_scores(published, task, split=recipe.split) if published else ()
         tasks.append(
             summarize(
                 each.seeds,
@@ -130,7 +130,7 @@ def _record(recipe: Recipe, place: TaskPlace) -> None:
     """Write down what everything is made of, before it is made."""
     record(place.folder, lambda: task_parts(recipe, place))
     for contender in recipe.contenders:
-        record(place.of(contender), partial(contender_parts, recipe, place, contender))
+        record(place.of(contender), partial(contender_parts, recipe, place, contender=contender))
 
 
 def _choices(recipe: Recipe, place: TaskPlace) -> dict[str, Choice]:
@@ -139,7 +139,7 @@ def _choices(recipe: Recipe, place: TaskPlace) -> dict[str, Choice]:
         contender.name: choose_k(
             contender.name,
             place.task.metrics[0],
-            _on_dev(recipe, place, contender),
+            dev=_on_dev(recipe, place, contender=contender),
             is_retrieval=is_retrieval(contender.method),
         )
         for contender in recipe.contenders
@@ -147,9 +147,9 @@ def _choices(recipe: Recipe, place: TaskPlace) -> dict[str, Choice]:
     }
 
 
-def _on_dev(recipe: Recipe, place: TaskPlace, contender: Contender) -> dict[int, list[Report]]:
+def _on_dev(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> dict[int, list[Report]]:
     return {
-        k: [Report.read(place.report(contender, seed, "dev", k=k)) for seed in seeds_of(recipe, contender)]
+        k: [Report.read(place.report(contender, seed, name="dev", k=k)) for seed in seeds_of(recipe, contender)]
         for k in recipe.numbers(contender)
     }
 
@@ -158,24 +158,24 @@ def _k(contender: Contender, chosen: Mapping[str, Choice]) -> int | None:
     return chosen[contender.name].chosen.k if contender.name in chosen else None
 
 
-def _measured(recipe: Recipe, place: TaskPlace, chosen: Mapping[str, Choice]) -> TaskReports:
+def _measured(recipe: Recipe, place: TaskPlace, *, chosen: Mapping[str, Choice]) -> TaskReports:
     """Read all reports, named as their contenders are."""
     reports: dict[str, list[Report]] = {}
     trainings: dict[str, list[TrainingCost]] = {}
     for contender in recipe.contenders:
         k, seeds = _k(contender, chosen), seeds_of(recipe, contender)
         label = chosen[contender.name].label if contender.name in chosen else contender.name
-        trainings[label] = [_training_cost(place, contender, seed, k=k) for seed in seeds]
+        trainings[label] = [_training_cost(place, contender, seed=seed, k=k) for seed in seeds]
         names: list[Measured] = [measured_as(recipe, contender)]
         names += ["stranger"] if recipe.strangers and meets_strangers(contender.method) else []
         for name in names:
-            paths = [place.report(contender, seed, name, k=k) for seed in seeds]
+            paths = [place.report(contender, seed, name=name, k=k) for seed in seeds]
             named = [replace(Report.read(path), method=label) for path in paths]
             reports[named[0].label] = named
     return TaskReports(reports, averages(reports), trainings, tuple(chosen.values()))
 
 
-def _training_cost(place: TaskPlace, contender: Contender, seed: int | None, *, k: int | None) -> TrainingCost:
+def _training_cost(place: TaskPlace, contender: Contender, *, seed: int | None, k: int | None) -> TrainingCost:
     path = place.trained(contender, seed, k=k if is_trained_for_k(contender.method) else None)
     values = read_json(path) if path.exists() else {}
     return TrainingCost(values.get("seconds"), values.get("seconds_a_user"))

@@ -36,7 +36,7 @@ def base_run(recipe: Recipe, place: TaskPlace, *, seed: int = 0, settings: Seque
     return replace(run, task=place.task_file, training=replace(run.training, seed=seed))
 
 
-def run_of(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int = 0, k: int | None = None) -> AnyRun:
+def run_of(recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int = 0, k: int | None = None) -> AnyRun:
     """Make a contender's run; of one that is not trained, what it takes language model and limits from.
 
     Learned retrieval and adapters take language model, encoder, queries and token limits from the common run; their
@@ -51,14 +51,14 @@ def run_of(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int 
         return replace(run, method=contender.method, items=items)  # type: ignore[arg-type]
     base = base_run(recipe, place, seed=seed)
     if is_adapted(contender.method):
-        return adapters_run(recipe, place, contender, base, k=k)
+        return adapters_run(recipe, place, contender=contender, base=base, k=k)
     if is_learned(contender.method):
-        return learned_run(recipe, place, contender, base, k=k)
+        return learned_run(recipe, place, contender=contender, base=base, k=k)
     return override(base, contender.settings)
 
 
 def learned_run(
-    recipe: Recipe, place: TaskPlace, contender: Contender, base: RunConfig, *, k: int | None, ropg: Sequence[Path] = ()
+    recipe: Recipe, place: TaskPlace, *, contender: Contender, base: RunConfig, k: int | None, ropg: Sequence[Path] = ()
 ) -> RetrievalRun:
     """Make a run of learned retrieval.
 
@@ -76,16 +76,16 @@ def learned_run(
     words |= {"max_input_tokens": limits.max_input_tokens, "max_output_tokens": limits.max_output_tokens}
     words |= {"item_tokens": base.items.item_tokens}
     out = place.run(contender, seed, k=k)
-    run = retrieval_run(None, recipe.preset, words, settings=contender.settings, ropg=ropg, out=out)
+    run = retrieval_run(None, recipe.preset, words=words, settings=contender.settings, ropg=ropg, out=out)
     return replace(run, encoder=base.encoder, backbone=base.backbone)
 
 
 def adapters_run(
     recipe: Recipe,
     place: TaskPlace,
+    *,
     contender: Contender,
     base: RunConfig,
-    *,
     k: int | None,
     on: Measured = "test",
 ) -> UserLoraConfig:

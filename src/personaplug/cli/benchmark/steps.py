@@ -44,29 +44,29 @@ class Step:
 def first_steps(recipe: Recipe, place: TaskPlace, *, others: Sequence[TaskPlace]) -> list[Step]:
     """List what comes before the measurement: log, index, training, and dev for whoever has a k to choose."""
     contenders = sorted(recipe.contenders, key=lambda each: is_chooser(each.method))  # they choose from others
-    steps = list(_preparations(recipe, place, others))
+    steps = list(_preparations(recipe, place, others=others))
     for contender in contenders:
         on: Measured = "dev" if trains_for_dev(recipe, contender) else "test"
         for k in recipe.numbers(contender) if is_trained_for_k(contender.method) else (None,):
-            steps += _trainings(recipe, place, contender, k=k, on=on)
+            steps += _trainings(recipe, place, contender=contender, k=k, on=on)
     for contender in contenders:
         if has_items(contender.method):
             for k in recipe.numbers(contender):
-                steps += _measurements(recipe, place, contender, "dev", k=k)
+                steps += _measurements(recipe, place, contender=contender, name="dev", k=k)
     return steps
 
 
-def last_steps(recipe: Recipe, place: TaskPlace, contender: Contender, *, k: int | None) -> list[Step]:
+def last_steps(recipe: Recipe, place: TaskPlace, *, contender: Contender, k: int | None) -> list[Step]:
     """List the measurement of a contender with the chosen number of items, and what is trained for that alone."""
     steps: list[Step] = []
     if trains_for_dev(recipe, contender):
-        steps += _trainings(recipe, place, contender, k=k, on="test")
+        steps += _trainings(recipe, place, contender=contender, k=k, on="test")
     if measured_as(recipe, contender) == "test":
-        steps += _measurements(recipe, place, contender, "test", k=k)
+        steps += _measurements(recipe, place, contender=contender, name="test", k=k)
     if recipe.strangers and meets_strangers(contender.method):
         if is_adapted(contender.method):
-            steps += _trainings(recipe, place, contender, k=k, on="stranger")
-        steps += _measurements(recipe, place, contender, "stranger", k=k)
+            steps += _trainings(recipe, place, contender=contender, k=k, on="stranger")
+        steps += _measurements(recipe, place, contender=contender, name="stranger", k=k)
     return steps
 
 
@@ -85,41 +85,41 @@ def trains_for_dev(recipe: Recipe, contender: Contender) -> bool:
     return adapter_items(contender.method) is not None and not recipe.chooses_on_measured
 
 
-def _preparations(recipe: Recipe, place: TaskPlace, others: Sequence[TaskPlace]) -> Iterator[Step]:
+def _preparations(recipe: Recipe, place: TaskPlace, *, others: Sequence[TaskPlace]) -> Iterator[Step]:
     name = place.task.name
     if not place.source.log:
         yield Step(f"{name}: make the log", place.log, partial(make_log, place))
     if any(needs_store(contender.method) for contender in recipe.contenders):
         reuse = tuple(other.store for other in others)
-        yield Step(f"{name}: index", place.indexed, partial(index_log, recipe, place, reuse))
+        yield Step(f"{name}: index", place.indexed, partial(index_log, recipe, place, reuse=reuse))
 
 
 def _trainings(
-    recipe: Recipe, place: TaskPlace, contender: Contender, *, k: int | None, on: Measured
+    recipe: Recipe, place: TaskPlace, *, contender: Contender, k: int | None, on: Measured
 ) -> Iterator[Step]:
     if contender.method == "text-profile":
-        work = partial(describe_users, recipe, place, contender)
+        work = partial(describe_users, recipe, place, contender=contender)
         yield Step(_title(place, f"describe users for {contender.name}"), place.trained(contender, None), work)
     if not is_trained(contender.method):
         return
     what = f"train {contender.name}{dict(dev=' for dev', test='', stranger=' for strangers')[on]}"
     for seed in recipe.seeds:
-        work = partial(train_contender, recipe, place, contender, seed=seed, k=k, on=on)
+        work = partial(train_contender, recipe, place, contender=contender, seed=seed, k=k, on=on)
         product = place.trained(contender, seed, k=k, on=on)
-        yield Step(_title(place, what, seed, k), product, work)
+        yield Step(_title(place, what, seed=seed, k=k), product, work)
 
 
 def _measurements(
-    recipe: Recipe, place: TaskPlace, contender: Contender, name: Measured, *, k: int | None
+    recipe: Recipe, place: TaskPlace, *, contender: Contender, name: Measured, k: int | None
 ) -> Iterator[Step]:
     what = f"measure {contender.name}{dict(dev=' on dev', test='', stranger=' with strangers')[name]}"
     is_for_them = trains_for_dev(recipe, contender) if name == "dev" else is_adapted(contender.method)
     on: Measured = name if is_for_them else "test"
     for seed in seeds_of(recipe, contender):
-        work = partial(measure_contender, recipe, place, contender, name, seed=seed, k=k, on=on)
-        yield Step(_title(place, what, seed, k), place.report(contender, seed, name, k=k), work)
+        work = partial(measure_contender, recipe, place, contender=contender, name=name, seed=seed, k=k, on=on)
+        yield Step(_title(place, what, seed=seed, k=k), place.report(contender, seed, name=name, k=k), work)
 
 
-def _title(place: TaskPlace, what: str, seed: int | None = None, k: int | None = None) -> str:
+def _title(place: TaskPlace, what: str, *, seed: int | None = None, k: int | None = None) -> str:
     with_k = "" if k is None else f", k={k}"
     return f"{place.task.name}: {what}{with_k}{'' if seed is None else f', seed {seed}'}"

@@ -22,7 +22,7 @@ from personaplug.training.retrieval_folder import forget_said
 
 
 def train_contender(
-    recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int, k: int | None, on: Measured = "test"
+    recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int, k: int | None, on: Measured = "test"
 ) -> None:
     """Train a run, or go on where its training was stopped.
 
@@ -30,45 +30,45 @@ def train_contender(
     """
     out = place.run(contender, seed, k=k, on=on)
     was_begun = (out / "config.toml").exists() and not is_adapted(contender.method)
-    outcome = _train(recipe, place, contender, seed=seed, k=k, on=on)
+    outcome = _train(recipe, place, contender=contender, seed=seed, k=k, on=on)
     seconds = {"seconds": None} if was_begun else {}
     write_json(place.trained(contender, seed, k=k, on=on), plain(outcome) | seconds)
 
 
-def describe_users(recipe: Recipe, place: TaskPlace, contender: Contender) -> None:
+def describe_users(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> None:
     """Have the descriptions of ``text-profile`` written for all measured queries."""
-    method = method_words(recipe, place, contender, seed=None, k=None)
+    method = method_words(recipe, place, contender=contender, seed=None, k=None)
     assert method.profiles is not None
     was_begun = method.profiles.exists()
     queries = queries_of(recipe, "test")
-    cost = write_profiles(place.log, place.task_file, method, queries=queries, on_bad=place.on_bad)
+    cost = write_profiles(place.log, place.task_file, method=method, queries=queries, on_bad=place.on_bad)
     write_json(place.trained(contender, None), TrainingCost() if was_begun else cost)
 
 
-def _train(recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int, k: int | None, on: Measured) -> Any:  # noqa: ANN401 (each kind of training has an outcome of its own)
+def _train(recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int, k: int | None, on: Measured) -> Any:  # noqa: ANN401 (each kind of training has an outcome of its own)
     """Train, and give the outcome; nothing where only the word of it was missing."""
     out = place.run(contender, seed, k=k, on=on)
     store = place.store if needs_store(contender.method) else None
     if is_plug_run(contender.method):
-        run = run_of(recipe, place, contender, seed=seed, k=k)
+        run = run_of(recipe, place, contender=contender, seed=seed, k=k)
         assert isinstance(run, RunConfig)
         return (
             {} if is_finished(out) else fit(run, place.log, out=out, store_path=store, resume=True, on_bad=place.on_bad)
         )
     base = base_run(recipe, place, seed=seed)
     if is_adapted(contender.method):
-        users = adapters_run(recipe, place, contender, base, k=k, on=on)
-        device, machine, like = start_torch(), this_machine(), _begun(place, contender, seed, k=k, on=on)
+        users = adapters_run(recipe, place, contender=contender, base=base, k=k, on=on)
+        device, machine, like = start_torch(), this_machine(), _begun(place, contender, seed=seed, k=k, on=on)
         return fit_users(users, place.log, out=out, device=device, machine=machine, on_bad=place.on_bad, like=like)
     if (out / WEIGHTS).exists():
         forget_said(out)
         return {}
     ropg = _retrievers(recipe, place, seed=seed) if is_chooser(contender.method) else []
-    learned = learned_run(recipe, place, contender, base, k=k, ropg=ropg)
+    learned = learned_run(recipe, place, contender=contender, base=base, k=k, ropg=ropg)
     return fit_retrieval(learned, place.log, out=out, store_path=store, resume=True, on_bad=place.on_bad)
 
 
-def _begun(place: TaskPlace, contender: Contender, seed: int, *, k: int | None, on: Measured) -> Path:
+def _begun(place: TaskPlace, contender: Contender, *, seed: int, k: int | None, on: Measured) -> Path:
     """Name the run, trained before, whose users start from the same: that for dev, for strangers that for test."""
     return place.run(contender, seed, k=k, on="test" if on == "stranger" else "dev")
 

@@ -33,7 +33,7 @@ def made_rows(place: TaskPlace, *, on_bad: OnBad | None) -> Iterable[Mapping[str
     return read_lamp(place.given, place.task.name, on_bad=on_bad or refuse)
 
 
-def index_log(recipe: Recipe, place: TaskPlace, reuse: Sequence[Path]) -> None:
+def index_log(recipe: Recipe, place: TaskPlace, *, reuse: Sequence[Path]) -> None:
     """Index the log; what stands in the stores of other tasks is not encoded again."""
     encoder = base_run(recipe, place).encoder.model
     found = [store for store in reuse if store.exists()]
@@ -46,29 +46,29 @@ def index_log(recipe: Recipe, place: TaskPlace, reuse: Sequence[Path]) -> None:
 def measure_contender(
     recipe: Recipe,
     place: TaskPlace,
+    *,
     contender: Contender,
     name: Measured,
-    *,
     seed: int | None,
     k: int | None,
     on: Measured = "test",
 ) -> None:
     """Measure a contender and write its report."""
-    method = method_words(recipe, place, contender, seed=seed, k=k, on=on)
+    method = method_words(recipe, place, contender=contender, seed=seed, k=k, on=on)
     if name == "dev" and not recipe.chooses_on_measured:
         method = replace(method, is_live=False)  # Its seconds are in no report.
-    out = place.report(contender, seed, name, k=k)
-    measure(place.log, place.task_file, method, queries=queries_of(recipe, name), out=out, on_bad=place.on_bad)
+    out = place.report(contender, seed, name=name, k=k)
+    measure(place.log, place.task_file, method=method, queries=queries_of(recipe, name), out=out, on_bad=place.on_bad)
 
 
 def method_words(
-    recipe: Recipe, place: TaskPlace, contender: Contender, *, seed: int | None, k: int | None, on: Measured = "test"
+    recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int | None, k: int | None, on: Measured = "test"
 ) -> MethodWords:
     """Say how a contender is built; of one that is not trained, write down what its run would be."""
     run = place.run(contender, seed, k=k if is_trained_for_k(contender.method) else None, on=on)
     if seed is None:
         run.mkdir(parents=True, exist_ok=True)
-        write_toml(run_of(recipe, place, contender), run / "config.toml")
+        write_toml(run_of(recipe, place, contender=contender), run / "config.toml")
     return MethodWords(
         command_method(contender.method),
         run=run,
