@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personaplug.data.split import split_examples
-from personaplug.data.stranger import count_shorter, with_strangers
+from personaplug.data.stranger import count_shorter, with_one_stranger_each, with_strangers
 from personaplug.errors import PersonaPlugError
 from personaplug.tasks.task import History, Splitting, Task
 from tests.factories import make_row
@@ -35,6 +35,27 @@ def test_a_stranger_is_somebody_else_with_as_much_history_of_before_the_query(da
         others = [profile.items for profile in examples.profiles if profile.user_id != own.profile.user_id]
         most = max(sum(own.time - item.time > history.embargo for item in items) for items in others)
         assert len(other.profile.items) == min(len(own.profile.items), most)
+
+
+@settings(max_examples=40)
+@given(st.fixed_dictionaries(dict.fromkeys("abcd", days)), histories, st.integers(0, 3))
+def test_all_queries_of_a_user_can_have_one_stranger_who_is_that_of_the_first(days_of, history, seed):
+    examples = make_examples(days_of, history)
+    first_met, each_met = {}, {}
+    by_time = sorted(zip(examples, with_strangers(examples, seed=seed), strict=True), key=lambda pair: pair[0].time)
+    for own, other in by_time:
+        first_met.setdefault(own.profile.user_id, other)
+    for own, other in zip(examples, with_one_stranger_each(examples, seed=seed), strict=True):
+        asker, first = own.profile.user_id, first_met[own.profile.user_id]
+        each_met.setdefault(asker, set()).add(other.profile.user_id)
+        assert (other.id, other.input, other.target, other.time) == (own.id, own.input, own.target, own.time)
+        (stranger,) = [p for p in examples.profiles if p.user_id == first.profile.user_id]
+        seen = [item for item in stranger.items if own.time - item.time > history.embargo]
+        assert list(other.profile.items) == (seen[-len(own.profile.items) :] if own.profile.items else [])
+        if own.id == first.id:
+            assert other.profile.items == first.profile.items
+    assert all(len(names) == 1 for names in each_met.values())
+    assert len(set.union(set(), *each_met.values())) == len(each_met)
 
 
 @pytest.fixture
@@ -81,3 +102,5 @@ def test_where_nobody_did_anything_before_the_stranger_brings_nothing_and_is_cou
 def test_a_user_alone_has_no_stranger():
     with pytest.raises(PersonaPlugError, match="all queries are of one user"):
         with_strangers(make_examples({"a": range(9)}, History()), seed=0)
+    with pytest.raises(PersonaPlugError, match="no stranger"):
+        with_one_stranger_each(make_examples({"a": range(9)}, History()), seed=0)

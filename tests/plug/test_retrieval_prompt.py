@@ -10,6 +10,7 @@ from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrievers import by_words
 from personaplug.records import Example, HistoryItem, Profile
 from personaplug.retrieval.bm25 import BM25Retriever
+from personaplug.retrieval.dense import DenseRetriever
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.tasks.task import History, Query, Retrieval, Task
 from tests import tiny
@@ -145,6 +146,11 @@ def test_an_item_of_all_the_tokens_that_it_may_have_stays_whole_beside_a_whole_i
     assert prompt.endswith(chat.cut(TASK.prompt_text(asked), max_tokens=200))
     assert chat.cut(prompt, max_tokens=write.max_tokens) == prompt
     assert write.max_tokens == 200 + len(" ; ") + length * k
+
+
+def test_of_no_examples_there_are_no_prompts_and_nothing_is_encoded():
+    dense = DenseRetriever(lambda _: pytest.fail("encoded"), lambda _: pytest.fail("encoded"))
+    assert RetrievalPrompt(TASK, dense, 2, 40, characters, str, 999)([]) == []
 
 
 def test_a_text_without_spaces_is_shortened_too():

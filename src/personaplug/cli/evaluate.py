@@ -139,7 +139,7 @@ def measure(
         write_predictions(task.name, (), path=predictions)
     out.parent.mkdir(parents=True, exist_ok=True)
     own = _drawn(log, task, queries=queries, on_bad=on_bad)
-    examples = _estranged(own, queries) if queries.stranger else own
+    examples = _estranged(own, queries, method=method.name) if queries.stranger else own
     with ExitStack() as opened:
         contender = opened.enter_context(_built(method, task, queries=queries, profiles=out.parent / "profiles"))
         advance = opened.enter_context(progress(f"evaluate {contender.name}", total=len(examples)))
@@ -199,10 +199,11 @@ def _drawn(log: Path, task: "Task", *, queries: QueryWords, on_bad: "OnBad | Non
     return examples.sample(queries.limit, seed=queries.seed) if queries.limit else examples
 
 
-def _estranged(own: "Examples", queries: QueryWords) -> "Examples":
-    from personaplug.data.stranger import count_shorter, with_strangers
+def _estranged(own: "Examples", queries: QueryWords, *, method: str) -> "Examples":
+    """Give each query a stranger's history: one for all of a user's queries where an adapter answers all of them."""
+    from personaplug.data.stranger import count_shorter, with_one_stranger_each, with_strangers
 
-    strangers = with_strangers(own, seed=queries.seed)
+    strangers = (with_one_stranger_each if method == "user-lora" else with_strangers)(own, seed=queries.seed)
     if shorter := count_shorter(own, strangers):
         click.echo(f"{shorter:,} of {len(own):,} strangers have a shorter history: nobody has a longer one", err=True)
     return strangers

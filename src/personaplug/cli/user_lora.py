@@ -11,7 +11,7 @@ from personaplug.data.log import read_log
 from personaplug.data.rows import OnBad
 from personaplug.data.shelf import Shelf
 from personaplug.data.split import Examples, split_examples
-from personaplug.data.stranger import with_strangers
+from personaplug.data.stranger import with_one_stranger_each
 from personaplug.errors import ConfigError
 from personaplug.evaluation.user_cost import UserCost
 from personaplug.methods.prompted import Prompted
@@ -172,7 +172,7 @@ def _asked(examples: Examples, config: UserLoraConfig) -> Examples:
     """Choose the queries, and whose history they go with, as ``evaluate`` does with the same seed."""
     seed = config.training.seed if config.draw is None else config.draw
     examples = examples.sample(config.queries, seed=seed) if config.queries else examples
-    return with_strangers(examples, seed=seed) if config.history == "stranger" else examples
+    return with_one_stranger_each(examples, seed=seed) if config.history == "stranger" else examples
 
 
 def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: str) -> Prompted:

@@ -81,7 +81,7 @@ class RetrievalPrompt:
 
     def __call__(self, examples: Sequence[Example]) -> list[str]:
         """Write a batch's prompts, its queries encoded together where the retriever reads vectors."""
-        if isinstance(self.retriever, DenseRetriever):
+        if examples and isinstance(self.retriever, DenseRetriever):
             self.retriever.encode([self.task.retrieval_query(example.input) for example in examples])
         return [self.write(example, self.items(example)) for example in examples]
 

@@ -15,7 +15,7 @@ class DenseRetriever:
     """Inner product of the query's vector with each item's.
 
     Attributes:
-        encode: Encodes queries, one row a text.
+        encode: Encodes queries, one row a text; it remembers, so that a batch can be encoded before it is ranked.
         vectors: Gives the items' vectors, one row an item: looked up in a store, or encoded here and now.
         vector_bytes: What a vector takes that is kept.
     """

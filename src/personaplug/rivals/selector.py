@@ -34,16 +34,21 @@ class PromptSelector(nn.Module):
 
         Retrievers often agree: equal options are encoded once.
         """
-        texts = [f"{_beginning(query)}\n{text}" for query, row in zip(queries, options, strict=True) for text in row]
-        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        scores: Tensor = self.head(self.encoder.encode_items(list(places)))[[places[text] for text in texts]]
-        return scores.view(len(queries), len(self.bias)) + self.bias
+        return self._scores(queries, options, encode=self.encoder.encode_items)
 
     @torch.inference_mode()
     def choose(self, queries: Sequence[str], options: Sequence[Sequence[str]]) -> list[int]:
         """Name the place of each query's best option; of equal ones the first."""
-        places: list[int] = self.logits(queries, options).argmax(dim=1).tolist()
+        places: list[int] = self._scores(queries, options, encode=self.encoder.encode).argmax(dim=1).tolist()
         return places
+
+    def _scores(
+        self, queries: Sequence[str], options: Sequence[Sequence[str]], *, encode: Callable[[Sequence[str]], Tensor]
+    ) -> Float[Tensor, "batch options"]:
+        texts = [f"{_beginning(query)}\n{text}" for query, row in zip(queries, options, strict=True) for text in row]
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        scores: Tensor = self.head(encode(list(places)).to(self.bias.device))[[places[text] for text in texts]]
+        return scores.view(len(queries), len(self.bias)) + self.bias
 
 
 def option_texts(

@@ -8,7 +8,7 @@ _CARD = """# user-lora for {task}
 
 {description}
 
-One LoRA adapter a user, trained on what is strictly earlier than that user's first {split} query{embargo}.
+One LoRA adapter a user, trained on what is strictly earlier than that user's first {split} query{embargo}{whose}.
 
 | | |
 |---|---|
@@ -31,6 +31,8 @@ format, named by a hash of the user's id; `record.json` in it says whose it is. 
 The costs are in `cost.json`, too.
 """
 
+_STRANGER = "; but, as a control, on another user's items, as many and as early, in that user's place"
+
 
 def write_user_lora_card(run: UserLoraRun, cost: UserCost) -> None:
     """Write ``README.md`` into a run folder."""
@@ -40,6 +42,7 @@ def write_user_lora_card(run: UserLoraRun, cost: UserCost) -> None:
         description=run.task.description,
         split=config.split,
         embargo=f", less an embargo of {days:g} days" if days else "",
+        whose="" if config.history == "own" else _STRANGER,
         history="the user's own" if config.history == "own" else "a stranger's",
         backbone=config.backbone.model,
         rank=config.adapter.rank,

@@ -14,6 +14,7 @@ from personaplug.plug.names import MIXED
 from personaplug.plug.parts import check_layout
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import RunConfig
+from personaplug.records import fill
 from personaplug.store.sqlite import PersonaStore
 
 
@@ -57,11 +58,13 @@ def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, setti
     items = max(recipe.numbers(contender)) if has_items(contender.method) else 0
     vectors = run.embedder.vectors if isinstance(run, RunConfig) and is_plug_run(contender.method) else 0
     inputs = limits.max_input_tokens if vectors else min(limits.max_input_tokens, positions)
-    taken = items
+    # A byte is a token at most: what stands between items and input is counted so, for the tokenizer is not at hand.
+    around = len(fill(place.task.retrieval.prompt, {"items": "", "prompt": ""}).encode()) if items else 0
+    taken = items + around
     if isinstance(run, RunConfig) and contender.method in MIXED:
         # A mixed run's items have all the room that the answers of its training leave; it answers with as much.
         in_training = positions_in(settings, answer_tokens=limits.max_output_tokens) or 0
-        taken = max(items, min(items * run.items.item_tokens, in_training - inputs - vectors))
+        taken = max(taken, min(items * run.items.item_tokens + around, in_training - inputs - vectors))
     if positions < 1 or inputs + taken + vectors > positions:
         raise ConfigError(
             f"{place.task.name}, {contender.name}: inputs of {limits.max_input_tokens} tokens, {items} items and "
