@@ -25,6 +25,7 @@ PARTS = (
     "start-up",
     "training-memory",
     "growth",
+    "gpu",
 )
 
 

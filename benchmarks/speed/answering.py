@@ -33,6 +33,25 @@ LARGER_ANSWERS = 16
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of a Llama: width, that of its inner layers, their number, and its heads."""
+
+    width: int
+    inner: int
+    layers: int
+    heads: int
+    key_heads: int
+    head: int
+
+
+TOY = Shape(width=32, inner=96, layers=2, heads=1, key_heads=1, head=32)
+QWEN_06B = Shape(width=1024, inner=3072, layers=28, heads=16, key_heads=8, head=128)
+"""As Qwen3-0.6B."""
+LLAMA_1B = Shape(width=2048, inner=8192, layers=16, heads=32, key_heads=8, head=64)
+"""As Llama-3.2-1B."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answering:
     """Which model answers what.
 
@@ -60,17 +79,19 @@ def measure(effort: Effort) -> Iterator[Row]:
     """Measure batches of 1, 8 and 32 on the embedded model, and on one whose size is nearer to those in use."""
     with open_world("dev", queries=4 if effort.is_quick else 32, is_quick=effort.is_quick) as world:
         embedded = world.plug()
-        larger = world.plug_on(_larger(is_quick=effort.is_quick), like=embedded)
+        larger = world.plug_on(random_llama(TOY if effort.is_quick else QWEN_06B), like=embedded)
         for size in BATCHES:
             if size <= len(world.examples):
                 examples = world.examples[: max(size, AT_LEAST)]
                 few = min(effort.pairs, max(2, LARGER_ANSWERS // len(examples)))
-                yield from _rows(world, Answering("embedded model", embedded.eval(), examples, size, effort.pairs))
-                yield from _rows(world, Answering("random Llama", larger.eval(), examples, size, few))
+                yield from answering_rows(
+                    world, Answering("embedded model", embedded.eval(), examples, size, effort.pairs)
+                )
+                yield from answering_rows(world, Answering("random Llama", larger.eval(), examples, size, few))
 
 
-def _rows(world: World, answering: Answering) -> Iterator[Row]:
-    """Let every answer have as many tokens, so that none is faster by saying less."""
+def answering_rows(world: World, answering: Answering) -> Iterator[Row]:
+    """Measure both ratios; every answer has as many tokens, so that none is faster by saying less."""
     plug, examples, size, pairs = answering.plug, answering.examples, answering.size, answering.pairs
     plug.backbone.model.generation_config.min_new_tokens = ANSWER_TOKENS
     persona = PlugMethod("plug", plug, GenerationConfig(max_new_tokens=ANSWER_TOKENS))
@@ -90,25 +111,26 @@ def _rows(world: World, answering: Answering) -> Iterator[Row]:
     yield Row(name, words, median(faster.ratios), "x", Target("at least", 2.0), faster.details())
 
 
-def _larger(*, is_quick: bool) -> Backbone:
-    """Build a decoder-only model of random weights, with the sizes of Qwen3-0.6B and the embedded model's words."""
+def random_llama(shape: Shape, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Backbone:
+    """Build a decoder-only model of random weights and the embedded model's words."""
     tokenizer = load_tokenizer()
-    width, layers = (32, 2) if is_quick else (1024, 28)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=3 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=max(1, width // 64),
-        num_key_value_heads=max(1, width // 128),
-        head_dim=128 if width > 128 else 32,
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.key_heads,
+        head_dim=shape.head,
         max_position_embeddings=1024,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return DecoderOnlyBackbone(LlamaForCausalLM(config), tokenizer)
+    with torch.device(device):
+        model = LlamaForCausalLM(config)
+    return DecoderOnlyBackbone(model.to(dtype), tokenizer)
 
 
 def _plain(world: World, plug: PersonaPlug, *, generation: GenerationConfig) -> Prompted:

@@ -12,8 +12,8 @@ Rows = Mapping[str, Kept]
 
 
 def table(results: Mapping[str, Rows]) -> str:
-    """Write the figures of each processor beside their targets; the points of curves are left to the pictures."""
-    names = sorted({name for rows in results.values() for name in rows if not name.startswith("growth/")})
+    """Write the figures of each processor beside their targets; curves' points and GPUs have places of their own."""
+    names = sorted({name for rows in results.values() for name in rows if not name.startswith(("growth/", "gpu/"))})
     lines = [["what", "measured on", "aim", *results], ["---"] * (3 + len(results))]
     lines += [_line(name, [rows.get(name) for rows in results.values()]) for name in names]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

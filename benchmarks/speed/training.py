@@ -46,23 +46,24 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 def _row(name: str, world: World, *, plug: PersonaPlug, course: Course, pairs: int) -> Row:
     """Let every query be new in every turn: found in the store, which holds this log's, or (a detail) encoded."""
-    batches = _batches(plug, world.examples, size=course.batch)
+    batches = batches_of(plug, world.examples, size=course.batch)
     published = world.published(paper_plug(world), world.examples)
     theirs = _published_steps(published, batches, course=course)
-    turns = in_turn(_our_steps(plug, batches, course=course), theirs, pairs=pairs)
+    turns = in_turn(our_steps(plug, batches, course=course), theirs, pairs=pairs)
     done = course.steps * course.batch
     details = turns.details(per=course.steps) | {
         "our_examples_per_second": done / median(turns.ours),
         "their_examples_per_second": done / median(turns.theirs),
     }
     if plug.batcher.query_vectors is not None:
-        encoding = _our_steps(world.plug(plug.run.embedder, is_live=True), batches, course=course)
+        encoding = our_steps(world.plug(plug.run.embedder, is_live=True), batches, course=course)
         details["ratio_where_the_store_holds_no_query"] = median(in_turn(encoding, theirs, pairs=pairs).ratios)
     words = f"{world.log.name}, embedded model, batches of {course.batch}, {course.steps} steps a turn"
     return Row(name, words, median(turns.ratios), "x", Target("at least", 3.0), details)
 
 
-def _our_steps(plug: PersonaPlug, batches: Sequence[Batch], *, course: Course) -> Callable[[], object]:
+def our_steps(plug: PersonaPlug, batches: Sequence[Batch], *, course: Course) -> Callable[[], object]:
+    """Make a turn of our steps, each on the next batch with part of its history, whose queries it has not met."""
     visits = (
         [drop_history(example, seed=example.id) for example in batch.examples] for batch in cycle(batches)
     )  # fmt: skip
@@ -100,7 +101,7 @@ def _steps(module: nn.Module, loss: Callable[[], Tensor], *, course: Course) -> 
     return work
 
 
-def _batches(plug: PersonaPlug, examples: Sequence[Example], *, size: int) -> list[Batch]:
+def batches_of(plug: PersonaPlug, examples: Sequence[Example], *, size: int) -> list[Batch]:
     """Cut the epoch as our trainer does: both sides see batches of similar inputs."""
     order = list(LengthGroupedVisits(count_tokens(plug, examples), batch_size=size, seed=0))
     groups = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]

@@ -42,10 +42,12 @@ class World:
     examples: Examples
     store: PersonaStore
 
-    def plug(self, embedder: EmbedderConfig | None = None, *, is_live: bool = False) -> PersonaPlug:
+    def plug(
+        self, embedder: EmbedderConfig | None = None, *, is_live: bool = False, device: str = "cpu"
+    ) -> PersonaPlug:
         """Build an untrained plug on the embedded language model; a live one looks no query up in the store."""
         run = RunConfig(task=self.log.task.name, embedder=embedder or EmbedderConfig())
-        return build_plug(run, self.log.task, store=self.store, is_live=is_live)
+        return build_plug(run, self.log.task, store=self.store, device=device, is_live=is_live)
 
     def plug_on(self, backbone: Backbone, *, like: PersonaPlug) -> PersonaPlug:
         """Build an untrained plug of our default on another language model, with the batches of one that is built."""
@@ -69,12 +71,12 @@ class World:
 
 
 @contextmanager
-def open_world(split: Split, *, queries: int, is_quick: bool) -> Iterator[World]:
+def open_world(split: Split, *, queries: int, is_quick: bool, device: str = "cpu") -> Iterator[World]:
     """Index the users of at least so many queries of acl-title, or of the sample, into a store of their own."""
     log = open_log("acl_papers.jsonl.gz", "acl-title", is_quick=is_quick)
     examples = _of_whole_users(log.examples(split), queries)
     users = {profile.user_id for profile in examples.profiles}
-    encoder = TextEncoder.load(EncoderConfig()).freeze()
+    encoder = TextEncoder.load(EncoderConfig(), device=device).freeze()
     layout = StoreLayout(encoder.fingerprint, log.task.views, encoder.dim)
     with TemporaryDirectory() as folder, PersonaStore.open(Path(folder) / "store.db", layout=layout) as store:
         rows: Iterator[Interaction] = (row for row in log.rows if row.user_id in users)

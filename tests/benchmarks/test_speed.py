@@ -49,7 +49,7 @@ def test_a_personas_seconds_are_ours_beside_the_bare_model_as_beside_retrieved_i
     model = SimpleNamespace(generation_config=SimpleNamespace(), parameters=list)
     plug = SimpleNamespace(backbone=SimpleNamespace(model=model))
     world = SimpleNamespace(log=SimpleNamespace(name="toys", task=None))
-    rows = list(answering._rows(world, Answering("a model", plug, [], 8, 1)))
+    rows = list(answering.answering_rows(world, Answering("a model", plug, [], 8, 1)))
     assert [row.value for row in rows] == [1.5, 3.0]
     assert [(row.details["our_seconds"], row.details["their_seconds"]) for row in rows] == [(3.0, 2.0), (3.0, 9.0)]
     for row in rows:
