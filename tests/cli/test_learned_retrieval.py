@@ -350,6 +350,17 @@ def test_beside_an_answer_the_input_has_the_room_that_is_left(place):
     )
 
 
+@pytest.mark.parametrize("family", ["decoder-only", "encoder-decoder"])
+def test_where_no_items_are_chosen_the_input_has_no_more_room_than_alone(family, place, examples):
+    backbone = load_backbone(BackboneConfig(model=place.models[family]))
+    run = RetrievalRun(scoring=ScoringConfig(max_input_tokens=12, max_output_tokens=8))
+    plain = plain_of(run, LOG, backbone=backbone, generation=SHORT)
+    long = [replace(example, input="what a long day " * 20) for example in examples]
+    alone = plain.prompt_tokens(long).tolist()
+    assert backbone.count_input_tokens(plain.write(long), max_tokens=100) == alone
+    assert max(alone) <= 12
+
+
 def test_without_a_store_there_is_nothing_to_learn_from(place, tmp_path):
     given = [word for word in words(place, "ropg-kd", tmp_path / "run") if word not in ("--store", place.store)]
     result = run_command(*given)

@@ -55,14 +55,18 @@ def without_items(
     max_input_tokens: int,
     max_output_tokens: int,
 ) -> Prompted:
-    """Make the prompt that is the input alone, cut where the language model has no room for more of it."""
+    """Make the prompt that is the input alone, cut where the language model has no room for more of it.
+
+    The text itself is cut: a prompt with items in its place, where a selector chooses, gives it no more room.
+    """
     positions = backbone.positions(answer_tokens=max(max_output_tokens, generation.max_new_tokens))
+    room = max_input_tokens if positions is None else min(max_input_tokens, positions)
     return Prompted(
         name,
         backbone,
-        lambda examples: [task.prompt_text(example.input) for example in examples],
+        lambda examples: [backbone.cut(task.prompt_text(example.input), max_tokens=room) for example in examples],
         generation,
-        max_input_tokens=max_input_tokens if positions is None else min(max_input_tokens, positions),
+        max_input_tokens=room,
         max_output_tokens=max_output_tokens,
     )
 

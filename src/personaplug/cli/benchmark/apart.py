@@ -1,15 +1,29 @@
-"""Work in a process of its own: the memory it takes is its own, and it leaves nothing behind but files."""
+"""Work in a process of its own: the memory it takes is its own, and it leaves nothing behind but files.
+
+On Linux the processes are forked from one that has imported what they need and done nothing else, so that a bench of
+eighty steps imports torch once and not eighty times.
+"""
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing import connection, get_context, parent_process
+from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
 from personaplug.errors import PersonaPlugError
 
 Outcome = tuple[str, str] | None
+
+_IMPORTED_ONCE = [
+    "personaplug.cli.benchmark.training",
+    "transformers.trainer",
+    "transformers.models.t5",
+    "peft",
+    "scipy.stats",
+]
 
 
 def apart(work: Callable[[], object]) -> None:
@@ -21,7 +35,7 @@ def apart(work: Callable[[], object]) -> None:
     Raises:
         PersonaPlugError: The work raised one, or its process failed or was killed.
     """
-    context = get_context("spawn")
+    context = _context()
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(work, theirs))
     process.start()
@@ -39,6 +53,15 @@ def apart(work: Callable[[], object]) -> None:
     if outcome:
         message, hint = outcome
         raise PersonaPlugError(message, hint=hint)
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    """Choose how processes begin: forking is sound on Linux alone, where nothing that is imported starts a thread."""
+    if sys.platform != "linux":
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(_IMPORTED_ONCE)
+    return context
 
 
 def _ended_early(exit_code: int) -> PersonaPlugError:
