@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from benchmarks.speed.row import RESULTS
-from benchmarks.speed.table import Rows, processor_of, table
+from benchmarks.speed.table import Rows, gpu_table, processor_of, table
 
 Curves = Mapping[str, Mapping[int, float]]
 
@@ -25,7 +25,7 @@ AXES = {
     "batch": "users in a batch",
     "prefix": "persona vectors",
 }
-_BEGIN, _END = "<!-- table -->", "<!-- end -->"
+_END = "<!-- end -->"
 _UNITS = {"seconds": "seconds", "ms": "milliseconds", "mb": "MB"}
 _NAMES = {"our": "ours", "published": "the published way", "p50": "half of all fetches", "p99": "99 of 100 fetches"}
 _HALF_A_DECADE = 10**0.5
@@ -37,9 +37,8 @@ def main() -> None:
     for axis, words in AXES.items():
         if curves := next(filter(None, (curves_of(rows, axis) for rows in results.values())), None):
             _save(draw(curves, words), PAGE.parent / f"growth-{axis}.svg")
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(_BEGIN)
-    PAGE.write_text(f"{before}{_BEGIN}\n{table(results)}{_END}{rest.partition(_END)[2]}", encoding="utf-8")
+    page = _between(PAGE.read_text(encoding="utf-8"), "table", table(results))
+    PAGE.write_text(_between(page, "gpu", gpu_table(results)), encoding="utf-8")
 
 
 def read_results() -> Mapping[str, Rows]:
@@ -71,6 +70,12 @@ def draw(curves: Curves, words: str) -> Figure:
         panel.set(xlabel=words, ylabel=unit)
         _plain(panel, sorted({at for points in curves.values() for at in points}))
     return figure
+
+
+def _between(page: str, mark: str, text: str) -> str:
+    """Put text between a mark and the next end of one."""
+    before, begin, rest = page.partition(f"<!-- {mark} -->")
+    return f"{before}{begin}\n{text}{_END}{rest.partition(_END)[2]}"
 
 
 def _save(figure: Figure, path: Path) -> None:

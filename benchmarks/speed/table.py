@@ -19,6 +19,14 @@ def table(results: Mapping[str, Rows]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def gpu_table(results: Mapping[str, Rows]) -> str:
+    """Write what was measured on GPUs, which have no opponent's column beside them."""
+    rows = [row for kept in results.values() for name, row in sorted(kept.items()) if name.startswith("gpu/")]
+    lines = [["what", "measured on", "aim", "figure", "examples a second"], ["---"] * 5]
+    lines += [[*_line(row["name"].removeprefix("gpu/"), [row]), _rate(row)] for row in rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
 def processor_of(rows: Rows) -> str:
     """Name the processor that rows were measured on."""
     machine: str = next(iter(rows.values()))["made"]["machine"]
@@ -37,6 +45,11 @@ def _cell(row: Kept, target: Target | None) -> str:
     between = f" ({ends[0]:.3g} to {ends[1]:.3g})" if ends else ""
     words = [_verdict(row, target), "one thread" if threads == 1 else f"{threads} threads"]
     return f"{row['value']:.3g} {row['unit']}{between}<br>{', '.join(filter(None, words))}"
+
+
+def _rate(row: Kept) -> str:
+    rate = row["details"].get("examples_per_second")
+    return f"{rate:.0f}" if rate else ""
 
 
 def _verdict(row: Kept, target: Target | None) -> str:

@@ -11,7 +11,7 @@ from benchmarks.speed import answering
 from benchmarks.speed.answering import Answering
 from benchmarks.speed.pictures import read_results
 from benchmarks.speed.row import Row, Target, how_made, results_here, write_rows
-from benchmarks.speed.table import table
+from benchmarks.speed.table import gpu_table, table
 from benchmarks.speed.turns import Turns, in_turn
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +81,15 @@ def test_the_table_says_what_is_missed_and_where_the_pairs_disagree(tmp_path):
     assert "| at least 5 | 6 x<br>reached, one thread |" in fast
     assert "| at least 5 | 4 x<br>**missed**, one thread |" in slow
     assert "| at least 5 | 6 x (4.9 to 7)<br>reached, but not by every pair, one thread |" in last
+
+
+def test_what_a_gpu_did_stands_in_a_table_of_its_own(tmp_path):
+    step = Row("gpu/a step", "toys", 0.25, "of the roofline", None, {"examples_per_second": 61.7})
+    write_rows([FAST, step], tmp_path / "a.json", made=how_made(threads=8, is_quick=False))
+    results = {"an abacus": json.loads((tmp_path / "a.json").read_text())}
+    assert "a step" not in table(results)
+    *_, only = gpu_table(results).splitlines()
+    assert only == "| a step | toys |  | 0.25 of the roofline<br>8 threads | 62 |"
 
 
 def test_each_processor_has_a_file_and_a_column_of_its_own(tmp_path, monkeypatch):
