@@ -140,3 +140,13 @@ def test_two_batches_may_wait_for_one_backward_pass():
     model, batch = centered(), pack(*random_histories([3, 4], seed=1))
     (model(evenly(batch), batch) + model(evenly(batch), batch)).sum().backward()
     assert model.inner.weight.grad.isfinite().all()
+
+
+def test_the_largest_gradient_is_made_when_those_of_the_items_are_done():
+    model, order = projector(), []
+    for name in ("inner", "outer"):
+        getattr(model, name).weight.register_hook(lambda _, name=name: order.append(name))
+    batch = pack(*random_histories([3, 2], seed=0))
+    weights = torch.rand(2, 1, 3) * batch.mask[:, None]
+    model(weights, batch).sum().backward()
+    assert order == ["inner", "outer"]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from personaplug.embedder.history import HistoryBatch
+from personaplug.embedder.late_linear import LateLinear
 from personaplug.embedder.memories import weighted_sums
 
 SHARE = 0.02
@@ -47,13 +48,13 @@ class Projector(nn.Module):
         self, weights: Float[Tensor, "batch personas items"], history: HistoryBatch
     ) -> Float[Tensor, "batch personas llm_dim"]:
         """Project every item once, sum with the weights, project the sums."""
+        outer = LateLinear(self.outer, (*weights.shape[:2], self.outer.out_features))
         items = self._read(history)
         counts = history.mask.sum(dim=1).tolist()
         memories = weighted_sums(weights.mT[history.mask], items, linear=self.inner, counts=counts)
         if self.common is not None:
             memories = memories - self.common(memories, history)
-        result: Tensor = self.outer(memories)
-        return result
+        return outer(memories)
 
     @torch.no_grad()
     def typical_norm(self, *, samples: int = 256, seed: int = 0) -> float:

@@ -56,7 +56,7 @@ def apart(work: Callable[[], object]) -> None:
 
 
 def _context() -> ForkServerContext | SpawnContext:
-    """Choose how processes begin: forking is sound on Linux alone, where nothing that is imported starts a thread."""
+    """Choose how processes begin: by forking on Linux, where the only threads that importing starts are made for it."""
     if sys.platform != "linux":
         return get_context("spawn")
     context = get_context("forkserver")
