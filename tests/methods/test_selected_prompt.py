@@ -42,10 +42,23 @@ def test_all_that_is_answered_to_choose_is_counted_once_and_the_chosen_prompt_ag
 
 def test_the_options_of_a_batch_are_answered_together_a_retriever_at_a_time(examples):
     asked = []
+    assert selected(noting(asked))(examples) == ["x y z"] * len(examples)
+    assert [list(column) for column in asked] == [[prompt] * len(examples) for prompt in PROMPTS]
+
+
+def test_options_are_not_answered_again_to_count_what_is_read(examples):
+    asked = []
+    write = selected(noting(asked))
+    write(examples)
+    assert write.reads(examples) == [["x", "x y z", "x y z"]] * len(examples)
+    assert len(asked) == len(PROMPTS)
+
+
+def noting(asked):
+    """Answer prompts with themselves and note them."""
 
     def answer(prompts):
         asked.append(prompts)
         return prompts
 
-    assert selected(answer)(examples) == ["x y z"] * len(examples)
-    assert [list(column) for column in asked] == [[prompt] * len(examples) for prompt in PROMPTS]
+    return answer

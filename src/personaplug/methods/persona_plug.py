@@ -1,14 +1,13 @@
 """A trained plug as a method: the persona, or the tuned prompt that is its control."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from operator import is_
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
 from personaplug.evaluation.attention import ExampleAttention
+from personaplug.methods.last_asked import LastAsked
 from personaplug.methods.prompted import targets
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.batch import PlugBatch
@@ -35,18 +34,18 @@ class PlugMethod:
         self.name = name
         self.plug = plug
         self.generation = generation
-        self._last: _Asked | None = None
+        self._asked = LastAsked(self._read)
 
     def respond(self, examples: Sequence[Example]) -> list[str]:
         """Answer each example in the way of its profile's user; all the work is done, for it may be timed."""
-        return self.plug.backbone.generate(self._read(examples).inputs, self.generation)
+        return self.plug.backbone.generate(self._asked.anew(examples)[1], self.generation)
 
     @torch.inference_mode()
     def log_likelihood(self, examples: Sequence[Example]) -> Float[np.ndarray, " examples"]:
         """Give the mean log-probability of a right answer's token, in nats."""
-        tokens, asked = self.answer_tokens(examples), self._asked(examples)
+        tokens, (batch, inputs) = self.answer_tokens(examples), self._asked(examples)
         limit = self.plug.run.training.max_output_tokens
-        scores = self.plug.backbone.score(asked.inputs, asked.batch.targets, max_tokens=limit)
+        scores = self.plug.backbone.score(inputs, batch.targets, max_tokens=limit)
         means: Float[np.ndarray, " examples"] = scores.log_likelihood.cpu().numpy() / tokens
         return means
 
@@ -57,7 +56,7 @@ class PlugMethod:
 
     def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the tokens that the language model reads of each example, and the vectors before them."""
-        counts: Int[np.ndarray, " examples"] = self._asked(examples).inputs.mask.sum(dim=1).cpu().numpy()
+        counts: Int[np.ndarray, " examples"] = self._asked(examples)[1].mask.sum(dim=1).cpu().numpy()
         return counts
 
     def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
@@ -76,7 +75,7 @@ class PlugMethod:
         prefix = self.plug.prefix
         if isinstance(prefix, TunedPrefix):
             return []
-        batch = self._asked(examples).batch.to(self.plug.backbone.device)
+        batch = self._asked(examples)[0].to(self.plug.backbone.device)
         histories = [self.plug.batcher.seen(example).items for example in examples]
         measured = [memories for memories in weigh(prefix, batch, histories=histories) if len(memories) > 1]
         return [
@@ -95,25 +94,7 @@ class PlugMethod:
             return 0
         return prefix.embedder.projector.views * source.layout.dim * VECTOR_TYPE.itemsize
 
-    def _asked(self, examples: Sequence[Example]) -> "_Asked":
-        return self._last if self._last and self._last.is_of(examples) else self._read(examples)
-
     @torch.inference_mode()
-    def _read(self, examples: Sequence[Example]) -> "_Asked":
-        self._last = None  # before the next is made: two batches at once would raise the peak of memory
+    def _read(self, examples: Sequence[Example]) -> tuple[PlugBatch, TokenEmbeddings]:
         batch = self.plug.batcher(examples)
-        self._last = _Asked(tuple(examples), batch, self.plug.inputs(batch))
-        return self._last
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Examples, and what was read to answer them."""
-
-    examples: tuple[Example, ...]
-    batch: PlugBatch
-    inputs: TokenEmbeddings
-
-    def is_of(self, examples: Sequence[Example]) -> bool:
-        """Tell whether these are the very same examples, in order; equal ones may be dear to compare."""
-        return len(examples) == len(self.examples) and all(map(is_, examples, self.examples))
+        return batch, self.plug.inputs(batch)

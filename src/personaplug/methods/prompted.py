@@ -1,12 +1,13 @@
 """The frozen language model with a written prompt and nothing else: ``plain``, and every retrieval prompt."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from personaplug.methods.last_asked import LastAsked
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example
@@ -21,9 +22,11 @@ def nothing_kept(_: Example) -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prompted:
     """Answers prompts with the bare language model.
+
+    What else is asked about the examples that were answered last does not write their prompts again.
 
     Attributes:
         name: In tables.
@@ -46,6 +49,10 @@ class Prompted:
     kept: Callable[[Example], int] = nothing_kept
     index: Callable[[Example], object] = nothing_made
     reads: Callable[[Sequence[Example]], Sequence[Sequence[str]]] | None = None
+    _prompts: LastAsked[Sequence[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._prompts = LastAsked(self.write)
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Make what is kept of the examples' users."""
@@ -54,12 +61,13 @@ class Prompted:
 
     def respond(self, examples: Sequence[Example]) -> list[str]:
         """Answer each example."""
-        return self.backbone.generate(self._inputs(examples), self.generation)
+        return self.backbone.generate(self._embedded(self._prompts.anew(examples)), self.generation)
 
     def log_likelihood(self, examples: Sequence[Example]) -> Float[np.ndarray, " examples"]:
         """Give the mean log-probability of a right answer's token, in nats."""
         with torch.inference_mode():
-            scores = self.backbone.score(self._inputs(examples), targets(examples), max_tokens=self.max_output_tokens)
+            inputs = self._embedded(self._prompts(examples))
+            scores = self.backbone.score(inputs, targets(examples), max_tokens=self.max_output_tokens)
         means: Float[np.ndarray, " examples"] = (scores.log_likelihood / scores.tokens).cpu().numpy()
         return means
 
@@ -69,18 +77,18 @@ class Prompted:
 
     def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the tokens that the language model reads to answer each example, in one prompt or several."""
-        read = self.reads(examples) if self.reads else [[prompt] for prompt in self.write(examples)]
+        read = self.reads(examples) if self.reads else [[prompt] for prompt in self._prompts(examples)]
         return np.array([self._count(prompts) for prompts in read])
 
     def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the bytes kept of each example's user."""
         return np.array([self.kept(example) for example in examples])
 
-    def _inputs(self, examples: Sequence[Example]) -> TokenEmbeddings:
-        return self.backbone.embed(self.write(examples), max_tokens=self.max_input_tokens)
+    def _embedded(self, prompts: Sequence[str]) -> TokenEmbeddings:
+        return self.backbone.embed(prompts, max_tokens=self.max_input_tokens)
 
     def _count(self, prompts: Sequence[str]) -> int:
-        return int(self.backbone.embed(prompts, max_tokens=self.max_input_tokens).mask.sum())
+        return int(self._embedded(prompts).mask.sum())
 
 
 def targets(examples: Sequence[Example]) -> list[str]:

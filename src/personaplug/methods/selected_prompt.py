@@ -1,14 +1,15 @@
 """Choose a retriever for each query: RSPG (arXiv 2404.05970, section 4), before the language model answers or after."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from personaplug.methods.last_asked import LastAsked
 from personaplug.records import Example
 from personaplug.rivals.selector import PromptSelector, option_texts
 from personaplug.tasks.task import Task
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SelectedPrompt:
     """Writes the prompt of the retriever that a trained selector prefers.
 
@@ -26,21 +27,24 @@ class SelectedPrompt:
     writers: Sequence[Callable[[Sequence[Example]], Sequence[str]]]
     selector: PromptSelector
     answer: Callable[[Sequence[str]], Sequence[str]] | None = None
+    _choice: LastAsked["_Choice"] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._choice = LastAsked(self._choose)
 
     def __call__(self, examples: Sequence[Example]) -> list[str]:
         """Write a batch's prompts."""
-        return self._chosen(examples, self._options(examples))
+        return [row[place] for row, place in self._choice.anew(examples)]
 
     def reads(self, examples: Sequence[Example]) -> list[list[str]]:
         """Give all prompts that are answered: for the choice after generation each option once, then the chosen one."""
-        options = self._options(examples)
-        answered = [dict.fromkeys(row) if self.answer else {} for row in options]
-        return [[*row, chosen] for row, chosen in zip(answered, self._chosen(examples, options), strict=True)]
+        return [[*(dict.fromkeys(row) if self.answer else ()), row[place]] for row, place in self._choice(examples)]
 
-    def _options(self, examples: Sequence[Example]) -> list[tuple[str, ...]]:
-        return list(zip(*(write(examples) for write in self.writers), strict=True))
-
-    def _chosen(self, examples: Sequence[Example], prompts: Sequence[Sequence[str]]) -> list[str]:
+    def _choose(self, examples: Sequence[Example]) -> "_Choice":
+        rows = list(zip(*(write(examples) for write in self.writers), strict=True))
         queries = [self.task.query_text(example.input) for example in examples]
-        places = self.selector.choose(queries, option_texts(prompts, self.answer))
-        return [row[place] for row, place in zip(prompts, places, strict=True)]
+        return list(zip(rows, self.selector.choose(queries, option_texts(rows, self.answer)), strict=True))
+
+
+_Choice = list[tuple[tuple[str, ...], int]]
+"""Of each query, the prompts that there are, and the place of the one that is preferred."""
