@@ -5,6 +5,7 @@ read all that came before each query. On first queries all have read the same.
 
     python -m benchmarks.first_queries build/rivals/acl-venue
     python -m benchmarks.first_queries build/rivals/acl-venue --baseline user-lora
+    python -m benchmarks.first_queries build/rivals/acl-venue --baseline plug --all
 """
 
 import argparse
@@ -52,16 +53,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", type=Path, help="a task's folder in the folder of a bench")
     parser.add_argument("--baseline", metavar="LABEL", help="differences are to it; the bench's own where not given")
+    parser.add_argument("--all", action="store_true", help="all measured queries, for another baseline")
     given = parser.parse_args()
-    print(first_queries_markdown(given.task, baseline=given.baseline))  # noqa: T201 (a command's result)
+    print(comparison_markdown(given.task, baseline=given.baseline, every=given.all))  # noqa: T201 (a command's result)
 
 
-def first_queries_markdown(folder: Path, *, baseline: str | None = None) -> str:
-    """Compare on first queries alone.
+def comparison_markdown(folder: Path, *, baseline: str | None = None, every: bool = False) -> str:
+    """Compare on first queries alone, or on all.
 
     Args:
         folder: Of a task in a finished bench.
         baseline: A label of the bench's tables, one of a stranger's history too; None for the bench's own baseline.
+        every: Compare on all measured queries.
 
     Raises:
         PersonaPlugError: The bench is not finished, or has no such label.
@@ -69,9 +72,12 @@ def first_queries_markdown(folder: Path, *, baseline: str | None = None) -> str:
     bench = _bench_of(folder)
     task = _task_of(folder, bench)
     reports = reports_in(folder, task, seeds=bench.seeds)
+    baseline = baseline or task.comparison.baseline
+    if every:
+        return to_markdown(compare_seeds(reports, baseline=baseline))
     first = first_queries(reports[task.costs[0].label][0].answers, most=_most_items(folder))
     left = {label: [only(report, first) for report in each] for label, each in reports.items()}
-    return f"{first.in_words}\n\n{to_markdown(compare_seeds(left, baseline=baseline or task.comparison.baseline))}"
+    return f"{first.in_words}\n\n{to_markdown(compare_seeds(left, baseline=baseline))}"
 
 
 def reports_in(folder: Path, task: TaskResult, *, seeds: Sequence[int]) -> SeedReports:

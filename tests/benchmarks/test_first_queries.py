@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.first_queries import first_queries, first_queries_markdown, main, only, reports_in
+from benchmarks.first_queries import comparison_markdown, first_queries, main, only, reports_in
 from personaplug.cli.benchmark.files import plain, write_json
 from personaplug.errors import DataError
 from personaplug.evaluation.bench import BenchResult, choose_k, summarize
@@ -99,7 +99,7 @@ def test_where_k_was_chosen_by_the_measured_queries_the_reports_on_dev_are_read(
 
 
 def test_a_strangers_history_is_compared_on_the_same_queries_however_long_it_is(bench):
-    text = first_queries_markdown(bench[0])
+    text = comparison_markdown(bench[0])
     assert "First queries of 2 users" in text
     assert "plug, 4 personas: own less stranger's | +1.000" in text
 
@@ -111,13 +111,19 @@ def test_differences_are_to_the_benchs_baseline_or_to_any_contender(bench, capsy
         assert f"differences to {baseline}." in capsys.readouterr().out
 
 
+def test_all_queries_are_compared_where_that_is_asked(bench):
+    text = comparison_markdown(bench[0], baseline="bm25, k=4", every=True)
+    assert "First queries" not in text
+    assert "plug, 4 personas" in text
+
+
 def test_a_bench_that_is_not_finished_is_an_error_that_says_so(bench):
     (bench[0].parent / "report.json").unlink()
     with pytest.raises(DataError, match=r"no result of a bench"):
-        first_queries_markdown(bench[0])
+        comparison_markdown(bench[0])
 
 
 def test_a_folder_that_is_no_task_of_the_bench_is_an_error_that_names_the_tasks(bench):
     with pytest.raises(DataError, match="no such task") as caught:
-        first_queries_markdown(bench[0].parent / "titles")
+        comparison_markdown(bench[0].parent / "titles")
     assert "tags" in caught.value.hint
