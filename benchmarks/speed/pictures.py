@@ -37,8 +37,8 @@ def main() -> None:
     for axis, words in AXES.items():
         if curves := next(filter(None, (curves_of(rows, axis) for rows in results.values())), None):
             _save(draw(curves, words), PAGE.parent / f"growth-{axis}.svg")
-    page = _between(PAGE.read_text(encoding="utf-8"), "table", table(results))
-    PAGE.write_text(_between(page, "gpu", gpu_table(results)), encoding="utf-8")
+    page = between(PAGE.read_text(encoding="utf-8"), "table", table(results))
+    PAGE.write_text(between(page, "gpu", gpu_table(results)), encoding="utf-8")
 
 
 def read_results() -> Mapping[str, Rows]:
@@ -72,10 +72,17 @@ def draw(curves: Curves, words: str) -> Figure:
     return figure
 
 
-def _between(page: str, mark: str, text: str) -> str:
-    """Put text between a mark and the next end of one."""
+def between(page: str, mark: str, text: str) -> str:
+    """Put text between a mark and the next end of one.
+
+    Raises:
+        ValueError: The page has no such mark, or no end of it before the next mark.
+    """
     before, begin, rest = page.partition(f"<!-- {mark} -->")
-    return f"{before}{begin}\n{text}{_END}{rest.partition(_END)[2]}"
+    old, end, after = rest.partition(_END)
+    if not (begin and end) or "<!-- " in old:
+        raise ValueError(f"the page has no place for a table: <!-- {mark} --> and after it {_END}")
+    return f"{before}{begin}\n{text}{_END}{after}"
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.speed import answering
 from benchmarks.speed.answering import Answering
-from benchmarks.speed.pictures import read_results
+from benchmarks.speed.pictures import between, read_results
 from benchmarks.speed.row import Row, Target, how_made, results_here, write_rows
 from benchmarks.speed.table import gpu_table, table
 from benchmarks.speed.turns import Turns, in_turn
@@ -121,3 +121,17 @@ print(memory.peak() - before)
 def test_the_peak_is_of_what_was_held_since_it_was_forgotten():
     done = subprocess.run([sys.executable, "-c", HOLD_AND_LET_GO], cwd=ROOT, capture_output=True, text=True, check=True)
     assert 35 < float(done.stdout) < 90
+
+
+def test_a_table_takes_the_place_of_the_one_between_its_marks():
+    page = "a\n<!-- table -->\nold\n<!-- end -->\nb\n<!-- gpu -->\nold\n<!-- end -->\nc"
+    assert between(page, "gpu", "new\n") == page.replace("<!-- gpu -->\nold", "<!-- gpu -->\nnew")
+    assert between(page, "table", "new\n") == page.replace("<!-- table -->\nold", "<!-- table -->\nnew")
+
+
+@pytest.mark.parametrize(
+    "page", ["no mark <!-- end -->", "<!-- gpu --> no end", "<!-- gpu --> <!-- table --> the other's <!-- end -->"]
+)
+def test_a_page_without_a_place_for_the_table_is_an_error_and_loses_nothing(page):
+    with pytest.raises(ValueError, match="no place for a table: <!-- gpu -->"):
+        between(page, "gpu", "new\n")

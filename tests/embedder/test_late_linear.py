@@ -29,7 +29,7 @@ def gradients(outer, inner, inputs, *, late):
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
-@pytest.mark.parametrize("rows", [(5,), (3, 4), (0, 4)])
+@pytest.mark.parametrize("rows", [(), (5,), (3, 4), (0, 4)])
 def test_it_is_the_linear_but_for_when_its_weight_has_its_gradient(rows, has_bias):
     torch.manual_seed(0)
     inner, outer = nn.Linear(6, 7).double(), nn.Linear(7, 2, bias=has_bias).double()
@@ -47,3 +47,31 @@ def test_a_frozen_linear_stays_so():
     LateLinear(outer, (4, 2))(inputs).sum().backward()
     assert outer.weight.grad is None
     torch.testing.assert_close(inputs.grad, outer.weight.sum(dim=0).expand(4, 3))
+
+
+def test_an_input_that_is_changed_in_place_is_an_error_as_anywhere_in_autograd():
+    inputs = torch.randn(4, 3)
+    made = LateLinear(nn.Linear(3, 2), (4, 2))(inputs)
+    inputs.zero_()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        made.sum().backward()
+
+
+def test_another_shape_than_was_said_is_an_error():
+    with pytest.raises(ValueError, match=r"made \(4, 2\), where \(5, 4, 2\) was said"):
+        LateLinear(nn.Linear(3, 2), (5, 4, 2))(torch.randn(4, 3))
+
+
+def test_a_pass_takes_one_input():
+    late = LateLinear(nn.Linear(3, 2), (4, 2))
+    late(torch.randn(4, 3))
+    with pytest.raises(RuntimeError, match="begin another"):
+        late(torch.randn(4, 3))
+
+
+def test_hooks_are_called_where_no_gradient_is_wanted():
+    outer, called = nn.Linear(3, 2), []
+    outer.register_forward_hook(lambda *_: called.append("hook"))
+    with torch.no_grad():
+        LateLinear(outer, (4, 2))(torch.randn(4, 3))
+    assert called == ["hook"]

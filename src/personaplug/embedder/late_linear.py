@@ -2,7 +2,8 @@
 
 The second Linear's weight is the embedder's largest, and autograd would make its gradient first, beside all that the
 items' gradients are made of. What takes part in a pass first has its turn last on the way back: so the weight takes
-part before any item is read, as a zero that is added to what comes out in the end.
+part before any item is read, as a zero that is added to what comes out in the end. Hooks of the Linear are called
+where its weight wants no gradient, and only there.
 """
 
 from typing import Any
@@ -24,13 +25,25 @@ class LateLinear:
 
     def __init__(self, linear: nn.Linear, shape: tuple[int, ...]) -> None:
         self._linear = linear
-        self._read: list[Tensor] = []
+        self._read: list[tuple[Tensor, int]] = []
         self._zero: Tensor = _Weight.apply(linear.weight, shape, self._read)  # type: ignore[no-untyped-call]
 
     def __call__(self, inputs: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
-        """Give what the Linear makes of its input."""
-        self._read.append(inputs.detach())
+        """Give what the Linear makes of its input, once.
+
+        Raises:
+            ValueError: What comes out has another shape than was said.
+            RuntimeError: The pass has had its input.
+        """
+        if not self._zero.requires_grad:
+            usual: Tensor = self._linear(inputs)
+            return usual
+        if self._read:
+            raise RuntimeError("a pass takes one input: begin another")
         made = functional.linear(inputs, self._linear.weight.detach(), self._linear.bias)
+        if made.shape != self._zero.shape:
+            raise ValueError(f"made {tuple(made.shape)}, where {tuple(self._zero.shape)} was said to come out")
+        self._read.append((inputs.detach(), inputs._version))  # autograd's own count of changes in place
         return made + self._zero.to(made.dtype)
 
 
@@ -40,7 +53,7 @@ class _Weight(Function):
         ctx: Any,  # noqa: ANN401 (torch's context takes any attribute)
         weight: Tensor,
         shape: tuple[int, ...],
-        read: list[Tensor],
+        read: list[tuple[Tensor, int]],
     ) -> Tensor:
         ctx.read = read
         return weight.new_zeros(()).expand(shape)
@@ -48,5 +61,8 @@ class _Weight(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        (inputs,) = ctx.read
-        return gradient.flatten(0, -2).T @ inputs.to(gradient.dtype).flatten(0, -2), None, None
+        ((inputs, version),) = ctx.read
+        if inputs._version != version:
+            raise RuntimeError("what the Linear read was changed in place before its weight had a gradient")
+        rows = inputs.to(gradient.dtype).reshape(-1, inputs.shape[-1])
+        return gradient.reshape(-1, gradient.shape[-1]).T @ rows, None, None

@@ -24,8 +24,9 @@ class LastAsked(Generic[Made]):
 
     def __call__(self, examples: Sequence[Example]) -> Made:
         """Give what was made last of the very same examples, in order; else make it. Equal ones are dear to compare."""
-        if self._last and len(examples) == len(self._last[0]) and all(map(is_, examples, self._last[0])):
-            return self._last[1]
+        last = self._last
+        if last and len(examples) == len(last[0]) and all(map(is_, examples, last[0])):
+            return last[1]
         return self.anew(examples)
 
     def anew(self, examples: Sequence[Example]) -> Made:

@@ -22,7 +22,7 @@ def nothing_kept(_: Example) -> int:
     return 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Prompted:
     """Answers prompts with the bare language model.
 
@@ -52,7 +52,7 @@ class Prompted:
     _prompts: LastAsked[Sequence[str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._prompts = LastAsked(self.write)
+        object.__setattr__(self, "_prompts", LastAsked(self.write))
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Make what is kept of the examples' users."""

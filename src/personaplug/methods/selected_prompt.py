@@ -8,8 +8,11 @@ from personaplug.records import Example
 from personaplug.rivals.selector import PromptSelector, option_texts
 from personaplug.tasks.task import Task
 
+_Choice = list[tuple[tuple[str, ...], int]]
+"""Of each query, the prompts that there are, and the place of the one that is preferred."""
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class SelectedPrompt:
     """Writes the prompt of the retriever that a trained selector prefers.
 
@@ -27,10 +30,10 @@ class SelectedPrompt:
     writers: Sequence[Callable[[Sequence[Example]], Sequence[str]]]
     selector: PromptSelector
     answer: Callable[[Sequence[str]], Sequence[str]] | None = None
-    _choice: LastAsked["_Choice"] = field(init=False)
+    _choice: LastAsked[_Choice] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._choice = LastAsked(self._choose)
+        object.__setattr__(self, "_choice", LastAsked(self._choose))
 
     def __call__(self, examples: Sequence[Example]) -> list[str]:
         """Write a batch's prompts."""
@@ -40,11 +43,7 @@ class SelectedPrompt:
         """Give all prompts that are answered: for the choice after generation each option once, then the chosen one."""
         return [[*(dict.fromkeys(row) if self.answer else ()), row[place]] for row, place in self._choice(examples)]
 
-    def _choose(self, examples: Sequence[Example]) -> "_Choice":
+    def _choose(self, examples: Sequence[Example]) -> _Choice:
         rows = list(zip(*(write(examples) for write in self.writers), strict=True))
         queries = [self.task.query_text(example.input) for example in examples]
         return list(zip(rows, self.selector.choose(queries, option_texts(rows, self.answer)), strict=True))
-
-
-_Choice = list[tuple[tuple[str, ...], int]]
-"""Of each query, the prompts that there are, and the place of the one that is preferred."""

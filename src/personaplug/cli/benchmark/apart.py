@@ -1,7 +1,8 @@
 """Work in a process of its own: the memory it takes is its own, and it leaves nothing behind but files.
 
 On Linux the processes are forked from one that has imported what they need and done nothing else, so that a bench of
-eighty steps imports torch once and not eighty times.
+eighty steps imports torch once and not eighty times. They see the environment as it was at the first step, and the
+memory of each begins with these imports, whichever method it measures.
 """
 
 import os
@@ -56,7 +57,7 @@ def apart(work: Callable[[], object]) -> None:
 
 
 def _context() -> ForkServerContext | SpawnContext:
-    """Choose how processes begin: by forking on Linux, where the only threads that importing starts are made for it."""
+    """Choose how processes begin: by forking on Linux, where importing leaves no thread at work."""
     if sys.platform != "linux":
         return get_context("spawn")
     context = get_context("forkserver")

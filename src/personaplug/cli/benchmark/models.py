@@ -67,8 +67,9 @@ def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, setti
         taken = max(taken, min(items * run.items.item_tokens + around, in_training - inputs - vectors))
     if positions < 1 or inputs + taken + vectors > positions:
         raise ConfigError(
-            f"{place.task.name}, {contender.name}: inputs of {limits.max_input_tokens} tokens, {items} items and "
-            f"{vectors} vectors: {run.backbone.model!r} has room for {max(0, positions)}, beside answers of {longest}",
+            f"{place.task.name}, {contender.name}: inputs of {limits.max_input_tokens} tokens, {items} items among "
+            f"{around} bytes of other words, and {vectors} vectors: {run.backbone.model!r} has room for "
+            f"{max(0, positions)}, beside answers of {longest}",
             hint='smaller k, or settings = ["training.max_input_tokens=..."]',
         )
 

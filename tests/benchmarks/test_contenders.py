@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.first_queries import comparison_markdown, first_queries, main, only, reports_in
+from benchmarks.contenders import comparison_markdown, first_queries, main, only, reports_in
 from personaplug.cli.benchmark.files import plain, write_json
 from personaplug.errors import DataError
 from personaplug.evaluation.bench import BenchResult, choose_k, summarize
@@ -99,22 +99,22 @@ def test_where_k_was_chosen_by_the_measured_queries_the_reports_on_dev_are_read(
 
 
 def test_a_strangers_history_is_compared_on_the_same_queries_however_long_it_is(bench):
-    text = comparison_markdown(bench[0])
+    text = comparison_markdown(bench[0], first=True)
     assert "First queries of 2 users" in text
     assert "plug, 4 personas: own less stranger's | +1.000" in text
 
 
 def test_differences_are_to_the_benchs_baseline_or_to_any_contender(bench, capsys, monkeypatch):
     for words, baseline in (([], "tuned-prompt"), (["--baseline", "bm25, k=4"], "bm25, k=4")):
-        monkeypatch.setattr(sys, "argv", ["first_queries", str(bench[0]), *words])
+        monkeypatch.setattr(sys, "argv", ["contenders", str(bench[0]), *words])
         main()
         assert f"differences to {baseline}." in capsys.readouterr().out
 
 
-def test_all_queries_are_compared_where_that_is_asked(bench):
-    text = comparison_markdown(bench[0], baseline="bm25, k=4", every=True)
+def test_all_queries_are_compared_where_the_first_are_not_asked_for(bench):
+    text = comparison_markdown(bench[0], baseline="bm25, k=4")
     assert "First queries" not in text
-    assert "plug, 4 personas" in text
+    assert "differences to bm25, k=4." in text
 
 
 def test_a_bench_that_is_not_finished_is_an_error_that_says_so(bench):

@@ -1,11 +1,11 @@
-"""Compare a bench's contenders on each user's first measured query alone.
+"""Compare a finished bench's contenders with any of them; on each user's first measured query alone, where asked.
 
 One adapter answers all queries of a user, so it has read no more than the first of them may see; plug and retrieval
 read all that came before each query. On first queries all have read the same.
 
-    python -m benchmarks.first_queries build/rivals/acl-venue
-    python -m benchmarks.first_queries build/rivals/acl-venue --baseline user-lora
-    python -m benchmarks.first_queries build/rivals/acl-venue --baseline plug --all
+    python -m benchmarks.contenders build/rivals/acl-venue --baseline plug
+    python -m benchmarks.contenders build/rivals/acl-venue --first
+    python -m benchmarks.contenders build/rivals/acl-venue --first --baseline user-lora
 """
 
 import argparse
@@ -53,18 +53,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", type=Path, help="a task's folder in the folder of a bench")
     parser.add_argument("--baseline", metavar="LABEL", help="differences are to it; the bench's own where not given")
-    parser.add_argument("--all", action="store_true", help="all measured queries, for another baseline")
+    parser.add_argument("--first", action="store_true", help="on each user's first measured query alone")
     given = parser.parse_args()
-    print(comparison_markdown(given.task, baseline=given.baseline, every=given.all))  # noqa: T201 (a command's result)
+    print(comparison_markdown(given.task, baseline=given.baseline, first=given.first))  # noqa: T201 (a command's result)
 
 
-def comparison_markdown(folder: Path, *, baseline: str | None = None, every: bool = False) -> str:
-    """Compare on first queries alone, or on all.
+def comparison_markdown(folder: Path, *, baseline: str | None = None, first: bool = False) -> str:
+    """Compare on all queries, or on first ones alone.
 
     Args:
         folder: Of a task in a finished bench.
         baseline: A label of the bench's tables, one of a stranger's history too; None for the bench's own baseline.
-        every: Compare on all measured queries.
+        first: Compare on each user's first measured query alone.
 
     Raises:
         PersonaPlugError: The bench is not finished, or has no such label.
@@ -73,11 +73,11 @@ def comparison_markdown(folder: Path, *, baseline: str | None = None, every: boo
     task = _task_of(folder, bench)
     reports = reports_in(folder, task, seeds=bench.seeds)
     baseline = baseline or task.comparison.baseline
-    if every:
+    if not first:
         return to_markdown(compare_seeds(reports, baseline=baseline))
-    first = first_queries(reports[task.costs[0].label][0].answers, most=_most_items(folder))
-    left = {label: [only(report, first) for report in each] for label, each in reports.items()}
-    return f"{first.in_words}\n\n{to_markdown(compare_seeds(left, baseline=baseline))}"
+    asked = first_queries(reports[task.costs[0].label][0].answers, most=_most_items(folder))
+    left = {label: [only(report, asked) for report in each] for label, each in reports.items()}
+    return f"{asked.in_words}\n\n{to_markdown(compare_seeds(left, baseline=baseline))}"
 
 
 def reports_in(folder: Path, task: TaskResult, *, seeds: Sequence[int]) -> SeedReports:
