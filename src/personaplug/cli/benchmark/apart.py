@@ -18,13 +18,14 @@ from personaplug.errors import PersonaPlugError
 
 Outcome = tuple[str, str] | None
 
-_IMPORTED_ONCE = [
+IMPORTED_ONCE = [
     "personaplug.cli.benchmark.training",
     "transformers.trainer",
     "transformers.models.t5",
     "peft",
     "scipy.stats",
 ]
+"""What is slow to import, and imported once."""
 
 
 def apart(work: Callable[[], object]) -> None:
@@ -61,7 +62,7 @@ def _context() -> ForkServerContext | SpawnContext:
     if sys.platform != "linux":
         return get_context("spawn")
     context = get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED_ONCE)
+    context.set_forkserver_preload(IMPORTED_ONCE)
     return context
 
 
