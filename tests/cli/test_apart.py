@@ -16,12 +16,11 @@ from tests.processes import die
 PARENT = """
 import sys
 from functools import partial
-from personaplug.cli.benchmark import apart as module
-from personaplug.cli.benchmark.apart import apart
+from personaplug.cli.benchmark import apart
 from tests.cli.test_apart import stay, stumble
 if __name__ == "__main__":
-    module.IMPORTED_ONCE.clear()  # nothing slow is needed here
-    apart(partial(stay, sys.argv[1]))
+    apart.IMPORTED_ONCE.clear()  # nothing slow is needed here
+    apart.apart(partial(stay, sys.argv[1]))
 """
 
 
