@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from personaplug.cli.benchmark import run as bench_run
-from personaplug.cli.benchmark.kinds import has_items
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import read_recipe
 from personaplug.cli.benchmark.runs import base_run
 from personaplug.evaluation.published import published_scores, read_published
+from personaplug.method_kinds import METHOD_KINDS
 from personaplug.tasks.task import load_task
 from tests.cli.bench_world import SMALL, bench, write_recipe
 from tests.cli.conftest import done
@@ -66,7 +66,7 @@ def test_the_shipped_lamp_recipe_goes_from_lamps_files_to_a_report(names, method
     tasks = json.loads(done(bench(recipe, "--json")).stdout)["tasks"]
     measured = [(task["task"], task["split"], task["queries"]) for task in tasks]
     assert measured == [(name, "dev", USERS) for name in names]
-    with_items = [method for method in methods if has_items(method)]
+    with_items = [method for method in methods if METHOD_KINDS[method].items]
     labels = [f"{method}, k=4" if method in with_items else method for method in methods]
     strangers = ["plug, stranger's history"] if "plug" in methods else []
     for task in tasks:

@@ -6,13 +6,12 @@ import pytest
 
 from personaplug.cli.benchmark import run as bench_run
 from personaplug.cli.benchmark import training, work
-from personaplug.cli.benchmark.kinds import ADAPTED, has_items
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe, Source
 from personaplug.cli.benchmark.run import Doing, count_steps
 from personaplug.cli.benchmark.runs import run_of
 from personaplug.cli.benchmark.steps import Step, first_steps, last_steps
-from personaplug.cli.wiring import METHODS
+from personaplug.method_kinds import METHOD_KINDS
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.tasks.task import load_task
 
@@ -26,7 +25,7 @@ def steps_of(method, folder, **words):
     """List a recipe's steps for one method without the task's name, those before a k is chosen and those after."""
     recipe = Recipe((Source(task="log", log="log.jsonl"),), (method,), k=(1, 2), seeds=(7,), **words)
     place, (contender,) = place_in(folder), recipe.contenders
-    k = 2 if has_items(method) else None
+    k = 2 if METHOD_KINDS[method].items else None
     first, last = first_steps(recipe, place, others=()), last_steps(recipe, place, contender=contender, k=k)
     assert count_steps(recipe, [place]) == len(first) + len(last)
     assert len({step.product for step in (*first, *last)}) == len(first) + len(last)
@@ -76,14 +75,14 @@ def test_adapters_without_items_have_no_k(tmp_path):
 @pytest.mark.parametrize("method", ["user-lora", "user-lora+bm25"])
 def test_strangers_have_adapters_of_their_own_which_start_from_the_same(method, tmp_path, monkeypatch):
     _, last = steps_of(method, tmp_path)
-    with_k = ", k=2" if has_items(method) else ""
+    with_k = ", k=2" if METHOD_KINDS[method].items else ""
     assert last[-2:] == [
         f"train {method} for strangers{with_k}, seed 7",
         f"measure {method} with strangers{with_k}, seed 7",
     ]
     recipe = Recipe((Source(task="log", log="log.jsonl"),), (method,), k=(2,))
     place, (contender,) = place_in(tmp_path), recipe.contenders
-    k, fitted = 2 if has_items(method) else None, []
+    k, fitted = 2 if METHOD_KINDS[method].items else None, []
     monkeypatch.setattr(training, "fit_users", lambda run, *_, out, like, **__: fitted.append((run.history, out, like)))
     monkeypatch.setattr(training, "plain", lambda _: {})
     training.train_contender(recipe, place, contender=contender, seed=7, k=k, on="stranger")
@@ -150,7 +149,7 @@ def test_items_are_as_long_for_whoever_shows_any(tmp_path):
 
 
 def test_every_step_can_be_handed_to_another_process(tmp_path):
-    recipe = Recipe((Source(task="log", sample=5),), tuple(dict.fromkeys((*METHODS, *ADAPTED))))
+    recipe = Recipe((Source(task="log", sample=5),), tuple(METHOD_KINDS))
     place = place_in(tmp_path, sample=5)
     steps = first_steps(recipe, place, others=())
     steps += [step for each in recipe.contenders for step in last_steps(recipe, place, contender=each, k=2)]

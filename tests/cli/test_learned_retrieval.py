@@ -3,6 +3,7 @@
 import shutil
 import tomllib
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.evaluation.report import Report
+from personaplug.method_kinds import LearnedRetrieval
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
-from personaplug.plug.names import LEARNED
 from personaplug.plug.retrieval_run import (
     RetrievalRun,
     ScoringConfig,
@@ -38,6 +39,7 @@ from tests import tiny
 from tests.cli.conftest import done, run_command
 from tests.processes import die, kill_itself
 
+LEARNED = get_args(LearnedRetrieval)
 LOG = load_task("log")
 SHORT = GenerationConfig(max_new_tokens=4)
 ROPG = ("ropg-kd", "ropg-rl")

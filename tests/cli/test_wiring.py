@@ -6,16 +6,15 @@ import pytest
 import torch
 
 from personaplug.cli.encoders import build_encoder, encoder_config, encoder_of, start_torch
-from personaplug.cli.retrievers import Retrieval
-from personaplug.cli.wiring import METHODS, MethodOptions, build_method
+from personaplug.cli.wiring import MethodOptions, build_method
 from personaplug.config import read_toml, write_toml
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
 from personaplug.embedder.encoder import BGE, TextEncoder
 from personaplug.errors import ConfigError, FingerprintMismatchError, StoreError
 from personaplug.evaluation.harness import LikelihoodMethod
+from personaplug.method_kinds import METHODS, LearnedRetrieval, Retrieval
 from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.names import LEARNED
 from personaplug.plug.run import RunConfig
 from personaplug.records import Profile
 from personaplug.store.base import StoreLayout
@@ -50,7 +49,7 @@ def error_of(name, options, *, task=LOG):
     return caught.value
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in (*LEARNED, *CONTROLS)])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in (*get_args(LearnedRetrieval), *CONTROLS)])
 def test_every_method_is_built_by_its_name_and_answers(name, options, place, examples):
     runs = {"tuned-prompt": place.tuned, "user-lora": place.adapters}
     method = build_method(name, LOG, options=replace(options, run={**runs, **place.mixed}.get(name, place.plug)))

@@ -84,6 +84,13 @@ def test_a_method_measured_twice_with_strangers_has_no_single_control():
     assert compare(reports).controls == ()
 
 
+def test_a_plug_is_the_persona_by_whatever_name_and_nothing_else_is():
+    plain, plug = make_report("plain"), replace(make_report("plug"), method="mean pooling")
+    named_like_one = replace(make_report("bm25"), method="plugged in")
+    reports = {report.label: report for report in (plain, named_like_one, plug)}
+    assert compare(reports).persona == "mean pooling"
+
+
 def test_the_persona_is_the_first_plug_on_own_histories():
     reports = make_reports()
     assert compare(reports).persona == "plug"

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -71,6 +72,12 @@ def test_a_stranger_keeps_the_methods_color_dashed_and_hollow(reports):
     assert own.color == stranger.color
     assert (own.dash, stranger.dash) == ("-", "--")
     assert own.fill != stranger.fill
+
+
+def test_a_plug_keeps_its_color_by_whatever_name(reports):
+    renamed = {label: replace(each, method="ours") if each.kind == "plug" else each for label, each in reports.items()}
+    renamed = {each.label: each for each in renamed.values()}
+    assert looks_of(compare(renamed), renamed)["ours"].color == looks_of(compare(reports), reports)["plug"].color
 
 
 def test_baseline_and_persona_stand_out_and_colors_differ(reports):

@@ -21,6 +21,15 @@ def test_what_is_written_is_read_again(path, method):
     assert Report.read(path) == report
 
 
+def test_a_report_of_before_it_named_its_method_has_the_one_in_its_label(path):
+    make_report("plug+bm25, k=2").write(path)
+    values = json.loads(path.read_text())
+    del values["kind"]
+    path.write_text(json.dumps(values))
+    assert Report.read(path).kind == "plug+bm25"
+    assert Report.read(path).has_persona
+
+
 @settings(max_examples=30)
 @given(text=st.text() | st.just("🙂" * 100_000))
 def test_any_text_survives(text, tmp_path_factory):

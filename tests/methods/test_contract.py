@@ -1,7 +1,6 @@
 """What every method promises, whichever family of language model it asks."""
 
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,12 +9,12 @@ from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.evaluation.cost import CountingMethod
 from personaplug.evaluation.harness import LikelihoodMethod
+from personaplug.method_kinds import METHOD_KINDS
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import build_plug
-from personaplug.plug.names import Trained
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.records import Profile
 from personaplug.retrieval.bm25 import BM25Retriever
@@ -33,7 +32,7 @@ END = 1  # the token that closes an answer; the tiny models' other tokens are by
 
 def build(name, family, models, store, *, embedder=EmbedderConfig()):  # noqa: B008 (frozen)
     """Build a method of tiny models."""
-    if name in get_args(Trained):
+    if METHOD_KINDS[name].learns == "prefix":
         plug = build_plug(make_run(models, family, method=name, embedder=embedder), TASK, store=store)
         return PlugMethod(name, as_if_trained(plug), SHORT)
     backbone = load_backbone(BackboneConfig(models[family]))

@@ -154,7 +154,7 @@ def measure(
             batch_size=queries.batch_size,
             progress=advance,
         )
-    report = _with_gpu_memory(report)
+    report = replace(_with_gpu_memory(report), kind=method.name)
     report.write(out)
     if predictions:
         write_predictions(task.name, [(answer.id, answer.prediction) for answer in report.answers], path=predictions)
@@ -202,8 +202,9 @@ def _drawn(log: Path, task: "Task", *, queries: QueryWords, on_bad: "OnBad | Non
 def _estranged(own: "Examples", queries: QueryWords, *, method: str) -> "Examples":
     """Give each query a stranger's history: one for all of a user's queries where an adapter answers all of them."""
     from personaplug.data.stranger import count_shorter, with_one_stranger_each, with_strangers
+    from personaplug.method_kinds import kind_of
 
-    strangers = (with_one_stranger_each if method == "user-lora" else with_strangers)(own, seed=queries.seed)
+    strangers = (with_one_stranger_each if kind_of(method).is_per_user else with_strangers)(own, seed=queries.seed)
     if shorter := count_shorter(own, strangers):
         click.echo(f"{shorter:,} of {len(own):,} strangers have a shorter history: nobody has a longer one", err=True)
     return strangers

@@ -9,13 +9,14 @@ from personaplug.cli.encoders import start_torch
 from personaplug.cli.retrievers import build_retriever, with_items, without_items
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
+from personaplug.method_kinds import METHOD_KINDS
 from personaplug.methods.learned_retrieval import ranker_as_retriever
 from personaplug.methods.prompted import Prompted, nothing_kept
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.retrieval_run import RetrievalRun, digest_of, is_ropg, load_ranker, load_selector, read_run
+from personaplug.plug.retrieval_run import RetrievalRun, digest_of, load_ranker, load_selector, read_run
 from personaplug.plug.run import method_of
 from personaplug.records import Example
 from personaplug.retrieval.dense import DenseRetriever
@@ -149,7 +150,8 @@ def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
         ConfigError: A folder holds no trained retriever.
     """
     for run in runs:
-        if not is_ropg(method_of(run)):
+        kind = METHOD_KINDS.get(method_of(run))
+        if kind is None or kind.learns != "ranker":
             raise ConfigError(f"{run} holds a {method_of(run)}, no trained retriever", hint="--ropg takes ropg runs")
         if not (run / "model.safetensors").is_file():
             raise ConfigError(f"the training of {run} is not finished", hint="personaplug train ... --resume")

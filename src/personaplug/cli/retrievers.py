@@ -1,7 +1,6 @@
 """Retrievers by name, and the prompts that hold what they find."""
 
 from dataclasses import replace
-from typing import Literal
 
 from personaplug.cli.encoders import encoder_of
 from personaplug.errors import ConfigError
@@ -17,8 +16,6 @@ from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
-Retrieval = Literal["recency", "random", "bm25", "dense"]
-
 
 def build_retriever(
     name: str, task: Task, *, store: PersonaStore | None, encoder_name: str | None, is_live: bool = False
@@ -26,7 +23,7 @@ def build_retriever(
     """Build an untrained retriever by its exact name.
 
     Args:
-        name: One of :data:`Retrieval`.
+        name: One of :data:`~personaplug.method_kinds.Retrieval`.
         task: Says what is read of an item.
         store: The histories' vectors, for ``dense``.
         encoder_name: As given to ``index``, for ``dense``; None for the one that the store names.

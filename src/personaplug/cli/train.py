@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from personaplug.cli.options import ABOVE_ZERO
 from personaplug.cli.skipping import bad_rows, skipping
-from personaplug.plug.names import LEARNED, MIXED, Trained
+from personaplug.method_kinds import RUNS, kind_of
 
 if TYPE_CHECKING:
     from personaplug.data.rows import OnBad
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--method",
-    type=click.Choice([*get_args(Trained), *LEARNED, "user-lora"]),
+    type=click.Choice(RUNS),
     help="Persona, or its control without users, each alone or with retrieved items in the prompt (+bm25, +dense); a "
     "trained retriever (ropg) or choice of retriever (rspg); or an adapter for each user.",
 )
@@ -119,14 +119,15 @@ def train(
             "--store": store_path,
         },
     )
-    if method in LEARNED:
+    kind = kind_of(method)
+    if kind.is_learned_retrieval:
         words = {"task": task_name, "method": method, "score": score, "k": k, "encoder": encoder, "backbone": backbone}
         rival = retrieval_run(config, preset, words=words | training, settings=settings, ropg=ropg, out=out)
         with bad_rows(skip_bad) as on_bad:
             chosen = fit_retrieval(rival, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
         _tell(chosen, chosen.words, out=out, as_json=as_json)
         return
-    if method == "user-lora":
+    if kind.learns == "adapters":
         words = {"task": task_name, "split": split, "stranger": stranger, "k": k, "backbone": backbone}
         with bad_rows(skip_bad) as on_bad:
             cost = train_users(
@@ -155,16 +156,16 @@ def train(
 
 def _refuse_unread(method: str, given: Mapping[str, object]) -> None:
     """Refuse options that a method would leave unread; the value of one that was not given is empty."""
-    typed = {option for option, value in given.items() if value}
-    if method not in LEARNED and typed & {"--score", "--ropg"}:
+    kind, typed = kind_of(method), {option for option, value in given.items() if value}
+    if not kind.is_learned_retrieval and typed & {"--score", "--ropg"}:
         raise click.UsageError("--score and --ropg go with --method ropg or rspg")
-    if method != "user-lora" and typed & {"--split", "--stranger"}:
+    if kind.learns != "adapters" and typed & {"--split", "--stranger"}:
         raise click.UsageError("--split and --stranger go with --method user-lora")
-    if "-k" in typed and method.startswith("ropg"):
+    if "-k" in typed and kind.learns == "ranker":
         raise click.UsageError(f"-k goes with evaluate: {method} learns from prompts of one item each")
-    if "-k" in typed and method not in (*LEARNED, *MIXED, "user-lora"):
+    if "-k" in typed and not kind.is_trained_for_k and kind.learns != "adapters":
         raise click.UsageError("-k goes with --method rspg, user-lora, +bm25 or +dense")
-    if method == "user-lora" and typed & {"--preset paper", "--encoder", "--store"}:
+    if kind.learns == "adapters" and typed & {"--preset paper", "--encoder", "--store"}:
         raise click.UsageError(
             "--preset paper, --encoder and --store do not go with --method user-lora: name its language model with "
             "--backbone"

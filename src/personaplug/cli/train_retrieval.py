@@ -20,7 +20,7 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.parts import encoder_of_store
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, is_ropg, pool_size
+from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, pool_size
 from personaplug.records import Example
 from personaplug.rivals.ranker import ItemRanker
 from personaplug.rivals.selector import PromptSelector
@@ -96,9 +96,7 @@ def fit_retrieval(
             _choices(run, examples, pool=pool, task=task, listener=listener) for examples in (train, dev)
         )
         chooser: Chooser = (
-            ItemRanker(encoder, run.ranker)
-            if is_ropg(run.method)
-            else PromptSelector(encoder, pool_size(run.selection))
+            ItemRanker(encoder, run.ranker) if run.is_ranker else PromptSelector(encoder, pool_size(run.selection))
         )
         chosen = _fit(chooser, choices, listener=listener, run=run, dev=dev_choices, folder=out)
         chosen = replace(chosen, seconds=perf_counter() - began)  # what was asked before the first step is most of it
@@ -151,7 +149,7 @@ def _fit(
 
 def _pool(run: RetrievalRun, out: Path, *, plain: Prompted, task: Task, store: PersonaStore) -> list[Prompted]:
     """Build what is chosen from; for a retriever, the prompt of the one item that the untrained one holds for best."""
-    if not is_ropg(run.method):
+    if not run.is_ranker:
         return prompts_of(run, out, plain=plain, task=task, store=store)
     untrained = build_retriever("dense", task, store=store, encoder_name=run.encoder.model)
     return [with_items(plain, task, retriever=untrained, k=1, item_tokens=run.scoring.item_tokens)]
@@ -160,7 +158,7 @@ def _pool(run: RetrievalRun, out: Path, *, plain: Prompted, task: Task, store: P
 def _choices(
     run: RetrievalRun, examples: Sequence[Example], *, pool: Sequence[Prompted], task: Task, listener: Listener
 ) -> list[Choice]:
-    if not is_ropg(run.method):
+    if not run.is_ranker:
         answer = listener.answer if run.method == "rspg-post" else None
         return retriever_choices(examples, task=task, writers=[each.write for each in pool], answer=answer)
     write = pool[0].write
@@ -173,7 +171,7 @@ def _choices(
 
 
 def _with_ropg(run: RetrievalRun, ropg: Sequence[Path], *, out: Path) -> RetrievalRun:
-    if is_ropg(run.method):
+    if run.is_ranker:
         raise ConfigError(f"{run.method} chooses between items, not retrievers", hint="--ropg goes with rspg methods")
     paths = tuple(os.path.relpath(path, out) for path in ropg)
     return replace(run, selection=replace(run.selection, ropg=paths, ropg_digests=()))

@@ -5,35 +5,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
 from personaplug.cli.encoders import start_torch
 from personaplug.cli.learned import build_ropg, build_rspg
 from personaplug.cli.profiles import with_profiles
-from personaplug.cli.retrievers import Retrieval, build_retriever, with_items, without_items
+from personaplug.cli.retrievers import build_retriever, with_items, without_items
 from personaplug.cli.user_lora import open_user_lora
 from personaplug.config import read_toml, read_values
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
+from personaplug.method_kinds import METHOD_KINDS, METHODS, kind_of
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.names import LEARNED, Trained
-from personaplug.plug.retrieval_run import is_ropg
 from personaplug.plug.run import PRESETS, RunConfig, method_of
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
-METHODS = (
-    "plain",
-    *get_args(Trained),
-    *get_args(Retrieval),
-    *LEARNED,
-    "user-lora",
-    "text-profile",
-)
 RETRIEVED = 4  # items in a retrieval prompt
 PROFILED = 16  # items that a user is described by
 
@@ -121,12 +111,13 @@ def build_method(name: str, task: Task, *, options: MethodOptions) -> Method:
         ConfigError: There is no such method, or it needs a run or a store that was not given.
     """
     check_method(name)
-    if name in get_args(Trained):
+    kind = kind_of(name)
+    if kind.learns == "prefix":
         return _trained(name, task, options=options)
-    if name in LEARNED:
+    if kind.is_learned_retrieval:
         return _learned(name, task, options=options)
-    if name == "user-lora":
-        return _adapted(task, options)
+    if kind.learns == "adapters":
+        return _adapted(name, task, options=options)
     run = _plug_run(options.run) if options.run else RunConfig(backbone=BackboneConfig(model=options.backbone))
     plain = without_items(
         name,
@@ -136,9 +127,9 @@ def build_method(name: str, task: Task, *, options: MethodOptions) -> Method:
         max_input_tokens=run.training.max_input_tokens,
         max_output_tokens=run.training.max_output_tokens,
     )
-    if name == "plain":
+    if not kind.shows_items:
         return plain
-    if name == "text-profile":
+    if kind.is_described:
         return _described(plain, task, options=options, run=run)
     encoder_name = options.encoder or (run.encoder.model if options.run else None)
     retriever = build_retriever(name, task, store=options.store, encoder_name=encoder_name, is_live=options.is_live)
@@ -185,15 +176,15 @@ def _trained(name: str, task: Task, *, options: MethodOptions) -> Method:
 
 def _learned(name: str, task: Task, *, options: MethodOptions) -> Method:
     folder, k = _needed_run(name, options), options.k or RETRIEVED
-    if is_ropg(name):
+    if kind_of(name).learns == "ranker":
         return build_ropg(name, task, folder=folder, k=k, generation=options.generation)
     return build_rspg(
         name, task, folder=folder, store=options.store, k=k, generation=options.generation, is_live=options.is_live
     )
 
 
-def _adapted(task: Task, options: MethodOptions) -> Method:
-    folder = _run_of("user-lora", options)
+def _adapted(name: str, task: Task, *, options: MethodOptions) -> Method:
+    folder = _run_of(name, options)
     return open_user_lora(folder, task, k=options.k, generation=options.generation, device=start_torch())
 
 
@@ -220,6 +211,6 @@ def _needed_run(name: str, options: MethodOptions) -> Path:
 def _plug_run(folder: Path) -> RunConfig:
     """Read the configuration of a plug or tuned prompt, and refuse the folder of anything else."""
     held = method_of(folder)
-    if held in (*LEARNED, "user-lora"):
+    if held in METHOD_KINDS and METHOD_KINDS[held].learns != "prefix":
         raise ConfigError(f"{folder} holds a {held}, not a plug or tuned prompt", hint="give another --run, or none")
     return read_toml(RunConfig, folder / "config.toml")

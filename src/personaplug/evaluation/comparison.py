@@ -13,8 +13,7 @@ from personaplug.evaluation.report import Report
 from personaplug.evaluation.scores import Score
 from personaplug.evaluation.seeds import difference
 from personaplug.evaluation.significance import Difference
-
-DEFAULT_BASELINES = ("tuned-prompt", "plain")
+from personaplug.method_kinds import CONTROLS
 
 Verdict = Literal["better", "worse", "unclear"]
 SeedReports = Mapping[str, Sequence[Report]]
@@ -185,7 +184,7 @@ def _check_one_task(reports: Mapping[str, Report]) -> None:
 
 def _baseline(reports: Mapping[str, Report], wanted: str | None) -> str:
     if wanted is None:
-        return next((name for name in DEFAULT_BASELINES if name in reports), next(iter(reports)))
+        return next((name for name in CONTROLS if name in reports), next(iter(reports)))
     if wanted not in reports:
         raise PersonaPlugError(f"no report is of {wanted!r}", hint=f"there are: {', '.join(reports)}")
     return wanted
@@ -200,7 +199,7 @@ def _columns(reports: Iterable[Report]) -> tuple[MetricName, ...]:
 
 
 def _persona(reports: Mapping[str, Report], baseline: str) -> str | None:
-    plugs = (label for label in _on_own_histories(reports) if label.startswith("plug"))
+    plugs = (label for label in _on_own_histories(reports) if reports[label].has_persona)
     return next((label for label in plugs if label != baseline), None)
 
 

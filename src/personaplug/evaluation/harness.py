@@ -16,6 +16,7 @@ from personaplug.evaluation.machine import peak_memory_mb
 from personaplug.evaluation.metrics import METRICS, MetricName
 from personaplug.evaluation.report import Report, Setting
 from personaplug.evaluation.scores import buckets_of, scores_of
+from personaplug.method_kinds import kind_in_label
 from personaplug.records import Example
 
 
@@ -137,6 +138,7 @@ def evaluate(
     return Report(
         task=task.name,
         method=method.name,
+        kind=kind_in_label(method.name),
         labels=tuple(task.labels),
         setting=setting,
         seconds=time.perf_counter() - start,

@@ -70,8 +70,8 @@ class Look:
 def looks_of(comparison: Comparison, reports: Mapping[str, Report]) -> dict[str, Look]:
     """Give each method a look: gray for the baseline, bold for it, the persona and the persona of a stranger."""
     baseline, persona = comparison.baseline, comparison.persona
-    methods = dict.fromkeys(report.method for label, report in reports.items() if label != baseline)
-    first = sorted(methods, key=lambda method: not method.startswith("plug"))
+    methods = {report.method: report.has_persona for label, report in reports.items() if label != baseline}
+    first = sorted(methods, key=lambda method: not methods[method])
     colors = {method: COLORS[place % len(COLORS)] for place, method in enumerate(first)}
 
     def look(label: str, report: Report) -> Look:

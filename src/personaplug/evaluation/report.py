@@ -14,6 +14,7 @@ from personaplug.evaluation.machine import describe_machine
 from personaplug.evaluation.metrics import MetricName
 from personaplug.evaluation.scores import Bucket, Score
 from personaplug.files import write_text
+from personaplug.method_kinds import METHOD_KINDS, kind_in_label
 
 SCHEMA = 1
 
@@ -43,7 +44,8 @@ class Report:
 
     Attributes:
         task: Its name.
-        method: Its name.
+        method: Its name in tables.
+        kind: Which of our methods it is, whatever it is called in tables; empty for a stranger to us.
         labels: The task's, in order; empty for generation.
         setting: See :class:`Setting`.
         seconds: Wall time of all answers, likelihoods, attention and counts together.
@@ -68,11 +70,17 @@ class Report:
     attention: AttentionSummary | None = None
     cost: Cost | None = None
     schema: int = SCHEMA
+    kind: str = ""
 
     @property
     def label(self) -> str:
         """The method as a table names it."""
         return self.method if self.setting.history == "own" else f"{self.method}, stranger's history"
+
+    @property
+    def has_persona(self) -> bool:
+        """Whether what stands before the input is made of a history."""
+        return self.kind in METHOD_KINDS and METHOD_KINDS[self.kind].has_persona
 
     @property
     def users(self) -> int:
@@ -102,8 +110,9 @@ class Report:
                 path=path,
                 hint="make it with this version's `personaplug evaluate`",
             )
+        kind = kind_in_label(str(values.get("method")))  # of a file of before reports said it
         try:
-            return from_mapping(cls, values, where="the report")
+            return from_mapping(cls, {"kind": kind, **values}, where="the report")
         except ConfigError as error:
             raise DataError(str(error), path=path, hint="make it anew with `personaplug evaluate`") from error
 

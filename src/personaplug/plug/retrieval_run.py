@@ -3,14 +3,14 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from personaplug.config import option, read_toml
 from personaplug.embedder.checkpoint import load_weights
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.errors import ConfigError, FingerprintMismatchError
+from personaplug.method_kinds import METHOD_KINDS, LearnedRetrieval
 from personaplug.plug.loading import BackboneConfig
-from personaplug.plug.names import LearnedRetrieval, Ropg
 from personaplug.plug.run import method_of
 from personaplug.records import HistoryItem
 from personaplug.rivals.ranker import ItemRanker, RankerConfig
@@ -97,6 +97,11 @@ class RetrievalRun:
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     fitting: FittingConfig = field(default_factory=FittingConfig)
 
+    @property
+    def is_ranker(self) -> bool:
+        """Whether a retriever is trained; else the choice between retrievers is."""
+        return METHOD_KINDS[self.method].learns == "ranker"
+
 
 PAPER = RetrievalRun(
     encoder=EncoderConfig(model="facebook/contriever"),
@@ -171,8 +176,3 @@ def digest_of(folder: Path) -> str:
 def item_words(task: Task, item: HistoryItem) -> str:
     """Write what a learned retriever reads of an item: what word search does, a line for each text."""
     return "\n".join(task.search_texts(item))
-
-
-def is_ropg(method: str) -> bool:
-    """Tell a trained retriever from a trained choice."""
-    return method in get_args(Ropg)

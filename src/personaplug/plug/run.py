@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
 
 from personaplug.config import option, read_values
 from personaplug.embedder.encoder import BGE, EncoderConfig
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+from personaplug.method_kinds import METHOD_KINDS, ItemChooser, Prefixed
 from personaplug.plug.loading import BackboneConfig
-from personaplug.plug.names import Trained
-
-Retrieving = Literal["bm25", "dense"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class RunConfig:
     """A run's method, parts and training."""
 
     task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
-    method: Trained = option(  # noqa: RUF009 (text, under a name that ruff does not look up)
+    method: Prefixed = option(  # noqa: RUF009 (text, under a name that ruff does not look up)
         "plug", "persona; tuned-prompt: as many vectors without any user; each alone or before retrieved items"
     )
     store: str = option("", "the histories it was trained with, as a path from the run's folder")
@@ -75,17 +72,17 @@ class RunConfig:
     @property
     def has_persona(self) -> bool:
         """Whether the vectors are of a user; those of a tuned prompt are of none."""
-        return has_persona(self.method)
+        return METHOD_KINDS[self.method].has_persona
 
     @property
     def reads_vectors(self) -> bool:
         """Whether vectors of the user's history are needed, for the persona or to choose items by."""
-        return self.has_persona or self.retriever == "dense"
+        return METHOD_KINDS[self.method].reads_vectors
 
     @property
-    def retriever(self) -> Retrieving | None:
+    def retriever(self) -> ItemChooser | None:
         """What chooses the items in the prompt; None where there are none."""
-        return next((each for each in get_args(Retrieving) if self.method.endswith(f"+{each}")), None)
+        return METHOD_KINDS[self.method].items
 
 
 PRESETS = {
@@ -102,11 +99,6 @@ PRESETS = {
 The paper trains no vectors directly. Those of the control, and of a user without a history, keep the default's rate:
 at 1e-4 they would stay where they begin, and the plug would be compared with a control that has learned nothing.
 """
-
-
-def has_persona(method: str) -> bool:
-    """Tell a method whose vectors are of a user from a tuned prompt, by its name."""
-    return not method.startswith("tuned-prompt")
 
 
 def method_of(folder: Path) -> str:

@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from personaplug.config import option, read_toml, write_toml
 from personaplug.errors import ConfigError
 from personaplug.files import appearing
+from personaplug.method_kinds import AdapterItems
 from personaplug.plug.adapter_folder import AdapterFolder
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
 from personaplug.tasks.task import Task, load_task
 
-AdapterItems = Literal["bm25", "recency", "random"]
 CONFIG, TASK, START, ADAPTERS = "config.toml", "task.toml", "start.safetensors", "adapters"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from personaplug.plug.backbone import Backbone, GenerationConfig
-from personaplug.plug.retrieval_run import RetrievalRun, is_ropg
+from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.tasks.task import Task
 from personaplug.training.checkpoints import METRICS
 from personaplug.training.choice import Choice
@@ -100,6 +100,6 @@ def _dev(choices: Sequence[Choice], score: Scores, *, run: RetrievalRun) -> Dev:
         return Dev((), lambda _: 0.0, None)
     scores = option_scores(choices, score).numpy()
     # Options are the dense retriever's best items in its order, or one a retriever: then the best retriever is it.
-    reference = scores[:, 0].mean() if is_ropg(run.method) else scores.mean(axis=0).max()
+    reference = scores[:, 0].mean() if run.is_ranker else scores.mean(axis=0).max()
     rows = np.arange(len(choices))
     return Dev(choices, lambda places: float(scores[rows, list(places)].mean()), float(reference))

@@ -7,7 +7,7 @@ from personaplug.config import read_toml, write_toml
 from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
 from personaplug.files import write_text
-from personaplug.plug.retrieval_run import CONFIG, TASK, WEIGHTS, RetrievalRun, is_ropg
+from personaplug.plug.retrieval_run import CONFIG, TASK, WEIGHTS, RetrievalRun
 from personaplug.tasks.task import Task
 from personaplug.training.choosing import Chooser, Chosen
 
@@ -91,7 +91,7 @@ def _card(folder: Path, run: RetrievalRun, *, task: Task, chosen: Chosen) -> str
     is_likelihood = run.scoring.score == "likelihood"
     dev = "no dev queries"
     if chosen.dev_score is not None:
-        other = "the dense retriever alone" if is_ropg(run.method) else "the single retriever that is best there"
+        other = "the dense retriever alone" if run.is_ranker else "the single retriever that is best there"
         dev = f"{chosen.dev_score:.4f}; without training {chosen.dev_untrained:.4f}; "
         dev += f"of {other} {chosen.dev_reference:.4f}"
     return _CARD.format(

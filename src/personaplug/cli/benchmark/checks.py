@@ -4,15 +4,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
-from personaplug.cli.benchmark.kinds import (
-    ADAPTED,
-    command_method,
-    has_items,
-    is_adapted,
-    is_trained,
-    is_trained_for_k,
-    meets_strangers,
-)
 from personaplug.cli.benchmark.made_of import check_made_of, contender_parts, task_parts
 from personaplug.cli.benchmark.models import check_models, check_store
 from personaplug.cli.benchmark.owned import check_owned
@@ -23,7 +14,6 @@ from personaplug.cli.benchmark.runs import AnyRun, base_run, run_of
 from personaplug.cli.benchmark.work import made_rows
 from personaplug.cli.encoders import encoder_config
 from personaplug.cli.screen import counted
-from personaplug.cli.wiring import METHODS
 from personaplug.config import read_toml, read_values
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import Interaction, read_given, read_log
@@ -31,6 +21,7 @@ from personaplug.data.rows import OnBad
 from personaplug.data.sample import SampleName
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
+from personaplug.method_kinds import kind_of
 from personaplug.plug.lora import import_peft
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
@@ -69,10 +60,7 @@ def check(
 
 
 def _check_method(method: str) -> None:
-    if command_method(method) not in METHODS:
-        names = dict.fromkeys((*METHODS, *ADAPTED))
-        raise ConfigError(f"there is no method {method!r}", hint=f"methods: {', '.join(names)}")
-    if is_adapted(method):
+    if kind_of(method).is_per_user:
         import_peft()
 
 
@@ -120,8 +108,8 @@ def _check_folders(recipe: Recipe, place: TaskPlace) -> None:
     check_made_of(place.folder, task_parts(recipe, place))
     for contender in recipe.contenders:
         check_made_of(place.of(contender), contender_parts(recipe, place, contender=contender))
-        for seed in recipe.seeds if is_trained(contender.method) else ():
-            for k in recipe.numbers(contender) if is_trained_for_k(contender.method) else (None,):
+        for seed in recipe.seeds if contender.kind.learns else ():
+            for k in recipe.numbers(contender) if contender.kind.is_trained_for_k else (None,):
                 _check_run(place.run(contender, seed, k=k), run_of(recipe, place, contender=contender, seed=seed, k=k))
 
 
@@ -171,19 +159,19 @@ def _source(place: TaskPlace) -> str:
 
 
 def _wants_strangers(recipe: Recipe) -> bool:
-    return recipe.strangers and any(meets_strangers(contender.method) for contender in recipe.contenders)
+    return recipe.strangers and any(contender.kind.meets_strangers for contender in recipe.contenders)
 
 
 def _splits(recipe: Recipe, place: TaskPlace) -> Iterable[Split]:
     if any(_learns_from_train(recipe, place, contender=each) for each in recipe.contenders):
         yield "train"
-    if any(has_items(each.method) for each in recipe.contenders):
+    if any(each.kind.items for each in recipe.contenders):
         yield "dev"
     yield recipe.split
 
 
 def _learns_from_train(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> bool:
-    if not is_adapted(contender.method):
-        return is_trained(contender.method)
+    if not contender.kind.is_per_user:
+        return contender.kind.learns is not None
     run = run_of(recipe, place, contender=contender, k=recipe.numbers(contender)[0])
     return isinstance(run, UserLoraConfig) and run.adaptation.epochs > 0

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from personaplug.cli.benchmark.files import plain, write_json
-from personaplug.cli.benchmark.kinds import has_items, is_chooser, is_trained, shows_items
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
 from personaplug.errors import ConfigError
-from personaplug.plug.retrieval_run import is_ropg
 from personaplug.plug.run import RunConfig
 
 FILE = "made_of.json"
@@ -37,20 +35,20 @@ def contender_parts(recipe: Recipe, place: TaskPlace, *, contender: Contender) -
         "decoding": asdict(recipe.decoding),
         **{name: getattr(recipe, name) for name in ("split", "test_queries", "draw")},
     }
-    if is_trained(contender.method) or has_items(contender.method):
+    if contender.kind.learns or contender.kind.items:
         parts["dev_queries"] = recipe.dev_queries
-    if is_chooser(contender.method):
-        parts["trained retrievers"] = [each.name for each in recipe.contenders if is_ropg(each.method)]
+    if contender.kind.learns == "selector":
+        parts["trained retrievers"] = [each.name for each in recipe.contenders if each.kind.learns == "ranker"]
     return parts
 
 
 def _run_parts(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> dict[str, Any]:
     """List what decides a run; of a contender that is not trained, the language model and how much it reads."""
     run = replace(run_of(recipe, place, contender=contender, k=recipe.numbers(contender)[0]), task=place.task.name)
-    if isinstance(run, RunConfig) and not is_trained(contender.method):
+    if isinstance(run, RunConfig) and not contender.kind.learns:
         limits = {name: getattr(run.training, name) for name in ("max_input_tokens", "max_output_tokens")}
         parts = {"encoder": asdict(run.encoder), "backbone": asdict(run.backbone), "training": limits}
-        return parts | ({"items": {"item_tokens": run.items.item_tokens}} if shows_items(contender.method) else {})
+        return parts | ({"items": {"item_tokens": run.items.item_tokens}} if contender.kind.shows_items else {})
     parts = asdict(run)
     for part in ("items", "selection"):
         if part in parts:

@@ -2,7 +2,6 @@
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from personaplug.cli.benchmark.kinds import has_items, is_plug_run, needs_store
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
@@ -10,7 +9,6 @@ from personaplug.cli.encoders import build_encoder, start_torch
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import positions_in
 from personaplug.plug.loading import read_settings
-from personaplug.plug.names import MIXED
 from personaplug.plug.parts import check_layout
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import RunConfig
@@ -26,7 +24,7 @@ def check_models(recipe: Recipe, place: TaskPlace) -> None:
     """
     start_torch()
     run = base_run(recipe, place)
-    if any(needs_store(contender.method) for contender in recipe.contenders):
+    if any(contender.kind.reads_vectors for contender in recipe.contenders):
         _check_encoder(run.encoder.model, run.encoder.revision)
     settings = read_settings(run.backbone)
     for contender in recipe.contenders:
@@ -55,13 +53,13 @@ def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, setti
     positions = positions_in(settings, answer_tokens=longest)
     if positions is None:
         return
-    items = max(recipe.numbers(contender)) if has_items(contender.method) else 0
-    vectors = run.embedder.vectors if isinstance(run, RunConfig) and is_plug_run(contender.method) else 0
+    items = max(recipe.numbers(contender)) if contender.kind.items else 0
+    vectors = run.embedder.vectors if isinstance(run, RunConfig) and contender.kind.learns == "prefix" else 0
     inputs = limits.max_input_tokens if vectors else min(limits.max_input_tokens, positions)
     # A byte is a token at most: what stands between items and input is counted so, for the tokenizer is not at hand.
     around = len(fill(place.task.retrieval.prompt, {"items": "", "prompt": ""}).encode()) if items else 0
     taken = items + around
-    if isinstance(run, RunConfig) and contender.method in MIXED:
+    if isinstance(run, RunConfig) and contender.kind.learns == "prefix" and contender.kind.items:
         # A mixed run's items have all the room that the answers of its training leave; it answers with as much.
         in_training = positions_in(settings, answer_tokens=limits.max_output_tokens) or 0
         taken = max(taken, min(items * run.items.item_tokens + around, in_training - inputs - vectors))

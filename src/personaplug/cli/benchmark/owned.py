@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from personaplug.cli.benchmark.kinds import has_items, is_trained, shows_items
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.errors import ConfigError
 
@@ -52,7 +51,7 @@ def check_owned(recipe: Recipe) -> None:
 
 def _check_contender(contender: Contender) -> None:
     where = f"the variant {contender.name!r}"
-    if contender.k and not has_items(contender.method):
+    if contender.k and not contender.kind.items:
         raise ConfigError(f"{where} sets k, but {contender.method} has no retrieved items", hint="leave its k out")
     _check(contender.settings, where)
     for name in map(_name, contender.settings):
@@ -61,8 +60,8 @@ def _check_contender(contender: Contender) -> None:
                 f"{where} sets {name}: it would have another encoder or language model than the others",
                 hint="set encoder and backbone for the whole recipe, or write another recipe",
             )
-        read = (*LIMITS, ITEM_LIMIT) if shows_items(contender.method) else LIMITS
-        if not is_trained(contender.method) and name not in read:
+        read = (*LIMITS, ITEM_LIMIT) if contender.kind.shows_items else LIMITS
+        if not contender.kind.learns and name not in read:
             raise ConfigError(
                 f"{where} sets {name}, which {contender.method} does not read", hint=f"it reads {', '.join(read)}"
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from personaplug.config import option, read_toml
+from personaplug.method_kinds import MethodKind, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,15 @@ class Contender:
     def name(self) -> str:
         """The name in tables."""
         return self.label or self.method
+
+    @property
+    def kind(self) -> MethodKind:
+        """What its method is made of.
+
+        Raises:
+            ConfigError: There is no such method.
+        """
+        return kind_of(self.method)
 
 
 @dataclass(frozen=True, slots=True)

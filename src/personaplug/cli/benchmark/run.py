@@ -7,18 +7,18 @@ from pathlib import Path
 
 from personaplug.cli.benchmark.apart import apart
 from personaplug.cli.benchmark.files import read_json
-from personaplug.cli.benchmark.kinds import has_items, is_retrieval, is_trained_for_k, meets_strangers
 from personaplug.cli.benchmark.made_of import contender_parts, record, task_parts
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.steps import Step, first_steps, last_steps, measured_as, seeds_of
 from personaplug.evaluation.averaging import averages
 from personaplug.evaluation.bench import BenchResult, Choice, choose_k, summarize
-from personaplug.evaluation.comparison import DEFAULT_BASELINES, SeedReports
+from personaplug.evaluation.comparison import SeedReports
 from personaplug.evaluation.cost import TrainingCost
 from personaplug.evaluation.published import Published, published_scores
 from personaplug.evaluation.report import Report
 from personaplug.files import write_text
+from personaplug.method_kinds import CONTROLS
 
 Tell = Callable[[str], None]
 
@@ -123,7 +123,7 @@ def result_of(
 def _control(recipe: Recipe) -> str | None:
     """Name what all are compared with: the first tuned prompt, by whatever label; else the bare language model."""
     labels = {contender.method: contender.name for contender in reversed(recipe.contenders)}
-    return next((labels[method] for method in DEFAULT_BASELINES if method in labels), None)
+    return next((labels[method] for method in CONTROLS if method in labels), None)
 
 
 def _record(recipe: Recipe, place: TaskPlace) -> None:
@@ -140,10 +140,10 @@ def _choices(recipe: Recipe, place: TaskPlace) -> dict[str, Choice]:
             contender.name,
             place.task.metrics[0],
             dev=_on_dev(recipe, place, contender=contender),
-            is_retrieval=is_retrieval(contender.method),
+            is_retrieval=contender.kind.is_retrieval,
         )
         for contender in recipe.contenders
-        if has_items(contender.method)
+        if contender.kind.items
     }
 
 
@@ -167,7 +167,7 @@ def _measured(recipe: Recipe, place: TaskPlace, *, chosen: Mapping[str, Choice])
         label = chosen[contender.name].label if contender.name in chosen else contender.name
         trainings[label] = [_training_cost(place, contender, seed=seed, k=k) for seed in seeds]
         names: list[Measured] = [measured_as(recipe, contender)]
-        names += ["stranger"] if recipe.strangers and meets_strangers(contender.method) else []
+        names += ["stranger"] if recipe.strangers and contender.kind.meets_strangers else []
         for name in names:
             paths = [place.report(contender, seed, name=name, k=k) for seed in seeds]
             named = [replace(Report.read(path), method=label) for path in paths]
@@ -176,7 +176,7 @@ def _measured(recipe: Recipe, place: TaskPlace, *, chosen: Mapping[str, Choice])
 
 
 def _training_cost(place: TaskPlace, contender: Contender, *, seed: int | None, k: int | None) -> TrainingCost:
-    path = place.trained(contender, seed, k=k if is_trained_for_k(contender.method) else None)
+    path = place.trained(contender, seed, k=k if contender.kind.is_trained_for_k else None)
     values = read_json(path) if path.exists() else {}
     return TrainingCost(values.get("seconds"), values.get("seconds_a_user"))
 

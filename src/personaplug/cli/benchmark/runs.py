@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from personaplug.cli.benchmark.kinds import adapter_items, is_adapted, is_learned, is_plug_run
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.encoders import encoder_config
 from personaplug.cli.train_retrieval import retrieval_run
 from personaplug.cli.user_lora import chosen
 from personaplug.config import override
-from personaplug.plug.names import MIXED
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import PRESETS, RunConfig
 from personaplug.plug.user_lora import AdaptationConfig, UserLoraConfig
@@ -45,14 +43,14 @@ def run_of(recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int 
     Raises:
         ConfigError: A setting does not fit.
     """
-    if is_plug_run(contender.method):
+    if contender.kind.learns == "prefix":
         run = base_run(recipe, place, seed=seed, settings=contender.settings)
-        items = replace(run.items, k=k) if k and contender.method in MIXED else run.items
+        items = replace(run.items, k=k) if k and contender.kind.items else run.items
         return replace(run, method=contender.method, items=items)  # type: ignore[arg-type]
     base = base_run(recipe, place, seed=seed)
-    if is_adapted(contender.method):
+    if contender.kind.is_per_user:
         return adapters_run(recipe, place, contender=contender, base=base, k=k)
-    if is_learned(contender.method):
+    if contender.kind.is_learned_retrieval:
         return learned_run(recipe, place, contender=contender, base=base, k=k)
     return override(base, contender.settings)
 
@@ -100,7 +98,7 @@ def adapters_run(
         on: Whom the adapters are for: users of dev queries, those who are measured, or the strangers of these.
     """
     limits = base.training
-    retriever = adapter_items(contender.method)
+    retriever = contender.kind.items
     run = chosen(
         UserLoraConfig(draw=recipe.draw),
         task=place.task_file,
@@ -113,7 +111,8 @@ def adapters_run(
         max_input_tokens=limits.max_input_tokens,
         max_output_tokens=limits.max_output_tokens,
     )
-    items = replace(run.items, retriever=retriever or run.items.retriever, item_tokens=base.items.item_tokens)
+    choosing = retriever or run.items.retriever
+    items = replace(run.items, retriever=choosing, item_tokens=base.items.item_tokens)  # type: ignore[arg-type]
     # The queries that plug and tuned prompt learn from, as often.
     adaptation = AdaptationConfig(epochs=limits.epochs, queries=limits.queries, batch_size=limits.batch_size)
     run = replace(run, backbone=base.backbone, items=items, adaptation=adaptation)

@@ -5,16 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from personaplug.cli.benchmark.kinds import (
-    adapter_items,
-    has_items,
-    is_adapted,
-    is_chooser,
-    is_trained,
-    is_trained_for_k,
-    meets_strangers,
-    needs_store,
-)
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.training import describe_users, train_contender
@@ -43,14 +33,14 @@ class Step:
 
 def first_steps(recipe: Recipe, place: TaskPlace, *, others: Sequence[TaskPlace]) -> list[Step]:
     """List what comes before the measurement: log, index, training, and dev for whoever has a k to choose."""
-    contenders = sorted(recipe.contenders, key=lambda each: is_chooser(each.method))  # they choose from others
+    contenders = sorted(recipe.contenders, key=lambda each: each.kind.learns == "selector")  # they choose from others
     steps = list(_preparations(recipe, place, others=others))
     for contender in contenders:
         on: Measured = "dev" if trains_for_dev(recipe, contender) else "test"
-        for k in recipe.numbers(contender) if is_trained_for_k(contender.method) else (None,):
+        for k in recipe.numbers(contender) if contender.kind.is_trained_for_k else (None,):
             steps += _trainings(recipe, place, contender=contender, k=k, on=on)
     for contender in contenders:
-        if has_items(contender.method):
+        if contender.kind.items:
             for k in recipe.numbers(contender):
                 steps += _measurements(recipe, place, contender=contender, name="dev", k=k)
     return steps
@@ -63,8 +53,8 @@ def last_steps(recipe: Recipe, place: TaskPlace, *, contender: Contender, k: int
         steps += _trainings(recipe, place, contender=contender, k=k, on="test")
     if measured_as(recipe, contender) == "test":
         steps += _measurements(recipe, place, contender=contender, name="test", k=k)
-    if recipe.strangers and meets_strangers(contender.method):
-        if is_adapted(contender.method):
+    if recipe.strangers and contender.kind.meets_strangers:
+        if contender.kind.is_per_user:
             steps += _trainings(recipe, place, contender=contender, k=k, on="stranger")
         steps += _measurements(recipe, place, contender=contender, name="stranger", k=k)
     return steps
@@ -72,24 +62,24 @@ def last_steps(recipe: Recipe, place: TaskPlace, *, contender: Contender, k: int
 
 def seeds_of(recipe: Recipe, contender: Contender) -> tuple[int | None, ...]:
     """Give the seeds that a contender is measured with; None alone where nothing is trained."""
-    return recipe.seeds if is_trained(contender.method) else (None,)
+    return recipe.seeds if contender.kind.learns else (None,)
 
 
 def measured_as(recipe: Recipe, contender: Contender) -> Measured:
     """Name the report of a contender's score: that by which ``k`` was chosen, where it is of the same queries."""
-    return "dev" if has_items(contender.method) and recipe.chooses_on_measured else "test"
+    return "dev" if contender.kind.items and recipe.chooses_on_measured else "test"
 
 
 def trains_for_dev(recipe: Recipe, contender: Contender) -> bool:
     """Tell whether ``k`` is chosen by other adapters than are measured: one answers nothing that it may have seen."""
-    return adapter_items(contender.method) is not None and not recipe.chooses_on_measured
+    return contender.kind.is_per_user and contender.kind.items is not None and not recipe.chooses_on_measured
 
 
 def _preparations(recipe: Recipe, place: TaskPlace, *, others: Sequence[TaskPlace]) -> Iterator[Step]:
     name = place.task.name
     if not place.source.log:
         yield Step(f"{name}: make the log", place.log, partial(make_log, place))
-    if any(needs_store(contender.method) for contender in recipe.contenders):
+    if any(contender.kind.reads_vectors for contender in recipe.contenders):
         reuse = tuple(other.store for other in others)
         yield Step(f"{name}: index", place.indexed, partial(index_log, recipe, place, reuse=reuse))
 
@@ -97,10 +87,10 @@ def _preparations(recipe: Recipe, place: TaskPlace, *, others: Sequence[TaskPlac
 def _trainings(
     recipe: Recipe, place: TaskPlace, *, contender: Contender, k: int | None, on: Measured
 ) -> Iterator[Step]:
-    if contender.method == "text-profile":
+    if contender.kind.is_described:
         work = partial(describe_users, recipe, place, contender=contender)
         yield Step(_title(place, f"describe users for {contender.name}"), place.trained(contender, None), work)
-    if not is_trained(contender.method):
+    if not contender.kind.learns:
         return
     what = f"train {contender.name}{dict(dev=' for dev', test='', stranger=' for strangers')[on]}"
     for seed in recipe.seeds:
@@ -113,7 +103,7 @@ def _measurements(
     recipe: Recipe, place: TaskPlace, *, contender: Contender, name: Measured, k: int | None
 ) -> Iterator[Step]:
     what = f"measure {contender.name}{dict(dev=' on dev', test='', stranger=' with strangers')[name]}"
-    is_for_them = trains_for_dev(recipe, contender) if name == "dev" else is_adapted(contender.method)
+    is_for_them = trains_for_dev(recipe, contender) if name == "dev" else contender.kind.is_per_user
     on: Measured = name if is_for_them else "test"
     for seed in seeds_of(recipe, contender):
         work = partial(measure_contender, recipe, place, contender=contender, name=name, seed=seed, k=k, on=on)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from personaplug.cli.benchmark.files import plain, write_json
-from personaplug.cli.benchmark.kinds import is_adapted, is_chooser, is_plug_run, needs_store
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import adapters_run, base_run, learned_run, run_of
@@ -15,7 +14,7 @@ from personaplug.cli.train import fit
 from personaplug.cli.train_retrieval import fit_retrieval
 from personaplug.cli.user_lora import fit_users
 from personaplug.evaluation.cost import TrainingCost
-from personaplug.plug.retrieval_run import WEIGHTS, is_ropg
+from personaplug.plug.retrieval_run import WEIGHTS
 from personaplug.plug.run import RunConfig
 from personaplug.training.checkpoints import is_finished
 from personaplug.training.retrieval_folder import forget_said
@@ -29,7 +28,7 @@ def train_contender(
     Of one that was stopped nobody has counted all seconds: None stands for them. Adapters keep their own, user by user.
     """
     out = place.run(contender, seed, k=k, on=on)
-    was_begun = (out / "config.toml").exists() and not is_adapted(contender.method)
+    was_begun = (out / "config.toml").exists() and not contender.kind.is_per_user
     outcome = _train(recipe, place, contender=contender, seed=seed, k=k, on=on)
     seconds = {"seconds": None} if was_begun else {}
     write_json(place.trained(contender, seed, k=k, on=on), plain(outcome) | seconds)
@@ -48,22 +47,22 @@ def describe_users(recipe: Recipe, place: TaskPlace, *, contender: Contender) ->
 def _train(recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int, k: int | None, on: Measured) -> Any:  # noqa: ANN401 (each kind of training has an outcome of its own)
     """Train, and give the outcome; nothing where only the word of it was missing."""
     out = place.run(contender, seed, k=k, on=on)
-    store = place.store if needs_store(contender.method) else None
-    if is_plug_run(contender.method):
+    store = place.store if contender.kind.reads_vectors else None
+    if contender.kind.learns == "prefix":
         run = run_of(recipe, place, contender=contender, seed=seed, k=k)
         assert isinstance(run, RunConfig)
         return (
             {} if is_finished(out) else fit(run, place.log, out=out, store_path=store, resume=True, on_bad=place.on_bad)
         )
     base = base_run(recipe, place, seed=seed)
-    if is_adapted(contender.method):
+    if contender.kind.is_per_user:
         users = adapters_run(recipe, place, contender=contender, base=base, k=k, on=on)
         device, machine, like = start_torch(), this_machine(), _begun(place, contender, seed=seed, k=k, on=on)
         return fit_users(users, place.log, out=out, device=device, machine=machine, on_bad=place.on_bad, like=like)
     if (out / WEIGHTS).exists():
         forget_said(out)
         return {}
-    ropg = _retrievers(recipe, place, seed=seed) if is_chooser(contender.method) else []
+    ropg = _retrievers(recipe, place, seed=seed) if contender.kind.learns == "selector" else []
     learned = learned_run(recipe, place, contender=contender, base=base, k=k, ropg=ropg)
     return fit_retrieval(learned, place.log, out=out, store_path=store, resume=True, on_bad=place.on_bad)
 
@@ -75,4 +74,4 @@ def _begun(place: TaskPlace, contender: Contender, *, seed: int, k: int | None, 
 
 def _retrievers(recipe: Recipe, place: TaskPlace, *, seed: int) -> list[Path]:
     """Name the recipe's trained retrievers of a seed: a trained choice chooses from them too."""
-    return [place.run(each, seed) for each in recipe.contenders if is_ropg(each.method)]
+    return [place.run(each, seed) for each in recipe.contenders if each.kind.learns == "ranker"]

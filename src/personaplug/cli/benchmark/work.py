@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import cast
 
 from personaplug.cli.benchmark.files import write_json
-from personaplug.cli.benchmark.kinds import command_method, is_trained_for_k, needs_store
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
@@ -65,14 +64,14 @@ def method_words(
     recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int | None, k: int | None, on: Measured = "test"
 ) -> MethodWords:
     """Say how a contender is built; of one that is not trained, write down what its run would be."""
-    run = place.run(contender, seed, k=k if is_trained_for_k(contender.method) else None, on=on)
+    run = place.run(contender, seed, k=k if contender.kind.is_trained_for_k else None, on=on)
     if seed is None:
         run.mkdir(parents=True, exist_ok=True)
         write_toml(run_of(recipe, place, contender=contender), run / "config.toml")
     return MethodWords(
-        command_method(contender.method),
+        contender.kind.command,
         run=run,
-        store=place.store if needs_store(contender.method) else None,
+        store=place.store if contender.kind.reads_vectors else None,
         k=k,
         profiles=place.of(contender) / "profiles",
         decoding=asdict(recipe.decoding),
