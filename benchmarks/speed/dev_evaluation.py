@@ -11,6 +11,7 @@ from benchmarks.speed.world import forget_queries, open_world, paper_plug
 from personaplug.evaluation.harness import batches_by_length
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.query_source import QuerySource
 from personaplug.records import Example
 
 Answering = Callable[[], list[str]]
@@ -32,7 +33,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         words = f"{len(examples)} queries of {world.log.name}, embedded model, {BEAMS} beams, in batches of {AT_ONCE}"
         asked = {
             "dev evaluation": world.plug().eval(),
-            "dev evaluation, every query encoded": world.plug(is_live=True).eval(),
+            "dev evaluation, every query encoded": world.plug(query_source=QuerySource.ENCODER).eval(),
             "dev evaluation, preset paper": paper,
         }
         for name, plug in asked.items():

@@ -14,6 +14,7 @@ from benchmarks.speed.row import Row, Target
 from benchmarks.speed.turns import in_turn
 from benchmarks.speed.world import World, forget_queries, open_world, paper_plug
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.query_source import QuerySource
 from personaplug.records import Example
 from personaplug.training.augment import drop_history
 from personaplug.training.batches import LengthGroupedVisits, count_tokens
@@ -56,7 +57,7 @@ def _row(name: str, world: World, *, plug: PersonaPlug, course: Course, pairs: i
         "their_examples_per_second": done / median(turns.theirs),
     }
     if plug.batcher.query_vectors is not None:
-        encoding = our_steps(world.plug(plug.run.embedder, is_live=True), batches, course=course)
+        encoding = our_steps(world.plug(plug.run.embedder, query_source=QuerySource.ENCODER), batches, course=course)
         details["ratio_where_the_store_holds_no_query"] = median(in_turn(encoding, theirs, pairs=pairs).ratios)
     words = f"{world.log.name}, embedded model, batches of {course.batch}, {course.steps} steps a turn"
     return Row(name, words, median(turns.ratios), "x", Target("at least", 3.0), details)

@@ -20,6 +20,7 @@ from personaplug.plug.backbone import Backbone
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.prefix import PersonaPrefix
 from personaplug.plug.queries import QueryVectors
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.records import Example
 from personaplug.store.base import StoreLayout
@@ -43,11 +44,15 @@ class World:
     store: PersonaStore
 
     def plug(
-        self, embedder: EmbedderConfig | None = None, *, is_live: bool = False, device: str = "cpu"
+        self,
+        embedder: EmbedderConfig | None = None,
+        *,
+        query_source: QuerySource = QuerySource.STORE,
+        device: str = "cpu",
     ) -> PersonaPlug:
-        """Build an untrained plug on the embedded language model; a live one looks no query up in the store."""
+        """Build an untrained plug on the embedded language model; queries are looked up where not said otherwise."""
         run = RunConfig(task=self.log.task.name, embedder=embedder or EmbedderConfig())
-        return build_plug(run, self.log.task, store=self.store, device=device, is_live=is_live)
+        return build_plug(run, self.log.task, store=self.store, device=device, query_source=query_source)
 
     def plug_on(self, backbone: Backbone, *, like: PersonaPlug) -> PersonaPlug:
         """Build an untrained plug of our default on another language model, with the batches of one that is built."""

@@ -12,6 +12,7 @@ from personaplug.cli.benchmark.run import Doing, count_steps
 from personaplug.cli.benchmark.runs import run_of
 from personaplug.cli.benchmark.steps import Step, first_steps, last_steps
 from personaplug.method_kinds import METHOD_KINDS
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.tasks.task import load_task
 
@@ -102,15 +103,20 @@ def test_nothing_is_measured_twice_where_k_is_chosen_by_the_measured_queries(met
 
 
 @pytest.mark.parametrize(
-    ("split", "name", "is_live"),
-    [("test", "test", True), ("test", "stranger", True), ("test", "dev", False), ("dev", "dev", True)],
+    ("split", "name", "source"),
+    [
+        ("test", "test", QuerySource.ENCODER),
+        ("test", "stranger", QuerySource.ENCODER),
+        ("test", "dev", QuerySource.STORE),
+        ("dev", "dev", QuerySource.ENCODER),
+    ],
 )
-def test_queries_are_looked_up_only_where_no_report_has_the_seconds(split, name, is_live, tmp_path, monkeypatch):
+def test_queries_are_looked_up_only_where_no_report_has_the_seconds(split, name, source, tmp_path, monkeypatch):
     recipe = Recipe((Source(task="log", log="log.jsonl"),), ("dense",), split=split, dev_queries=9, test_queries=9)
     asked = []
-    monkeypatch.setattr(work, "measure", lambda *_, method, **__: asked.append(method.is_live))
+    monkeypatch.setattr(work, "measure", lambda *_, method, **__: asked.append(method.query_source))
     work.measure_contender(recipe, place_in(tmp_path), contender=recipe.contenders[0], name=name, seed=None, k=2)
-    assert asked == [is_live]
+    assert asked == [source]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 
 from personaplug.cli import wiring
 from personaplug.evaluation.report import Report
+from personaplug.plug.query_source import QuerySource
 from tests.evaluation.factories import AttentiveParrot, Parrot
 
 USERS = ("ada", "bob", "eve", "joe")
@@ -114,10 +115,10 @@ def test_the_choice_of_method_language_model_and_decoding_reaches_the_wiring(eva
 
 def test_queries_may_be_looked_up_where_that_is_asked_for_alone(evaluate, built):
     evaluate()
-    assert built[0][2].is_live
+    assert built[0][2].query_source is QuerySource.ENCODER
     built.clear()
     evaluate("--look-up")
-    assert not built[0][2].is_live
+    assert built[0][2].query_source is QuerySource.STORE
 
 
 def test_a_split_without_queries_is_an_error(evaluate, tmp_path):

@@ -21,6 +21,7 @@ from personaplug.method_kinds import LearnedRetrieval
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import (
     RetrievalRun,
     ScoringConfig,
@@ -77,7 +78,7 @@ def examples(place):
 @pytest.fixture
 def options(place):
     with PersonaStore.open(place.store) as store:
-        yield MethodOptions(store=store, k=2, generation=SHORT)
+        yield MethodOptions(QuerySource.ENCODER, store=store, k=2, generation=SHORT)
 
 
 def error_of(name, options, *, task=LOG, kind=ConfigError):

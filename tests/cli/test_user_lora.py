@@ -8,6 +8,7 @@ import pytest
 
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.user_cost import UserCost
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.user_lora import UserLoraRun
 from personaplug.tasks.task import load_task
 from tests.cli.conftest import USERS, done
@@ -189,7 +190,7 @@ def test_a_run_of_another_task_is_refused(place):
 
     other = replace(load_task("log"), name="mail")
     with pytest.raises(ConfigError, match="trained for the task 'log', not 'mail'"):
-        build_method("user-lora", other, options=MethodOptions(run=place.adapters))
+        build_method("user-lora", other, options=MethodOptions(QuerySource.ENCODER, run=place.adapters))
 
 
 def test_descriptions_are_kept_beside_the_report_or_where_they_are_wanted(personaplug, place, models, tmp_path):

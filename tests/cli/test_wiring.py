@@ -15,6 +15,7 @@ from personaplug.errors import ConfigError, FingerprintMismatchError, StoreError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.method_kinds import METHODS, LearnedRetrieval, Retrieval
 from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.records import Profile
 from personaplug.store.base import StoreLayout
@@ -35,7 +36,9 @@ LONG = "this goes on " * 200
 def options(place, tmp_path):
     """What every method may need: the plug's run, and its store, open."""
     with PersonaStore.open(place.store) as store:
-        yield MethodOptions(run=place.plug, store=store, k=2, generation=SHORT, profiles=tmp_path / "profiles")
+        yield MethodOptions(
+            QuerySource.ENCODER, run=place.plug, store=store, k=2, generation=SHORT, profiles=tmp_path / "profiles"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -171,19 +174,19 @@ def test_dense_retrieval_ranks_by_the_stored_vectors(named, options, place, exam
     assert ranks == sorted(range(len(keys)), key=lambda at: (-(keys[at] * query).sum(), -at))
 
 
-@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize("source", QuerySource)
 @pytest.mark.parametrize("name", ["plug", "plug+dense", "dense"])
 def test_a_query_that_the_store_holds_is_encoded_all_the_same_unless_it_may_be_looked_up(
-    name, is_live, options, place, examples, monkeypatch
+    name, source, options, place, examples, monkeypatch
 ):
     run = place.mixed.get(name, place.plug)
-    method = build_method(name, LOG, options=replace(options, run=run, is_live=is_live))
+    method = build_method(name, LOG, options=replace(options, run=run, query_source=source))
     stored = examples[0].profile.items[0].input
     encoded = []
     encode = TextEncoder.encode
     monkeypatch.setattr(TextEncoder, "encode", lambda self, texts: encoded.extend(texts) or encode(self, texts))
     method.respond([replace(examples[0], input=stored)])
-    assert encoded == [stored] * is_live
+    assert encoded == [stored] * (source is QuerySource.ENCODER)
 
 
 @pytest.mark.parametrize("own_query", [None, "(.)"])

@@ -15,6 +15,7 @@ from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import build_plug
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.records import Profile
 from personaplug.retrieval.bm25 import BM25Retriever
@@ -33,7 +34,9 @@ END = 1  # the token that closes an answer; the tiny models' other tokens are by
 def build(name, family, models, store, *, embedder=EmbedderConfig()):  # noqa: B008 (frozen)
     """Build a method of tiny models."""
     if METHOD_KINDS[name].learns == "prefix":
-        plug = build_plug(make_run(models, family, method=name, embedder=embedder), TASK, store=store)
+        plug = build_plug(
+            make_run(models, family, method=name, embedder=embedder), TASK, store=store, query_source=QuerySource.STORE
+        )
         return PlugMethod(name, as_if_trained(plug), SHORT)
     backbone = load_backbone(BackboneConfig(models[family]))
     plain = Prompted(name, backbone, plain_prompts, SHORT)

@@ -9,6 +9,7 @@ from personaplug.evaluation.harness import AttentiveMethod
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import build_plug
+from personaplug.plug.query_source import QuerySource
 from tests.world import TASK, USERS, as_if_trained, make_run
 
 MEASURES = ("log_likelihood", "answer_tokens", "prompt_tokens", "attention")
@@ -16,7 +17,9 @@ MEASURES = ("log_likelihood", "answer_tokens", "prompt_tokens", "attention")
 
 @pytest.fixture(scope="module", params=["plug", "tuned-prompt"])
 def method(request, models, store):
-    plug = build_plug(make_run(models, "decoder-only", method=request.param), TASK, store=store)
+    plug = build_plug(
+        make_run(models, "decoder-only", method=request.param), TASK, store=store, query_source=QuerySource.STORE
+    )
     return PlugMethod(request.param, as_if_trained(plug), GenerationConfig())
 
 

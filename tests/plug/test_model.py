@@ -7,6 +7,7 @@ from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug, build_plug
+from personaplug.plug.query_source import QuerySource
 from personaplug.records import Profile
 from tests import tiny
 from tests.world import TASK, USERS, as_if_trained, make_run, make_store
@@ -24,7 +25,9 @@ METHODS = {
 
 
 def build(models, family, store, *, method="default"):
-    return as_if_trained(build_plug(make_run(models, family, **METHODS[method]), TASK, store=store))
+    return as_if_trained(
+        build_plug(make_run(models, family, **METHODS[method]), TASK, store=store, query_source=QuerySource.STORE)
+    )
 
 
 @pytest.fixture(scope="module", params=list(METHODS))
@@ -162,15 +165,17 @@ def test_a_tuned_prompt_has_as_many_vectors_as_the_plug(models, family, store, e
 
 def test_the_same_seed_builds_the_same_plug(models, store):
     run = make_run(models, "encoder-decoder")
-    first, again = (build_plug(run, TASK, store=store).state_dict() for _ in range(2))
-    other = build_plug(replace(run, training=replace(run.training, seed=1)), TASK, store=store).state_dict()
+    first, again = (build_plug(run, TASK, store=store, query_source=QuerySource.STORE).state_dict() for _ in range(2))
+    other = build_plug(
+        replace(run, training=replace(run.training, seed=1)), TASK, store=store, query_source=QuerySource.STORE
+    ).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
 def test_a_persona_is_not_built_without_a_store(models):
     with pytest.raises(ConfigError, match="store"):
-        build_plug(make_run(models, "decoder-only"), TASK)
+        build_plug(make_run(models, "decoder-only"), TASK, query_source=QuerySource.STORE)
 
 
 def test_a_tuned_prompt_needs_no_store_until_a_user_is_named(models, examples):
@@ -185,12 +190,17 @@ def test_a_store_of_another_encoder_is_refused(models, tmp_path):
         make_store(tmp_path / "other.db", tiny.text_encoder(seed=1)) as other,
         pytest.raises(FingerprintMismatchError, match="fingerprint"),
     ):
-        build_plug(make_run(models, "decoder-only"), TASK, store=other)
+        build_plug(make_run(models, "decoder-only"), TASK, store=other, query_source=QuerySource.STORE)
 
 
 def test_a_store_of_another_tasks_views_is_refused(models, store):
     with pytest.raises(FingerprintMismatchError, match="views"):
-        build_plug(make_run(models, "decoder-only"), replace(TASK, views=("{input}",)), store=store)
+        build_plug(
+            make_run(models, "decoder-only"),
+            replace(TASK, views=("{input}",)),
+            store=store,
+            query_source=QuerySource.STORE,
+        )
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path, store):

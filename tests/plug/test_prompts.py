@@ -14,6 +14,7 @@ from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug, build_plug
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import ItemsConfig
 from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.tasks.task import Splitting
@@ -29,7 +30,7 @@ QUESTION = "your own view about x"
 
 def build(models, family, store, *, method, items=ItemsConfig(k=2)):  # noqa: B008 (frozen)
     run = replace(make_run(models, family, method=method), items=items)
-    return as_if_trained(build_plug(run, TASK, store=store))
+    return as_if_trained(build_plug(run, TASK, store=store, query_source=QuerySource.STORE))
 
 
 @pytest.fixture(scope="module", params=MIXED)
@@ -92,7 +93,9 @@ def test_the_prompt_is_the_retrievers_best_items_and_then_the_input(plug, exampl
 @pytest.mark.parametrize("own_query", [None, "(.)$"])
 def test_the_queries_that_items_are_ranked_by_are_encoded_together(models, store, examples, own_query, monkeypatch):
     task = replace(TASK, retrieval=replace(TASK.retrieval, query=own_query))
-    plug = build_plug(make_run(models, "decoder-only", method="plug+dense"), task, store=store, is_live=True)
+    plug = build_plug(
+        make_run(models, "decoder-only", method="plug+dense"), task, store=store, query_source=QuerySource.ENCODER
+    )
     sizes = []
     encode = TextEncoder.encode
     monkeypatch.setattr(TextEncoder, "encode", lambda self, texts: sizes.append(len(texts)) or encode(self, texts))

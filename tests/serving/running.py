@@ -13,6 +13,7 @@ import openai
 import uvicorn
 
 from personaplug.plug.model import build_plug
+from personaplug.plug.query_source import QuerySource
 from personaplug.ports import address_of
 from personaplug.serving.access import KeyAccess
 from personaplug.serving.keys import RIGHTS, KeyFile
@@ -73,7 +74,7 @@ def save_runs(folder: Path, models: Mapping[str, str]) -> Place:
     with make_store(folder / "store.db", encoder_in(models)) as store:
         for seed, (name, family) in enumerate(RUNS.items()):
             run = make_run(models, family, method="tuned-prompt" if name == "tuned" else "plug")
-            plug = build_plug(replace(run, store="../store.db"), TASK, store=store)
+            plug = build_plug(replace(run, store="../store.db"), TASK, store=store, query_source=QuerySource.STORE)
             as_if_trained(plug, seed=seed).save_pretrained(folder / name)
     return Place({name: folder / name for name in RUNS}, folder / "store.db")
 

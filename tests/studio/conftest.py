@@ -8,6 +8,7 @@ import pytest
 
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import build_plug
+from personaplug.plug.query_source import QuerySource
 from personaplug.store.sqlite import PersonaStore
 from personaplug.studio.studio import Studio
 from personaplug.studio.visit import Visit
@@ -34,7 +35,9 @@ def filled(encoder, tmp_path_factory):
 def plug(models, filled):  # noqa: F811
     """A plug that tells users apart; the studios of the tests share its weights."""
     with PersonaStore.open(filled) as store:
-        yield world.as_if_trained(build_plug(world.make_run(models, "decoder-only"), world.TASK, store=store))
+        yield world.as_if_trained(
+            build_plug(world.make_run(models, "decoder-only"), world.TASK, store=store, query_source=QuerySource.STORE)
+        )
 
 
 @pytest.fixture

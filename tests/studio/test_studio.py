@@ -7,6 +7,7 @@ import pytest
 
 from personaplug.errors import ConfigError, FingerprintMismatchError, StoreError, StudioError, UnknownUserError
 from personaplug.plug.model import build_plug
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import ItemsConfig
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
@@ -45,7 +46,7 @@ def test_answers_and_memories_are_the_plugs_own(studio):
 @pytest.mark.parametrize("method", ["plug", "plug+dense"])
 def test_a_history_answers_alike_from_a_store_and_pasted(models, encoder, store, method):
     run = replace(world.make_run(models, "decoder-only", method=method), items=ItemsConfig(k=2))
-    plug = world.as_if_trained(build_plug(run, world.TASK, store=store))
+    plug = world.as_if_trained(build_plug(run, world.TASK, store=store, query_source=QuerySource.STORE))
     studio = Studio(plug, encoder, decoding=SHORT)
     stored = studio.persona("cyd").ask(QUESTION)
     pasted = studio.pasted(as_lines(store.get("cyd")), now=NOW).ask(QUESTION)
@@ -132,7 +133,7 @@ def test_a_suggestion_is_the_input_of_another_user(studio, store):
 def test_a_tuned_prompt_has_no_studio(models, encoder, store):
     run = world.make_run(models, "decoder-only", method="tuned-prompt")
     with pytest.raises(ConfigError, match="no persona to show"):
-        Studio(build_plug(run, world.TASK, store=store), encoder)
+        Studio(build_plug(run, world.TASK, store=store, query_source=QuerySource.STORE), encoder)
 
 
 def test_a_plug_is_not_put_over_vectors_of_another_encoder(plug, store):

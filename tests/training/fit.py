@@ -5,6 +5,7 @@ from pathlib import Path
 
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.model import PersonaPlug, build_plug
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import TrainingConfig
 from personaplug.store.sqlite import PersonaStore
 from personaplug.training.progress import Fitted
@@ -26,7 +27,12 @@ def build(
     method: str = "plug",
 ) -> PersonaPlug:
     """Make a fresh plug of the tiny models."""
-    return build_plug(make_run(models, family, embedder=embedder, training=training, method=method), TASK, store=store)
+    return build_plug(
+        make_run(models, family, embedder=embedder, training=training, method=method),
+        TASK,
+        store=store,
+        query_source=QuerySource.STORE,
+    )
 
 
 def fit(plug: PersonaPlug, folder: Path, *, has_dev: bool = True, **options) -> Fitted:

@@ -8,6 +8,7 @@ import torch
 
 from personaplug.config import override
 from personaplug.plug.model import build_plug
+from personaplug.plug.query_source import QuerySource
 from tests.tiny import FAMILIES
 from tests.world import TASK, make_examples, make_run
 
@@ -38,7 +39,7 @@ def test_an_ablation_is_another_run_in_whose_embedder_every_weight_learns(at, se
     whole = make_run(models, list(FAMILIES)[at % 2])
     run = override(whole, re.findall("`([^`]+)`", settings))
     assert run != whole
-    plug = build_plug(run, TASK, store=store)
+    plug = build_plug(run, TASK, store=store, query_source=QuerySource.STORE)
     before = {name: weight.detach().clone() for name, weight in plug.prefix.embedder.named_parameters()}
     _take_steps(plug, make_examples(store, each=2))
     trained = {name: weight for name, weight in plug.prefix.embedder.named_parameters() if weight.requires_grad}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from personaplug.plug.query_source import QuerySource
+
 if TYPE_CHECKING:
     from personaplug.evaluation.report import Report
 
@@ -125,7 +127,7 @@ def whole_way(
         measure(
             log,
             task_name,
-            method=MethodWords(each.method, run=folder / _run_for(each.method), store=store, k=2),
+            method=MethodWords(each.method, QuerySource.ENCODER, run=folder / _run_for(each.method), store=store, k=2),
             queries=replace(queries, stranger=each.stranger),
             out=folder / f"{each.method}{'-stranger' if each.stranger else ''}.json",
         )

@@ -13,6 +13,7 @@ import click
 from personaplug.cli.measured import MethodWords, QueryWords
 from personaplug.cli.options import decoding_options
 from personaplug.cli.skipping import bad_rows, skipping
+from personaplug.plug.query_source import QuerySource
 
 if TYPE_CHECKING:
     from personaplug.data.rows import OnBad
@@ -95,7 +96,8 @@ def evaluate(
     parts = _taken(options, "run", "store", "backbone", "encoder", "k", "profiles")
     queries = QueryWords(**_taken(options, "split", "stranger", "limit", "seed", "batch_size"))
     with bad_rows(skip_bad) as on_bad:
-        method = MethodWords(method_name, **parts, decoding=decoding, is_live=not options.pop("look_up"))
+        source = QuerySource.STORE if options.pop("look_up") else QuerySource.ENCODER
+        method = MethodWords(method_name, source, **parts, decoding=decoding)
         report = measure(log, task_name, method=method, queries=queries, on_bad=on_bad, **options)
     if as_json:
         print_json({name: value for name, value in asdict(report).items() if name != "answers"})
@@ -228,7 +230,7 @@ def _built(method: MethodWords, task: "Task", *, queries: QueryWords, profiles: 
             k=method.k,
             generation=GenerationConfig(**words),
             profiles=method.profiles or profiles,
-            is_live=method.is_live,
+            query_source=method.query_source,
         )
         yield build_method(method.name, task, options=options)
 

@@ -15,6 +15,7 @@ from personaplug.methods.prompted import Prompted, nothing_kept
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.loading import load_backbone
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import RetrievalRun, digest_of, load_ranker, load_selector, read_run
 from personaplug.plug.run import method_of
@@ -46,7 +47,7 @@ def build_rspg(
     store: PersonaStore | None,
     k: int,
     generation: GenerationConfig,
-    is_live: bool = True,
+    query_source: QuerySource,
 ) -> Method:
     """Build the prompt that a trained selector chooses.
 
@@ -58,7 +59,7 @@ def build_rspg(
     if run.selection.k != k:
         raise ConfigError(f"{folder} was trained with {run.selection.k} items, not {k}", hint=f"-k {run.selection.k}")
     plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)
-    pool = prompts_of(run, folder, plain=plain, task=task, store=store, is_live=is_live)
+    pool = prompts_of(run, folder, plain=plain, task=task, store=store, query_source=query_source)
     room = max(each.max_input_tokens for each in pool)
     answer = answering(plain.backbone, generation, max_tokens=room) if name == "rspg-post" else None
     selector = load_selector(folder, run, device=start_torch())
@@ -108,7 +109,7 @@ def prompts_of(
     plain: Prompted,
     task: Task,
     store: PersonaStore | None,
-    is_live: bool = False,
+    query_source: QuerySource,
 ) -> list[Prompted]:
     """Build what a selector chooses from, in the order of its configuration.
 
@@ -118,7 +119,7 @@ def prompts_of(
         plain: The prompt without items.
         task: Of the run.
         store: The histories' vectors, for ``dense``.
-        is_live: As for :func:`personaplug.cli.retrievers.build_retriever`.
+        query_source: Where the vectors of queries come from, for ``dense``.
 
     Raises:
         ConfigError: A retriever's run is missing or has changed, or there is no store for ``dense``.
@@ -127,7 +128,7 @@ def prompts_of(
     pool = [plain] * len(run.selection.retrievers)
     for place, name in enumerate(run.selection.retrievers):
         if name != "none":
-            retriever = build_retriever(name, task, store=store, encoder_name=encoder, is_live=is_live)
+            retriever = build_retriever(name, task, store=store, encoder_name=encoder, query_source=query_source)
             pool[place] = with_items(plain, task, retriever=retriever, k=k, item_tokens=item_tokens)
     trained = _trained_retrievers(run, folder, task=task)
     return [*pool, *(_with_found(plain, task, retriever=each, k=k, item_tokens=item_tokens) for each in trained)]

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from personaplug.plug.query_source import QuerySource
+
 if TYPE_CHECKING:
     from personaplug.tasks.task import Split
 
@@ -21,18 +23,18 @@ class MethodWords:
         encoder: As given to ``index``, where neither run nor store tells.
         k: Items in a prompt; None for the method's own number.
         profiles: Where ``text-profile`` keeps what it writes; None for beside the report.
-        is_live: Encode every query, also one whose text the store holds, as it must be for one that nobody has seen.
+        query_source: Where the vectors of queries come from.
         decoding: Fields of a :class:`personaplug.plug.backbone.GenerationConfig`.
     """
 
     name: str
+    query_source: QuerySource
     run: Path | None = None
     store: Path | None = None
     backbone: str = "nano"
     encoder: str | None = None
     k: int | None = None
     profiles: Path | None = None
-    is_live: bool = True
     decoding: Mapping[str, float | str] = field(default_factory=dict)
 
 

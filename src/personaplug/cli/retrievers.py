@@ -8,6 +8,7 @@ from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.parts import check_layout
 from personaplug.plug.queries import QueryVectors
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrievers import by_vectors, by_words
 from personaplug.retrieval.base import Retriever
@@ -18,7 +19,7 @@ from personaplug.tasks.task import Task
 
 
 def build_retriever(
-    name: str, task: Task, *, store: PersonaStore | None, encoder_name: str | None, is_live: bool = False
+    name: str, task: Task, *, store: PersonaStore | None, encoder_name: str | None, query_source: QuerySource
 ) -> Retriever:
     """Build an untrained retriever by its exact name.
 
@@ -27,7 +28,7 @@ def build_retriever(
         task: Says what is read of an item.
         store: The histories' vectors, for ``dense``.
         encoder_name: As given to ``index``, for ``dense``; None for the one that the store names.
-        is_live: Encode every query, also one whose text the store holds, as it must be for one that nobody has seen.
+        query_source: Where the vectors of queries come from, for ``dense``.
 
     Raises:
         ConfigError: A store is needed and not given.
@@ -40,7 +41,7 @@ def build_retriever(
         return by_words(task)
     if store is None:
         raise ConfigError("dense retrieval needs a store", hint="name it with --store")
-    return _dense(task, store, encoder_name=encoder_name, is_live=is_live)
+    return _dense(task, store, encoder_name=encoder_name, query_source=query_source)
 
 
 def without_items(
@@ -110,7 +111,7 @@ def _positions(plain: Prompted) -> int | None:
     return plain.backbone.positions(answer_tokens=longest_answer)
 
 
-def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None, is_live: bool) -> Retriever:
+def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None, query_source: QuerySource) -> Retriever:
     encoder = encoder_of(store.layout, name=encoder_name)
     check_layout(encoder, task, store=store)
-    return by_vectors(task, store, queries=QueryVectors(encoder, None if is_live else store))
+    return by_vectors(task, store, queries=QueryVectors.of(encoder, store, source=query_source))

@@ -12,6 +12,7 @@ import click
 from personaplug.cli.options import ABOVE_ZERO
 from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.method_kinds import RUNS, kind_of
+from personaplug.plug.query_source import QuerySource
 
 if TYPE_CHECKING:
     from personaplug.data.rows import OnBad
@@ -226,7 +227,7 @@ def fit(
     with ExitStack() as opened:
         store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
         run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")
-        plug = build_plug(run, task, store=store, device=start_torch())
+        plug = build_plug(run, task, store=store, device=start_torch(), query_source=QuerySource.STORE)
         check_room(plug)
         examples, dev = draw_queries(log, task, draw=run.training, on_bad=on_bad)
         if store and plug.batcher.source:

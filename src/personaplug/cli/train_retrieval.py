@@ -19,6 +19,7 @@ from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.parts import encoder_of_store
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, pool_size
 from personaplug.records import Example
@@ -150,8 +151,10 @@ def _fit(
 def _pool(run: RetrievalRun, out: Path, *, plain: Prompted, task: Task, store: PersonaStore) -> list[Prompted]:
     """Build what is chosen from; for a retriever, the prompt of the one item that the untrained one holds for best."""
     if not run.is_ranker:
-        return prompts_of(run, out, plain=plain, task=task, store=store)
-    untrained = build_retriever("dense", task, store=store, encoder_name=run.encoder.model)
+        return prompts_of(run, out, plain=plain, task=task, store=store, query_source=QuerySource.STORE)
+    untrained = build_retriever(
+        "dense", task, store=store, encoder_name=run.encoder.model, query_source=QuerySource.STORE
+    )
     return [with_items(plain, task, retriever=untrained, k=1, item_tokens=run.scoring.item_tokens)]
 
 

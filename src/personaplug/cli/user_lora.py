@@ -20,6 +20,7 @@ from personaplug.plug.adapter_folder import AdapterRecord
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.lora import UserAdapters
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.user_lora import CONFIG, UserLoraConfig, UserLoraRun
 from personaplug.tasks.task import Split, Task, load_task
 from personaplug.training.lessons import histories_of
@@ -188,7 +189,9 @@ def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: 
     if not k:
         return plain
     named = replace(plain, name=f"{plain.name}, {config.items.retriever}")
-    retriever = build_retriever(config.items.retriever, task, store=None, encoder_name=None)
+    retriever = build_retriever(
+        config.items.retriever, task, store=None, encoder_name=None, query_source=QuerySource.ENCODER
+    )
     return with_items(named, task, retriever=retriever, k=k, item_tokens=config.items.item_tokens)
 
 

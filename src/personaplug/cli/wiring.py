@@ -20,6 +20,7 @@ from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import PRESETS, RunConfig, method_of
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
@@ -42,9 +43,10 @@ class MethodOptions:
             :data:`PROFILED`, or for as many as ``user-lora`` or a mixed plug was trained with.
         generation: How to decode.
         profiles: Where ``text-profile`` keeps what the language model wrote about users.
-        is_live: Encode every query, also one whose text the store holds, as it must be for one that nobody has seen.
+        query_source: Where the vectors of queries come from.
     """
 
+    query_source: QuerySource
     run: Path | None = None
     store: PersonaStore | None = None
     backbone: str = "nano"
@@ -52,7 +54,6 @@ class MethodOptions:
     k: int | None = None
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     profiles: Path | None = None
-    is_live: bool = True
 
 
 def run_config(config: Path | None, preset: str) -> RunConfig:
@@ -80,7 +81,7 @@ def open_run(run: Path, store: Path | None) -> Iterator[PersonaPlug]:
     if (run / "config.toml").is_file():
         _plug_run(run)
     with PersonaStore.open(path) if path else nullcontext() as opened:
-        plug = PersonaPlug.from_pretrained(run, store=opened, device=start_torch())
+        plug = PersonaPlug.from_pretrained(run, store=opened, device=start_torch(), query_source=QuerySource.STORE)
         if opened is None:
             raise ConfigError(f"{run} was trained without a store of histories", hint="name one with --store")
         yield plug
@@ -132,7 +133,9 @@ def build_method(name: str, task: Task, *, options: MethodOptions) -> Method:
     if kind.is_described:
         return _described(plain, task, options=options, run=run)
     encoder_name = options.encoder or (run.encoder.model if options.run else None)
-    retriever = build_retriever(name, task, store=options.store, encoder_name=encoder_name, is_live=options.is_live)
+    retriever = build_retriever(
+        name, task, store=options.store, encoder_name=encoder_name, query_source=options.query_source
+    )
     return with_items(plain, task, retriever=retriever, k=options.k or RETRIEVED, item_tokens=run.items.item_tokens)
 
 
@@ -162,7 +165,9 @@ def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) ->
 
 def _trained(name: str, task: Task, *, options: MethodOptions) -> Method:
     folder = _run_of(name, options)
-    plug = PersonaPlug.from_pretrained(folder, store=options.store, device=start_torch(), is_live=options.is_live)
+    plug = PersonaPlug.from_pretrained(
+        folder, store=options.store, device=start_torch(), query_source=options.query_source
+    )
     if plug.batcher.task.name != task.name:
         raise ConfigError(f"{folder} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
     check_room(plug, options.generation)
@@ -179,7 +184,13 @@ def _learned(name: str, task: Task, *, options: MethodOptions) -> Method:
     if kind_of(name).learns == "ranker":
         return build_ropg(name, task, folder=folder, k=k, generation=options.generation)
     return build_rspg(
-        name, task, folder=folder, store=options.store, k=k, generation=options.generation, is_live=options.is_live
+        name,
+        task,
+        folder=folder,
+        store=options.store,
+        k=k,
+        generation=options.generation,
+        query_source=options.query_source,
     )
 
 

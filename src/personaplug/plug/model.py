@@ -19,6 +19,7 @@ from personaplug.plug.loading import load_backbone
 from personaplug.plug.memory import Memory, weigh
 from personaplug.plug.parts import build_batcher, build_prefix, check_layout, encoder_of_store, load_encoder
 from personaplug.plug.prefix import Prefix, TunedPrefix
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example, Profile
@@ -59,7 +60,7 @@ class PersonaPlug(nn.Module):
         *,
         store: PersonaStore | None = None,
         device: str = "cpu",
-        is_live: bool = False,
+        query_source: QuerySource = QuerySource.STORE,
         backbone: Backbone | None = None,
     ) -> "PersonaPlug":
         """Load a run folder.
@@ -68,7 +69,7 @@ class PersonaPlug(nn.Module):
             folder: As written by :meth:`save_pretrained`.
             store: The users' histories, encoded by the run's encoder.
             device: Where to compute.
-            is_live: Encode every query, also one whose text the store holds.
+            query_source: Where the vectors of queries come from; this default is the only one.
             backbone: The run's language model, where it is loaded already.
 
         Raises:
@@ -79,7 +80,7 @@ class PersonaPlug(nn.Module):
         if not (folder / _CONFIG).is_file():
             raise ConfigError(f"{folder} is no run: it has no {_CONFIG}", hint="train one: personaplug train --help")
         run, task = read_toml(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK))
-        plug = build_plug(run, task, store=store, device=device, is_live=is_live, backbone=backbone)
+        plug = build_plug(run, task, store=store, device=device, query_source=query_source, backbone=backbone)
         load_weights(plug.prefix, folder / _WEIGHTS)
         return plug.eval()
 
@@ -95,7 +96,9 @@ class PersonaPlug(nn.Module):
         """
         task = self.batcher.task
         check_layout(encoder, task, store=store)
-        batcher = build_batcher(self.run, task, store=store, encoder=encoder, backbone=self.backbone)
+        batcher = build_batcher(
+            self.run, task, store=store, encoder=encoder, backbone=self.backbone, query_source=QuerySource.STORE
+        )
         return PersonaPlug(self.prefix, self.backbone, batcher=batcher, run=self.run, store=store).eval()
 
     def frozen_encoder(self) -> TextEncoder:
@@ -216,7 +219,7 @@ def build_plug(
     *,
     store: PersonaStore | None = None,
     device: str = "cpu",
-    is_live: bool = False,
+    query_source: QuerySource,
     backbone: Backbone | None = None,
 ) -> PersonaPlug:
     """Make an untrained plug, seeded by the run's training seed.
@@ -226,7 +229,7 @@ def build_plug(
         task: The run's task.
         store: The users' histories; a tuned prompt needs none.
         device: Where to compute.
-        is_live: As for :meth:`PersonaPlug.from_pretrained`.
+        query_source: Where the vectors of queries come from.
         backbone: The run's language model, where it is loaded already.
 
     Raises:
@@ -238,7 +241,7 @@ def build_plug(
     if run.reads_vectors:
         encoder = encoder_of_store(run.encoder, task, store=_needed(run, store), device=device)
     prefix = build_prefix(run, encoder, backbone=backbone, views=len(task.views))
-    batcher = build_batcher(run, task, store=store, encoder=encoder, backbone=backbone, is_live=is_live)
+    batcher = build_batcher(run, task, store=store, encoder=encoder, backbone=backbone, query_source=query_source)
     return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store)
 
 

@@ -11,6 +11,7 @@ from personaplug.plug.batch import Batcher
 from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
 from personaplug.plug.prompts import build_prompts
 from personaplug.plug.queries import QueryVectors
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrievers import by_vectors, by_words
 from personaplug.plug.run import RunConfig
 from personaplug.retrieval.base import Retriever
@@ -71,7 +72,7 @@ def build_batcher(
     store: PersonaStore | None,
     encoder: TextEncoder | None,
     backbone: Backbone,
-    is_live: bool = False,
+    query_source: QuerySource,
 ) -> Batcher:
     """Make what turns examples into batches: prompts, histories' vectors and queries' vectors.
 
@@ -81,12 +82,12 @@ def build_batcher(
         store: The users' histories.
         encoder: Made the store's vectors.
         backbone: Reads the prompts.
-        is_live: Encode every query, also one whose text the store holds.
+        query_source: Where the vectors of queries come from.
 
     Raises:
         ConfigError: The language model has no room for the run's items.
     """
-    queries = QueryVectors(encoder, None if is_live else store) if encoder else None
+    queries = QueryVectors.of(encoder, store, source=query_source) if encoder else None
     prompts = build_prompts(run, task, backbone=backbone, retriever=_retriever(run, task, store=store, queries=queries))
     if not run.has_persona:
         return Batcher(task, None, query_vectors=None, prompts=prompts)

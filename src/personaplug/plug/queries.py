@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from personaplug.embedder.encoder import TextEncoder
+from personaplug.plug.query_source import QuerySource
 from personaplug.store.base import text_hash
 from personaplug.store.sqlite import PersonaStore
 from personaplug.store.text_cache import TextCache
@@ -18,7 +19,7 @@ class QueryVectors:
 
     Args:
         encoder: The frozen encoder that also made the store's vectors.
-        store: Its items' own texts are often the queries; None to encode every query, as for one that nobody has seen.
+        store: Its items' own texts are often the queries; None to encode every query.
         capacity: Vectors kept in memory.
     """
 
@@ -27,6 +28,11 @@ class QueryVectors:
         self.store = store
         self.capacity = capacity
         self._cache = TextCache(self._make, capacity=capacity)
+
+    @classmethod
+    def of(cls, encoder: TextEncoder, store: PersonaStore | None, *, source: QuerySource) -> "QueryVectors":
+        """Take them from where they are to come from."""
+        return cls(encoder, store if source is QuerySource.STORE else None)
 
     def __call__(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
         """Give one unit vector a text, in float32 on the CPU."""

@@ -14,6 +14,7 @@ from personaplug.errors import ConfigError
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.records import Example, Profile
 from personaplug.serving.metrics import Metrics
@@ -150,9 +151,9 @@ def open_models(
             shared = next((plug.backbone for plug in plugs.values() if plug.run.backbone == wanted), None)
             backbone = load(wanted) if load and not shared else shared
             plugs[name] = PersonaPlug.from_pretrained(
-                folder, store=opened, device=device, is_live=True, backbone=backbone
+                folder, store=opened, device=device, query_source=QuerySource.ENCODER, backbone=backbone
             )
-            # is_live: what another tenant's history holds must change nothing, not even a vector's last bits.
+            # Encoded: what another tenant's history holds must change nothing, not even a vector's last bits.
         personas = Personas(opened, metrics=metrics)
         encoder = _encoder(list(plugs.values()))
         models = {name: ServedModel(plug, personas) for name, plug in plugs.items()}

@@ -17,6 +17,7 @@ from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
 from personaplug.data.rows import OnBad, refuse
 from personaplug.data.sample import SampleName, sample_log
+from personaplug.plug.query_source import QuerySource
 
 
 def make_log(place: TaskPlace) -> None:
@@ -55,7 +56,7 @@ def measure_contender(
     """Measure a contender and write its report."""
     method = method_words(recipe, place, contender=contender, seed=seed, k=k, on=on)
     if name == "dev" and not recipe.chooses_on_measured:
-        method = replace(method, is_live=False)  # Its seconds are in no report.
+        method = replace(method, query_source=QuerySource.STORE)  # Its seconds are in no report.
     out = place.report(contender, seed, name=name, k=k)
     measure(place.log, place.task_file, method=method, queries=queries_of(recipe, name), out=out, on_bad=place.on_bad)
 
@@ -70,6 +71,7 @@ def method_words(
         write_toml(run_of(recipe, place, contender=contender), run / "config.toml")
     return MethodWords(
         contender.kind.command,
+        QuerySource.ENCODER,
         run=run,
         store=place.store if contender.kind.reads_vectors else None,
         k=k,

@@ -1,0 +1,17 @@
+"""Where the vectors of queries come from. Without torch, so that a command can say it before anything is loaded."""
+
+from enum import Enum
+
+
+class QuerySource(Enum):
+    """Where the vectors of queries come from.
+
+    A text's two vectors are alike but for rounding and, encoded, take the encoder's time: a choice between them decides
+    what is measured, so nobody has one by default.
+    """
+
+    ENCODER = "encoder"
+    """Every query is encoded, as one must be that nobody has asked before."""
+
+    STORE = "store"
+    """The store's vector of the same text, where it holds one; queries are often items of the log."""
