@@ -45,7 +45,7 @@ def test_a_row_becomes_an_interaction(log):
 
 def test_the_task_says_which_columns_are_read(log):
     task = Task("mine", "", "generation", ("rouge-1",), columns=Columns("body", "subject", output_words=2))
-    row = read(log({"user_id": "ada", "time": 0, "body": "b", "subject": "one two three"}), task)[0]
+    row = read(log({"user_id": "ada", "time": 1714564800, "body": "b", "subject": "one two three"}), task)[0]
     assert (row.item.input, row.item.output) == ("b", "one two")
 
 
@@ -96,7 +96,7 @@ def test_an_answer_is_known_as_one_even_if_empty(split, output, log):
         ({"id": "i" * 10_000}, "an id of 10,000 characters"),
         ({"time": None}, "there is no time"),
         ({"time": "May 1st"}, "the time 'May 1st' cannot be read: neither ISO 8601"),
-        ({"time": 1714564800000}, "in seconds, not milliseconds"),
+        ({"time": 45413.5}, "looks like a spreadsheet's day number"),
         ({"time": "x" * 10_000}, r"the time 'x{39} cannot be read"),
         ({"input": None}, "the column 'input' is null"),
         ({"input": {"text": "a"}}, "column 'input' holds an object"),
@@ -213,10 +213,10 @@ def test_where_no_log_can_be_written_is_an_error(name, message, tmp_path):
 
 
 def test_a_plain_row_keeps_every_column_and_has_a_time_in_iso_8601(log, tmp_path):
-    rows = [{**ROW, "time": 0, "score": 4.5, "input": "i", "more": None}, {**ROW, "output": None}]
+    rows = [{**ROW, "time": 1714564800, "score": 4.5, "input": "i", "more": None}, {**ROW, "output": None}]
     plain = list(read_plain(log(*rows), TASK))
     assert plain[0] | {"id": ""} == {
-        "id": "", "user_id": "ada", "time": "1970-01-01T00:00:00+00:00",
+        "id": "", "user_id": "ada", "time": "2024-05-01T12:00:00+00:00",
         "input": "i", "output": "That.", "score": "4.5", "more": None,
     }  # fmt: skip
     before = read(log(*rows))

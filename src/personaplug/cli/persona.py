@@ -79,7 +79,7 @@ Examples:
 @click.option("--log", type=click.Path(path_type=Path), help="A log of this user: user_id, time, input, output.")
 @click.option("--input", "input_text", help="What the user read.")
 @click.option("--output", "output_text", help="What they answered.")
-@click.option("--time", "time_text", help="When (ISO 8601 or epoch seconds); now by default.")
+@click.option("--time", "time_text", help="When (ISO 8601, or seconds since 1970); now by default.")
 @click.option("--encoder", help="As given to index, where the store's own fingerprint does not tell its name.")
 @as_json_too
 def append(

@@ -189,7 +189,7 @@ def _time(row: Row) -> datetime:
     try:
         return parse_time(value)
     except ValueError as error:
-        hint = "write ISO 8601 (2024-05-01 or 2024-05-01T12:30:00Z) or seconds since 1970"
+        hint = "write ISO 8601, as 2024-05-01 or 2024-05-01T12:30:00Z, or seconds since 1970 from 1973 on"
         raise row.error(f"the time {value!r:.40} cannot be read: {error}", hint=hint) from error
 
 
