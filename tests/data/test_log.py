@@ -7,9 +7,11 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from personaplug.data.log import Interaction, SkippedRows, read_log, read_plain, write_log
 from personaplug.errors import DataError
@@ -122,6 +124,17 @@ def test_bad_rows_are_left_out_counted_and_the_first_20_kept(log):
     rows = list(read_log(log(ROW, *[ROW | {"time": "never"}] * 30, ROW), TASK, on_bad=skipped))
     assert (len(rows), skipped.count, len(skipped.first)) == (2, 30, 20)
     assert ":2: " in str(skipped.first[0])
+
+
+def test_a_parquet_time_that_nothing_holds_is_named_and_can_be_left_out(tmp_path):
+    columns = {key: pyarrow.array([text, text]) for key, text in ROW.items()}
+    times = pyarrow.array([10**18, datetime(2024, 5, 1)], pyarrow.timestamp("us"))
+    parquet.write_table(pyarrow.table({**columns, "time": times}), tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=rf"^{tmp_path}/log.parquet:1: the time cannot be read: 10{{18}} us .* 33658"):
+        read(tmp_path / "log.parquet")
+    skipped = SkippedRows()
+    assert [row.item.time for row in read_log(tmp_path / "log.parquet", TASK, on_bad=skipped)] == [MAY]
+    assert skipped.count == 1
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", json.dumps(ROW | {"time": "never"})])

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from personaplug.data.rows import OnBad, Row, read_rows, refuse
 from personaplug.data.times import parse_time
+from personaplug.data.unreadable import Unreadable
 from personaplug.errors import DataError
 from personaplug.files import appearing
 from personaplug.records import HistoryItem
@@ -186,6 +187,8 @@ def _time(row: Row) -> datetime:
     value = row.values.get("time")
     if value is None or value == "":
         raise row.error("there is no time", hint=_columns_here(row))
+    if isinstance(value, Unreadable):
+        raise row.error(f"the time cannot be read: {value.reason}", hint="leave the row out, or mend its time")
     try:
         return parse_time(value)
     except ValueError as error:

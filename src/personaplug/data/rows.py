@@ -1,8 +1,8 @@
 """Rows of a JSON Lines, CSV or Parquet file, one at a time, each with the line it stands on.
 
-Text is UTF-8, with or without a byte order mark. Bytes that are not are carried through as surrogate escapes, so that
-the row that holds them can be named and left out. What is wrong with one row goes to ``on_bad``; what is wrong with the
-whole file (it is cut off, it is a folder) is always raised.
+Text is UTF-8, or UTF-16 or UTF-32 as its first bytes tell. Bytes that are not are carried through as surrogate escapes,
+so that the row that holds them can be named and left out. What is wrong with one row goes to ``on_bad``; what is wrong
+with the whole file (it is cut off, it is a folder) is always raised.
 """
 
 import csv
@@ -10,18 +10,21 @@ import gzip
 import io
 import json
 import math
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from personaplug.data.encoding import conversion, encoding_of
+from personaplug.data.unreadable import Unreadable
 from personaplug.errors import DataError, MissingExtraError
 
 OnBad = Callable[[DataError], None]
 
 FORMATS = (".jsonl", ".csv", ".parquet")
 LONGEST_LINE = 1 << 24
-UNREADABLE = (OSError, EOFError, zlib.error)
+UNREADABLE = (OSError, EOFError, zlib.error, UnicodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Row:
             return None
         if isinstance(value, str):
             return self._checked(value, column)
+        if isinstance(value, Unreadable):
+            raise self.error(f"column {column!r} cannot be read: {value.reason}")
         if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
             return json.dumps(value)
         raise self.error(f"column {column!r} holds {_kind_of(value)}, not text")
@@ -100,10 +105,20 @@ def check_is_file(path: Path) -> None:
         raise DataError("there is no such file", path=path)
 
 
-def open_text(path: Path, *, newline: str, errors: str = "strict") -> io.TextIOWrapper:
-    """Open a file as UTF-8 text, with or without a byte order mark, unpacked if its name ends in ``.gz``."""
+def open_text(path: Path, *, newline: str) -> io.TextIOWrapper:
+    """Open a file as text, unpacked if its name ends in ``.gz``; what is not of its encoding becomes surrogates.
+
+    Raises:
+        DataError: Not even its first bytes can be read.
+    """
     file = gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # noqa: SIM115
-    return io.TextIOWrapper(file, encoding="utf-8-sig", errors=errors, newline=newline)
+    try:
+        encoding = encoding_of(file.peek(4))
+    except UNREADABLE as error:
+        file.close()
+        raise cut_off(path, 1, error=error) from error
+    errors = "surrogateescape" if encoding == "utf-8-sig" else "surrogatepass"
+    return io.TextIOWrapper(file, encoding=encoding, errors=errors, newline=newline)
 
 
 def cut_off(path: Path, line: int, *, error: Exception) -> DataError:
@@ -117,11 +132,14 @@ def encoding_error(path: Path, line: int, *, text: str) -> DataError | None:
     where = _first_surrogate(text)
     if where is None:
         return None
+    if not "\udc80" <= text[where] <= "\udcff":
+        half = f"half of a surrogate pair, U+{ord(text[where]):04X}, after {where} characters"
+        return DataError(half, path=path, line=line, hint="put U+FFFD in its place")
     return DataError(
         f"not UTF-8: byte 0x{ord(text[where]) - 0xDC00:02x} after {where} characters",
         path=path,
         line=line,
-        hint=f"write the file again as UTF-8, as with: iconv -f LATIN1 -t UTF-8 {path.name}",
+        hint=f"write it again as UTF-8; if it is Western European, with: {conversion(path)}",
     )
 
 
@@ -142,12 +160,18 @@ def _read_jsonl(path: Path, on_bad: OnBad) -> Iterator[Row]:
 def _parse_object(line: str) -> dict[str, object]:
     line.encode()
     try:
-        value = json.loads(line)
+        value = json.loads(line, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise ValueError(f"broken JSON at character {error.pos + 1}: {error.msg}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{_kind_of(value)}, not a JSON object")
     return value
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(whole := dict(pairs)) < len(pairs):
+        raise ValueError("a key stands twice")
+    return whole
 
 
 def _read_csv(path: Path, on_bad: OnBad) -> Iterator[Row]:
@@ -179,6 +203,10 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
         raise bad
     if len(set(header)) < len(header):
         raise DataError(f"a column stands twice in the header: {', '.join(header):.200}", path=path, line=1)
+    if len(header) == 1 and (found := re.search(r"[;\t|]", header[0])):
+        raise DataError(
+            f"its fields are separated by {found[0]!r}", path=path, line=1, hint="save it with commas between them"
+        )
     return header
 
 
@@ -200,7 +228,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 def _lines(path: Path, *, newline: str) -> Iterator[str]:
     number = 0
     try:
-        with open_text(path, newline=newline, errors="surrogateescape") as lines:
+        with open_text(path, newline=newline) as lines:
             while line := lines.readline(LONGEST_LINE):
                 number += 1
                 if len(line) == LONGEST_LINE:
@@ -219,5 +247,5 @@ def _first_surrogate(text: str) -> int | None:
 
 
 def _kind_of(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", type(None): "null"}
+    names = {dict: "an object", list: "a list", str: "a text", bytes: "bytes", type(None): "null"}
     return names.get(type(value), f"the {type(value).__name__} {value!r:.30}")
