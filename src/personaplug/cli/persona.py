@@ -175,7 +175,7 @@ def _rows_of(user: str, log: Path) -> "Iterator[LogRow]":
     from personaplug.errors import DataError
     from personaplug.tasks.task import load_task
 
-    for row in read_log(log, load_task("log")):
+    for row in read_log(log, load_task("log"), user=user):
         if row.user_id != user:
             raise DataError(
                 f"holds a row of user {row.user_id!r}, not only of {user!r}",

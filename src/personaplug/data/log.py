@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from personaplug.data.ids import read_id, read_user
 from personaplug.data.rows import OnBad, Row, read_rows, refuse
 from personaplug.data.times import parse_time
 from personaplug.data.unreadable import Unreadable
@@ -21,7 +22,6 @@ from personaplug.files import appearing
 from personaplug.records import HistoryItem
 from personaplug.tasks.task import Task
 
-LONGEST_ID = 512
 SPLITS = ("history", "train", "dev", "test")
 
 
@@ -56,7 +56,7 @@ class SkippedRows:
             self.first.append(error)
 
 
-def read_log(path: Path, task: Task, *, on_bad: OnBad | None = None) -> Iterator[Interaction]:
+def read_log(path: Path, task: Task, *, user: str | None = None, on_bad: OnBad | None = None) -> Iterator[Interaction]:
     """Read a log through a task, as a stream.
 
     A question is a row whose answer is not known: its output is null, or it is marked ``test`` and its output is absent
@@ -65,12 +65,13 @@ def read_log(path: Path, task: Task, *, on_bad: OnBad | None = None) -> Iterator
     Args:
         path: The log; its name tells its format.
         task: Says which columns are input and output.
+        user: Whom the caller names: an id that is theirs to the letter is taken as it is.
         on_bad: Told of each row that cannot be read, which is then left out; None raises instead.
 
     Raises:
         DataError: A row or the whole file cannot be read, or no row is left.
     """
-    for _, interaction in _read(path, task, on_bad=on_bad or refuse):
+    for _, interaction in _read(path, task, user=user, on_bad=on_bad or refuse):
         yield interaction
 
 
@@ -143,15 +144,17 @@ def _clean(text: str) -> str:
     return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _read(path: Path, task: Task, *, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
-    return _read_all(read_rows(path, on_bad=on_bad), task, path=path, on_bad=on_bad)
+def _read(path: Path, task: Task, *, user: str | None = None, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
+    return _read_all(read_rows(path, on_bad=on_bad), task, path=path, user=user, on_bad=on_bad)
 
 
-def _read_all(rows: Iterable[Row], task: Task, *, path: Path, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
+def _read_all(
+    rows: Iterable[Row], task: Task, *, path: Path, user: str | None = None, on_bad: OnBad
+) -> Iterator[tuple[Row, Interaction]]:
     is_empty = True
     for row in rows:
         try:
-            interaction = _interaction(row, task)
+            interaction = _interaction(row, task, user=user)
         except DataError as error:
             on_bad(error)
             continue
@@ -161,8 +164,9 @@ def _read_all(rows: Iterable[Row], task: Task, *, path: Path, on_bad: OnBad) -> 
         raise DataError("holds no row that can be read", path=path, hint=_columns_wanted(task))
 
 
-def _interaction(row: Row, task: Task) -> Interaction:
-    user_id, time, split = _user(row), _time(row), _split(row, task)
+def _interaction(row: Row, task: Task, *, user: str | None) -> Interaction:
+    user_id = user if user is not None and row.values.get("user_id") == user else read_user(row)
+    time, split = _time(row), _split(row, task)
     column = task.columns.input
     text = task.input_of({column: _present(row, column, task=task)})
     output = _output(row, task, split=split)
@@ -170,17 +174,6 @@ def _interaction(row: Row, task: Task) -> Interaction:
         _id(row, user_id, time=time, text=text, output=output), input=text, output=output or "", time=time
     )
     return Interaction(user_id, item, split=split, has_output=output is not None)
-
-
-def _user(row: Row) -> str:
-    user_id = row.text("user_id") or ""
-    if not user_id.strip():
-        raise row.error("there is no user_id", hint=_columns_here(row))
-    if len(user_id) > LONGEST_ID:
-        raise row.error(
-            f"a user_id of {len(user_id):,} characters", hint=f"at most {LONGEST_ID}: is it the right column?"
-        )
-    return user_id
 
 
 def _time(row: Row) -> datetime:
@@ -223,12 +216,7 @@ def _present(row: Row, column: str, *, task: Task) -> str:
 
 
 def _id(row: Row, user_id: str, *, time: datetime, text: str, output: str | None) -> str:
-    given = row.text("id")
-    if not given:
-        return content_id(user_id, time, text=text, output=output)
-    if len(given) > LONGEST_ID:
-        raise row.error(f"an id of {len(given):,} characters", hint=f"at most {LONGEST_ID}: is it the right column?")
-    return given
+    return read_id(row, "id") or content_id(user_id, time, text=text, output=output)
 
 
 def _columns_wanted(task: Task) -> str:

@@ -25,14 +25,15 @@ def read_parquet(path: Path) -> Iterator[dict[str, object]]:
     day of the year 33658, is :class:`Unreadable`.
 
     Raises:
-        DataError: The file is not Parquet, is cut off, or has two columns of one name.
+        DataError: The file is not Parquet, is cut off, has two columns of one name, or has ids in
+            floats of 32 bits.
     """
     try:
         with path.open("rb") as file, TemporaryFile() as unpacked:
             source = _unpack(file, unpacked) if path.name.lower().endswith(".gz") else file
             opened = ParquetFile(source, coerce_int96_timestamp_unit="us")  # else years beyond 2262 wrap around
             names = opened.schema_arrow.names
-            _check_names(names, path)
+            _check(opened.schema_arrow, path)
             for batch in opened.iter_batches(batch_size=BATCH_ROWS):
                 columns = [_values(column) for column in batch.columns]
                 yield from (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
@@ -40,9 +41,14 @@ def read_parquet(path: Path) -> Iterator[dict[str, object]]:
         raise DataError(f"cannot be read as Parquet: {error}", path=path, hint="fetch or write it again") from error
 
 
-def _check_names(names: list[str], path: Path) -> None:
+def _check(columns: pyarrow.Schema, path: Path) -> None:
+    names = columns.names
     if len(set(names)) < len(names):
         raise DataError(f"a column stands twice in it: {', '.join(names):.200}", path=path, hint="drop or rename one")
+    for column in columns:
+        if column.name in ("user_id", "id") and column.type in (pyarrow.float16(), pyarrow.float32()):
+            message = f"column {column.name!r} holds {column.type}s, which cannot tell large ids apart"
+            raise DataError(message, path=path, hint="write it as int64 or text")
 
 
 def _values(column: pyarrow.Array) -> list[object]:
