@@ -131,6 +131,18 @@ def test_what_is_exported_can_be_appended_to_another_store(personaplug, path, tm
 
 
 @pytest.mark.usefixtures("encoders")
+def test_an_export_is_a_log_whatever_the_texts_hold(personaplug, path, tmp_path):
+    items = make_items("a NUL \0 in it", "\x1b[31m\u2028\x85", "é 🦉")
+    with PersonaStore.open(path) as store:
+        store.append("eve", items, stack(items))
+    log = tmp_path / "eve.jsonl"
+    log.write_bytes(personaplug("persona", "export", "--store", path, "eve").stdout_bytes)
+    other = make_store(tmp_path / "other.db", "minilm@1")
+    assert personaplug("persona", "append", "--store", other, "eve", "--log", log).exit_code == 0
+    assert held(other, "eve") == [("a NUL \ufffd in it", ""), ("\x1b[31m\u2028\x85", ""), ("é 🦉", "")]
+
+
+@pytest.mark.usefixtures("encoders")
 def test_a_tenant_s_user_goes_from_store_to_store_by_name_alone(personaplug, path, tmp_path):
     user, log = "shop\x1fada", tmp_path / "ada.jsonl"
     with PersonaStore.open(path) as store:

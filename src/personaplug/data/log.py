@@ -98,7 +98,7 @@ def read_plain(path: Path, task: Task, *, on_bad: OnBad | None = None) -> Iterat
 def write_log(rows: Iterable[Mapping[str, str | None]], path: Path) -> int:
     """Write rows as JSON Lines, gzipped if the name ends in ``.gz``; on any error the file stays what it was.
 
-    Characters that no text may hold (NUL, half of a surrogate pair) become U+FFFD. Equal rows give equal bytes.
+    Equal rows give equal bytes.
 
     Returns:
         How many rows were written.
@@ -121,6 +121,15 @@ def write_log(rows: Iterable[Mapping[str, str | None]], path: Path) -> int:
     return count
 
 
+def log_line(row: Mapping[str, str | None]) -> str:
+    """Write a row as a line of JSON that :func:`read_log` reads, its end included.
+
+    Characters that no text may hold (NUL, half of a surrogate pair) become U+FFFD.
+    """
+    clean = {column: text and _clean(text) for column, text in row.items()}
+    return json.dumps(clean, ensure_ascii=False) + "\n"
+
+
 def content_id(user_id: str, time: datetime, *, text: str, output: str | None) -> str:
     """Derive the id of what was done without one: 16 hexadecimal digits, the same for the same content and UTC time."""
     content = json.dumps([user_id, time.isoformat(), text, output])
@@ -133,8 +142,7 @@ def _write(rows: Iterable[Mapping[str, str | None]], path: Path, *, is_gzip: boo
         packed = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) if is_gzip else nullcontext(file)
         with packed as target:
             for row in rows:
-                clean = {column: text and _clean(text) for column, text in row.items()}
-                target.write(json.dumps(clean, ensure_ascii=False).encode() + b"\n")
+                target.write(log_line(row).encode())
                 count += 1
     return count
 
