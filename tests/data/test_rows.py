@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from personaplug.data import mending
 from personaplug.data.rows import LONGEST_LINE, read_rows
 from personaplug.errors import DataError, MissingExtraError
 
@@ -125,6 +126,42 @@ def test_broken_utf_16_is_an_error_that_names_the_line(content, message, tmp_pat
         list(read_rows(path))
 
 
+def follow(error):
+    """Type the command at the end of a hint."""
+    subprocess.run(error.value.hint.partition(": ")[2], shell=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("true", "named"), [(".csv.gz", ".csv"), (".csv", ".csv.gz"), (".parquet", ".jsonl"), (".jsonl.gz", ".jsonl")]
+)
+def test_a_file_that_is_not_what_its_name_says_is_renamed_by_the_hint(true, named, tmp_path):
+    path = write(tmp_path / f"it's a log{true}", ROWS).rename(tmp_path / f"it's a log{named}")
+    with pytest.raises(DataError, match=rf"a log{named}\b") as caught:
+        list(read_rows(path))
+    follow(caught)
+    assert [row.values for row in read_rows(tmp_path / f"it's a log{true}")] == ROWS
+
+
+def test_a_json_list_is_made_a_log_by_the_hint(tmp_path):
+    (tmp_path / "a log.json").write_text(json.dumps(ROWS, indent=1))
+    with pytest.raises(DataError, match="ends in none of") as caught:
+        read_rows(tmp_path / "a log.json")
+    follow(caught)
+    assert [row.values for row in read_rows(tmp_path / "a log.jsonl")] == ROWS
+
+
+def test_a_spreadsheet_named_csv_is_known_as_one(tmp_path):
+    (tmp_path / "log.csv").write_bytes(b"PK\x03\x04\x14\x00")
+    with pytest.raises(DataError, match="is a zip archive, as spreadsheets are, not text") as caught:
+        list(read_rows(tmp_path / "log.csv"))
+    assert "CSV in UTF-8" in caught.value.hint
+
+
+def test_a_file_without_permission_is_not_taken_for_one_cut_off(tmp_path):
+    assert "ls -l" in mending.from_error(tmp_path / "log.csv.gz", PermissionError(13, "Permission denied"))
+    assert "fetch" in mending.from_error(tmp_path / "log.csv.gz", EOFError())
+
+
 @pytest.mark.parametrize("kind", [".csv", ".csv.gz"])
 def test_the_command_in_the_hint_makes_a_file_that_can_be_read(kind, tmp_path):
     path = tmp_path / f"it's mine{kind}"
@@ -132,7 +169,7 @@ def test_the_command_in_the_hint_makes_a_file_that_can_be_read(kind, tmp_path):
         file.write("user_id\ncafé\n".encode("windows-1252"))
     with pytest.raises(DataError, match="not UTF-8: byte 0xe9") as caught:
         list(read_rows(path))
-    subprocess.run(caught.value.hint.partition("with: ")[2], shell=True, check=True)
+    follow(caught)
     assert [row.values for row in read_rows(tmp_path / f"utf8-it's mine{kind}")] == [{"user_id": "café"}]
 
 

@@ -169,7 +169,8 @@ def _read_all(
         is_empty = False
         yield row, interaction
     if is_empty:
-        raise DataError("holds no row that can be read", path=path, hint=_columns_wanted(task))
+        told = "" if on_bad is refuse else "; without --skip-bad the first bad row tells what to do"
+        raise DataError("holds no row that can be read", path=path, hint=f"{_columns_wanted(task)}{told}")
 
 
 def _interaction(row: Row, task: Task, *, user: str | None) -> Interaction:
@@ -189,11 +190,11 @@ def _time(row: Row) -> datetime:
     if value is None or value == "":
         raise row.error("there is no time", hint=_columns_here(row))
     if isinstance(value, Unreadable):
-        raise row.error(f"the time cannot be read: {value.reason}", hint="leave the row out, or mend its time")
+        raise row.error(f"the time cannot be read: {value.reason}", hint="mend it, or leave such rows out: --skip-bad")
     try:
         return parse_time(value)
     except ValueError as error:
-        hint = "write ISO 8601, as 2024-05-01 or 2024-05-01T12:30:00Z, or seconds since 1970 from 1973 on"
+        hint = "write ISO 8601, as 2024-05-01 or 2024-05-01T12:30:00Z, or seconds since 1970 (from 1973 on)"
         raise row.error(f"the time {value!r:.40} cannot be read: {error}", hint=hint) from error
 
 

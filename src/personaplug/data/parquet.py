@@ -11,6 +11,7 @@ from typing import IO
 import pyarrow
 from pyarrow.parquet import ParquetFile
 
+from personaplug.data.mending import from_error
 from personaplug.data.unreadable import Unreadable
 from personaplug.errors import DataError
 
@@ -38,7 +39,8 @@ def read_parquet(path: Path) -> Iterator[dict[str, object]]:
                 columns = [_values(column) for column in batch.columns]
                 yield from (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
     except (pyarrow.ArrowException, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read as Parquet: {error}", path=path, hint="fetch or write it again") from error
+        hint = from_error(path, error) or "fetch or write it again"
+        raise DataError(f"cannot be read as Parquet: {error}", path=path, hint=hint) from error
 
 
 def _check(columns: pyarrow.Schema, path: Path) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from personaplug.data.encoding import conversion, encoding_of
+from personaplug.data import mending
 from personaplug.data.unreadable import Unreadable
 from personaplug.errors import DataError, MissingExtraError
 
@@ -89,9 +89,8 @@ def read_rows(path: Path, *, on_bad: OnBad = refuse) -> Iterator[Row]:
     check_is_file(path)
     if kind not in FORMATS:
         wanted = ", ".join(FORMATS)
-        raise DataError(
-            f"its name ends in none of {wanted}, with or without .gz", path=path, hint="rename or convert it"
-        )
+        hint = f"if it is one list: {mending.from_json(path)}" if kind == ".json" else "rename or convert it"
+        raise DataError(f"its name ends in none of {wanted}, with or without .gz", path=path, hint=hint)
     if kind == ".parquet":
         return _read_parquet(path)
     return _read_jsonl(path, on_bad) if kind == ".jsonl" else _read_csv(path, on_bad)
@@ -109,21 +108,25 @@ def open_text(path: Path, *, newline: str) -> io.TextIOWrapper:
     """Open a file as text, unpacked if its name ends in ``.gz``; what is not of its encoding becomes surrogates.
 
     Raises:
-        DataError: Not even its first bytes can be read.
+        DataError: It is no text, or not even its first bytes can be read.
     """
     file = gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # noqa: SIM115
     try:
-        encoding = encoding_of(file.peek(4))
+        start = file.peek(4)
     except UNREADABLE as error:
         file.close()
         raise cut_off(path, 1, error=error) from error
+    if kind := mending.kind_of(start):
+        file.close()
+        raise DataError(f"is {kind}, not text", path=path, hint=mending.from_kind(path, kind))
+    encoding = mending.encoding_of(start)
     errors = "surrogateescape" if encoding == "utf-8-sig" else "surrogatepass"
     return io.TextIOWrapper(file, encoding=encoding, errors=errors, newline=newline)
 
 
 def cut_off(path: Path, line: int, *, error: Exception) -> DataError:
     """Make the error of a file that cannot be read to its end."""
-    hint = "it may be cut off: fetch it again" if path.name.lower().endswith(".gz") else ""
+    hint = mending.from_error(path, error)
     return DataError(f"cannot be read further: {error}", path=path, line=line, hint=hint)
 
 
@@ -139,7 +142,7 @@ def encoding_error(path: Path, line: int, *, text: str) -> DataError | None:
         f"not UTF-8: byte 0x{ord(text[where]) - 0xDC00:02x} after {where} characters",
         path=path,
         line=line,
-        hint=f"write it again as UTF-8; if it is Western European, with: {conversion(path)}",
+        hint=f"write it again as UTF-8; if it is Western European, with: {mending.from_latin(path)}",
     )
 
 
