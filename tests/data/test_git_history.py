@@ -9,6 +9,7 @@ import pytest
 
 from personaplug.data.git_history import read_git, without_trailers
 from personaplug.data.log import read_log, write_log
+from personaplug.data.pseudonym import pseudonym
 from personaplug.data.split import split_examples
 from personaplug.errors import DataError
 from personaplug.tasks.task import load_task
@@ -78,6 +79,12 @@ def test_authors_without_an_address_are_told_apart_by_name(tmp_path):
     assert reasons == ["without an author's address or name"]
     assert users["S0"] == users["S2"]
     assert len({users[subject] for subject in ("S0", "S1", "S3", "S5")}) == 4
+
+
+def test_nobody_has_no_pseudonym():
+    for blank in ("", " \n"):
+        with pytest.raises(ValueError, match="nobody"):
+            pseudonym(blank)
 
 
 def test_the_seconds_that_git_gives_are_never_taken_for_dates(tmp_path):

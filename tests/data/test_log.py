@@ -243,3 +243,17 @@ def test_a_plain_row_keeps_every_column_and_has_a_time_in_iso_8601(log, tmp_path
     before = read(log(*rows))
     write_log(plain, tmp_path / "again.jsonl")
     assert read(tmp_path / "again.jsonl") == before
+
+
+def test_a_row_of_which_only_another_column_is_bad_can_be_left_out_of_plain_rows(log):
+    path, skipped = log(ROW, ROW | {"tags": ["a"]}, ROW), SkippedRows()
+    with pytest.raises(DataError, match=r":2: column 'tags' holds a list, not text"):
+        list(read_plain(path, TASK))
+    assert (len(list(read_plain(path, TASK, on_bad=skipped))), skipped.count) == (2, 1)
+
+
+def test_dates_of_other_columns_are_kept_as_text(tmp_path):
+    columns = {key: pyarrow.array([text]) for key, text in ROW.items()}
+    parquet.write_table(pyarrow.table({**columns, "born": pyarrow.array([MAY])}), tmp_path / "log.parquet")
+    (row,) = read_plain(tmp_path / "log.parquet", TASK)
+    assert row["born"] == "2024-05-01T00:00:00+00:00"

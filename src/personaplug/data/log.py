@@ -86,13 +86,20 @@ def read_given(
 
 def read_plain(path: Path, task: Task, *, on_bad: OnBad | None = None) -> Iterator[dict[str, str | None]]:
     """Read a log as plain rows for :func:`write_log`: checked against the task, times in ISO 8601, all columns kept."""
-    for row, interaction in _read(path, task, on_bad=on_bad or refuse):
-        yield {
-            **{column: row.text(column) for column in row.values if column != "time"},
+    told = on_bad or refuse
+    for row, interaction in _read(path, task, on_bad=told):
+        known = {
             "id": interaction.item.id,
             "user_id": interaction.user_id,
             "time": interaction.item.time.isoformat(),
         }
+        columns = [column for column in row.values if column != "time"]
+        try:
+            plain = {column: known[column] if column in known else row.text(column) for column in columns}
+        except DataError as error:
+            told(error)
+        else:
+            yield {**plain, **known}
 
 
 def write_log(rows: Iterable[Mapping[str, str | None]], path: Path) -> int:

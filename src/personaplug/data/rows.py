@@ -14,6 +14,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from personaplug.data import mending
@@ -46,7 +47,7 @@ class Row:
         return DataError(message, path=self.path, line=self.line, hint=hint)
 
     def text(self, column: str) -> str | None:
-        """Read a column as text; numbers and booleans as JSON writes them, None where it is absent or null.
+        """Read a column as text; numbers and booleans as JSON writes them, dates in ISO 8601, None where it is absent.
 
         Raises:
             DataError: It is a list, an object or a number that is not finite, or holds what no text may hold: NUL, or
@@ -58,10 +59,12 @@ class Row:
         if isinstance(value, str):
             return self._checked(value, column)
         if isinstance(value, Unreadable):
-            raise self.error(f"column {column!r} cannot be read: {value.reason}")
+            raise self.error(f"column {column!r} cannot be read: {value.reason}", hint="mend it, or drop the column")
+        if isinstance(value, date):
+            return value.isoformat()
         if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
             return json.dumps(value)
-        raise self.error(f"column {column!r} holds {_kind_of(value)}, not text")
+        raise self.error(f"column {column!r} holds {_kind_of(value)}, not text", hint="write text, or drop the column")
 
     def _checked(self, text: str, column: str) -> str:
         where = text.find("\0") if "\0" in text else _first_surrogate(text)
