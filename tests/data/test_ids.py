@@ -46,7 +46,8 @@ def test_whole_floats_are_the_integers_that_they_were(rows):
         (7.6561198e16, r"the user_id 7\.6561198e\+16 is a float above"),
         (1.5, r"the user_id 1\.5 has a fraction"),
         (True, "the user_id is true"),
-        (float("nan"), "the float nan"),
+        (float("nan"), "there is no user_id"),
+        (float("inf"), "the float inf, not text"),
         ([1], "a list, not text"),
         ({"id": 1}, "an object, not text"),
         (None, "there is no user_id"),
@@ -65,7 +66,7 @@ def test_whole_floats_are_the_integers_that_they_were(rows):
 def test_a_user_who_is_not_surely_one_is_refused_with_the_line(user, message, rows):
     with pytest.raises(DataError, match=rf"log\.jsonl:2: .*{message}") as caught:
         [read_user(row) for row in rows(".jsonl", "ada", user)]
-    assert caught.value.hint or "not text" in message or "nan" in message
+    assert caught.value.hint
 
 
 def test_a_number_with_a_point_is_refused_in_csv_where_nothing_tells_a_float_from_text(rows):
@@ -90,5 +91,5 @@ def test_two_texts_are_two_users(tmp_path_factory, user):
 
 def test_an_item_s_id_is_any_text_or_none(rows):
     texts = ["7", "nan", "1e+5", "a\nb"]
-    assert [read_id(row, "user_id") for row in rows(".jsonl", *texts, "", None)] == [*texts, None, None]
+    assert [read_id(row, "user_id") for row in rows(".jsonl", *texts, "", None, float("nan"))] == [*texts] + [None] * 3
     assert [read_id(row, "id") for row in rows(".jsonl", "ada")] == [None]

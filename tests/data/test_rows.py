@@ -142,10 +142,13 @@ def test_a_file_that_is_not_what_its_name_says_is_renamed_by_the_hint(true, name
     assert [row.values for row in read_rows(tmp_path / f"it's a log{true}")] == ROWS
 
 
-def test_a_json_list_is_made_a_log_by_the_hint(tmp_path):
-    (tmp_path / "a log.json").write_text(json.dumps(ROWS, indent=1))
+@pytest.mark.parametrize("kind", [".json", ".json.gz"])
+def test_a_json_list_is_made_a_log_by_the_hint(kind, tmp_path):
+    path = tmp_path / f"a log{kind}"
+    with gzip.open(path, "wt") if kind.endswith(".gz") else path.open("w") as file:
+        json.dump(ROWS, file, indent=1)
     with pytest.raises(DataError, match="ends in none of") as caught:
-        read_rows(tmp_path / "a log.json")
+        read_rows(path)
     follow(caught)
     assert [row.values for row in read_rows(tmp_path / "a log.jsonl")] == ROWS
 

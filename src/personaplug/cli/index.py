@@ -45,6 +45,7 @@ def index(
     """Encode what is new in a log into a store.
 
     Each text is encoded once, whoever wrote it; a text found in a store named with --reuse is not encoded at all.
+    The whole log is checked first: of one that is refused, nothing is stored.
     Interrupt it whenever you like: the same command goes on from there.
     """
     from personaplug.cli.screen import print_json

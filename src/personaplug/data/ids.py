@@ -6,7 +6,7 @@ in the log                             the id
 text                                   that text, sign by sign: blanks, case and Unicode forms stay
 a whole number                         its digits
 a whole float below 2**53              its digits: pandas makes floats of whole numbers beside a missing one
-null, or empty                         none: a row needs a user; an item's id is then made of its content
+null, NaN, or empty                    none: a row needs a user; an item's id is then made of its content
 =====================================  ===================================================================
 
 Refused are larger floats (their last digits are lost), fractions, true and false. As a user's id are refused, too,
@@ -38,7 +38,7 @@ def read_id(row: Row, column: str) -> str | None:
         raise row.error(f"the {column} is {str(value).lower()}", hint="is it the right column?")
     if isinstance(value, float) and math.isfinite(value):
         return _digits(row, column, value)
-    text = row.text(column) or ""
+    text = "" if value != value else row.text(column) or ""  # NaN is how pandas writes that there is none
     if len(text) > LONGEST_ID:
         name = f"{'an' if column == 'id' else 'a'} {column}"
         raise row.error(f"{name} of {len(text):,} characters", hint=f"at most {LONGEST_ID}: is it the right column?")

@@ -43,8 +43,10 @@ def kind_of(start: bytes) -> str | None:
 
 def from_kind(path: Path, kind: str) -> str:
     """Say what to do with a file of a kind that its name does not tell."""
+    if path.suffix in (".gz", ".json"):  # JSON lists have names of their own
+        return "unpack it"
     match kind:
-        case "gzipped" if path.suffix != ".json":  # LaMP's files have names of their own
+        case "gzipped":
             return f"rename it: {_move(path, path.with_name(f'{path.name}.gz'))}"
         case "Parquet":
             return f"rename it: {_move(path, path.with_suffix('.parquet'))}"
@@ -62,7 +64,10 @@ def from_latin(path: Path) -> str:
 
 def from_json(path: Path) -> str:
     """Write the shell command that makes JSON Lines of a file that is one JSON list, beside it."""
-    return f"python3 -c {quote(_LINES)} < {quote(str(path))} > {quote(str(path.with_suffix('.jsonl')))}"
+    old, reader = quote(str(path)), f"python3 -c {quote(_LINES)}"
+    if path.suffix.lower() == ".gz":
+        return f"gunzip -c {old} | {reader} > {quote(str(path.with_suffix('').with_suffix('.jsonl')))}"
+    return f"{reader} < {old} > {quote(str(path.with_suffix('.jsonl')))}"
 
 
 def from_error(path: Path, error: Exception) -> str:
@@ -77,4 +82,4 @@ def from_error(path: Path, error: Exception) -> str:
 
 
 def _move(old: Path, new: Path) -> str:
-    return f"mv {quote(str(old))} {quote(str(new))}"
+    return f"mv -n {quote(str(old))} {quote(str(new))}"
