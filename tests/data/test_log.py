@@ -115,6 +115,16 @@ def test_a_bad_value_is_an_error_that_names_file_and_line(change, message, log):
     assert len(str(caught.value)) < len(str(path)) + 200
 
 
+@pytest.mark.parametrize("column", ["user_id", "time"])
+def test_the_hint_tells_a_column_that_is_absent_from_one_that_is_empty(column, log):
+    for row, hint in [({**ROW, column: ""}, "empty or null here"), ({"x": 1, **ROW}, "the columns here are x, ")]:
+        if hint.startswith("the"):
+            del row[column]
+        with pytest.raises(DataError, match=f"there is no {column}") as caught:
+            read(log(row))
+        assert hint in caught.value.hint
+
+
 def test_whom_the_caller_names_is_read_whatever_the_id(log):
     path = log(ROW | {"user_id": "shop\x1fada"})
     with pytest.raises(DataError, match=r"control character U\+001F"):

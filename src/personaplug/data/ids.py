@@ -53,7 +53,7 @@ def read_user(row: Row) -> str:
     """
     user_id = read_id(row, "user_id") or ""
     if not user_id.strip():
-        raise row.error("there is no user_id", hint=f"the columns here are {', '.join(row.values)[:200] or 'none'}")
+        raise row.lacks("user_id")
     if user_id in _NOBODY:
         hint = "a program writes this where it knows no user: leave the row out, or name the user otherwise"
         raise row.error(f"the user_id is {user_id!r}", hint=hint)

@@ -195,7 +195,7 @@ def _interaction(row: Row, task: Task, *, user: str | None) -> Interaction:
 def _time(row: Row) -> datetime:
     value = row.values.get("time")
     if value is None or value == "":
-        raise row.error("there is no time", hint=_columns_here(row))
+        raise row.lacks("time")
     if isinstance(value, Unreadable):
         raise row.error(f"the time cannot be read: {value.reason}", hint="mend it, or leave such rows out: --skip-bad")
     try:

@@ -46,6 +46,12 @@ class Row:
         """Make the error that names this row."""
         return DataError(message, path=self.path, line=self.line, hint=hint)
 
+    def lacks(self, column: str) -> DataError:
+        """Make the error of a row without a value that it must have."""
+        here = f"the columns here are {', '.join(self.values)[:200] or 'none'}"
+        hint = "it is empty or null here: leave such rows out" if column in self.values else here
+        return self.error(f"there is no {column}", hint=hint)
+
     def text(self, column: str) -> str | None:
         """Read a column as text; numbers and booleans as JSON writes them, dates in ISO 8601, None where it is absent.
 
