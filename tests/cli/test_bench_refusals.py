@@ -101,7 +101,7 @@ def test_a_recipe_that_is_not_there_or_no_toml_is_an_error(tmp_path):
 @pytest.mark.parametrize("methods", [["plug"], ["user-lora"]])
 def test_a_log_without_queries_of_a_split_is_named(models, tmp_path, methods):
     recipe = write_recipe(tmp_path, models, methods=methods)
-    (tmp_path / "log.jsonl").write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')
+    (tmp_path / "log.jsonl").write_text('{"user_id": "ada", "time": "2024-05-01", "input": "a", "output": "b"}\n')
     result = bench(recipe)
     assert "no query with a known answer in the split 'train'" in result.stderr
     assert "personaplug data audit" in result.stderr

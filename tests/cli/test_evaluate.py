@@ -121,7 +121,7 @@ def test_queries_may_be_looked_up_where_that_is_asked_for_alone(evaluate, built)
 
 
 def test_a_split_without_queries_is_an_error(evaluate, tmp_path):
-    (tmp_path / "log.jsonl").write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')
+    (tmp_path / "log.jsonl").write_text('{"user_id": "ada", "time": "2024-05-01", "input": "a", "output": "b"}\n')
     result = evaluate()
     assert (result.exit_code, result.stdout) == (1, "")
     assert "there is no query" in result.stderr
@@ -137,7 +137,8 @@ def test_bad_rows_are_left_out_on_request(evaluate, log):
 
 def test_predictions_are_written_in_the_official_format(personaplug, tmp_path):
     rows = [
-        {"user_id": "u", "time": day, "id": f"q{day}", "input": "i", "output": "3", "split": "test"} for day in (1, 2)
+        {"user_id": "u", "time": f"2024-05-0{day}", "id": f"q{day}", "input": "i", "output": "3", "split": "test"}
+        for day in (1, 2)
     ]
     (tmp_path / "lamp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ("--task", "lamp-3", "--method", "plug", "--out", tmp_path / "r.json", "--predictions", tmp_path / "p.json")

@@ -130,6 +130,31 @@ def test_what_is_exported_can_be_appended_to_another_store(personaplug, path, tm
     assert held(other, "ada") == held(path, "ada")
 
 
+@pytest.mark.usefixtures("encoders")
+def test_an_export_is_a_log_whatever_the_texts_hold(personaplug, path, tmp_path):
+    items = make_items("a NUL \0 in it", "\x1b[31m\u2028\x85", "é 🦉")
+    with PersonaStore.open(path) as store:
+        store.append("eve", items, stack(items))
+    log = tmp_path / "eve.jsonl"
+    log.write_bytes(personaplug("persona", "export", "--store", path, "eve").stdout_bytes)
+    other = make_store(tmp_path / "other.db", "minilm@1")
+    assert personaplug("persona", "append", "--store", other, "eve", "--log", log).exit_code == 0
+    assert held(other, "eve") == [("a NUL \ufffd in it", ""), ("\x1b[31m\u2028\x85", ""), ("é 🦉", "")]
+
+
+@pytest.mark.usefixtures("encoders")
+def test_a_tenant_s_user_goes_from_store_to_store_by_name_alone(personaplug, path, tmp_path):
+    user, log = "shop\x1fada", tmp_path / "ada.jsonl"
+    with PersonaStore.open(path) as store:
+        store.append(user, ITEMS, stack(ITEMS))
+    log.write_text(personaplug("persona", "export", "--store", path, user).stdout)
+    other = make_store(tmp_path / "other.db", "minilm@1")
+    planted = personaplug("index", log, "--task", "log", "--store", tmp_path / "new.db")
+    assert (planted.exit_code, "the control character U+001F" in planted.stderr) == (1, True)
+    assert personaplug("persona", "append", "--store", other, user, "--log", log).exit_code == 0
+    assert held(other, user) == held(path, user)
+
+
 def test_append_refuses_a_log_of_other_users(personaplug, path, tmp_path, encoders):
     log = tmp_path / "bob.jsonl"
     log.write_text(personaplug("persona", "export", "--store", path, "bob").stdout)

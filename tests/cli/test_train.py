@@ -135,7 +135,7 @@ def test_a_plug_without_a_store_is_refused(train, tmp_path):
 
 def test_a_log_that_leaves_nothing_to_train_on_points_to_the_audit(train, tmp_path):
     log = tmp_path / "short.jsonl"
-    log.write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')
+    log.write_text('{"user_id": "ada", "time": "2024-05-01", "input": "a", "output": "b"}\n')
     result = train(log=log)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "there is no query to train on\nHint: personaplug data audit" in result.stderr

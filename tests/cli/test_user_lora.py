@@ -160,7 +160,7 @@ def test_without_peft_the_extra_is_named_before_the_log_is_read(train, monkeypat
 
 def test_a_split_without_queries_is_an_error_before_any_run_is_made(train, tmp_path):
     log = tmp_path / "log.jsonl"
-    log.write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')
+    log.write_text('{"user_id": "ada", "time": "2024-05-01", "input": "a", "output": "b"}\n')
     result = train(log=log)
     assert result.exit_code == 1
     assert "there is no query in the split 'test'" in result.stderr

@@ -9,9 +9,11 @@ from urllib.parse import quote
 import openai
 import pytest
 
+from personaplug.data.log import read_log
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.records import Profile
 from personaplug.store.sqlite import PersonaStore
+from personaplug.tasks.task import load_task
 
 SECRET = "harbour-at-night"
 ITEM = {"id": "1", "time": "2024-05-01T12:30:00Z", "input": f"about {SECRET}", "output": "lantern"}
@@ -103,6 +105,20 @@ def test_an_export_is_a_log_of_all_that_was_told(call):
     assert response.headers["content-type"] == "application/x-ndjson"
     rows = [json.loads(line) for line in response.text.split("\n")[:-1]]
     assert [{**row, "user_id": None} for row in rows] == [{**item, "user_id": None} for item in items]
+
+
+def test_an_export_is_a_log_that_can_be_read_even_of_a_nul(call, tmp_path):
+    tell(call, "broken", {**ITEM, "input": "a\0b"})
+    (tmp_path / "log.jsonl").write_bytes(call("GET", "broken", "/export").content)
+    (row,) = read_log(tmp_path / "log.jsonl", load_task("log"))
+    assert (row.item.input, row.item.output) == ("a\ufffdb", ITEM["output"])
+
+
+def test_of_two_items_of_one_id_in_one_request_the_later_counts(call):
+    told = tell(call, "twice", {**ITEM, "output": "first"}, {**ITEM, "output": "second"})
+    assert (told["new_items"], told["items"]) == (1, 1)
+    (row,) = map(json.loads, call("GET", "twice", "/export").text.splitlines())
+    assert row["output"] == "second"
 
 
 def test_a_history_has_a_longest_length(call, server):

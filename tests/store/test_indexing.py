@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personaplug.errors import FingerprintMismatchError, StoreError
-from personaplug.store.indexing import IndexCounts, index
+from personaplug.errors import FingerprintMismatchError, RepeatedIdError, StoreError
+from personaplug.store.indexing import IndexCounts, check_ids, index
 from personaplug.store.sqlite import PersonaStore
 from tests.factories import make_row
 from tests.store.fakes import LAYOUT, encode, encode_jointly, make_log, stack
@@ -76,6 +76,34 @@ def test_a_changed_answer_is_encoded_anew_and_nothing_else(store, encoder):
     assert (counts.new_items, counts.skipped_existing) == (1, 62)
     assert encoder.texts == [LAYOUT.texts(changed.item)[1]]
     assert store.get(changed.user_id).items[0] == changed.item
+
+
+@given(batch=st.integers(1, 200))
+@settings(max_examples=8)
+def test_a_row_that_repeats_another_is_counted_as_that_and_not_as_held(tmp_path_factory, batch):
+    with PersonaStore.open(tmp_path_factory.mktemp("store") / "personas.db", layout=LAYOUT) as store:
+        counts = index([*LOG, *LOG[:5]], store, encode=encode, batch_texts=batch)
+        assert (counts.new_items, counts.skipped_existing, counts.repeated_rows) == (63, 0, 5)
+        again = index([*LOG, *LOG[:5]], store, encode=encode, batch_texts=batch)
+        assert (again.new_items, again.skipped_existing, again.repeated_rows) == (0, 63, 5)
+
+
+@given(batch=st.integers(1, 200))
+@settings(max_examples=8)
+def test_two_different_rows_of_one_id_are_refused_however_far_apart(tmp_path_factory, batch):
+    changed = replace(LOG[0], item=replace(LOG[0].item, output="another answer"))
+    with PersonaStore.open(tmp_path_factory.mktemp("store") / "personas.db", layout=LAYOUT) as store:
+        with pytest.raises(RepeatedIdError, match="user 'user-0' has two different rows of the id '0'"):
+            index([*LOG, changed], store, encode=encode, batch_texts=batch)
+        assert all(changed.item not in store.get(user).items for user in store.users())
+    with pytest.raises(RepeatedIdError, match="user 'user-0'"):
+        check_ids([*LOG, changed])
+
+
+def test_equal_ids_of_two_users_and_of_a_question_are_no_repetition(store):
+    rows = [make_row("ada", 0), make_row("bob", 0, text="other"), make_row("ada", 0, text="asked", output=None)]
+    check_ids(rows)
+    assert index(rows, store, encode=encode).repeated_rows == 0
 
 
 def test_a_question_without_an_answer_is_no_history(store):

@@ -55,6 +55,7 @@ def import_log(source: Path, task_name: str, out: Path, skip_bad: bool) -> None:
     """Check a log and write it as JSON Lines.
 
     SOURCE is a .jsonl, .csv or .parquet file, each also .gz, with the columns user_id, time and those the task names.
+    Times are ISO 8601 or counts since 1970. A time or user that is doubtful is refused, with what it may be.
 
     \b
     Example:
@@ -95,7 +96,7 @@ def import_git(source: Path, since: str | None, out: Path) -> None:
     """Read the commits of a git repository.
 
     The log serves the tasks git-subject and git-opening. Merges and commits without a body are left out; authors become
-    pseudonyms.
+    pseudonyms of their addresses, or of their names where they have none.
 
     \b
     Example:

@@ -45,6 +45,7 @@ def index(
     """Encode what is new in a log into a store.
 
     Each text is encoded once, whoever wrote it; a text found in a store named with --reuse is not encoded at all.
+    The whole log is checked first: of one that is refused, nothing is stored.
     Interrupt it whenever you like: the same command goes on from there.
     """
     from personaplug.cli.screen import print_json
@@ -76,17 +77,21 @@ def fill_store(
     reuse: Iterable[Path] = (),
     on_bad: "OnBad | None" = None,
 ) -> "IndexCounts":
-    """Index a log into a store, with a progress bar on stderr."""
+    """Index a log into a store, with a progress bar on stderr; nothing is stored of a log that is refused."""
     from personaplug.cli.encoders import build_encoder, encode_with
-    from personaplug.cli.screen import progress
+    from personaplug.cli.screen import counted, progress
     from personaplug.data.log import read_log
     from personaplug.store.base import StoreLayout
+    from personaplug.store.indexing import check_ids
     from personaplug.store.indexing import index as index_log
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import load_task
 
     task = load_task(task_name)
     rows = read_log(log, task, on_bad=on_bad)
+    if log.is_file():  # and no pipe, which can be read once
+        check_ids(counted(rows, "check"))
+        rows = read_log(log, task, on_bad=lambda _: None)  # bad rows have been told of
     reader = build_encoder(encoder, like=_layout_in(store_path))
     with ExitStack() as opened:
         others = [opened.enter_context(PersonaStore.open(path)) for path in reuse]
@@ -108,8 +113,9 @@ def _rate(texts: int, seconds: float) -> str:
 
 
 def _in_words(counts: "IndexCounts") -> str:
+    repeated = f" {counts.repeated_rows:,} repeat an earlier row," if counts.repeated_rows else ""
     return (
         f"{counts.new_items:,} new items from {counts.rows:,} rows ({counts.skipped_existing:,} were there already,"
-        f" {counts.skipped_questions:,} have no output); {counts.encoded_texts:,} texts encoded,"
+        f"{repeated} {counts.skipped_questions:,} have no output); {counts.encoded_texts:,} texts encoded,"
         f" {counts.reused_texts:,} known before"
     )

@@ -79,7 +79,7 @@ Examples:
 @click.option("--log", type=click.Path(path_type=Path), help="A log of this user: user_id, time, input, output.")
 @click.option("--input", "input_text", help="What the user read.")
 @click.option("--output", "output_text", help="What they answered.")
-@click.option("--time", "time_text", help="When (ISO 8601 or epoch seconds); now by default.")
+@click.option("--time", "time_text", help="When (ISO 8601, or seconds since 1970); now by default.")
 @click.option("--encoder", help="As given to index, where the store's own fingerprint does not tell its name.")
 @as_json_too
 def append(
@@ -95,7 +95,7 @@ def append(
     """Add to a user's history: one item, or a log of the user's own."""
     from personaplug.cli.encoders import encode_with, encoder_of
     from personaplug.cli.screen import print_json
-    from personaplug.store.indexing import index
+    from personaplug.store.indexing import check_ids, index
 
     if (log is None) == (input_text is None) or (input_text is None) != (output_text is None):
         raise click.UsageError("give either --log, or --input with --output")
@@ -104,6 +104,7 @@ def append(
         if log
         else [_one_row(user, input_text or "", output_text=output_text or "", time_text=time_text)]
     )
+    check_ids(rows)
     with _opened(path) as store:
         counts = index(rows, store, encode=encode_with(encoder_of(store.layout, name=encoder)))
         summary = store.summary(user)
@@ -140,12 +141,15 @@ def forget(path: Path, users: Sequence[str], is_sure: bool, as_json: bool) -> No
 @in_store
 @click.argument("user")
 def export(path: Path, user: str) -> None:
-    """Write all that a store holds of a user on stdout, as a log in JSON Lines."""
-    from personaplug.cli.screen import print_json
+    """Write all that a store holds of a user on stdout, as a log in JSON Lines, in UTF-8.
+
+    NUL, which no log may hold, becomes U+FFFD.
+    """
+    from personaplug.data.log import log_line
 
     with _opened(path) as store:
         for item in store.get(user).items:
-            print_json(_row(user, item))
+            click.echo(log_line(_row(user, item)).encode(), nl=False)
 
 
 @contextmanager
@@ -175,7 +179,7 @@ def _rows_of(user: str, log: Path) -> "Iterator[LogRow]":
     from personaplug.errors import DataError
     from personaplug.tasks.task import load_task
 
-    for row in read_log(log, load_task("log")):
+    for row in read_log(log, load_task("log"), user=user):
         if row.user_id != user:
             raise DataError(
                 f"holds a row of user {row.user_id!r}, not only of {user!r}",

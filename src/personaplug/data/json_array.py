@@ -20,7 +20,7 @@ def read_array(path: Path) -> Iterator[Row]:
         DataError: The file is no such list, is not UTF-8, is cut off, or holds an object of more than 16 MB.
     """
     check_is_file(path)
-    with open_text(path, newline="", errors="surrogateescape") as file:
+    with open_text(path, newline="") as file:
         cursor = _Cursor(path, file)
         if cursor.next_character() != "[":
             raise cursor.error("not a JSON list")

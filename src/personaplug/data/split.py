@@ -15,7 +15,7 @@ from typing import overload
 
 from personaplug.data.log import Interaction
 from personaplug.data.times import microseconds
-from personaplug.errors import ConfigError, PersonaPlugError
+from personaplug.errors import ConfigError, RepeatedIdError
 from personaplug.records import Example, HistoryItem, Profile
 from personaplug.tasks.task import History, Split, Task, start_of
 
@@ -100,7 +100,7 @@ def split_examples(interactions: Iterable[Interaction], task: Task, *, split: Sp
 
     Raises:
         ConfigError: The task splits by ``hex-user`` and a user id is no hexadecimal number.
-        PersonaPlugError: A user has two different rows of one id.
+        RepeatedIdError: A user has two different rows of one id.
     """
     profiles: list[Profile] = []
     queries: list[Query] = []
@@ -125,7 +125,7 @@ def queries_of_user(
 
     Raises:
         ConfigError: As for :func:`split_examples`.
-        PersonaPlugError: Two different rows have one id.
+        RepeatedIdError: Two different rows have one id.
     """
     rows = list(dict.fromkeys(first_of_each_id(sorted(rows, key=_order), on_clash=_refuse)))
     history = _history(rows, task, split=split)
@@ -194,10 +194,7 @@ def _by_user(interactions: Iterable[Interaction], task: Task, *, split: Split) -
 
 
 def _refuse(row: Interaction) -> None:
-    raise PersonaPlugError(
-        f"user {row.user_id[:40]!r} has two different rows of the id {row.item.id[:40]!r}",
-        hint="give each row an id of its own, or leave the column out: ids are then made from the content",
-    )
+    raise RepeatedIdError(row.user_id, row.item.id)
 
 
 def _history(rows: Sequence[Interaction], task: Task, *, split: Split) -> list[Interaction]:

@@ -164,7 +164,7 @@ class Keeper:
 
         self._check_length({**_known(store, user), **{item.id: item for item in told}}.values())
         # One batch, however many they are: an append is stored as a whole or not at all.
-        rows = [Interaction(user, item) for item in told]
+        rows = [Interaction(user, item) for item in {item.id: item for item in told}.values()]
         counts = index(rows, store, encode=encode, batch_texts=len(told) * len(self.layout.views))
         return Appended(counts.new_items, store.summary(user))
 
