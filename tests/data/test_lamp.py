@@ -21,22 +21,21 @@ QUERY_TEXTS = {
     "lamp-7": "hoot",
 }
 
-# How retrieved items stand in a prompt: LaMP, arXiv 2304.11406, the appendix's table of prompts, for each item (PPEP)
-# and the whole (AIP). What a retriever reads of a question and of an item: the benchmark's public code.
+# How retrieved items stand in a prompt, to the space: the strings that the benchmark's public code writes
+# (github.com/LaMP-Benchmark/LaMP, LaMP/prompts/prompts.py), where all but LaMP-1's items end with a space.
 RETRIEVAL_PROMPTS = {
     "lamp-1": (
         'For an author who has written the paper with the title, and "i0", and "i1" "On Owls", which reference is '
         'related? Just answer with [1] or [2] without explanation. [1]: "Night, Day" [2]: "Hens"'
     ),
-    "lamp-2": 'the tag for the movie: "i0" is "o0", and the tag for the movie: "i1" is "o1". ' + QUESTIONS["lamp-2"],
-    "lamp-3": 'o0 is the score for "i0", and o1 is the score for "i1". ' + QUESTIONS["lamp-3"],
-    "lamp-4": '"o0" is the title for "i0", and "o1" is the title for "i1". ' + QUESTIONS["lamp-4"],
+    "lamp-2": 'the tag for the movie: "i0" is "o0" , and the tag for the movie: "i1" is "o1" . ' + QUESTIONS["lamp-2"],
+    "lamp-3": 'o0 is the score for "i0" , and o1 is the score for "i1" . ' + QUESTIONS["lamp-3"],
+    "lamp-4": '"o0" is the title for "i0" , and "o1" is the title for "i1" . ' + QUESTIONS["lamp-4"],
     "lamp-5": (
-        '"o0" is the title for "i0", and "o1" is the title for "i1". Following the given patterns '
-        + QUESTIONS["lamp-5"]
+        '"o0" is a title for "i0" , and "o1" is a title for "i1" . Following the given patterns ' + QUESTIONS["lamp-5"]
     ),
-    "lamp-6": '"o0" is the title for "i0", and "o1" is the title for "i1". ' + QUESTIONS["lamp-6"],
-    "lamp-7": '"o0", and "o1" are written by a person. Following the given patterns ' + QUESTIONS["lamp-7"],
+    "lamp-6": '"o0" is the title for "i0" , and "o1" is the title for "i1" . ' + QUESTIONS["lamp-6"],
+    "lamp-7": '"o0" , and "o1"  are written by a person. Following the given patterns ' + QUESTIONS["lamp-7"],
 }
 RETRIEVAL_QUERIES = QUERY_TEXTS | {"lamp-1": "Night, Day Hens"}
 SEARCHED_WORDS = {
@@ -76,6 +75,14 @@ def test_every_question_is_asked_with_its_whole_profile(task_name, tmp_path):
 
 def test_the_query_text_is_the_question_without_its_instruction(task_name):
     assert load_task(task_name).query_text(QUESTIONS[task_name]) == QUERY_TEXTS[task_name]
+
+
+def test_the_query_of_lamp_1_ends_with_the_authors_title_whatever_commas_and_quotation_marks_follow():
+    text = (
+        'For an author who has written the paper with the title "Owls, or "Birds", at Night", which reference is '
+        'related? Just answer with [1] or [2] without explanation. [1]: "On "Hens", Mostly" [2]: "Day"'
+    )
+    assert load_task("lamp-1").query_text(text) == 'Owls, or "Birds", at Night'
 
 
 def test_items_are_ranked_by_what_the_benchmark_ranks_by(task_name, tmp_path):
