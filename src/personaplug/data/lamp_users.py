@@ -1,0 +1,173 @@
+"""Who asks LaMP's questions: one user with one history, out of the profiles of all their questions.
+
+Where the files name users (those of the time split do), a user's profile grows from question to question. The profiles
+become one history in which every question still sees its own profile and nothing more, however coarse the dates are:
+an item's time is its date, moved by two seconds for each shorter profile that lacks it, and a question is asked a
+second after the last item of its profile. That is possible where of any two profiles the longer one holds the other,
+and has nothing more that is earlier. A question whose profile does not fit in so is refused.
+
+Where the files name nobody, questions whose profiles have the same item ids are taken as one user's, and a question
+without a profile as a user of its own.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from personaplug.data.lamp_question import ProfileItem, Question
+from personaplug.data.times import EPOCH
+
+SECOND = timedelta(seconds=1)
+Profile = Mapping[str, datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A user's history.
+
+    Attributes:
+        items: The time of each item, by its id.
+        asked: The time at which a question is asked that has this profile, by the ids of its items.
+    """
+
+    items: Mapping[str, datetime]
+    asked: Mapping[frozenset[str], datetime]
+
+
+def lay_out(profiles: Iterable[Profile]) -> Timeline:
+    """Make one history of a user's profiles, the shortest first; those that do not fit in are not in it.
+
+    Items without a date are numbered through as seconds from 1970, so that their order stays.
+    """
+    times: dict[str, datetime] = {}
+    chain: list[Profile] = []
+    for profile in sorted(profiles, key=len):
+        if chain and not _continues(profile, chain[-1]):
+            continue
+        moved = 2 * len(chain) * SECOND
+        for name in [name for name in profile if name not in times]:
+            date = profile[name]
+            times[name] = EPOCH + len(times) * SECOND if date is None else date + moved
+        chain.append(profile)
+    before_all = min(times.values(), default=EPOCH + SECOND)
+    asked = {
+        frozenset(profile): max(times[name] for name in profile) + SECOND if profile else before_all
+        for profile in chain
+    }
+    return Timeline(times, asked)
+
+
+def named_users(questions: Iterable[Question]) -> dict[str, Timeline]:
+    """Make the history of each user who is named."""
+    profiles: defaultdict[str, dict[frozenset[str], Profile]] = defaultdict(dict)
+    for question in questions:
+        if question.user_id is not None:
+            profiles[question.user_id].setdefault(frozenset(question.profile), question.profile)
+    return {user_id: lay_out(mine.values()) for user_id, mine in profiles.items()}
+
+
+class Users:
+    """Puts questions to their users, and knows what of each user's history has been told already.
+
+    Args:
+        named: The histories of those who are named.
+    """
+
+    def __init__(self, named: Mapping[str, Timeline]) -> None:
+        self._named = named
+        self._told: dict[tuple[str, str], bytes] = {}
+        self._answered: dict[tuple[str, str], bytes] = {}
+
+    def rows(self, question: Question, output: str | None, *, split: str) -> list[dict[str, str | None]]:
+        """Write a question as rows of a log: what of its profile was not told before, then itself.
+
+        Args:
+            question: The question.
+            output: Its answer; None where that is not known.
+            split: Of the question.
+
+        Raises:
+            DataError: Its profile does not fit in with those of the user's other questions, one of these has another
+                item of the same id, or something else of the user has the question's id.
+        """
+        user_id = question.user_id or _nobody(question)
+        line = lay_out([question.profile]) if question.user_id is None else self._named[question.user_id]
+        asked = _row(user_id, question, _time_of(question, line), output=output, split=split)
+        answer = {} if output is None else {(user_id, question.id): self._checked_answer(question, asked, line)}
+        fresh = self._fresh(question, user_id)
+        self._answered |= answer
+        self._told |= {(user_id, name): digest for name, digest, _ in fresh}
+        history = [_row(user_id, item, line.items[item.id]) for _, _, items in fresh for item in items]
+        return [*history, asked]
+
+    def _fresh(self, question: Question, user_id: str) -> list[tuple[str, bytes, Sequence[ProfileItem]]]:
+        """Give the items that were not told, with a name and a digest: of a named user each, of nobody all as one."""
+        parts: list[tuple[str, Sequence[ProfileItem]]] = [(item.id, [item]) for item in question.items]
+        if question.user_id is None:
+            parts = [("", question.items)]
+        digests = [(name, _digest_of(items), items) for name, items in parts]
+        for name, digest, _ in digests:
+            if self._told.get((user_id, name), digest) != digest:
+                raise question.row.error(
+                    f"question {question.id!r:.40} has other contents under the item ids of the same user's profile"
+                    f" ({name!r:.40})",
+                    hint="--skip-bad leaves such questions out",
+                )
+        return [part for part in digests if (user_id, part[0]) not in self._told]
+
+    def _checked_answer(self, question: Question, asked: Mapping[str, str | None], line: Timeline) -> bytes:
+        digest = _digest([asked["time"], asked["input"], asked["output"]])
+        held = self._answered.get((str(asked["user_id"]), question.id), digest)
+        if question.id in line.items or held != digest:
+            other = "an item of the profile" if question.id in line.items else "another question"
+            raise question.row.error(
+                f"{other} of the same user has the id of the question {question.id!r:.40}",
+                hint="--skip-bad leaves such questions out",
+            )
+        return digest
+
+
+def _time_of(question: Question, line: Timeline) -> datetime:
+    time = line.asked.get(frozenset(question.profile))
+    if time is None:
+        raise question.row.error(
+            f"the profile of question {question.id!r:.40} does not fit in with those of the user's other questions: of"
+            " two the longer must hold the other, and have nothing more that is earlier",
+            hint="--skip-bad leaves such questions out",
+        )
+    return time
+
+
+def _row(
+    user_id: str, what: Question | ProfileItem, time: datetime, *, output: str | None = None, split: str = "history"
+) -> dict[str, str | None]:
+    return {
+        "user_id": user_id,
+        "time": time.isoformat(),
+        "id": what.id,
+        "input": what.input,
+        "output": what.output if isinstance(what, ProfileItem) else output,
+        "split": split,
+    }
+
+
+def _continues(profile: Profile, shorter: Profile) -> bool:
+    """Tell whether a profile is a shorter one and what was written no earlier than that one's last item."""
+    latest = max((date or EPOCH for date in shorter.values()), default=None)
+    more = [date or EPOCH for name, date in profile.items() if name not in shorter]
+    return shorter.keys() <= profile.keys() and (latest is None or all(date >= latest for date in more))
+
+
+def _nobody(question: Question) -> str:
+    return hashlib.sha256(json.dumps(sorted(question.profile) or ["question", question.id]).encode()).hexdigest()[:16]
+
+
+def _digest_of(items: Iterable[ProfileItem]) -> bytes:
+    return _digest(sorted([item.id, str(item.date), item.input, item.output] for item in items))
+
+
+def _digest(content: object) -> bytes:
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).digest()
