@@ -10,6 +10,7 @@ and when, says :mod:`personaplug.data.lamp_users`: a question sees all of its pr
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import get_args
 
 from personaplug.data.json_array import read_array
@@ -18,10 +19,10 @@ from personaplug.data.lamp_users import Users, named_users
 from personaplug.data.rows import OnBad, Row, check_is_file, refuse
 from personaplug.data.skips import OnSkip, ignore
 from personaplug.errors import ConfigError, DataError
+from personaplug.files import appearing
 from personaplug.tasks.task import Split
 
 Rows = Iterator[dict[str, str | None]]
-
 
 PROFILE_FIELDS = {
     "lamp-1": ProfileFields("title", "abstract"),
@@ -66,8 +67,24 @@ def read_lamp(source: Path, task_name: str, *, on_bad: OnBad = refuse, on_skip: 
             on_bad(DataError(message, path=path, hint="fetch questions and outputs of the same split and task"))
 
 
+def check_predictions(task_name: str, *, path: Path) -> None:
+    """Refuse what :func:`write_predictions` would refuse; a file that stands there stays what it is.
+
+    Raises:
+        ConfigError: The task is none of LaMP's.
+        DataError: The file cannot be written.
+    """
+    _fields_of(task_name)
+    if path.is_dir():
+        raise DataError("is a folder, not a file", path=path, hint="name a file, as in --predictions answers.json")
+    try:
+        TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", path=path) from error
+
+
 def write_predictions(task_name: str, predictions: Iterable[tuple[str, str]], *, path: Path) -> None:
-    """Write (question id, answer) pairs as the official scorer reads them.
+    """Write (question id, answer) pairs as the official scorer reads them; the file appears whole or not at all.
 
     Raises:
         ConfigError: The task is none of LaMP's.
@@ -76,7 +93,8 @@ def write_predictions(task_name: str, predictions: Iterable[tuple[str, str]], *,
     _fields_of(task_name)
     golds = [{"id": question, "output": answer} for question, answer in predictions]
     try:
-        path.write_text(json.dumps({"task": _official_name(task_name), "golds": golds}), encoding="utf-8")
+        with appearing(path) as fresh:
+            fresh.write_text(json.dumps({"task": _official_name(task_name), "golds": golds}), encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", path=path) from error
 
