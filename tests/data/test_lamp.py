@@ -8,6 +8,7 @@ from personaplug.data.lamp import PROFILE_FIELDS, read_lamp, write_predictions
 from personaplug.data.log import read_log, write_log
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
+from personaplug.plug.run import PRESETS
 from personaplug.tasks.task import load_task
 from tests.lamp_files import QUESTIONS, make_profile, write_split
 
@@ -38,6 +39,15 @@ RETRIEVAL_PROMPTS = {
     "lamp-7": '"o0" , and "o1"  are written by a person. Following the given patterns ' + QUESTIONS["lamp-7"],
 }
 RETRIEVAL_QUERIES = QUERY_TEXTS | {"lamp-1": "Night, Day Hens"}
+PUBLISHED_TEXTS = {
+    "lamp-1": "i0 o0",  # title, abstract
+    "lamp-2": "i0",  # description
+    "lamp-3": "i0",  # text
+    "lamp-4": "i0 o0",  # text, title
+    "lamp-5": "o0 i0",  # title, abstract
+    "lamp-6": "i0",  # text
+    "lamp-7": "o0",  # text
+}
 SEARCHED_WORDS = {
     "lamp-1": {"i0", "o0"},  # title, abstract
     "lamp-2": {"i0"},  # description, without the tag
@@ -90,6 +100,14 @@ def test_items_are_ranked_by_what_the_benchmark_ranks_by(task_name, tmp_path):
     example, task = examples_of(folder, task_name, "dev", tmp_path)[0], load_task(task_name)
     assert task.retrieval_query(example.input) == RETRIEVAL_QUERIES[task_name]
     assert set(" ".join(task.search_texts(example.profile.items[0])).split()) == SEARCHED_WORDS[task_name]
+
+
+def test_the_preset_paper_encodes_of_an_item_what_the_released_code_does(task_name, tmp_path):
+    folder = write_split(tmp_path / "data", task_name, "dev", [make_profile(task_name, 1)])
+    item = examples_of(folder, task_name, "dev", tmp_path)[0].profile.items[0]
+    task = PRESETS["paper"].form_of(load_task(task_name))
+    assert task.view_texts(item)[0] == PUBLISHED_TEXTS[task_name]
+    assert PRESETS["default"].form_of(task) == task
 
 
 def test_a_prompt_is_the_question_as_it_stands_and_with_items_the_benchmarks(task_name, tmp_path):
