@@ -1,9 +1,11 @@
 """One question of a LaMP file with its profile, read and checked."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from personaplug.data.rows import Row
 from personaplug.data.skips import OnSkip, ignore
@@ -118,7 +120,7 @@ def as_text(value: object) -> str:
 
 def _item(row: Row, values: Mapping[str, object], *, fields: ProfileFields, has_date: bool) -> ProfileItem:
     return ProfileItem(
-        id=field_of(row, values, name="id"),
+        id=sys.intern(field_of(row, values, name="id")),  # the same in each of the user's profiles, as are dates
         date=_date(row, field_of(row, values, name="date")) if has_date else None,
         input=field_of(row, values, name=fields.input) if fields.input else "",
         output=field_of(row, values, name=fields.output),
@@ -126,12 +128,17 @@ def _item(row: Row, values: Mapping[str, object], *, fields: ProfileFields, has_
 
 
 def _date(row: Row, text: str) -> datetime:
-    """Read a date as LaMP writes it: a year, a month of a year, or a day, with or without leading zeros."""
-    parts = text.split("-")
     try:
-        if len(parts) > 3 or len(parts[0]) != 4 or not all(part.isdecimal() for part in parts):
-            return parse_time(text)
-        year, month, day = (*map(int, parts), 1, 1)[:3]
-        return parse_time(f"{year:04}-{month:02}-{day:02}")
+        return _parsed_date(text)
     except ValueError as error:
         raise row.error(f"a date in the profile cannot be read: {error}") from error
+
+
+@lru_cache(maxsize=1 << 14)
+def _parsed_date(text: str) -> datetime:
+    """Read a date as LaMP writes it: a year, a month of a year, or a day, with or without leading zeros."""
+    parts = text.split("-")
+    if len(parts) > 3 or len(parts[0]) != 4 or not all(part.isdecimal() for part in parts):
+        return parse_time(text)
+    year, month, day = (*map(int, parts), 1, 1)[:3]
+    return parse_time(f"{year:04}-{month:02}-{day:02}")

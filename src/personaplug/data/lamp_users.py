@@ -30,11 +30,11 @@ class Timeline:
 
     Attributes:
         items: The time of each item, by its id.
-        asked: The time at which a question is asked that has this profile, by the ids of its items.
+        asked: The time at which a question is asked that has this profile, by the profile's :func:`name_of`.
     """
 
     items: Mapping[str, datetime]
-    asked: Mapping[frozenset[str], datetime]
+    asked: Mapping[str, datetime]
 
 
 def lay_out(profiles: Iterable[Profile]) -> Timeline:
@@ -54,19 +54,23 @@ def lay_out(profiles: Iterable[Profile]) -> Timeline:
         chain.append(profile)
     before_all = min(times.values(), default=EPOCH + SECOND)
     asked = {
-        frozenset(profile): max(times[name] for name in profile) + SECOND if profile else before_all
-        for profile in chain
+        name_of(profile): max(times[name] for name in profile) + SECOND if profile else before_all for profile in chain
     }
     return Timeline(times, asked)
 
 
 def named_users(questions: Iterable[Question]) -> dict[str, Timeline]:
     """Make the history of each user who is named."""
-    profiles: defaultdict[str, dict[frozenset[str], Profile]] = defaultdict(dict)
+    profiles: defaultdict[str, dict[str, Profile]] = defaultdict(dict)
     for question in questions:
         if question.user_id is not None:
-            profiles[question.user_id].setdefault(frozenset(question.profile), question.profile)
-    return {user_id: lay_out(mine.values()) for user_id, mine in profiles.items()}
+            profiles[question.user_id].setdefault(name_of(question.profile), question.profile)
+    return {user_id: lay_out(profiles.pop(user_id).values()) for user_id in list(profiles)}
+
+
+def name_of(profile: Iterable[str]) -> str:
+    """Tell a profile from all others by the ids of its items."""
+    return _hashed(sorted(profile))
 
 
 class Users:
@@ -131,7 +135,7 @@ class Users:
 
 
 def _time_of(question: Question, line: Timeline) -> datetime:
-    time = line.asked.get(frozenset(question.profile))
+    time = line.asked.get(name_of(question.profile))
     if time is None:
         raise question.row.error(
             f"the profile of question {question.id!r:.40} does not fit in with those of the user's other questions: of"
@@ -162,7 +166,11 @@ def _continues(profile: Profile, shorter: Profile) -> bool:
 
 
 def _nobody(question: Question) -> str:
-    return hashlib.sha256(json.dumps(sorted(question.profile) or ["question", question.id]).encode()).hexdigest()[:16]
+    return name_of(question.profile) if question.items else _hashed(["question", question.id])
+
+
+def _hashed(names: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
 
 
 def _digest_of(items: Iterable[ProfileItem]) -> bytes:
