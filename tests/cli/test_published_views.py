@@ -4,10 +4,16 @@ import tomllib
 
 import pytest
 
+from personaplug.cli.benchmark.made_of import contender_parts, task_parts
+from personaplug.cli.benchmark.place import TaskPlace
+from personaplug.cli.benchmark.recipe import read_recipe
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
 from personaplug.evaluation.report import Report
+from personaplug.plug.run import PRESETS
 from personaplug.store.sqlite import PersonaStore
+from personaplug.tasks.task import load_task
+from tests.cli.bench_world import write_recipe
 from tests.cli.conftest import done, run_command
 from tests.cli.conftest import write_log as write_small_log
 from tests.lamp_files import make_profile, write_split
@@ -103,3 +109,14 @@ def test_where_a_task_says_nothing_both_presets_have_one_index(personaplug, mode
     done(personaplug("index", tmp_path / "log.jsonl", *words, "--preset", "paper", "--store", tmp_path / "log.db"))
     with PersonaStore.open(tmp_path / "log.db") as store:
         assert store.layout.views == OURS
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_what_a_bench_records_names_the_views_that_are_read_and_no_others(models, tmp_path, preset):
+    """Else every bench of before there were published views would be refused."""
+    recipe = read_recipe(write_recipe(tmp_path, models, preset=preset))
+    task = PRESETS[preset].form_of(load_task("lamp-4"))
+    place = TaskPlace(recipe.tasks[0], task, "lamp-4", tmp_path / "log.jsonl", tmp_path / "out")
+    assert task_parts(recipe, place)["task"]["views"] == (PUBLISHED if preset == "paper" else OURS)
+    parts = (task_parts(recipe, place), contender_parts(recipe, place, contender=recipe.contenders[-1]))
+    assert "published_views" not in str(parts)

@@ -241,7 +241,10 @@ def test_broken_outputs_are_an_error(content, folder):
             {"profile": [*make_profile("lamp-3", 2), {"id": "dev1", "text": "t", "score": "1"}]},
             "an item of the profile",
         ),
-        ({"profile": [{**item, "text": "other"} for item in make_profile("lamp-3", 2)]}, "has other contents"),
+        (
+            {"profile": [{**item, "text": "other"} for item in make_profile("lamp-3", 2)]},
+            "the profile of question 'dev1' shares item ids",
+        ),
         ({"user_id": "ada"}, "the question has a user_id, the first of the file has no user_id"),
     ],
 )

@@ -81,7 +81,7 @@ def test_a_profile_that_does_not_continue_the_users_others_is_refused_and_can_be
 def test_an_item_that_another_profile_of_the_user_has_with_other_words_is_refused(tmp_path):
     changed = [{**GROWN[0], "title": "another"}, *GROWN[1:]]
     folder = write_split(tmp_path, "lamp-4", "dev", [GROWN[:2], changed], users=["u7", "u7"])
-    with pytest.raises(DataError, match="question 'dev1' has other contents"):
+    with pytest.raises(DataError, match="the profile of question 'dev1' shares item ids"):
         list(read_lamp(folder, "lamp-4"))
 
 

@@ -73,6 +73,15 @@ def name_of(profile: Iterable[str]) -> str:
     return _hashed(sorted(profile))
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What of a profile is told once: an item of a named user, or all that a nobody's profile has."""
+
+    key: tuple[str, str]
+    items: Sequence[ProfileItem]
+    digest: bytes
+
+
 class Users:
     """Puts questions to their users, and knows what of each user's history has been told already.
 
@@ -101,26 +110,20 @@ class Users:
         line = lay_out([question.profile]) if question.user_id is None else self._named[question.user_id]
         asked = _row(user_id, question, _time_of(question, line), output=output, split=split)
         answer = {} if output is None else {(user_id, question.id): self._checked_answer(question, asked, line)}
-        fresh = self._fresh(question, user_id)
+        fresh = self._untold(question, user_id)
         self._answered |= answer
-        self._told |= {(user_id, name): digest for name, digest, _ in fresh}
-        history = [_row(user_id, item, line.items[item.id]) for _, _, items in fresh for item in items]
-        return [*history, asked]
+        self._told |= {part.key: part.digest for part in fresh}
+        return [*(_row(user_id, item, line.items[item.id]) for part in fresh for item in part.items), asked]
 
-    def _fresh(self, question: Question, user_id: str) -> list[tuple[str, bytes, Sequence[ProfileItem]]]:
-        """Give the items that were not told, with a name and a digest: of a named user each, of nobody all as one."""
-        parts: list[tuple[str, Sequence[ProfileItem]]] = [(item.id, [item]) for item in question.items]
-        if question.user_id is None:
-            parts = [("", question.items)]
-        digests = [(name, _digest_of(items), items) for name, items in parts]
-        for name, digest, _ in digests:
-            if self._told.get((user_id, name), digest) != digest:
-                raise question.row.error(
-                    f"question {question.id!r:.40} has other contents under the item ids of the same user's profile"
-                    f" ({name!r:.40})",
-                    hint="--skip-bad leaves such questions out",
-                )
-        return [part for part in digests if (user_id, part[0]) not in self._told]
+    def _untold(self, question: Question, user_id: str) -> list[_Part]:
+        parts = _parts(question, user_id)
+        if any(self._told.get(part.key, part.digest) != part.digest for part in parts):
+            raise question.row.error(
+                f"the profile of question {question.id!r:.40} shares item ids with that of an earlier question of the"
+                " same user, but not what stands under them",
+                hint="--skip-bad leaves such questions out",
+            )
+        return [part for part in parts if part.key not in self._told]
 
     def _checked_answer(self, question: Question, asked: Mapping[str, str | None], line: Timeline) -> bytes:
         digest = _digest([asked["time"], asked["input"], asked["output"]])
@@ -132,6 +135,12 @@ class Users:
                 hint="--skip-bad leaves such questions out",
             )
         return digest
+
+
+def _parts(question: Question, user_id: str) -> list[_Part]:
+    if question.user_id is None:
+        return [_Part((user_id, ""), question.items, _digest_of(question.items))]
+    return [_Part((user_id, item.id), [item], _digest_of([item])) for item in question.items]
 
 
 def _time_of(question: Question, line: Timeline) -> datetime:
