@@ -48,6 +48,13 @@ def test_an_audit_shows_all_its_counts(run, tmp_path):
         assert word in done.stdout
 
 
+def test_an_item_that_stands_twice_in_a_lamp_profile_is_told(run, tmp_path):
+    write_split(tmp_path / "lamp", "lamp-4", "dev", [[*make_profile("lamp-4", 2), *make_profile("lamp-4", 1)]])
+    done = run("import", "lamp", "lamp", "--task", "lamp-4", "--out", "log.jsonl")
+    assert (done.exit_code, done.stdout) == (0, "log.jsonl: 3 rows\n")
+    assert "Left out 1 profile items that stand twice in a profile." in done.stderr
+
+
 def test_bad_rows_stop_the_work_unless_they_are_to_be_left_out(run, tmp_path):
     path = write_rows(tmp_path / "log.jsonl", ROW, *[ROW | {"time": "never"}] * 25)
     done = run("audit", path, "--task", "log", "--json")

@@ -89,6 +89,16 @@ def test_another_encoder_is_refused_with_a_way_out(index):
     assert "or index the log into a new one" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [((), "minilm"), (("--preset", "paper"), "BAAI/bge-base-en-v1.5"), (("--preset", "paper", "--encoder", "x"), "x")],
+)
+def test_the_encoder_is_the_presets_unless_one_is_named(index, tmp_path, words, name):
+    assert index(*words).exit_code == 0
+    with PersonaStore.open(tmp_path / "log.db") as store:
+        assert store.layout.fingerprint == f"{name}@1"
+
+
 def test_vectors_of_another_store_are_taken(index, personaplug, log, tmp_path):
     index()
     words = "--task", "log", "--store", tmp_path / "new.db", "--reuse", tmp_path / "log.db", "--json"

@@ -56,7 +56,7 @@ def test_another_schema_version_is_refused_with_both_numbers(store, path):
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match="version 99; this personaplug reads version 1") as caught:
+    with pytest.raises(StoreError, match="version 99; this personaplug reads versions 1 and 2") as caught:
         PersonaStore.open(path)
     assert "personaplug index" in caught.value.hint
 

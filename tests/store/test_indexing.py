@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personaplug.data.split import split_examples
 from personaplug.errors import FingerprintMismatchError, RepeatedIdError, StoreError
 from personaplug.store.indexing import IndexCounts, check_ids, index
 from personaplug.store.sqlite import PersonaStore
+from personaplug.tasks.task import History, Task
 from tests.factories import make_row
 from tests.store.fakes import LAYOUT, encode, encode_jointly, make_log, stack
 
@@ -36,7 +38,7 @@ def encoder():
 
 def rows_of(store):
     """All that a store holds, in an order of its own."""
-    columns = "user_id, time, id, content, hashes, vectors, input, output"
+    columns = "user_id, time, id, content, hashes, vectors, place, input, output"
     return store._file.rows(f"SELECT {columns} FROM items JOIN users ON user = key ORDER BY user_id, time, id")
 
 
@@ -67,6 +69,20 @@ def test_a_second_run_encodes_nothing_and_changes_nothing(store, encoder):
     assert index(LOG, store, encode=encoder) == IndexCounts(rows=63, skipped_existing=63)
     assert encoder.texts == []
     assert (rows_of(store), store.version) == (before, version)
+
+
+@given(days=st.lists(st.integers(0, 2), min_size=1, max_size=12), told=st.integers(0, 12), batch=st.integers(1, 30))
+@settings(max_examples=25)
+def test_a_store_gives_the_history_that_the_log_gives_also_after_an_index_that_was_cut_short(days, told, batch):
+    """Ids as text stand in another order than the rows: 9, 10, 11, ..."""
+    log = [make_row("ada", day, text=f"{number}") for number, day in enumerate(days)]
+    log = [replace(row, item=replace(row.item, id=f"{at}")) for at, row in enumerate(log, start=9)]
+    asked = make_row("ada", 5, output=None)
+    with PersonaStore.in_memory(LAYOUT) as store:
+        index(log[:told], store, encode=encode, batch_texts=batch)
+        index([*log, asked], store, encode=encode, batch_texts=batch)
+        task = Task("mine", "", "generation", ("rouge-1",), history=History(max_items=99))
+        assert store.get("ada") == split_examples([*log, asked], task, split="test")[0].profile
 
 
 def test_a_changed_answer_is_encoded_anew_and_nothing_else(store, encoder):

@@ -84,8 +84,8 @@ def import_lamp(source: Path, task_name: str, out: Path, skip_bad: bool) -> None
     """
     from personaplug.data.lamp import read_lamp
 
-    with bad_rows(skip_bad) as on_bad:
-        _write(read_lamp(source, task_name, on_bad=on_bad), out)
+    with bad_rows(skip_bad) as on_bad, _left_out("profile items") as on_skip:
+        _write(read_lamp(source, task_name, on_bad=on_bad, on_skip=on_skip), out)
 
 
 @import_.command("git")

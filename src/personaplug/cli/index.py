@@ -27,7 +27,14 @@ Example:
 @click.option(
     "--store", "store_path", type=click.Path(path_type=Path), required=True, help="The store; made if absent."
 )
-@click.option("--encoder", default="minilm", show_default=True, help="minilm, a Hugging Face name, or a folder.")
+@click.option("--encoder", help="minilm, a Hugging Face name, or a folder; by default the preset's: minilm.")
+@click.option(
+    "--preset",
+    type=click.Choice(["default", "paper"]),
+    default="default",
+    show_default=True,
+    help="For whose settings: `train --preset paper` reads other texts of an item where the task says so.",
+)
 @click.option(
     "--reuse", type=click.Path(path_type=Path), multiple=True, help="A store of the same encoder; repeatable."
 )
@@ -37,7 +44,8 @@ def index(
     log: Path,
     task_name: str,
     store_path: Path,
-    encoder: str,
+    encoder: str | None,
+    preset: str,
     reuse: tuple[Path, ...],
     as_json: bool,
     skip_bad: bool,
@@ -49,9 +57,19 @@ def index(
     Interrupt it whenever you like: the same command goes on from there.
     """
     from personaplug.cli.screen import print_json
+    from personaplug.plug.run import PRESETS
 
+    run = PRESETS[preset]
     with bad_rows(skip_bad) as on_bad:
-        counts = fill_store(log, task_name, store_path=store_path, encoder=encoder, reuse=reuse, on_bad=on_bad)
+        counts = fill_store(
+            log,
+            task_name,
+            store_path=store_path,
+            encoder=encoder or run.encoder.model,
+            published_views=run.published_views,
+            reuse=reuse,
+            on_bad=on_bad,
+        )
     if as_json:
         print_json(counts)
     else:
@@ -74,6 +92,7 @@ def fill_store(
     *,
     store_path: Path,
     encoder: str = "minilm",
+    published_views: bool = False,
     reuse: Iterable[Path] = (),
     on_bad: "OnBad | None" = None,
 ) -> "IndexCounts":
@@ -88,6 +107,7 @@ def fill_store(
     from personaplug.tasks.task import load_task
 
     task = load_task(task_name)
+    task = task.as_published() if published_views else task
     rows = read_log(log, task, on_bad=on_bad)
     if log.is_file():  # and no pipe, which can be read once
         check_ids(counted(rows, "check"))

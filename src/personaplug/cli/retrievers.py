@@ -115,5 +115,6 @@ def _positions(plain: Prompted) -> int | None:
 
 def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None, is_live: bool) -> Retriever:
     encoder = encoder_of(store.layout, name=encoder_name)
+    task = task.as_indexed(store.layout.views)
     check_layout(encoder, task, store=store)
     return by_vectors(task, store, queries=QueryVectors(encoder, None if is_live else store))

@@ -221,7 +221,7 @@ def fit(
     from personaplug.training.trainer import train as train_plug
 
     starting_point(out, resume=resume)  # the trainer asks again: that a folder is taken should show before the work
-    task = load_task(run.task)
+    task = run.form_of(load_task(run.task))
     with ExitStack() as opened:
         store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
         run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")

@@ -83,7 +83,8 @@ def fit_retrieval(
         raise ConfigError(f"{run.method} needs a store of histories", hint="name it with --store")
     task = load_task(run.task)
     with PersonaStore.open(store_path) as store:
-        encoder = encoder_of_store(run.encoder, task, store=store, device=start_torch())
+        indexed = task.as_indexed(store.layout.views)
+        encoder = encoder_of_store(run.encoder, indexed, store=store, device=start_torch())
         run = replace(run, store=os.path.relpath(store_path, out), fingerprint=encoder.fingerprint)
         generation = GenerationConfig(max_new_tokens=run.scoring.max_new_tokens)
         plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)

@@ -1,6 +1,7 @@
 """From a log to examples: who is asked what, and what of them may be seen.
 
-A history holds what the same user did strictly before the query, less the task's embargo; never the query itself.
+A history holds what the same user did strictly before the query, less the task's embargo; never the query itself. What
+was done at one moment (a day, a year) stands in the order of the log's rows, which is often all that is known of it.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import overload
 
 from personaplug.data.log import Interaction
@@ -51,7 +52,7 @@ class Examples(Sequence[Example]):
 
     Attributes:
         profiles: Everything each user did, in order of user id.
-        queries: In order of user id, time and item id.
+        queries: In order of user id and time, those of one moment in the order of the log.
         history: The rules the slices were cut by.
     """
 
@@ -90,7 +91,7 @@ class Examples(Sequence[Example]):
 
 
 def split_examples(interactions: Iterable[Interaction], task: Task, *, split: Split) -> Examples:
-    """Make one split's examples of a log, whose rows may come in any order.
+    """Make one split's examples of a log, whose rows may come in any order, save that those of one moment keep theirs.
 
     Rows marked ``history`` are never queries. In a split by column, where a user has such rows, the user's histories
     hold them alone; where not, they hold no row of a later split, so that training sees nothing of dev and test. A
@@ -118,7 +119,7 @@ def queries_of_user(
     """Give the history of one user, of whom all rows are here, and the user's queries in a split.
 
     Args:
-        rows: In any order.
+        rows: In any order, save that those of one moment keep theirs.
         task: Says what may be seen.
         split: Of the queries.
         owner: Written into the queries.
@@ -127,7 +128,7 @@ def queries_of_user(
         ConfigError: As for :func:`split_examples`.
         RepeatedIdError: Two different rows have one id.
     """
-    rows = list(dict.fromkeys(first_of_each_id(sorted(rows, key=_order), on_clash=_refuse)))
+    rows = list(dict.fromkeys(first_of_each_id(sorted(rows, key=_moment), on_clash=_refuse)))
     history = _history(rows, task, split=split)
     mine = [query for query, where in _assigned(rows, history, task=task, owner=owner) if where == split]
     items = tuple(row.item for row in history)
@@ -242,6 +243,5 @@ def _period(row: Interaction, task: Task) -> Split:
     return "dev" if row.item.time >= start_of(task.split.dev_from) else "train"
 
 
-def _order(row: Interaction) -> tuple[object, ...]:
-    item = row.item
-    return item.time, item.id, item.input, item.output, row.has_output, row.split or ""
+def _moment(row: Interaction) -> datetime:
+    return row.item.time

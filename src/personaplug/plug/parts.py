@@ -20,12 +20,23 @@ from personaplug.tasks.task import Task
 
 
 def check_layout(encoder: TextEncoder, task: Task, *, store: PersonaStore) -> None:
-    """Refuse a store whose vectors are not this encoder's for this task.
+    """Refuse a store whose vectors are not this encoder's for this task, in the form that the task has here.
 
     Raises:
         FingerprintMismatchError: They are another's.
     """
-    StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
+    wanted = StoreLayout(encoder.fingerprint, task.views, encoder.dim)
+    wanted.check(store.layout, where=str(store.path), hint=_other_form(task, store))
+
+
+def _other_form(task: Task, store: PersonaStore) -> str:
+    """Say what to type where a store is of the task, but not in the form that is wanted."""
+    command = f"personaplug index LOG --task {task.name} --encoder ENCODER"
+    if task.published_views and task.views == task.published_views:
+        return f"the preset paper has an index of its own: {command} --preset paper --store NEW_FILE"
+    if task.as_indexed(store.layout.views) != task:
+        return f"this index is for the preset paper; make another: {command} --store NEW_FILE"
+    return ""
 
 
 def load_encoder(config: EncoderConfig, store: PersonaStore, *, device: str) -> TextEncoder:

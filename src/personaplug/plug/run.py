@@ -9,6 +9,7 @@ from personaplug.embedder.encoder import BGE, EncoderConfig
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.names import Trained
+from personaplug.tasks.task import Task
 
 Retrieving = Literal["bm25", "dense"]
 
@@ -65,12 +66,19 @@ class RunConfig:
     method: Trained = option(  # noqa: RUF009 (text, under a name that ruff does not look up)
         "plug", "persona; tuned-prompt: as many vectors without any user; each alone or before retrieved items"
     )
+    published_views: bool = option(
+        False, "read of an item what the released code reads, where the task says so; the store is indexed for it"
+    )
     store: str = option("", "the histories it was trained with, as a path from the run's folder")
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     items: ItemsConfig = field(default_factory=ItemsConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def form_of(self, task: Task) -> Task:
+        """Give a task in the form that this run reads."""
+        return task.as_published() if self.published_views else task
 
     @property
     def has_persona(self) -> bool:
@@ -91,6 +99,7 @@ class RunConfig:
 PRESETS = {
     "default": RunConfig(),
     "paper": RunConfig(
+        published_views=True,
         encoder=BGE,
         embedder=PAPER,
         backbone=BackboneConfig(model="google/flan-t5-xxl"),

@@ -14,6 +14,10 @@ from personaplug.records import HistoryItem, Profile, fill
 VECTOR_TYPE = np.dtype("<f2")
 HASH_SIZE = 16
 
+_OTHER_LAYOUT = (
+    "name with --encoder, --task and --preset what the store was indexed with, or index the log into a new one"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StoreLayout:
@@ -37,8 +41,13 @@ class StoreLayout:
         """Write an item as the encoder reads it, one text a view."""
         return tuple(fill(view, {"input": item.input, "output": item.output}) for view in self.views)
 
-    def check(self, found: "StoreLayout", *, where: str) -> None:
+    def check(self, found: "StoreLayout", *, where: str, hint: str = "") -> None:
         """Raise unless ``found``, the layout of the store or snapshot at ``where``, is this one.
+
+        Args:
+            found: That layout.
+            where: Its place.
+            hint: What to do where the views alone differ; empty for what is true of any store.
 
         Raises:
             FingerprintMismatchError: It is not.
@@ -48,7 +57,7 @@ class StoreLayout:
         field = next(f for f in ("fingerprint", "views", "dim") if getattr(found, f) != getattr(self, f))
         raise FingerprintMismatchError(
             f"{where}: its vectors were made with {field} {getattr(found, field)!r}, not {getattr(self, field)!r}",
-            hint="name with --encoder and --task what the store was indexed with, or index the log into a new one",
+            hint=hint if hint and field == "views" else _OTHER_LAYOUT,
         )
 
 

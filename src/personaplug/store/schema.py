@@ -9,7 +9,8 @@ from personaplug.store.base import HASH_SIZE, StoreLayout
 from personaplug.store.database import Database
 
 APPLICATION_ID = 0x50504C47  # "PPLG": tells a store from any other SQLite file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+FIRST_VERSION = 1  # without `place`; still read, and brought up to date by the first append
 
 # Items lie in the file by user, then time, so that one user's fetch is one run of pages; a large page holds whole rows.
 # Texts stand last: a fetch of vectors stops reading before them. `user` is a number since it stands in every key.
@@ -24,6 +25,7 @@ CREATE TABLE items (
     user INTEGER NOT NULL,
     time INTEGER NOT NULL, -- microseconds since 1970, UTC
     id TEXT NOT NULL,
+    place INTEGER NOT NULL, -- among items of one moment: the order in which they were appended
     content BLOB NOT NULL, -- hash of time, input and output
     hashes BLOB NOT NULL, -- of the view texts, one after the other
     vectors BLOB NOT NULL, -- float16, little-endian, [views, dim]
@@ -63,6 +65,22 @@ def lay_out(database: Database, layout: StoreLayout) -> None:
         database.change("INSERT INTO meta VALUES (?, ?)", _first_meta(layout))
 
 
+def bring_up_to_date(database: Database) -> None:
+    """Give a store of the first version what it lacks; items that it holds keep their order, and come before new ones.
+
+    For use inside a transaction.
+    """
+    if _version(database) == FIRST_VERSION:
+        database.rows("ALTER TABLE items ADD COLUMN place INTEGER NOT NULL DEFAULT 0")
+        database.rows("INSERT INTO meta VALUES ('placed', 0)")
+        database.rows(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def order_of_items(database: Database) -> str:
+    """Write the order of a user's items: oldest first, those of one moment as appended, in old stores by id."""
+    return "time, id" if _version(database) == FIRST_VERSION else "time, place, id"
+
+
 def hash_of(view: int) -> str:
     """Write the expression for one view's hash, word for word as the index has it."""
     return f"substr(hashes, {1 + view * HASH_SIZE}, {HASH_SIZE})"
@@ -75,19 +93,25 @@ def read_layout(database: Database) -> StoreLayout:
         StoreError: The file is no store, or one of another schema version.
     """
     ((application,),) = database.rows("PRAGMA application_id")
-    ((schema,),) = database.rows("PRAGMA user_version")
+    schema = _version(database)
     if application != APPLICATION_ID:
         raise StoreError(
             f"{database.path}: an SQLite file, but not a persona store",
             hint="check the path; personaplug index makes a store from a log",
         )
-    if schema != SCHEMA_VERSION:
+    if schema not in (FIRST_VERSION, SCHEMA_VERSION):
         raise StoreError(
-            f"{database.path}: a store of schema version {schema}; this personaplug reads version {SCHEMA_VERSION}",
+            f"{database.path}: a store of schema version {schema}; this personaplug reads versions "
+            f"{FIRST_VERSION} and {SCHEMA_VERSION}",
             hint="index the log again into a new store: personaplug index LOG --task TASK --store NEW_FILE",
         )
     meta = dict(database.rows("SELECT key, value FROM meta"))
     return StoreLayout(meta["fingerprint"], tuple(json.loads(meta["views"])), meta["dim"])
+
+
+def _version(database: Database) -> int:
+    ((version,),) = database.rows("PRAGMA user_version")
+    return int(version)
 
 
 def _first_meta(layout: StoreLayout) -> list[tuple[str, str | int]]:
@@ -97,5 +121,6 @@ def _first_meta(layout: StoreLayout) -> list[tuple[str, str | int]]:
         ("dim", layout.dim),
         ("identity", secrets.token_hex(16)),
         ("version", 0),
+        ("placed", 0),  # the place of the item that was appended last
         ("unscrubbed", 0),  # the version of a forget whose remains are not wiped out yet
     ]

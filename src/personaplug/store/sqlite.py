@@ -15,8 +15,8 @@ from personaplug.records import HistoryItem, Profile
 from personaplug.store.bank import Bank, BankRows, write_bank
 from personaplug.store.base import VECTOR_TYPE, StoreLayout, checked_vectors, missing_item, text_hash
 from personaplug.store.database import Database
-from personaplug.store.rows import content_hash, from_microseconds, item_row, to_microseconds
-from personaplug.store.schema import create, hash_of, lay_out, read_layout
+from personaplug.store.rows import INSERT, content_hash, from_microseconds, item_row, places_of, to_microseconds
+from personaplug.store.schema import bring_up_to_date, create, hash_of, lay_out, order_of_items, read_layout
 from personaplug.store.wiping import wipe_remains
 
 USERS_A_PAGE = 1000
@@ -122,12 +122,12 @@ class PersonaStore:
             page = self._file.rows(following, page[-1][0], USERS_A_PAGE)
 
     def get(self, user_id: str) -> Profile:
-        """Read all of a user's items; those of one moment stand in the order of their ids.
+        """Read all of a user's items; those of one moment stand in the order in which they were first appended.
 
         Raises:
             UnknownUserError: The store holds nothing of the user.
         """
-        query = "SELECT id, input, output, time FROM items WHERE user = ? ORDER BY time, id"
+        query = f"SELECT id, input, output, time FROM items WHERE user = ? ORDER BY {order_of_items(self._file)}"
         rows = self._file.rows(query, self._key(user_id))
         return Profile(
             user_id,
@@ -155,10 +155,8 @@ class PersonaStore:
         shape = (len(profile.items), len(self.layout.views), self.layout.dim)
         if not profile.items:
             return np.zeros(shape, VECTOR_TYPE)
-        query = (
-            "SELECT id, vectors FROM items WHERE user = (SELECT key FROM users WHERE user_id = ?)"
-            " AND time BETWEEN ? AND ? ORDER BY time, id"
-        )
+        own = "user = (SELECT key FROM users WHERE user_id = ?)"
+        query = f"SELECT id, vectors FROM items WHERE {own} AND time BETWEEN ? AND ?"
         span = to_microseconds(profile.items[0].time), to_microseconds(profile.items[-1].time)
         found: dict[str, bytes] = dict(self._file.rows(query, profile.user_id, *span))
         try:
@@ -195,7 +193,7 @@ class PersonaStore:
 
         Args:
             user_id: The user; unknown ones are new.
-            items: In any order.
+            items: In any order, save that those of one moment keep theirs.
             vectors: One stack of views for each, of unit length, zero where a view's text is empty.
 
         Returns:
@@ -209,11 +207,13 @@ class PersonaStore:
         )
         with self._file.transaction():
             if written := self.missing(user_id, items):
+                bring_up_to_date(self._file)
                 self._file.rows("INSERT OR IGNORE INTO users (user_id) VALUES (?)", user_id)
                 key = self._key(user_id)
+                placed = zip(written, places_of(self._file, key, written), strict=True)
                 self._file.change("DELETE FROM items WHERE user = ? AND id = ?", [(key, item.id) for item in written])
-                rows = [item_row(key, item, vectors=vectors_of[item.id], layout=self.layout) for item in written]
-                self._file.change("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                rows = [item_row(key, each, at, vectors_of[each.id], layout=self.layout) for each, at in placed]
+                self._file.change(INSERT, rows)
                 self._grow_version()
         return len(written)
 
@@ -270,9 +270,9 @@ class PersonaStore:
         return self._file.change("DELETE FROM items WHERE user = ?", [(key,)])
 
     def _bank_rows(self) -> Iterator[BankRows]:
-        users = "SELECT user_id, key FROM users ORDER BY text_hash(user_id)"
+        users, order = "SELECT user_id, key FROM users ORDER BY text_hash(user_id)", order_of_items(self._file)
         for user_id, key in self._file.stream(users, text_hash=text_hash):
-            items = self._file.rows("SELECT id, vectors FROM items WHERE user = ? ORDER BY time, id", key)
+            items = self._file.rows(f"SELECT id, vectors FROM items WHERE user = ? ORDER BY {order}", key)
             ids, vectors = zip(*items, strict=True)
             yield BankRows(text_hash(user_id), ids, b"".join(vectors))
 

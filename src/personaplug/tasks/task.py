@@ -5,7 +5,7 @@ Everything that differs between two tasks stands in a TOML file; no other room k
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -154,6 +154,8 @@ class Task:
         prompt: What the language model reads, with ``{input}``, which should stand last: a long one is cut at its end.
         views: The texts of a history item that the encoder reads, with ``{input}`` and ``{output}``. The first is what
             the attention compares with the query; the persona is made of all.
+        published_views: In place of the views under the preset ``paper``: the one text of an item that the code
+            released with arXiv 2409.11901 encodes. Empty where that is the first view.
         labels: All possible answers of a classification or rating, in order; empty for generation.
         columns: See :class:`Columns`.
         query: See :class:`Query`.
@@ -168,6 +170,7 @@ class Task:
     metrics: tuple[Metric, ...]
     prompt: str = "{input}"
     views: tuple[str, ...] = ("{input}", "{output}")
+    published_views: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     columns: Columns = field(default_factory=Columns)
     query: Query = field(default_factory=Query)
@@ -188,6 +191,14 @@ class Task:
             raise ValueError("a task needs at least one view of a history item")
         if "{input}" not in self.prompt:
             raise ValueError(f"the prompt {self.prompt!r} has no {{input}}")
+
+    def as_published(self) -> "Task":
+        """Give the task with the views that the plug's released code encodes; itself where it does not say."""
+        return replace(self, views=self.published_views) if self.published_views else self
+
+    def as_indexed(self, views: tuple[str, ...]) -> "Task":
+        """Give the task in the form that a store of these views was indexed for; itself where it was for neither."""
+        return self.as_published() if views == self.published_views else self
 
     def input_of(self, row: Mapping[str, str]) -> str:
         """Read the input out of a log row that holds the task's input column."""

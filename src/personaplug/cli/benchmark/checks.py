@@ -32,6 +32,7 @@ from personaplug.data.sample import SampleName
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
 from personaplug.plug.lora import import_peft
+from personaplug.plug.run import PRESETS
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
 
@@ -80,7 +81,7 @@ def _places(recipe: Recipe, beside: Path, *, out: Path, skips_bad: bool) -> list
     places: list[TaskPlace] = []
     for source in recipe.tasks:
         file = str(beside / source.task) if source.task.endswith(".toml") else source.task
-        task = load_task(file)
+        task = PRESETS[recipe.preset].form_of(load_task(file))
         folder = out / slug(task.name)
         given = folder / "log.jsonl" if source.sample else beside / (source.log or source.lamp)
         if any(place.folder == folder for place in places):

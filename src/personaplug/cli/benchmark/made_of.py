@@ -23,7 +23,7 @@ _BLOCK = 1 << 20
 def task_parts(recipe: Recipe, place: TaskPlace) -> dict[str, Any]:
     """List what decides all measurements on a task, but for the contenders."""
     return {
-        "task": asdict(place.task),
+        "task": _without_forms(asdict(place.task)),
         "log": f"a sample of {place.source.sample} users" if place.source.sample else digest_of(place.given),
         "encoder": asdict(base_run(recipe, place).encoder),
     }
@@ -51,11 +51,16 @@ def _run_parts(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> dic
         limits = {name: getattr(run.training, name) for name in ("max_input_tokens", "max_output_tokens")}
         parts = {"encoder": asdict(run.encoder), "backbone": asdict(run.backbone), "training": limits}
         return parts | ({"items": {"item_tokens": run.items.item_tokens}} if shows_items(contender.method) else {})
-    parts = asdict(run)
+    parts = _without_forms(asdict(run))
     for part in ("items", "selection"):
         if part in parts:
             del parts[part]["k"]
     return parts
+
+
+def _without_forms(parts: dict[str, Any]) -> dict[str, Any]:
+    """Leave out which forms of a task there are: the one that is read stands in the task's views."""
+    return {name: part for name, part in parts.items() if name != "published_views"}
 
 
 def check_made_of(folder: Path, parts: dict[str, Any]) -> None:

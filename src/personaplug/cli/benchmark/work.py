@@ -35,10 +35,15 @@ def made_rows(place: TaskPlace, *, on_bad: OnBad | None) -> Iterable[Mapping[str
 
 def index_log(recipe: Recipe, place: TaskPlace, *, reuse: Sequence[Path]) -> None:
     """Index the log; what stands in the stores of other tasks is not encoded again."""
-    encoder = base_run(recipe, place).encoder.model
-    found = [store for store in reuse if store.exists()]
+    run = base_run(recipe, place)
     counts = fill_store(
-        place.log, place.task_file, store_path=place.store, encoder=encoder, reuse=found, on_bad=place.on_bad
+        place.log,
+        place.task_file,
+        store_path=place.store,
+        encoder=run.encoder.model,
+        published_views=run.published_views,
+        reuse=[store for store in reuse if store.exists()],
+        on_bad=place.on_bad,
     )
     write_json(place.indexed, counts)
 
