@@ -38,6 +38,11 @@ class Database:
         self.rows("PRAGMA secure_delete = ON")
         self.rows("PRAGMA synchronous = NORMAL")
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether there is a file."""
+        return str(self.path) != ":memory:"
+
     def close(self) -> None:
         """Close the file."""
         with self._told():

@@ -13,10 +13,12 @@ from jaxtyping import Float, Float16
 from personaplug.errors import StoreError, UnknownUserError
 from personaplug.records import HistoryItem, Profile
 from personaplug.store.bank import Bank, BankRows, write_bank
+from personaplug.store.bank_place import check_free
 from personaplug.store.base import VECTOR_TYPE, StoreLayout, checked_vectors, missing_item, text_hash
 from personaplug.store.database import Database
 from personaplug.store.rows import content_hash, from_microseconds, item_row, to_microseconds
 from personaplug.store.schema import create, hash_of, lay_out, read_layout
+from personaplug.store.snapshots import destroy_outdated, remember
 from personaplug.store.wiping import wipe_remains
 
 USERS_A_PAGE = 1000
@@ -106,6 +108,11 @@ class PersonaStore:
     def identity(self) -> str:
         """A random name of this store, its own from when it was made."""
         return str(self._meta("identity"))
+
+    @property
+    def has_remains(self) -> bool:
+        """Whether a forget was cut short, which the next one finishes."""
+        return bool(self._meta("unscrubbed"))
 
     def count(self) -> int:
         """Count the items of all users."""
@@ -237,11 +244,13 @@ class PersonaStore:
             UnknownUserError: The store holds nothing of one of the users; then none is forgotten.
             StoreError: Remains could not be wiped out, be it that another process kept the file busy; repeat.
         """
-        if was_cut_short := bool(self._meta("unscrubbed")):
+        if was_cut_short := self.has_remains:
             wipe_remains(self._file, identity=self.identity)
         with self._file.transaction():
-            if was_cut_short and not any(self._keys(user_id) for user_id in user_ids):
-                return 0
+            if not any(self._keys(user_id) for user_id in user_ids):
+                destroy_outdated(self._file, identity=self.identity, version=self.version)
+                if was_cut_short:
+                    return 0
             gone = sum(self._delete(user_id) for user_id in dict.fromkeys(user_ids))
             self._grow_version()
             self._file.rows("UPDATE meta SET value = ? WHERE key = 'unscrubbed'", self.version)
@@ -251,18 +260,22 @@ class PersonaStore:
     def snapshot(self, folder: Path | str) -> Bank:
         """Write all vectors, without any text, as a memory-mapped :class:`Bank`, in place of what stands there.
 
-        The store remembers the folder, by its absolute path, so that :meth:`forget` can delete it. Writers to the store
-        wait until it is done; so do other snapshots, that none finds another's half-written files.
+        The store remembers the folder, so that :meth:`forget` can delete it. Writers to the store wait until it is
+        done; so do other snapshots, that none finds another's half-written files.
 
         Raises:
             StoreError: The folder holds something else, or another process kept the store busy.
         """
-        folder = Path(folder).absolute()
-        # Before it is written and for good: a folder that is not known here would outlive `forget`.
-        self._file.rows("INSERT OR IGNORE INTO snapshots VALUES (?)", str(folder))
+        folder = Path(folder).resolve()
+        check_free(folder)
+        self.remember(folder)  # before it is written: a folder that is not known here would outlive `forget`
         with self._file.transaction():
             write_bank(folder, self._bank_rows(), layout=self.layout, identity=self.identity, version=self.version)
             return Bank.open(folder)  # an open bank stays readable when the next one takes its place
+
+    def remember(self, folder: Path) -> None:
+        """Note for good that a snapshot of this store is in a folder, so that :meth:`forget` deletes it."""
+        remember(self._file, folder.resolve())
 
     def _delete(self, user_id: str) -> int:
         key = self._key(user_id)
