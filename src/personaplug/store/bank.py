@@ -21,7 +21,7 @@ from personaplug.config import from_mapping
 from personaplug.errors import ConfigError, StoreError
 from personaplug.records import Profile
 from personaplug.store.bank_place import check_free, clear, clear_remains, discard_draft, new_draft, new_file, put
-from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout, missing_item, text_hash
+from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout, is_finite, missing_item, text_hash
 
 FORMAT = 1
 KEY_TYPE = np.dtype("<u8")
@@ -127,11 +127,17 @@ class Bank:
         wanted = item_keys(item.id for item in profile.items)
         run = _run_of(wanted, stored)
         if run is not None:
-            return np.array(self._vectors[begin + run : begin + run + len(wanted)])
+            return self._read(slice(begin + run, begin + run + len(wanted)))
         rows = _positions(wanted, stored)
         if (rows < 0).any():
             raise missing_item(profile.items[int(np.argmax(rows < 0))].id, where=str(self.folder))
-        return np.array(self._vectors[begin + rows])
+        return self._read(begin + rows)
+
+    def _read(self, rows: slice | Int64[np.ndarray, " items"]) -> Float16[np.ndarray, "items views dim"]:
+        vectors = np.array(self._vectors[rows])
+        if not is_finite(vectors):
+            raise StoreError(f"{self.folder}: the snapshot is damaged", hint=_ANEW)
+        return vectors
 
     def _span(self, user_id: str) -> tuple[int, int]:
         wanted = text_hash(user_id)
@@ -152,7 +158,7 @@ def write_bank(folder: Path, users: Iterable[BankRows], *, layout: StoreLayout, 
         version: The store's.
 
     Raises:
-        StoreError: Something else stands there, or the disk is full.
+        StoreError: Something else stands there, the disk is full, or the users cannot be read.
     """
     check_free(folder)
     try:
@@ -161,6 +167,9 @@ def write_bank(folder: Path, users: Iterable[BankRows], *, layout: StoreLayout, 
         with new_file(draft / "manifest.json") as file:
             file.write(json.dumps(asdict(manifest), indent=1).encode())
         put(folder)
+    except StoreError:
+        discard_draft(folder)
+        raise
     except OSError as error:
         discard_draft(folder)
         raise StoreError(f"{folder}: the snapshot cannot be written: {error.strerror}") from error

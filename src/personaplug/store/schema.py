@@ -4,9 +4,10 @@ import json
 import secrets
 from pathlib import Path
 
-from personaplug.errors import StoreError
-from personaplug.store.base import HASH_SIZE, StoreLayout
-from personaplug.store.database import Database
+from personaplug.config import from_mapping
+from personaplug.errors import ConfigError, StoreError
+from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout
+from personaplug.store.database import Database, Value
 
 APPLICATION_ID = 0x50504C47  # "PPLG": tells a store from any other SQLite file
 SCHEMA_VERSION = 1
@@ -68,14 +69,20 @@ def hash_of(view: int) -> str:
     return f"substr(hashes, {1 + view * HASH_SIZE}, {HASH_SIZE})"
 
 
+def vector_of(view: int, dim: int) -> str:
+    """Write the expression for one view's vector."""
+    size = dim * VECTOR_TYPE.itemsize
+    return f"substr(vectors, {1 + view * size}, {size})"
+
+
 def read_layout(database: Database) -> StoreLayout:
     """Read what a store's vectors are made of.
 
     Raises:
         StoreError: The file is no store, or one of another schema version.
     """
-    ((application,),) = database.rows("PRAGMA application_id")
-    ((schema,),) = database.rows("PRAGMA user_version")
+    application = database.value(int, "PRAGMA application_id")
+    schema = database.value(int, "PRAGMA user_version")
     if application != APPLICATION_ID:
         raise StoreError(
             f"{database.path}: an SQLite file, but not a persona store",
@@ -86,8 +93,24 @@ def read_layout(database: Database) -> StoreLayout:
             f"{database.path}: a store of schema version {schema}; this personaplug reads version {SCHEMA_VERSION}",
             hint="index the log again into a new store: personaplug index LOG --task TASK --store NEW_FILE",
         )
-    meta = dict(database.rows("SELECT key, value FROM meta"))
-    return StoreLayout(meta["fingerprint"], tuple(json.loads(meta["views"])), meta["dim"])
+    values: dict[str, object] = {
+        "fingerprint": read_meta(database, str, "fingerprint"),
+        "dim": read_meta(database, int, "dim"),
+    }
+    try:
+        views = json.loads(read_meta(database, str, "views"))
+        return from_mapping(StoreLayout, values | {"views": views}, where=str(database.path))
+    except (ValueError, RecursionError, ConfigError) as error:
+        raise database.damage() from error
+
+
+def read_meta(database: Database, kind: type[Value], key: str) -> Value:
+    """Read one thing that a store says of itself.
+
+    Raises:
+        StoreError: It does not say it.
+    """
+    return database.value(kind, "SELECT value FROM meta WHERE key = ?", key)
 
 
 def _first_meta(layout: StoreLayout) -> list[tuple[str, str | int]]:

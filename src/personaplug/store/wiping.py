@@ -6,8 +6,11 @@ every live row to new pages, gets rid of it; truncating the write-ahead log gets
 """
 
 from personaplug.errors import StoreError
-from personaplug.store.database import Database
+from personaplug.store.database import DAMAGED, RESTORE, Database
+from personaplug.store.schema import read_meta
 from personaplug.store.snapshots import destroy_all
+
+REPEAT = "close what else uses the store, see to the cause, then repeat: that finishes the work"
 
 
 def wipe_remains(file: Database, *, identity: str) -> None:
@@ -22,7 +25,7 @@ def wipe_remains(file: Database, *, identity: str) -> None:
     Raises:
         StoreError: Something kept it from being done.
     """
-    ((deletion,),) = file.rows("SELECT value FROM meta WHERE key = 'unscrubbed'")
+    deletion = read_meta(file, int, "unscrubbed")
     try:
         file.rows("VACUUM")
         ((is_busy, _, _),) = file.rows("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -34,5 +37,5 @@ def wipe_remains(file: Database, *, identity: str) -> None:
     except (StoreError, OSError) as error:
         raise StoreError(
             f"the rows are deleted, but remains of them could not be wiped out: {error}",
-            hint="close what else uses the store, see to the cause, then repeat: that finishes the work",
+            hint=RESTORE if DAMAGED in str(error) else REPEAT,
         ) from error
