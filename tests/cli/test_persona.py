@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -66,13 +67,47 @@ def test_list_gives_a_line_for_each_user_with_count_and_dates(personaplug, path)
     assert [(user["user_id"], user["items"]) for user in as_json] == [("ada", 3), ("bob", 1)]
 
 
-def test_a_user_id_with_control_characters_cannot_paint_the_screen(personaplug, path):
+STEERING = "\x1b[31m\nevé\x9b2J\u202e"
+ESCAPED = r"\x1b[31m\nevé\x9b2J\u202e"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",),
+        ("show", STEERING),
+        ("show", STEERING, "--text"),
+        ("append", STEERING, "--input", STEERING, "--output", STEERING),
+        ("append", STEERING, "--log", "log.jsonl"),
+        ("forget", STEERING),
+        ("forget", STEERING, "--yes"),
+        ("forget", STEERING + "?", "--yes"),
+    ],
+)
+@pytest.mark.usefixtures("encoders")
+def test_nobodys_id_or_text_steers_the_terminal(personaplug, path, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    row = {"user_id": STEERING + "!", "time": "2020-01-01T00:00:00Z", "input": "x", "output": "y"}
+    (tmp_path / "log.jsonl").write_text(json.dumps(row))
+    item = replace(ITEMS[0], id=STEERING, input=STEERING, output=STEERING)
     with PersonaStore.open(path) as store:
-        store.append("\x1b[31m\nevé", ITEMS[:1], stack(ITEMS[:1]))
-    for words in [("list",), ("show", "\x1b[31m\nevé")]:
-        result = personaplug("persona", *words, "--store", path)
-        assert "\\x1b[31m\\nevé" in result.stdout
-        assert "\x1b" not in result.stdout
+        store.append(STEERING, [item], stack([item]))
+    result = personaplug("persona", *words, "--store", path, input="n\n")
+    assert ESCAPED in result.output
+    assert not set(result.output) & set(STEERING) - set("[31m\nevé2J")
+
+
+def test_json_that_would_steer_the_terminal_is_escaped_and_reads_as_it_was(personaplug, path):
+    item = replace(ITEMS[0], id=STEERING, input=STEERING, output="👩\u200d🔬 \U000e0041")
+    with PersonaStore.open(path) as store:
+        store.append(STEERING, [item], stack([item]))
+    for words in [("list",), ("show", STEERING, "--text"), ("export", STEERING)]:
+        printed = personaplug("persona", *words, "--store", path, *(["--json"] if words[0] != "export" else [])).stdout
+        assert not set(printed) & set(STEERING + "\U000e0041") - set("[31m\nevé2J")
+        told = json.loads(printed)
+        assert STEERING in [user["user_id"] for user in (told if words[0] == "list" else [told])]
+        if words[0] == "export":
+            assert json.loads(printed)["output"] == item.output
 
 
 def test_show_tells_text_only_when_asked(personaplug, path):
@@ -160,5 +195,17 @@ def test_forget_asks_first_and_forgets_nobody_on_no(personaplug, path):
 @pytest.mark.parametrize(("words", "typed"), [((), "y\n"), (("--yes",), None)])
 def test_forget_removes_every_user_named(personaplug, path, words, typed):
     result = personaplug("persona", "forget", "--store", path, "ada", "bob", *words, "--json", input=typed)
-    assert json.loads(result.stdout) == {"users": ["ada", "bob"], "items": 4}
+    assert json.loads(result.stdout) == {"users": ["ada", "bob"], "items": 4, "finished_earlier": False}
     assert SECRET.encode() not in b"".join(each.read_bytes() for each in path.parent.iterdir())
+
+
+def test_a_forget_that_was_cut_short_is_finished_by_the_same_command_which_says_so(personaplug, path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("personaplug.store.sqlite.wipe_remains", lambda *_, **__: None)
+        personaplug("persona", "forget", "--store", path, "ada", "--yes")
+    result = personaplug("persona", "forget", "--store", path, "ada", "--yes")
+    assert result.exit_code == 0
+    assert "finished an earlier forget that was cut short" in result.stdout
+    assert "of ada there is nothing left" in result.stdout
+    assert b"third" not in b"".join(each.read_bytes() for each in path.parent.iterdir())
+    assert "nothing of user 'ada'" in personaplug("persona", "forget", "--store", path, "ada", "--yes").stderr

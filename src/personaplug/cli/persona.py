@@ -61,10 +61,11 @@ def show(path: Path, user: str, with_text: bool, as_json: bool) -> None:
         print_json({**asdict(summary), "layout": asdict(layout), **({"rows": items} if with_text else {})})
         return
     click.echo(f"{printable(user)}: {_extent(summary)}")
-    click.echo(f"encoder: {layout.fingerprint}")
+    click.echo(f"encoder: {printable(layout.fingerprint)}")
     click.echo(f"views: {', '.join(map(repr, layout.views))}")
     for item in items:
-        click.echo(f"\n{item['time']}  {item['id']}\n  input: {item['input']}\n  output: {item['output']}")
+        shown = {name: printable(text) for name, text in item.items()}
+        click.echo(f"\n{shown['time']}  {shown['id']}\n  input: {shown['input']}\n  output: {shown['output']}")
 
 
 @persona.command(
@@ -94,7 +95,7 @@ def append(
 ) -> None:
     """Add to a user's history: one item, or a log of the user's own."""
     from personaplug.cli.encoders import encode_with, encoder_of
-    from personaplug.cli.screen import print_json
+    from personaplug.cli.screen import print_json, printable
     from personaplug.store.indexing import index
 
     if (log is None) == (input_text is None) or (input_text is None) != (output_text is None):
@@ -110,7 +111,7 @@ def append(
     if as_json:
         print_json({**asdict(counts), **asdict(summary)})
     else:
-        click.echo(f"{user}: {counts.new_items:,} new, now {_extent(summary)}")
+        click.echo(f"{printable(user)}: {counts.new_items:,} new, now {_extent(summary)}")
 
 
 @persona.command(epilog="Example: personaplug persona forget --store log.db ada bob --yes")
@@ -124,16 +125,20 @@ def forget(path: Path, users: Sequence[str], is_sure: bool, as_json: bool) -> No
     The file is written anew, which takes a while if it is large; forget many users at once. Snapshots that were made
     from the store are deleted. Logs, runs and reports are not touched.
     """
-    from personaplug.cli.screen import print_json
+    from personaplug.cli.screen import print_json, printable
 
+    named = ", ".join(map(printable, users))
     with _opened(path) as store:
         if not is_sure:
-            click.confirm(f"Forget {', '.join(users)} in {path} for good?", abort=True, err=True)
+            click.confirm(f"Forget {named} in {path} for good?", abort=True, err=True)
+        was_cut_short = store.has_remains
         gone = store.forget(*users)
     if as_json:
-        print_json({"users": list(users), "items": gone})
-    else:
-        click.echo(f"{path}: forgot {', '.join(users)}, {gone:,} items")
+        print_json({"users": list(users), "items": gone, "finished_earlier": was_cut_short})
+        return
+    if was_cut_short:
+        click.echo(f"{path}: finished an earlier forget that was cut short")
+    click.echo(f"{path}: forgot {named}, {gone:,} items" if gone else f"{path}: of {named} there is nothing left")
 
 
 @persona.command(epilog="Example: personaplug persona export --store log.db ada > ada.jsonl")
