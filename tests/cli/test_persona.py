@@ -4,6 +4,9 @@ from dataclasses import replace
 import pytest
 
 from personaplug.cli import encoders as named
+from personaplug.methods.text_profile import folder_of
+from personaplug.plug.adapter_folder import AdapterFolder
+from personaplug.store.snapshots import beside
 from personaplug.store.sqlite import PersonaStore
 from tests.cli.fake_encoder import FakeEncoder
 from tests.factories import make_items
@@ -209,3 +212,44 @@ def test_a_forget_that_was_cut_short_is_finished_by_the_same_command_which_says_
     assert "of ada there is nothing left" in result.stdout
     assert b"third" not in b"".join(each.read_bytes() for each in path.parent.iterdir())
     assert "nothing of user 'ada'" in personaplug("persona", "forget", "--store", path, "ada", "--yes").stderr
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A folder with a report, an adapter, a written profile and a log."""
+    runs = tmp_path / "runs"
+    for own in (AdapterFolder(runs / "lora" / "adapters").place("ada"), runs / "profiles" / folder_of("ada")):
+        own.mkdir(parents=True)
+        (own / "record.json").write_text('{"user_id": "ada"}')
+    (runs / "report.json").write_text(json.dumps({"answers": [{"user_id": "ada", "input": SECRET}]}))
+    (runs / "other.json").write_text(json.dumps({"answers": [{"user_id": "eve"}]}))
+    return runs
+
+
+def test_forget_names_what_else_holds_the_user_and_touches_nothing(personaplug, path, runs):
+    result = personaplug("persona", "forget", "--store", path, "ada", "--yes", "--also", runs)
+    assert f"{runs}/report.json: the user's id and 1 of the user's texts" in result.stdout
+    assert result.stdout.count("the user's own folder") == 2
+    assert "other.json" not in result.stdout
+    assert len(list(runs.rglob("*.json"))) == 4
+
+
+def test_forget_removes_the_users_own_folders_where_it_is_asked_to(personaplug, path, runs):
+    words = ("persona", "forget", "--store", path, "ada", "--yes", "--also", runs, "--remove")
+    told = json.loads(personaplug(*words, "--json").stdout)
+    assert [copy["is_removed"] for copy in told["copies"]] == [True, True, False]
+    assert sorted(each.name for each in runs.rglob("*.json")) == ["other.json", "report.json"]
+    again = personaplug(*words)
+    assert "of ada there is nothing left" in again.stdout
+    assert "report.json: the user's id\n" in again.stdout
+
+
+def test_the_store_and_its_snapshots_are_no_copies(personaplug, path):
+    with PersonaStore.open(path) as store:
+        store.snapshot(beside(path))
+    result = personaplug("persona", "forget", "--store", path, "ada", "--yes", "--also", path.parent)
+    assert result.stdout == f"{path}: forgot ada, 3 items\n"
+
+
+def test_to_remove_copies_it_must_be_said_where_they_are(personaplug, path):
+    assert personaplug("persona", "forget", "--store", path, "ada", "--yes", "--remove").exit_code == 2
