@@ -1,13 +1,18 @@
 """The tables of a store file, and what it says of itself."""
 
 import json
+import logging
+import os
 import secrets
 from pathlib import Path
+from stat import S_IROTH, S_ISREG, S_IWOTH
 
 from personaplug.config import from_mapping
 from personaplug.errors import ConfigError, StoreError
 from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout
 from personaplug.store.database import Database, Value
+
+log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x50504C47  # "PPLG": tells a store from any other SQLite file
 SCHEMA_VERSION = 1
@@ -37,9 +42,10 @@ CREATE UNIQUE INDEX items_by_id ON items (user, id);
 
 
 def create(path: Path, layout: StoreLayout) -> None:
-    """Make an empty store at ``path`` in one step; where another process was faster, what it made stays."""
+    """Make an empty store at ``path`` in one step, its owner's alone; what another process was faster to make stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600, exist_ok=False)  # SQLite gives its -wal and -shm the mode of the file
     database = Database(draft)
     try:
         lay_out(database, layout)
@@ -50,6 +56,13 @@ def create(path: Path, layout: StoreLayout) -> None:
     finally:
         database.close()
         draft.unlink(missing_ok=True)
+
+
+def warn_of_readers(path: Path) -> None:
+    """Log a warning if all users of the machine may read a file of ours; its mode stays, as somebody may want it."""
+    found = path.stat()
+    if S_ISREG(found.st_mode) and found.st_mode & (S_IROTH | S_IWOTH) and found.st_uid == os.geteuid():
+        log.warning("%s: every user of this machine may read it; to change that: chmod o= %s*", path, path)
 
 
 def lay_out(database: Database, layout: StoreLayout) -> None:

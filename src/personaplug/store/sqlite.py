@@ -15,7 +15,7 @@ from personaplug.store.bank_place import check_free
 from personaplug.store.base import VECTOR_TYPE, StoreLayout, UserSummary, checked_vectors, missing_item, text_hash
 from personaplug.store.database import Database
 from personaplug.store.rows import content_hash, from_microseconds, item_row, read_item, read_vectors, to_microseconds
-from personaplug.store.schema import create, hash_of, lay_out, read_layout, read_meta, vector_of
+from personaplug.store.schema import create, hash_of, lay_out, read_layout, read_meta, vector_of, warn_of_readers
 from personaplug.store.snapshots import destroy_outdated, remember
 from personaplug.store.wiping import wipe_remains
 
@@ -59,11 +59,11 @@ class PersonaStore:
                     hint=f"make it: personaplug index LOG --task TASK --store {path}",
                 )
             create(path, layout)
+        warn_of_readers(path)
         file = Database(path)
         try:
             found = read_layout(file)
-            if layout is not None:
-                layout.check(found, where=str(path))
+            (layout or found).check(found, where=str(path))
         except StoreError:
             file.close()
             raise
