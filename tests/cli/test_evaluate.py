@@ -157,7 +157,7 @@ LAMP_WORDS = ("--task", "lamp-3", "--method", "plug")
 def lamp_log(tmp_path):
     """Two users ask in turn; their ids stand in another order than their questions."""
     rows = [
-        {"user_id": user, "time": 0, "id": name, "input": "i", "output": "3", "split": "test"}
+        {"user_id": user, "time": "2024-05-01", "id": name, "input": "i", "output": "3", "split": "test"}
         for user, name in (("zoe", "q9"), ("ada", "q10"), ("zoe", "q1"), ("ada", "q2"))
     ]
     (tmp_path / "lamp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -1,8 +1,10 @@
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
+from personaplug.cli.generate import Question, _stream
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.store.sqlite import PersonaStore
@@ -201,3 +203,9 @@ def test_an_answer_longer_than_the_language_model_has_room_for_is_refused(genera
     )
     assert "Hint: --max-new-tokens 128" in result.stderr
     assert SECRET not in result.stderr
+
+
+def test_an_answer_has_lines_and_steers_no_terminal(capsys):
+    plug = SimpleNamespace(stream=lambda *_, **__: ["one\x1b", "[2J\n\ttwo\x9b"])
+    _stream(Question("ada", "x"), plug, config=None, with_persona=True)
+    assert capsys.readouterr().out == "one\\x1b[2J\n\ttwo\\x9b\n"

@@ -1,4 +1,6 @@
+import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -210,3 +212,32 @@ def test_many_threads_may_make_one_store_at_once(path):
     with PersonaStore.open(path) as store:
         assert store.count() == 4 * len(ITEMS)
     assert {each.name for each in path.parent.iterdir()} == {path.name}
+
+
+def modes(folder):
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+
+
+def test_a_new_store_and_its_snapshots_are_their_owners_alone(path, tmp_path, caplog):
+    with umask(0o022), PersonaStore.open(path, layout=LAYOUT) as store:
+        append(store, "ada", ITEMS[0])
+        store.snapshot(tmp_path / "bank")
+        assert {"personas.db", "personas.db-wal", "personas.db-shm", "bank", "vectors.f16"} <= set(modes(tmp_path))
+        assert {mode for name, mode in modes(tmp_path).items() if name != "bank"} == {0o600}
+        assert modes(tmp_path)["bank"] == 0o700
+    assert not caplog.records
+
+
+def test_a_store_that_all_may_read_keeps_its_mode_and_says_so(store, path, caplog):
+    store.close()
+    path.chmod(0o644)
+    PersonaStore.open(path).close()
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert f"chmod o= {path}" in caplog.text
+
+
+@contextmanager
+def umask(mask):
+    before = os.umask(mask)
+    yield
+    os.umask(before)

@@ -208,10 +208,11 @@ def _left_out(things: str) -> Iterator[Callable[[str], None]]:
 
 def _show(found: "Audit") -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from personaplug.cli.screen import results
 
-    whole = Table("", "count", title=f"The log, as task {found.task} sees it", title_justify="left")
+    whole = Table("", "count", title=Text(f"The log, as task {found.task} sees it"), title_justify="left")
     for name in fields(found):
         if name.name not in ("task", "splits"):
             whole.add_row(name.name.replace("_", " "), _cell(getattr(found, name.name)))

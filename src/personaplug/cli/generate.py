@@ -58,6 +58,7 @@ def generate(
       personaplug generate --run runs/log --user ada "What shall I call this?"
       personaplug generate --run runs/log --jsonl questions.jsonl > answers.jsonl
     """
+    from personaplug.cli.screen import printable_lines
     from personaplug.cli.wiring import check_room, open_run
     from personaplug.plug.backbone import GenerationConfig
 
@@ -75,12 +76,14 @@ def generate(
         else:
             question = Question(str(user), str(text))
             answer = plug.generate(question.text, user=question.user, config=config, with_persona=not no_persona)
-            click.echo(_as_json(question, answer) if as_json else answer)
+            click.echo(_as_json(question, answer) if as_json else printable_lines(answer))
 
 
 def _stream(question: Question, plug: "PersonaPlug", *, config: "GenerationConfig", with_persona: bool) -> None:
+    from personaplug.cli.screen import printable_lines
+
     for piece in plug.stream(question.text, user=question.user, config=config, with_persona=with_persona):
-        click.echo(piece, nl=False)
+        click.echo(printable_lines(piece), nl=False)
     click.echo()
 
 
@@ -108,7 +111,9 @@ def _answer_all(
 
 
 def _as_json(question: Question, answer: str) -> str:
-    return json.dumps({"user": question.user, "text": question.text, "answer": answer}, ensure_ascii=False)
+    from personaplug.cli.screen import as_json
+
+    return as_json({"user": question.user, "text": question.text, "answer": answer})
 
 
 def _questions(lines: Iterable[bytes]) -> Iterator[Question]:

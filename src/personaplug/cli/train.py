@@ -246,10 +246,14 @@ def snapshot_of(store: "PersonaStore") -> "Bank":
     """Give the store's memory-mapped snapshot, kept beside it and made anew when the store has changed."""
     from personaplug.errors import StoreError
     from personaplug.store.bank import Bank
+    from personaplug.store.snapshots import beside
 
-    folder = store.path.with_name(f"{store.path.name}.bank")
+    folder = beside(store.path)
     try:
         bank = Bank.open(folder)
     except StoreError:
         return store.snapshot(folder)
-    return bank if bank.is_current(store) else store.snapshot(folder)
+    if not bank.is_current(store):
+        return store.snapshot(folder)
+    store.remember(folder)  # it may have been made under another name, or before the store was restored
+    return bank

@@ -129,12 +129,13 @@ def write_log(rows: Iterable[Mapping[str, str | None]], path: Path) -> int:
 
 
 def log_line(row: Mapping[str, str | None]) -> str:
-    """Write a row as a line of JSON that :func:`read_log` reads, its end included.
+    """Write a row as a line of JSON that :func:`read_log` reads, its end included."""
+    return json.dumps(readable(row), ensure_ascii=False) + "\n"
 
-    Characters that no text may hold (NUL, half of a surrogate pair) become U+FFFD.
-    """
-    clean = {column: text and _clean(text) for column, text in row.items()}
-    return json.dumps(clean, ensure_ascii=False) + "\n"
+
+def readable(row: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Make a row that a log may hold: NUL and half of a surrogate pair, which no text may, become U+FFFD."""
+    return {column: text and _clean(text) for column, text in row.items()}
 
 
 def content_id(user_id: str, time: datetime, *, text: str, output: str | None) -> str:

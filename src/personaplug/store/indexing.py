@@ -68,6 +68,7 @@ def index(
     encode: Encode,
     batch_texts: int = 1024,
     reuse: Sequence[PersonaStore] = (),
+    is_shared: bool = True,
     progress: Callable[[IndexCounts], None] | None = None,
 ) -> IndexCounts:
     """Store a log's items with their vectors, encoding only texts that the store has not seen.
@@ -82,6 +83,8 @@ def index(
         encode: The encoder of the store's fingerprint, unit vectors out.
         batch_texts: How many texts are gathered for the encoder; after so many the work is safe.
         reuse: Other stores of the same encoder whose vectors may be taken.
+        is_shared: Whether a text that the store holds, whoever's it is, is taken from there. False for users who
+            must not learn of one another, be it from how long it takes or from a vector's last bits.
         progress: Called with the counts so far after each batch.
 
     Raises:
@@ -94,7 +97,7 @@ def index(
     counts = IndexCounts()
     with SeenItems() as seen:
         for batch in _batches(interactions, max(1, batch_texts // len(store.layout.views))):
-            counts += _index_batch(batch, store, seen, encode=encode, sources=(store, *reuse))
+            counts += _index_batch(batch, store, seen, encode=encode, sources=(store, *reuse) if is_shared else reuse)
             if progress is not None:
                 progress(counts)
     return counts

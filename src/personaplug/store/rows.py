@@ -10,7 +10,7 @@ from jaxtyping import Float16
 
 from personaplug.errors import StoreError
 from personaplug.records import HistoryItem
-from personaplug.store.base import HASH_SIZE, StoreLayout, text_hash
+from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout, is_finite, text_hash
 from personaplug.store.database import Database
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,6 +41,30 @@ def content_hash(item: HistoryItem) -> bytes:
     """Hash what makes two items of one id the same: time, input and output."""
     parts = (str(to_microseconds(item.time)), item.input, item.output)
     return blake2b(b"".join(text_hash(part) for part in parts), digest_size=HASH_SIZE).digest()
+
+
+def read_item(item_id: str, input_text: str, output: str, time: int) -> HistoryItem:
+    """Make an item of what the table holds.
+
+    Raises:
+        TypeError: That is not what was put there; so are the other errors.
+        OverflowError: See above.
+    """
+    if not all(type(text) is str for text in (item_id, input_text, output)):
+        raise TypeError("not texts")
+    return HistoryItem(item_id, input_text, output, from_microseconds(time))
+
+
+def read_vectors(stored: bytes | bytearray, *shape: int) -> Float16[np.ndarray, "..."]:
+    """Make an array, over these very bytes, of what the table holds.
+
+    Raises:
+        ValueError: They are not so many numbers, or one is not finite.
+    """
+    vectors = np.frombuffer(stored, VECTOR_TYPE).reshape(shape)
+    if not is_finite(vectors):
+        raise ValueError("not finite")
+    return vectors
 
 
 def item_row(

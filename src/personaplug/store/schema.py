@@ -1,12 +1,18 @@
 """The tables of a store file, and what it says of itself."""
 
 import json
+import logging
+import os
 import secrets
 from pathlib import Path
+from stat import S_IROTH, S_ISREG, S_IWOTH
 
-from personaplug.errors import StoreError
-from personaplug.store.base import HASH_SIZE, StoreLayout
-from personaplug.store.database import Database
+from personaplug.config import from_mapping
+from personaplug.errors import ConfigError, StoreError
+from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout
+from personaplug.store.database import Database, Value
+
+log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x50504C47  # "PPLG": tells a store from any other SQLite file
 SCHEMA_VERSION = 2
@@ -38,9 +44,10 @@ CREATE UNIQUE INDEX items_by_id ON items (user, id);
 
 
 def create(path: Path, layout: StoreLayout) -> None:
-    """Make an empty store at ``path`` in one step; where another process was faster, what it made stays."""
+    """Make an empty store at ``path`` in one step, its owner's alone; what another process was faster to make stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600, exist_ok=False)  # SQLite gives its -wal and -shm the mode of the file
     database = Database(draft)
     try:
         lay_out(database, layout)
@@ -51,6 +58,13 @@ def create(path: Path, layout: StoreLayout) -> None:
     finally:
         database.close()
         draft.unlink(missing_ok=True)
+
+
+def warn_of_readers(path: Path) -> None:
+    """Log a warning if all users of the machine may read a file of ours; its mode stays, as somebody may want it."""
+    found = path.stat()
+    if S_ISREG(found.st_mode) and found.st_mode & (S_IROTH | S_IWOTH) and found.st_uid == os.geteuid():
+        log.warning("%s: every user of this machine may read it; to change that: chmod o= %s*", path, path)
 
 
 def lay_out(database: Database, layout: StoreLayout) -> None:
@@ -86,13 +100,19 @@ def hash_of(view: int) -> str:
     return f"substr(hashes, {1 + view * HASH_SIZE}, {HASH_SIZE})"
 
 
+def vector_of(view: int, dim: int) -> str:
+    """Write the expression for one view's vector."""
+    size = dim * VECTOR_TYPE.itemsize
+    return f"substr(vectors, {1 + view * size}, {size})"
+
+
 def read_layout(database: Database) -> StoreLayout:
     """Read what a store's vectors are made of.
 
     Raises:
         StoreError: The file is no store, or one of another schema version.
     """
-    ((application,),) = database.rows("PRAGMA application_id")
+    application = database.value(int, "PRAGMA application_id")
     schema = _version(database)
     if application != APPLICATION_ID:
         raise StoreError(
@@ -105,13 +125,28 @@ def read_layout(database: Database) -> StoreLayout:
             f"{FIRST_VERSION} and {SCHEMA_VERSION}",
             hint="index the log again into a new store: personaplug index LOG --task TASK --store NEW_FILE",
         )
-    meta = dict(database.rows("SELECT key, value FROM meta"))
-    return StoreLayout(meta["fingerprint"], tuple(json.loads(meta["views"])), meta["dim"])
+    values: dict[str, object] = {
+        "fingerprint": read_meta(database, str, "fingerprint"),
+        "dim": read_meta(database, int, "dim"),
+    }
+    try:
+        views = json.loads(read_meta(database, str, "views"))
+        return from_mapping(StoreLayout, values | {"views": views}, where=str(database.path))
+    except (ValueError, RecursionError, ConfigError) as error:
+        raise database.damage() from error
+
+
+def read_meta(database: Database, kind: type[Value], key: str) -> Value:
+    """Read one thing that a store says of itself.
+
+    Raises:
+        StoreError: It does not say it.
+    """
+    return database.value(kind, "SELECT value FROM meta WHERE key = ?", key)
 
 
 def _version(database: Database) -> int:
-    ((version,),) = database.rows("PRAGMA user_version")
-    return int(version)
+    return database.value(int, "PRAGMA user_version")
 
 
 def _first_meta(layout: StoreLayout) -> list[tuple[str, str | int]]:
