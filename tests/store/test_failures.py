@@ -138,6 +138,7 @@ DAMAGE = [
     "UPDATE users SET user_id = x'ff' || user_id",
     "UPDATE users SET user_id = cast(x'fffe' AS TEXT) || user_id WHERE user_id = 'cyd'",
     "INSERT INTO snapshots VALUES (cast(x'fffe' AS TEXT))",
+    "INSERT INTO snapshots VALUES ('/')",
     "DELETE FROM items",
 ]
 

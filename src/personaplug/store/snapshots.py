@@ -36,22 +36,27 @@ def destroy_all(file: Database, *, identity: str) -> None:
     Raises:
         OSError: One is still there.
     """
-    for folder in _beside(file):
-        destroy_bank(folder, identity=None)
-    for folder in _remembered(file):
-        destroy_bank(folder, identity=identity)
+    with file.reading():  # a remembered way may be damaged, too
+        for folder in _beside(file):
+            destroy_bank(folder, identity=None)
+        for folder in _remembered(file):
+            destroy_bank(folder, identity=identity)
 
 
 def destroy_outdated(file: Database, *, identity: str, version: int) -> None:
     """Delete the snapshots that may hold users whom the store does not.
 
     Raises:
-        OSError: One is still there.
+        StoreError: One is still there.
     """
-    for folder in _beside(file):
-        _destroy_unless_current(folder, None, (identity, version))
-    for folder in _remembered(file):
-        _destroy_unless_current(folder, identity, (identity, version))
+    try:
+        for folder in _beside(file):
+            _destroy_unless_current(folder, None, (identity, version))
+        for folder in _remembered(file):
+            _destroy_unless_current(folder, identity, (identity, version))
+    except OSError as error:
+        reason = f"a snapshot that is out of date could not be deleted: {error}"
+        raise StoreError(f"{file.path}: {reason}", hint="see to the cause, then repeat") from error
 
 
 def _beside(file: Database) -> set[Path]:
