@@ -22,6 +22,7 @@ from personaplug.data.json_array import read_array
 from personaplug.data.rows import OnBad, Row, check_is_file, refuse
 from personaplug.data.times import EPOCH, parse_time
 from personaplug.errors import ConfigError, DataError
+from personaplug.files import appearing, check_can_appear
 from personaplug.tasks.task import Split
 
 Rows = Iterator[dict[str, str | None]]
@@ -65,7 +66,7 @@ def read_lamp(source: Path, task_name: str, *, on_bad: OnBad = refuse) -> Rows:
 
 
 def write_predictions(task_name: str, predictions: Iterable[tuple[str, str]], *, path: Path) -> None:
-    """Write (question id, answer) pairs as the official scorer reads them.
+    """Write (question id, answer) pairs as the official scorer reads them; on any error the file stays what it was.
 
     Raises:
         ConfigError: The task is none of LaMP's.
@@ -74,7 +75,17 @@ def write_predictions(task_name: str, predictions: Iterable[tuple[str, str]], *,
     _fields_of(task_name)
     golds = [{"id": question, "output": answer} for question, answer in predictions]
     try:
-        path.write_text(json.dumps({"task": _official_name(task_name), "golds": golds}), encoding="utf-8")
+        with appearing(path) as fresh:
+            fresh.write_text(json.dumps({"task": _official_name(task_name), "golds": golds}), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", path=path) from error
+
+
+def check_predictions(task_name: str, path: Path) -> None:
+    """Raise before the work what :func:`write_predictions` would raise after it; the file stays as it is."""
+    _fields_of(task_name)
+    try:
+        check_can_appear(path)
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", path=path) from error
 
