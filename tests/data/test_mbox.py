@@ -121,6 +121,7 @@ def test_a_subject_is_decoded_and_has_no_reply_marks(written, read, mbox):
         ("utf-8", "base64", b"w5xiZXIg8J+miQ=="),
         ("utf-8", "quoted-printable", b"=C3=9Cber =F0=9F=\n=A6=89"),
         ("nonsense", "8bit", "Über 🦉".encode()),
+        ("utf-7", "7bit", "Über 🦉".encode("utf-7")),
     ],
 )
 def test_a_body_is_decoded(charset, encoding, body, mbox):
@@ -229,6 +230,7 @@ def test_a_mail_that_comes_twice_is_one_row(mbox):
         ({"From": "Ada L <ada at example.org>"}, "ada@example.org"),
         ({"From": "ada (at) example.org"}, "ada@example.org"),
         ({"From": "=?utf-8?q?Lovelace=2C_Ada?= <ada@example.org>"}, "ada@example.org"),
+        ({"From": "Ada at example.net <ada@example.org>"}, "ada@example.org"),
         ({"From": "Silvia Maria <s@example.org>"}, "s@example.org"),
         (
             {"From": "Ada via dev <dev@l.org>", "X-Original-From": "Ada <ada@x.org>", "Reply-To": "dev@l.org"},

@@ -5,6 +5,7 @@ import re
 
 SIGNATURE = re.compile(r"-- ?")
 RULE = re.compile(r"[_-]{5,}")
+COLONS = (":", "：")
 
 _MESSAGE = (
     r"(?:original|forwarded) message|weitergeleitete nachricht|urspr(?:ü|ue)ngliche nachricht"

@@ -58,6 +58,7 @@ def _behind_the_list(mail: Message, address: str) -> str:
 
 
 def _addresses(mail: Message, name: str) -> list[str]:
-    text = _AT.sub("@", raw_header(mail, name)).replace("<mailto:", "<")
-    found = (address.lower() for _, address in getaddresses([text]))
+    text = raw_header(mail, name).replace("<mailto:", "<")
+    written = [text if "@" in text else _AT.sub("@", text)]
+    found = (address.lower() for _, address in getaddresses(written))
     return sorted({address for address in found if re.fullmatch(r"[^@\s]+@[^@\s]+", address)})

@@ -26,7 +26,7 @@ _MEANT = {
     "iso8859-1": "cp1252",
     "iso8859-9": "cp1254",
 }
-_MANY_BYTES = ("gb", "hz", "big5", "cp932", "cp949", "cp950", "shift", "euc", "iso2022", "johab", "utf-16", "utf-32")
+_MANY_BYTES = ("gb", "hz", "big5", "cp9", "shift", "euc", "iso2022", "johab", "utf-16", "utf-32", "utf-7")
 _NO_CHARSETS = {"unicode_escape", "raw_unicode_escape", "raw-unicode-escape", "unicode-escape", "punycode", "idna"}
 _WESTERN = re.compile("[\x00-\x7fÀ-ÏÑ-ÖØ-Üß-ïñ-öø-üŒœ“”„‘’‚–—…€«»¿¡°§·•´©®™£\xa0]*")  # noqa: RUF001
 _ODD_SIGN = re.compile(r"[^\W\d_][¿¡£]|£[^\W\d_]|[^\W\d_][«»][^\W\d_]")  # a letter of another language's charset
@@ -157,9 +157,8 @@ def _is_attached(part: Message) -> bool:
 
 
 def _parameter(part: Message, name: str, *, header: str = "content-type") -> str | None:
-    with suppress(
-        ValueError, LookupError, TypeError
-    ):  # RFC 2231: numbered parts, charsets of their own; the library trips
+    # RFC 2231 numbers the parts of a parameter and lets each name a charset: on nonsense the library trips.
+    with suppress(ValueError, LookupError, TypeError):
         value = part.get_param(name, header=header)
         return value[2] if isinstance(value, tuple) else value
     return None

@@ -9,6 +9,7 @@ import re
 from personaplug.data.mail_phrases import (
     ATTRIBUTION,
     ATTRIBUTION_OF_ONE_LINE,
+    COLONS,
     FORWARD_BEGINS,
     FROM_A_PHONE,
     LABEL_KINDS,
@@ -95,8 +96,8 @@ def _length_of_introduction(lines: list[str], number: int) -> int:
     length = _length_of_attribution(lines, number)
     if length:
         return length if _next_line(lines, number + length).startswith(">") else 0
-    for length, is_said in ((1, ATTRIBUTION_OF_ONE_LINE.fullmatch(lines[number])), (2, _is_said_in_two(lines, number))):
-        if is_said and _next_line(lines, number + length, at_end="").startswith(">"):
+    for length, is_said in ((1, _is_said_in_one), (2, _is_said_in_two)):
+        if is_said(lines, number) and _next_line(lines, number + length, at_end="").startswith(">"):
             return length
     return 0
 
@@ -107,15 +108,21 @@ def _length_of_attribution(lines: list[str], number: int) -> int:
         joined = " ".join(lines[number : number + length])
         if not all(lines[number : number + length]) or len(joined) > _MOST:
             return 0
-        if ATTRIBUTION.fullmatch(joined):
+        if joined.endswith(COLONS) and ATTRIBUTION.fullmatch(joined):
             later = range(number + 1, number + length)
             return 0 if any(_length_of_attribution(lines, each) for each in later) else length
     return 0
 
 
+def _is_said_in_one(lines: list[str], number: int) -> bool:
+    line = lines[number]
+    return line.endswith(COLONS) and bool(ATTRIBUTION_OF_ONE_LINE.fullmatch(line))
+
+
 def _is_said_in_two(lines: list[str], number: int) -> bool:
     first, second = lines[number], "".join(lines[number + 1 : number + 2])
-    return any(sign.isdigit() for sign in first) and len(second) <= _MOST and bool(SECOND_LINE_OF_TWO.fullmatch(second))
+    is_end = second.endswith(COLONS) and len(second) <= _MOST and bool(SECOND_LINE_OF_TWO.fullmatch(second))
+    return is_end and any(sign.isdigit() for sign in first)
 
 
 def _next_line(lines: list[str], number: int, *, at_end: str = ">") -> str:
