@@ -120,9 +120,10 @@ def import_git(source: Path, since: str | None, out: Path) -> None:
 )
 @to_log
 def import_mbox(source: Path, addresses: tuple[str, ...], out: Path) -> None:
-    """Read the sent mail of an mbox file.
+    """Read the sent mail of an mbox file, plain or .gz.
 
-    The log serves the task mail-subject. Senders become pseudonyms.
+    The log serves the task mail-subject. Senders become pseudonyms. Quotations, signatures and attachments are left
+    out, and so are mails without plain text, or whose sender a mailing list hides.
 
     \b
     Example:

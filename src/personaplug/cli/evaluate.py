@@ -131,14 +131,17 @@ def measure(
     from personaplug.data.lamp import check_predictions, write_predictions
     from personaplug.evaluation.harness import evaluate as ask
     from personaplug.evaluation.report import Setting
+    from personaplug.files import check_can_appear
     from personaplug.tasks.task import load_task
 
     check_method(method.name)
     task = load_task(task_name)
-    if predictions:  # What is wrong with the task or the file shows now, not at the end.
+    # What is wrong with the task or a file shows now, not at the end.
+    if predictions:
         check_predictions(task.name, path=predictions)
     places: dict[tuple[str, str], int] = {}
     out.parent.mkdir(parents=True, exist_ok=True)
+    check_can_appear(out)
     own = _drawn(log, task, queries=queries, on_bad=on_bad, places=places if predictions else None)
     examples = _estranged(own, queries, method=method.name) if queries.stranger else own
     with ExitStack() as opened:

@@ -10,7 +10,6 @@ and when, says :mod:`personaplug.data.lamp_users`: a question sees all of its pr
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import get_args
 
 from personaplug.data.json_array import read_array
@@ -19,7 +18,7 @@ from personaplug.data.lamp_users import Users, named_users
 from personaplug.data.rows import OnBad, Row, check_is_file, refuse
 from personaplug.data.skips import OnSkip, ignore
 from personaplug.errors import ConfigError, DataError
-from personaplug.files import appearing
+from personaplug.files import appearing, check_can_appear
 from personaplug.tasks.task import Split
 
 Rows = Iterator[dict[str, str | None]]
@@ -78,13 +77,13 @@ def check_predictions(task_name: str, *, path: Path) -> None:
     if path.is_dir():
         raise DataError("is a folder, not a file", path=path, hint="name a file, as in --predictions answers.json")
     try:
-        TemporaryFile(dir=path.parent).close()
+        check_can_appear(path)
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", path=path) from error
 
 
 def write_predictions(task_name: str, predictions: Iterable[tuple[str, str]], *, path: Path) -> None:
-    """Write (question id, answer) pairs as the official scorer reads them; the file appears whole or not at all.
+    """Write (question id, answer) pairs as the official scorer reads them; on any error the file stays what it was.
 
     Raises:
         ConfigError: The task is none of LaMP's.

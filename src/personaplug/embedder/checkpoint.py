@@ -1,10 +1,11 @@
 """Save and load trained weights, and nothing else, as safetensors."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
 from personaplug.errors import ConfigError
 from personaplug.files import appearing
@@ -13,7 +14,16 @@ from personaplug.files import appearing
 def save_weights(module: nn.Module, path: Path) -> None:
     """Write a module's parameters and buffers, replacing the file in one step."""
     with appearing(path) as fresh:
-        save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, fresh)
+        write_tensors(module.state_dict(), fresh)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as safetensors.
+
+    Raises:
+        OSError: The file cannot be written. The format's own writer raises an error of its own, as for a full disk.
+    """
+    path.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata=metadata))
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

@@ -101,13 +101,16 @@ class AdapterFolder:
         """
         unfinished = self.path / f".{self.place(record.user_id).name}.{os.getpid()}"
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        if save:
-            save(unfinished)
-        record = replace(record, bytes=sum(path.stat().st_size for path in unfinished.iterdir()))
-        (unfinished / _RECORD).write_text(json.dumps(asdict(record)), encoding="utf-8")
-        shutil.rmtree(self.place(record.user_id), ignore_errors=True)
-        unfinished.rename(self.place(record.user_id))
+        try:
+            unfinished.mkdir(parents=True)
+            if save:
+                save(unfinished)
+            record = replace(record, bytes=sum(path.stat().st_size for path in unfinished.iterdir()))
+            (unfinished / _RECORD).write_text(json.dumps(asdict(record)), encoding="utf-8")
+            shutil.rmtree(self.place(record.user_id), ignore_errors=True)
+            unfinished.rename(self.place(record.user_id))
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
         return record
 
     def discard_unfinished(self) -> None:

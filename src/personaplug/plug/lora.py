@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from personaplug.config import option
+from personaplug.embedder.checkpoint import write_tensors
 from personaplug.errors import ConfigError, MissingExtraError
 from personaplug.plug.backbone import Backbone
 
@@ -141,7 +141,7 @@ class UserAdapters:
 
     def save(self, weights: Weights, folder: Path) -> None:
         """Write an adapter as PEFT itself would, for other tools to load: two files, no pickle."""
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / ADAPTER_FILE)
+        write_tensors(weights, folder / ADAPTER_FILE)
         self.settings.save_pretrained(str(folder))
 
     @contextmanager

@@ -7,9 +7,10 @@ from shutil import copyfile
 from typing import Literal
 
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from personaplug.config import option, read_toml, write_toml
+from personaplug.embedder.checkpoint import write_tensors
 from personaplug.errors import ConfigError
 from personaplug.files import appearing
 from personaplug.plug.adapter_folder import AdapterFolder
@@ -141,7 +142,7 @@ class UserLoraRun:
         made_of = {} if seconds is None else {"seconds": str(seconds), "adaptation": self._adaptation}
         self.path.mkdir(parents=True, exist_ok=True)
         with appearing(self.path / START) as fresh:
-            save_file(dict(weights), fresh, metadata=made_of)
+            write_tensors(weights, fresh, metadata=made_of)
 
     def take_start(self, other: Path) -> None:
         """Take what another run's users start from, where it is there: of the same settings, log and language model."""

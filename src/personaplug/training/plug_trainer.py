@@ -6,7 +6,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler, Subset
 from transformers import (
@@ -20,6 +19,7 @@ from transformers import (
 )
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from personaplug.embedder.checkpoint import write_tensors
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import SoftPrompt
 from personaplug.plug.model import PersonaPlug
@@ -113,7 +113,7 @@ class PlugTrainer(Trainer):
         """Save the trained weights alone; the trainer's own way would pickle its arguments beside them."""
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(state_dict or self.plug.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+        write_tensors(state_dict or self.plug.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _longest_first(plug: PersonaPlug, dev: Sequence[Example]) -> Subset[Example]:
