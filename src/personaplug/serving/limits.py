@@ -9,6 +9,7 @@ from personaplug.config import option
 LONGEST_TEXT = 65_536  # characters of an input, of a message, of an item's input or output
 LONGEST_ID = 512  # characters, as in a log
 MOST_MESSAGES = 256
+MOST_FIELDS = 64  # of an object in a request; the largest that OpenAI's clients send has 40
 MOST_PARTS = 16  # of a message
 LONGEST_PROMPTS = 262_144  # characters of all prompts of a request
 MOST_PROMPTS = 64

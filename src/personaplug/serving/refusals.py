@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from personaplug.errors import PersonaPlugError, UnknownUserError
 from personaplug.serving.engine import DrainingError, FullQueueError
+from personaplug.serving.turns import LongInputError
 from personaplug.serving.vllm_wire import UpstreamError
 
 Kind = Literal["invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"]
@@ -69,6 +70,9 @@ def as_refusal(error: BaseException) -> RefusalError:
             return RefusalError(
                 429, f"Too many questions wait; ask again in {seconds} s.", code="queue_full", headers=wait
             )
+        case LongInputError(tokens=tokens, room=room, field=field):
+            message = f"The input has {tokens:,} tokens with the task's words; this model reads at most {room:,}."
+            return RefusalError(400, message, code="context_length_exceeded", param=field)
         case DrainingError():
             return RefusalError(503, "This server is stopping.", code="stopping", headers={"Retry-After": "5"})
         case UpstreamError():
