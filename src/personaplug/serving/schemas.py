@@ -44,10 +44,15 @@ class Strict(BaseModel):
         }
 
 
-def _few_stops(stops: object) -> object:
-    if isinstance(stops, list) and len(stops) > limits.MOST_STOPS:
-        raise PydanticCustomError("too_long", f"At most {limits.MOST_STOPS} texts")
-    return stops
+def _at_most(count: int) -> BeforeValidator:
+    """Refuse a longer list before its parts are looked at, each of which may be wrong in a way of its own."""
+
+    def check(value: object) -> object:
+        if isinstance(value, list) and len(value) > count:
+            raise PydanticCustomError("too_long", f"At most {count} are taken")
+        return value
+
+    return BeforeValidator(check)
 
 
 class StreamOptions(Strict):
@@ -69,7 +74,7 @@ class Asking(Strict):
     temperature: float | None = Field(None, ge=0, le=2, description=_TEMPERATURE)
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: Annotated[str | list[str] | None, BeforeValidator(_few_stops)] = None
+    stop: Annotated[str | list[str] | None, _at_most(limits.MOST_STOPS)] = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = None
@@ -105,7 +110,7 @@ class Message(Strict):
     idle: ClassVar[Mapping[str, tuple[object, ...]]] = {"tool_calls": ([],), "annotations": ([],)}
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[TextPart], Field(max_length=limits.MOST_PARTS)]
+    content: Annotated[Text | list[TextPart], _at_most(limits.MOST_PARTS)]
     name: Id | None = None
     refusal: Text | None = Field(None, description="Read in place of a content that is not there.")
 
@@ -180,7 +185,7 @@ class CompletionRequest(Asking):
 
     idle: ClassVar[Mapping[str, tuple[object, ...]]] = {**Asking.idle, "suffix": ("",)}
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=limits.MOST_PROMPTS)]
+    prompt: Annotated[Text | Annotated[list[Text], Field(min_length=1)], _at_most(limits.MOST_PROMPTS)]
     echo: Literal[False] | None = None
     best_of: Literal[1] | None = None
 
