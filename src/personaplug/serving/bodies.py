@@ -46,14 +46,15 @@ class BoundedBodies:
             self._let_in(scope)
             async with asyncio.timeout(self.limits.body_seconds):
                 is_whole = await self._read(scope, receive, into=chunks)
-            before = sum(map(len, chunks))
-            if is_whole:
-                await self.app(scope, _replaying(chunks, receive), send)
         except TimeoutError:
             refusal = RefusalError(408, "The body took too long to arrive.", code="slow_body")
             await refusal.response(scope, receive, send)
         except RefusalError as refusal:
             await refusal.response(scope, receive, send)
+        else:
+            before = sum(map(len, chunks))
+            if is_whole:
+                await self.app(scope, _replaying(chunks, receive), send)
         finally:
             self._held -= max(before, sum(map(len, chunks)))
 

@@ -75,6 +75,7 @@ class Impatient(H11Protocol):
     def on_response_complete(self) -> None:
         """Wait for the next head, or for the end to be read."""
         super().on_response_complete()
+        self._watch()
         self._see_off()
 
     def timeout_keep_alive_handler(self) -> None:
