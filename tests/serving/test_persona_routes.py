@@ -14,6 +14,7 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.records import Profile
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
+from tests.serving.running import wait_for
 
 SECRET = "harbour-at-night"
 ITEM = {"id": "1", "time": "2024-05-01T12:30:00Z", "input": f"about {SECRET}", "output": "lantern"}
@@ -147,6 +148,37 @@ def test_an_append_waits_for_no_answer(call, server):
         assert not busy.done()
     finally:
         free.set()
+
+
+def test_who_is_forgotten_while_they_are_explained_is_not_found(call, server, monkeypatch):
+    """Once before the history is read, and once between its items and their vectors."""
+    asked, answers, free = {"model": "llama", "input": "about x"}, [], threading.Event()
+    tell(call, "leaving", ITEM)
+    busy = server.service._models.submit(lambda _: free.wait(20))
+    asking = threading.Thread(target=lambda: answers.append(call("POST", "leaving", "/explain", asked)))
+    asking.start()
+    wait_for(server.service._models._pool._work_queue.qsize, bool)
+    assert call("DELETE", "leaving").status_code == 200
+    free.set()
+    asking.join()
+    assert busy.result()
+
+    tell(call, "leaving", ITEM)
+    batcher = server.service.engine.models.by_name["llama"].plug.batcher
+    seen, told = batcher.seen, [ITEM]
+
+    def forget_first(example):
+        profile = seen(example)
+        while told:
+            told.pop()
+            assert call("DELETE", "leaving").status_code == 200
+        return profile
+
+    monkeypatch.setattr(batcher, "seen", forget_first)
+    answers.append(call("POST", "leaving", "/explain", asked))
+    assert not told
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert answers[1].json()["error"]["code"] == "user_not_found"
 
 
 def test_explained_memories_are_the_plugs(call, server):

@@ -1,6 +1,7 @@
 """Looks after the users of a store: what is known of them, what is added, and that they can be forgotten."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from jaxtyping import Float32
 
 from personaplug.data.log import Interaction, content_id
 from personaplug.embedder.encoder import TextEncoder
-from personaplug.errors import PersonaPlugError, UnknownUserError
+from personaplug.errors import PersonaPlugError, StoreError, UnknownUserError
 from personaplug.plug.memory import Memory
 from personaplug.records import HistoryItem, Profile
 from personaplug.serving.limits import Limits
@@ -20,6 +21,8 @@ from personaplug.store.sqlite import PersonaStore, UserSummary
 from personaplug.worker import Worker
 
 _Vector = Float32[np.ndarray, " dim"]
+
+_TRIES = 3
 
 
 class FullHistoryError(PersonaPlugError):
@@ -141,7 +144,14 @@ class Keeper:
             ConfigError: This run has no persona.
             UnknownUserError: Nothing is held of the user.
         """
-        await self.summary(user)
+        for _ in range(_TRIES):
+            await self.summary(user)
+            with suppress(StoreError):  # the history was changed, or forgotten, while it was read
+                if memories := await self._weighed(model, text, user=user):
+                    return memories
+        return await self._weighed(model, text, user=user)
+
+    async def _weighed(self, model: str, text: str, *, user: str) -> list[Memory]:
         return await self._models.do(lambda models: models.by_name[model].plug.explain(text, user=user))
 
     def _told(self, store: PersonaStore, user: str, items: Sequence[NewItem]) -> tuple[list[HistoryItem], list[str]]:
