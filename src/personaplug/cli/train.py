@@ -227,7 +227,8 @@ def fit(
         run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")
         plug = build_plug(run, task, store=store, device=start_torch())
         check_room(plug)
-        examples, dev = draw_queries(log, task, draw=run.training, on_bad=on_bad)
+        seen = task if run.retriever else task.for_persona()
+        examples, dev = draw_queries(log, seen, draw=run.training, on_bad=on_bad)
         if store and plug.batcher.source:
             plug.batcher.source = snapshot_of(store)
         advance = opened.enter_context(progress(f"train {run.method}"))

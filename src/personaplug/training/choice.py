@@ -48,7 +48,7 @@ def item_choice(
         count: Most options.
         write: Writes an example's prompt with some items.
     """
-    items = example.profile.latest(task.history.max_items).items
+    items = task.searched(example.profile).items
     query = task.retrieval_query(example.input)
     candidates = [items[rank] for rank in retriever.rank(query, items)[:count]]
     return Choice(

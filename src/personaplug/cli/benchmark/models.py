@@ -55,13 +55,14 @@ def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, setti
     positions = positions_in(settings, answer_tokens=longest)
     if positions is None:
         return
-    items = max(recipe.numbers(contender)) if has_items(contender.method) else 0
+    has_room_beside = has_items(contender.method) and not place.task.retrieval.input_share
+    items = max(recipe.numbers(contender)) if has_room_beside else 0
     vectors = run.embedder.vectors if isinstance(run, RunConfig) and is_plug_run(contender.method) else 0
     inputs = limits.max_input_tokens if vectors else min(limits.max_input_tokens, positions)
     # A byte is a token at most: what stands between items and input is counted so, for the tokenizer is not at hand.
     around = len(fill(place.task.retrieval.prompt, {"items": "", "prompt": ""}).encode()) if items else 0
     taken = items + around
-    if isinstance(run, RunConfig) and contender.method in MIXED:
+    if items and isinstance(run, RunConfig) and contender.method in MIXED:
         # A mixed run's items have all the room that the answers of its training leave; it answers with as much.
         in_training = positions_in(settings, answer_tokens=limits.max_output_tokens) or 0
         taken = max(taken, min(items * run.items.item_tokens + around, in_training - inputs - vectors))
