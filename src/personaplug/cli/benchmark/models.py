@@ -2,7 +2,7 @@
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from personaplug.cli.benchmark.kinds import has_items, is_plug_run, needs_store
+from personaplug.cli.benchmark.kinds import has_items, is_chooser, is_plug_run, needs_store
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, run_of
@@ -29,6 +29,10 @@ def check_models(recipe: Recipe, place: TaskPlace) -> None:
     if any(needs_store(contender.method) for contender in recipe.contenders):
         _check_encoder(run.encoder.model, run.encoder.revision)
     settings = read_settings(run.backbone)
+    for contender in filter(lambda each: is_chooser(each.method), recipe.contenders):
+        chooser = run_of(recipe, place, contender=contender, k=recipe.numbers(contender)[0])
+        if isinstance(chooser, RetrievalRun) and chooser.selection.encoder:
+            _check_encoder(chooser.selection.encoder, "")
     for contender in recipe.contenders:
         _check_room(recipe, place, contender=contender, settings=settings)
 
