@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from safetensors.torch import load_file
 
+from personaplug.cli.user_lora import open_user_lora
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.user_cost import UserCost
+from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.lora import LoraConfig
 from personaplug.plug.user_lora import PRESETS, UserLoraRun
 from personaplug.tasks.task import load_task
@@ -96,6 +98,8 @@ def test_the_preset_of_the_paper_trains_fresh_adapters_over_a_frozen_one_of_the_
     assert all(("q_proj" in name or "v_proj" in name) for name in base)
     assert any(base[name].any() for name in base if "lora_B" in name)
     assert not any(start[name].any() for name in start if "lora_B" in name)
+    method = open_user_lora(run.path, run.task, k=None, generation=GenerationConfig(), device="cpu")
+    assert method.adapters.has_task
     done(evaluate())
 
 
