@@ -2,16 +2,19 @@
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from personaplug.cli import train_retrieval
 from personaplug.cli.benchmark import run as bench_run
 from personaplug.cli.benchmark.kinds import has_items
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import read_recipe
 from personaplug.cli.benchmark.runs import base_run
 from personaplug.evaluation.published import published_scores, read_published
+from personaplug.plug.retrieval_run import PAPER
 from personaplug.tasks.task import load_task
 from tests.cli.bench_world import SMALL, bench, write_recipe
 from tests.cli.conftest import done
@@ -57,11 +60,15 @@ def shrunk(folder, models, names, methods):
     ],
     ids=["every-method", "every-task"],
 )
-def test_the_shipped_lamp_recipe_goes_from_lamps_files_to_a_report(names, methods, published, models, tmp_path):
+def test_the_shipped_lamp_recipe_goes_from_lamps_files_to_a_report(
+    names, methods, published, models, tmp_path, monkeypatch
+):
     """Run all methods on a classification and a generation, the others' files and prompts without training.
 
     All methods on all tasks would be three times as much work, near a minute of a busy core.
     """
+    tiny_reader = replace(PAPER, selection=replace(PAPER.selection, encoder=models["encoder"]))
+    monkeypatch.setattr(train_retrieval, "PAPER", tiny_reader)  # in the place of the Longformer
     recipe = shrunk(tmp_path, models, names, methods)
     tasks = json.loads(done(bench(recipe, "--json")).stdout)["tasks"]
     measured = [(task["task"], task["split"], task["queries"]) for task in tasks]

@@ -3,10 +3,13 @@
 import fcntl
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from personaplug.cli.benchmark import run as bench_run
+from personaplug.config import write_toml
+from personaplug.tasks.task import Retrieval, load_task
 from tests.cli.bench_world import SMALL, bench, write_recipe
 
 
@@ -137,6 +140,18 @@ def test_another_encoder_is_refused(models, begun):
     result = bench(write_recipe(begun, models, encoder="minilm"))
     assert "encoder." in result.stderr
     assert "the recipe has" in result.stderr
+
+
+def test_a_record_older_than_a_setting_stands_for_its_default_and_for_no_other(models, begun):
+    path = begun / "out" / "log" / "made_of.json"
+    held = json.loads(path.read_text())
+    del held["task"]["retrieval"]["keep_case"]
+    path.write_text(json.dumps(held))
+    assert bench(write_recipe(begun, models)).exit_code == 130
+    task = replace(load_task("log"), retrieval=Retrieval(keep_case=True))
+    write_toml(task, begun / "own.toml")
+    result = bench(write_recipe(begun, models, tasks=[{"task": "own.toml", "log": "log.jsonl"}]))
+    assert "was made with task.retrieval.keep_case false, the recipe has true" in result.stderr
 
 
 def test_a_changed_log_is_refused(models, begun):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from personaplug.data.split import split_examples, user_split
 from personaplug.errors import ConfigError, PersonaPlugError
-from personaplug.tasks.task import History, Split, Splitting, Task
+from personaplug.plug.batch import Batcher
+from personaplug.tasks.task import History, Retrieval, Split, Splitting, Task
 from tests.factories import START, make_row
 
 SPLITS = get_args(Split)
@@ -80,6 +81,16 @@ def test_a_history_is_all_that_a_slow_reading_of_the_rules_finds(rows, task):
             earlier = sorted((item for item in mine if item.time < example.time - embargo(task)), key=moment)
             assert len(earlier) >= task.history.min_items
             assert list(example.profile.items) == earlier[max(0, len(earlier) - task.history.max_items) :]
+
+
+def test_a_query_that_retrieval_may_show_more_of_its_history_has_it_and_the_persona_still_sees_the_latest():
+    rows = numbered([make_row("ada", day, output="x") for day in range(9)])
+    task = make_task(Splitting("latest"), History(max_items=2))
+    for most, held in ((None, 2), (0, 8), (5, 5), (1, 2)):
+        searching = replace(task, retrieval=Retrieval(max_items=most))
+        (example,) = split_examples(rows, searching, split="test")
+        assert len(example.profile.items) == held
+        assert Batcher(searching, None, query_vectors=None).seen(example).items == example.profile.items[-2:]
 
 
 def may_be_history(rows, task, split):

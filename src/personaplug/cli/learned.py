@@ -34,7 +34,7 @@ def build_ropg(name: str, task: Task, *, folder: Path, k: int, generation: Gener
     run = read_run(folder, method=name, task=task)
     plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)
     retriever = ranker_as_retriever(load_ranker(folder, run, device=start_torch()), task)
-    return _with_found(plain, task, retriever=retriever, k=k, item_tokens=run.scoring.item_tokens)
+    return with_items(plain, task, retriever=retriever, k=k, item_tokens=run.scoring.item_tokens)
 
 
 def build_rspg(
@@ -129,17 +129,7 @@ def prompts_of(
             retriever = build_retriever(name, task, store=store, encoder_name=encoder, is_live=is_live)
             pool[place] = with_items(plain, task, retriever=retriever, k=k, item_tokens=item_tokens)
     trained = _trained_retrievers(run, folder, task=task)
-    return [*pool, *(_with_found(plain, task, retriever=each, k=k, item_tokens=item_tokens) for each in trained)]
-
-
-def _with_found(plain: Prompted, task: Task, *, retriever: DenseRetriever, k: int, item_tokens: int) -> Prompted:
-    """Put in what a trained retriever finds; a user's items are encoded before the user asks, as a store's are."""
-
-    def index(example: Example) -> None:
-        if items := example.profile.latest(task.history.max_items).items:
-            retriever.vectors(items)
-
-    return replace(with_items(plain, task, retriever=retriever, k=k, item_tokens=item_tokens), index=index)
+    return [*pool, *(with_items(plain, task, retriever=each, k=k, item_tokens=item_tokens) for each in trained)]
 
 
 def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:

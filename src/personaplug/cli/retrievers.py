@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Literal
 
-from personaplug.cli.encoders import encoder_of
+from personaplug.cli.encoders import build_encoder, encoder_of
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.parts import check_layout
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.retrievers import by_vectors, by_words
+from personaplug.plug.retrievers import by_product, by_vectors, by_words
 from personaplug.retrieval.base import Retriever
 from personaplug.retrieval.random_order import RandomRetriever
 from personaplug.retrieval.recency import RecencyRetriever
@@ -28,7 +28,7 @@ def build_retriever(
     Args:
         name: One of :data:`Retrieval`.
         task: Says what is read of an item.
-        store: The histories' vectors, for ``dense``.
+        store: The histories' vectors, for ``dense``; not needed by a task that ranks by products, beside an encoder.
         encoder_name: As given to ``index``, for ``dense``; None for the one that the store names.
         is_live: Encode every query, also one whose text the store holds, as it must be for one that nobody has seen.
 
@@ -41,6 +41,8 @@ def build_retriever(
         return RandomRetriever()
     if name == "bm25":
         return by_words(task)
+    if task.retrieval.similarity == "product" and encoder_name:
+        return by_product(task, build_encoder(encoder_name, like=store.layout if store else None))
     if store is None:
         raise ConfigError("dense retrieval needs a store", hint="name it with --store")
     return _dense(task, store, encoder_name=encoder_name, is_live=is_live)
@@ -99,6 +101,7 @@ def with_items(plain: Prompted, task: Task, *, retriever: Retriever, k: int, ite
         write=write,
         max_input_tokens=write.max_tokens,
         kept=write.kept,
+        index=write.index,
     )
 
 
@@ -115,6 +118,8 @@ def _positions(plain: Prompted) -> int | None:
 
 def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None, is_live: bool) -> Retriever:
     encoder = encoder_of(store.layout, name=encoder_name)
+    if task.retrieval.similarity == "product":
+        return by_product(task, encoder)
     task = task.as_indexed(store.layout.views)
     check_layout(encoder, task, store=store)
     return by_vectors(task, store, queries=QueryVectors(encoder, None if is_live else store))

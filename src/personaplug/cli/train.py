@@ -114,7 +114,6 @@ def train(
             "--split": split,
             "--stranger": stranger,
             "-k": k,
-            "--preset paper": preset == "paper",
             "--encoder": encoder,
             "--store": store_path,
         },
@@ -130,7 +129,14 @@ def train(
         words = {"task": task_name, "split": split, "stranger": stranger, "k": k, "backbone": backbone}
         with bad_rows(skip_bad) as on_bad:
             cost = train_users(
-                log, config, words=words | training, settings=settings, out=out, resume=resume, on_bad=on_bad
+                log,
+                config,
+                words=words | training,
+                settings=settings,
+                out=out,
+                resume=resume,
+                on_bad=on_bad,
+                preset=preset,
             )
         each = f"{cost.seconds_a_user:.1f} s and {cost.bytes_a_user / 1e6:.2f} MB a user"
         _tell(cost, f"{cost.users:,} users' adapters, {each}", out=out, as_json=as_json)
@@ -164,10 +170,9 @@ def _refuse_unread(method: str, given: Mapping[str, object]) -> None:
         raise click.UsageError(f"-k goes with evaluate: {method} learns from prompts of one item each")
     if "-k" in typed and method not in (*LEARNED, *MIXED, "user-lora"):
         raise click.UsageError("-k goes with --method rspg, user-lora, +bm25 or +dense")
-    if method == "user-lora" and typed & {"--preset paper", "--encoder", "--store"}:
+    if method == "user-lora" and typed & {"--encoder", "--store"}:
         raise click.UsageError(
-            "--preset paper, --encoder and --store do not go with --method user-lora: name its language model with "
-            "--backbone"
+            "--encoder and --store do not go with --method user-lora: name its language model with --backbone"
         )
 
 
@@ -189,14 +194,16 @@ def train_users(
     out: Path,
     resume: bool,
     on_bad: "OnBad | None" = None,
+    preset: str = "default",
 ) -> "UserCost":
-    """Train an adapter for each user of a split, as a configuration file and the words of the command line say."""
+    """Train an adapter for each user of a split, as a configuration file or preset and the words of the command say."""
     from personaplug.cli.encoders import start_torch
     from personaplug.cli.evaluate import this_machine
     from personaplug.cli.user_lora import chosen, fit_users, user_lora_config
     from personaplug.config import override
 
-    run = override(chosen(user_lora_config(config, out=out, resume=resume), **words), settings)
+    configured = user_lora_config(config, out=out, resume=resume, preset=preset)
+    run = override(chosen(configured, **words), settings)
     return fit_users(run, log, out=out, device=start_torch(), machine=this_machine(), on_bad=on_bad)
 
 
@@ -227,7 +234,8 @@ def fit(
         run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")
         plug = build_plug(run, task, store=store, device=start_torch())
         check_room(plug)
-        examples, dev = draw_queries(log, task, draw=run.training, on_bad=on_bad)
+        seen = task if run.retriever else task.for_persona()
+        examples, dev = draw_queries(log, seen, draw=run.training, on_bad=on_bad)
         if store and plug.batcher.source:
             plug.batcher.source = snapshot_of(store)
         advance = opened.enter_context(progress(f"train {run.method}"))

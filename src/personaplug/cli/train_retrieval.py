@@ -16,14 +16,12 @@ from personaplug.config import override, read_toml
 from personaplug.data.rows import OnBad
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.parts import encoder_of_store
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, is_ropg, pool_size
+from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, is_ropg, new_selector
 from personaplug.records import Example
 from personaplug.rivals.ranker import ItemRanker
-from personaplug.rivals.selector import PromptSelector
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task, load_task
 from personaplug.training.choice import Choice, item_choice, retriever_choices
@@ -86,8 +84,12 @@ def fit_retrieval(
         indexed = task.as_indexed(store.layout.views)
         encoder = encoder_of_store(run.encoder, indexed, store=store, device=start_torch())
         run = replace(run, store=os.path.relpath(store_path, out), fingerprint=encoder.fingerprint)
-        generation = GenerationConfig(max_new_tokens=run.scoring.max_new_tokens)
-        plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)
+        reader = None
+        if run.selection.encoder and not is_ropg(run.method):
+            reader = run.selection.reader(device=start_torch())
+            run = replace(run, selection=replace(run.selection, fingerprint=reader.fingerprint))
+        language_model = load_backbone(run.backbone, device=start_torch())
+        plain = plain_of(run, task, backbone=language_model, generation=run.scoring.generation)
         pool = _pool(run, out, plain=plain, task=task, store=store)
         train, dev = draw_queries(log, task, draw=run.fitting, on_bad=on_bad)
         said = begin(out, run, task=task)
@@ -97,9 +99,7 @@ def fit_retrieval(
             _choices(run, examples, pool=pool, task=task, listener=listener) for examples in (train, dev)
         )
         chooser: Chooser = (
-            ItemRanker(encoder, run.ranker)
-            if is_ropg(run.method)
-            else PromptSelector(encoder, pool_size(run.selection))
+            ItemRanker(encoder, run.ranker) if is_ropg(run.method) else new_selector(run, encoder, reader=reader)
         )
         chosen = _fit(chooser, choices, listener=listener, run=run, dev=dev_choices, folder=out)
         chosen = replace(chosen, seconds=perf_counter() - began)  # what was asked before the first step is most of it
@@ -163,7 +163,8 @@ def _choices(
 ) -> list[Choice]:
     if not is_ropg(run.method):
         answer = listener.answer if run.method == "rspg-post" else None
-        return retriever_choices(examples, task=task, writers=[each.write for each in pool], answer=answer)
+        writers, reads = [each.write for each in pool], run.selection.reads
+        return retriever_choices(examples, task=task, writers=writers, answer=answer, reads=reads)
     write = pool[0].write
     assert isinstance(write, RetrievalPrompt)
     count = run.ranker.candidates

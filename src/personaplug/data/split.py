@@ -216,8 +216,7 @@ def _assigned(
     for row in rows:
         stop = visible_items(times, microseconds(row.item.time), embargo=task.history.embargo)
         if row.split != "history" and stop >= task.history.min_items:
-            start = max(0, stop - task.history.max_items)
-            eligible.append((row, Query(row.item, row.has_output, owner, start, stop)))
+            eligible.append((row, Query(row.item, row.has_output, owner, task.first_shown(stop), stop)))
     for position, (row, query) in enumerate(eligible):
         yield query, _split_of(row, task, later=len(eligible) - 1 - position)
 

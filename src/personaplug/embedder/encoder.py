@@ -64,18 +64,27 @@ BGE = EncoderConfig(
 
 
 class TextEncoder(nn.Module):
-    """A text encoder whose vectors have unit length.
+    """A text encoder whose vectors have unit length, unless it leaves them as pooled.
 
     Args:
         model: A Hugging Face encoder.
         tokenizer: Its tokenizer.
         config: Pooling, prefix, length and precision; a precision of ``auto`` is settled here, a pooling of ``auto`` is
             the mean.
+        normalizes: Whether vectors get unit length.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: EncoderConfig) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        config: EncoderConfig,
+        *,
+        normalizes: bool = True,
+    ) -> None:
         super().__init__()
         self.model = model.eval()
+        self.normalizes = normalizes
         self.tokenizer = tokenizer
         self.config = config if config.pooling != "auto" else replace(config, pooling="mean")
         self.is_bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and self._gains_by_bfloat16())
@@ -122,7 +131,17 @@ class TextEncoder(nn.Module):
         config = self.config
         name = Path(config.model).name if config.model != "minilm" else "minilm"
         precision = "bfloat16" if self.is_bfloat16 else "float32"
-        return f"{name}@{self._digest}|{config.pooling}|{config.max_tokens} tokens|{precision}"
+        pooling = config.pooling if self.normalizes else f"{config.pooling} as pooled"
+        return f"{name}@{self._digest}|{pooling}|{config.max_tokens} tokens|{precision}"
+
+    def as_pooled(self) -> "TextEncoder":
+        """Give the same encoder without its last step: vectors are as long as pooling makes them.
+
+        LaMP's dense retriever ranks by the plain product of such vectors. The weights are shared, not copied.
+        """
+        precision: Literal["float32", "bfloat16"] = "bfloat16" if self.is_bfloat16 else "float32"
+        config = replace(self.config, precision=precision)
+        return TextEncoder(self.model, self.tokenizer, config, normalizes=False)
 
     def train(self, mode: bool = True) -> "TextEncoder":
         """Leave the model's dropout off in training too.
@@ -145,7 +164,7 @@ class TextEncoder(nn.Module):
         """Encode token ids, with gradients if the weights are trained."""
         states = self.model(input_ids=tokens, attention_mask=mask.long()).last_hidden_state.float()
         pooled = states[:, 0] if self.config.pooling == "cls" else _masked_mean(states, mask)
-        return functional.normalize(pooled, dim=-1)
+        return functional.normalize(pooled, dim=-1) if self.normalizes else pooled
 
     def encode_queries(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
         """Encode queries as one batch, with gradients if the weights are trained."""

@@ -11,7 +11,7 @@ from personaplug.plug.batch import Batcher
 from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
 from personaplug.plug.prompts import build_prompts
 from personaplug.plug.queries import QueryVectors
-from personaplug.plug.retrievers import by_vectors, by_words
+from personaplug.plug.retrievers import by_product, by_vectors, by_words
 from personaplug.plug.run import RunConfig
 from personaplug.retrieval.base import Retriever
 from personaplug.store.base import StoreLayout
@@ -110,4 +110,6 @@ def _retriever(
 ) -> Retriever | None:
     if run.retriever == "bm25":
         return by_words(task)
+    if run.retriever == "dense" and queries and task.retrieval.similarity == "product":
+        return by_product(task, queries.encoder)
     return by_vectors(task, store, queries=queries) if run.retriever == "dense" and store and queries else None

@@ -13,7 +13,8 @@ from typing import Literal
 
 from personaplug.config import read_toml
 from personaplug.errors import ConfigError
-from personaplug.records import HistoryItem, fill
+from personaplug.records import HistoryItem, Profile, fill
+from personaplug.tasks.retrieval import Retrieval as Retrieval
 
 Kind = Literal["classification", "rating", "generation"]
 Split = Literal["train", "dev", "test"]
@@ -57,41 +58,6 @@ class Query:
 
     after: str = ""
     before: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieval:
-    r"""How items are found, and how they stand in a prompt.
-
-    Attributes:
-        item: One item in words, with ``{input}`` and ``{output}``.
-        separator: Between two items.
-        prompt: The whole, with ``{items}`` and ``{prompt}``.
-        after: Items go into the input, right behind these words, a separator before each; ``prompt`` is for inputs
-            without the words, and for all where this is None.
-        text: What word search and learned retrieval read of an item, with ``{input}`` and ``{output}``; None for all
-            views.
-        query: A regular expression such as ``A: "(.*)" B: "(.*)"``, whose groups in the input, with a space between
-            them, items are ranked by; the query for the encoder in inputs that do not fit, and for all where this is
-            None.
-    """
-
-    item: str = "{input} -> {output}"
-    separator: str = "\n"
-    prompt: str = "{items}\n{prompt}"
-    after: str | None = None
-    text: str | None = None
-    query: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.query is None:
-            return
-        try:
-            groups = re.compile(self.query).groups
-        except re.error as error:
-            raise ValueError(f"the query {self.query!r} of retrieval is no regular expression: {error}") from error
-        if not groups:
-            raise ValueError(f"the query {self.query!r} of retrieval has no (group)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,10 +229,30 @@ class Task:
         return tuple(fill(view, _values(item)) for view in self.views)
 
     def search_texts(self, item: HistoryItem) -> tuple[str, ...]:
-        """Write a history item as word search and learned retrieval read it: one text of its own, or every view."""
+        """Write a history item as word search reads it: one text of its own, or every view."""
         if self.retrieval.text is None:
             return self.view_texts(item)
         return (fill(self.retrieval.text, _values(item)),)
+
+    def learned_texts(self, item: HistoryItem) -> tuple[str, ...]:
+        """Write a history item as learned retrieval reads it: one text of its own, or what word search reads."""
+        if self.retrieval.learned_text is None:
+            return self.search_texts(item)
+        return (fill(self.retrieval.learned_text, {**_values(item), "date": item.time.date().isoformat()}),)
+
+    def searched(self, profile: Profile) -> Profile:
+        """Give the part of a history that retrieval ranks."""
+        most = self.history.max_items if self.retrieval.max_items is None else self.retrieval.max_items
+        return profile if self.retrieval.max_items == 0 else profile.latest(most)
+
+    def first_shown(self, items: int) -> int:
+        """Say with which of a query's earlier items, oldest first, begin those that persona or retrieval may see."""
+        most = items if self.retrieval.max_items == 0 else self.retrieval.max_items or 0
+        return max(0, items - max(self.history.max_items, most))
+
+    def for_persona(self) -> "Task":
+        """Give the same task where nothing is retrieved: a query's history holds no more than the persona sees."""
+        return replace(self, retrieval=replace(self.retrieval, max_items=None))
 
 
 def _values(item: HistoryItem) -> dict[str, str]:

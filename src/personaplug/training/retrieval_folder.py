@@ -89,6 +89,7 @@ def _write_once(value: RetrievalRun | Task, path: Path) -> None:
 
 def _card(folder: Path, run: RetrievalRun, *, task: Task, chosen: Chosen) -> str:
     is_likelihood = run.scoring.score == "likelihood"
+    share = ", errors as (worst - error) / worst" if run.scoring.relative_errors else ""
     dev = "no dev queries"
     if chosen.dev_score is not None:
         other = "the dense retriever alone" if is_ropg(run.method) else "the single retriever that is best there"
@@ -100,7 +101,7 @@ def _card(folder: Path, run: RetrievalRun, *, task: Task, chosen: Chosen) -> str
         description=task.description,
         backbone=run.backbone.model,
         encoder=run.encoder.model,
-        score="nats of the right answer" if is_likelihood else f"{task.metrics[0]} of the generated answer",
+        score="nats of the right answer" if is_likelihood else f"{task.metrics[0]} of the generated answer{share}",
         queries=chosen.queries,
         steps=chosen.steps,
         batch=run.fitting.batch_size,

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from personaplug.cli.benchmark.files import plain, write_json
-from personaplug.cli.benchmark.kinds import has_items, is_chooser, is_trained, shows_items
+from personaplug.cli.benchmark.kinds import has_items, is_adapted, is_chooser, is_learned, is_trained, shows_items
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import base_run, run_of
+from personaplug.cli.benchmark.runs import AnyRun, base_run, run_of
+from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import ConfigError
-from personaplug.plug.retrieval_run import is_ropg
+from personaplug.plug.retrieval_run import RetrievalRun, is_ropg
 from personaplug.plug.run import RunConfig
+from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.tasks.task import Columns, History, Query, Retrieval
 
 FILE = "made_of.json"
 _BLOCK = 1 << 20
@@ -77,6 +80,7 @@ def check_made_of(folder: Path, parts: dict[str, Any]) -> None:
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"{path}: not what a bench has written: {error}", hint=f"delete {folder}") from error
     wanted = dict(_leaves(plain(parts)))
+    held = dict(_leaves(plain(_unsaid(parts)))) | held
     for name in wanted:  # what else the record holds decides nothing any more
         if held.get(name) != wanted.get(name):
             raise ConfigError(
@@ -99,6 +103,19 @@ def digest_of(path: Path) -> str:
             while block := content.read(_BLOCK):
                 digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def _unsaid(parts: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings that a record may be too old to know: each did then what its default does."""
+    if "method" not in parts:
+        rules = {"columns": Columns(), "query": Query(), "retrieval": Retrieval(), "history": History()}
+        return {"task": {name: plain(rule) for name, rule in rules.items()}, "encoder": asdict(EncoderConfig())}
+    run: AnyRun = RunConfig()
+    if is_learned(parts["method"]):
+        run = RetrievalRun()
+    elif is_adapted(parts["method"]):
+        run = UserLoraConfig()
+    return {"run": asdict(run)}
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, object]]:  # noqa: ANN401 (as parsed from JSON)

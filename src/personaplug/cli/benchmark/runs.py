@@ -14,7 +14,8 @@ from personaplug.config import override
 from personaplug.plug.names import MIXED
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import PRESETS, RunConfig
-from personaplug.plug.user_lora import AdaptationConfig, UserLoraConfig
+from personaplug.plug.user_lora import PRESETS as USER_LORA_PRESETS
+from personaplug.plug.user_lora import UserLoraConfig
 
 AnyRun = RunConfig | RetrievalRun | UserLoraConfig
 
@@ -101,8 +102,9 @@ def adapters_run(
     """
     limits = base.training
     retriever = adapter_items(contender.method)
+    preset = USER_LORA_PRESETS[recipe.preset]
     run = chosen(
-        UserLoraConfig(draw=recipe.draw),
+        replace(preset, draw=recipe.draw),
         task=place.task_file,
         split="dev" if on == "dev" else recipe.split,
         stranger=on == "stranger",
@@ -114,7 +116,9 @@ def adapters_run(
         max_output_tokens=limits.max_output_tokens,
     )
     items = replace(run.items, retriever=retriever or run.items.retriever, item_tokens=base.items.item_tokens)
-    # The queries that plug and tuned prompt learn from, as often.
-    adaptation = AdaptationConfig(epochs=limits.epochs, queries=limits.queries, batch_size=limits.batch_size)
+    # The queries that plug and tuned prompt learn from: as often, or as a preset that adapts to the task says.
+    adaptation = replace(preset.adaptation, queries=limits.queries)
+    if not adaptation.epochs:
+        adaptation = replace(adaptation, epochs=limits.epochs, batch_size=limits.batch_size)
     run = replace(run, backbone=base.backbone, items=items, adaptation=adaptation)
     return override(run, contender.settings)
