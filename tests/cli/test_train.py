@@ -1,5 +1,6 @@
 import json
 import tomllib
+from shutil import copy, copytree
 
 import pytest
 
@@ -222,3 +223,24 @@ def test_a_snapshot_is_made_anew_only_when_the_store_has_changed(place, tmp_path
         assert {path: path.stat().st_mtime_ns for path in (tmp_path / "own.db.bank").iterdir()} == made
         store.append("bob", [make_item(0)], vectors[:1])
         assert snapshot_of(store).vectors(store.get("bob")).shape[0] == 1
+
+
+def test_models_named_by_relative_paths_are_found_from_elsewhere_and_after_a_move(
+    personaplug, place, models, tmp_path, monkeypatch
+):
+    world = tmp_path / "world"
+    for name in ("encoder", "decoder-only"):
+        copytree(models[name], world / "my models" / name)
+    copy(place.store, world / "log.db")
+    monkeypatch.chdir(world)
+    given = "--store", "log.db", "--encoder", "my models/encoder", "--backbone", "my models/decoder-only"
+    done(personaplug("train", place.log, "--task", "log", *given, "--epochs", 1, "--out", "runs/plug"))
+    monkeypatch.chdir(tmp_path)
+    moved = world.rename(tmp_path / "moved") / "runs" / "plug"
+    answers = [
+        done(personaplug("generate", "--run", run, "--user", "ada", "tea?")).stdout
+        for run in (moved, "moved/runs/plug")
+    ]
+    assert answers[0] == answers[1]
+    measured = "--method", "bm25", "--run", moved, "-k", 1, "--out", tmp_path / "bm25.json"
+    done(personaplug("evaluate", place.log, "--task", "log", *measured))

@@ -1,6 +1,5 @@
 """``personaplug train``: fit the plug, the tuned prompt that is its control, or a rival that learns."""
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -215,6 +214,7 @@ def fit(
     from personaplug.cli.screen import progress
     from personaplug.cli.wiring import check_room
     from personaplug.plug.model import build_plug
+    from personaplug.plug.run_file import way_to
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import load_task
     from personaplug.training.checkpoints import starting_point
@@ -224,7 +224,7 @@ def fit(
     task = load_task(run.task)
     with ExitStack() as opened:
         store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
-        run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")
+        run = replace(run, store=way_to(store_path, folder=out) if store_path else "")
         plug = build_plug(run, task, store=store, device=start_torch())
         check_room(plug)
         examples, dev = draw_queries(log, task, draw=run.training, on_bad=on_bad)

@@ -1,6 +1,5 @@
 """What ``personaplug train`` does for learned retrieval: score with the language model, then fit what chooses."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from personaplug.cli.learned import digests_of, plain_of, prompts_of
 from personaplug.cli.queries import draw_queries
 from personaplug.cli.retrievers import build_retriever, with_items
 from personaplug.cli.screen import counted, progress
-from personaplug.config import override, read_toml
+from personaplug.config import override
 from personaplug.data.rows import OnBad
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
@@ -21,6 +20,7 @@ from personaplug.plug.loading import load_backbone
 from personaplug.plug.parts import encoder_of_store
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, is_ropg, pool_size
+from personaplug.plug.run_file import at_end_of, read_config, way_to
 from personaplug.records import Example
 from personaplug.rivals.ranker import ItemRanker
 from personaplug.rivals.selector import PromptSelector
@@ -54,7 +54,7 @@ def retrieval_run(
     Raises:
         ConfigError: The file does not fit, or a word means nothing to this method.
     """
-    run = read_toml(RetrievalRun, config) if config else PAPER if preset == "paper" else RetrievalRun()
+    run = read_config(RetrievalRun, config) if config else PAPER if preset == "paper" else RetrievalRun()
     try:
         run = _with_words(run, {name: value for name, value in words.items() if value is not None})
     except ValueError as error:
@@ -84,7 +84,7 @@ def fit_retrieval(
     task = load_task(run.task)
     with PersonaStore.open(store_path) as store:
         encoder = encoder_of_store(run.encoder, task, store=store, device=start_torch())
-        run = replace(run, store=os.path.relpath(store_path, out), fingerprint=encoder.fingerprint)
+        run = replace(run, store=way_to(store_path, folder=out), fingerprint=encoder.fingerprint)
         generation = GenerationConfig(max_new_tokens=run.scoring.max_new_tokens)
         plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)
         pool = _pool(run, out, plain=plain, task=task, store=store)
@@ -175,7 +175,7 @@ def _choices(
 def _with_ropg(run: RetrievalRun, ropg: Sequence[Path], *, out: Path) -> RetrievalRun:
     if is_ropg(run.method):
         raise ConfigError(f"{run.method} chooses between items, not retrievers", hint="--ropg goes with rspg methods")
-    paths = tuple(os.path.relpath(path, out) for path in ropg)
+    paths = tuple(way_to(path, folder=out) for path in ropg)
     return replace(run, selection=replace(run.selection, ropg=paths, ropg_digests=()))
 
 
@@ -183,5 +183,5 @@ def _with_digests(run: RetrievalRun, out: Path) -> RetrievalRun:
     selection = run.selection
     if not selection.ropg or selection.ropg_digests:
         return run
-    digests = digests_of([Path(os.path.normpath(out / path)) for path in selection.ropg])
+    digests = digests_of([at_end_of(way, folder=out) for way in selection.ropg])
     return replace(run, selection=replace(selection, ropg_digests=digests))

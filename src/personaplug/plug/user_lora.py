@@ -9,12 +9,13 @@ from typing import Literal
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from personaplug.config import option, read_toml, write_toml
+from personaplug.config import option, write_toml
 from personaplug.errors import ConfigError
 from personaplug.files import appearing
 from personaplug.plug.adapter_folder import AdapterFolder
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
+from personaplug.plug.run_file import read_config, write_config
 from personaplug.tasks.task import Task, load_task
 
 AdapterItems = Literal["bm25", "recency", "random"]
@@ -108,7 +109,7 @@ class UserLoraRun:
         Raises:
             ConfigError: The folder is no run of this method.
         """
-        return cls(path, read_toml(UserLoraConfig, path / CONFIG), load_task(str(path / TASK)))
+        return cls(path, read_config(UserLoraConfig, path / CONFIG), load_task(str(path / TASK)))
 
     @property
     def adapters(self) -> AdapterFolder:
@@ -118,7 +119,7 @@ class UserLoraRun:
     def save(self) -> None:
         """Write configuration and task."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_toml(self.config, self.path / CONFIG)
+        write_config(self.config, self.path / CONFIG)
         write_toml(self.task, self.path / TASK)
 
     @property

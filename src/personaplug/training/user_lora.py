@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from personaplug.plug.adapter_folder import AdapterRecord
 from personaplug.plug.lora import UserAdapters, Weights
+from personaplug.plug.run_file import as_kept
 from personaplug.plug.user_lora import UserLoraRun, UserTrainingConfig
 from personaplug.records import Example
 from personaplug.training.lessons import UserHistory, lessons_of
@@ -174,7 +175,7 @@ def _trained(
 
 def _content(lessons: Lessons, run: UserLoraRun, *, start: Weights, max_input_tokens: int) -> str:
     """Hash all that decides an adapter's weights."""
-    config = run.config
+    config = as_kept(run.config, run.path)  # From any folder a run is resumed from, its language model is the same.
     made_of = [repr((config.backbone, config.adapter, config.training)), max_input_tokens, lessons.prompts]
     digest = hashlib.sha256(json.dumps([*made_of, lessons.targets]).encode())
     for name in sorted(start):

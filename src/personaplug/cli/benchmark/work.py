@@ -13,11 +13,11 @@ from personaplug.cli.benchmark.runs import base_run, run_of
 from personaplug.cli.evaluate import measure
 from personaplug.cli.index import fill_store
 from personaplug.cli.measured import MethodWords, QueryWords
-from personaplug.config import write_toml
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
 from personaplug.data.rows import OnBad, refuse
 from personaplug.data.sample import SampleName, sample_log
+from personaplug.plug.run_file import write_config
 
 
 def make_log(place: TaskPlace) -> None:
@@ -68,7 +68,7 @@ def method_words(
     run = place.run(contender, seed, k=k if is_trained_for_k(contender.method) else None, on=on)
     if seed is None:
         run.mkdir(parents=True, exist_ok=True)
-        write_toml(run_of(recipe, place, contender=contender), run / "config.toml")
+        write_config(run_of(recipe, place, contender=contender), run / "config.toml")
     return MethodWords(
         command_method(contender.method),
         run=run,
