@@ -207,6 +207,11 @@ class TextEncoder(nn.Module):
         return digest.hexdigest()[:12]
 
 
+def named_in(fingerprint: str) -> str:
+    """Give the model's name in a fingerprint: what stands behind the last slash of its whole name."""
+    return fingerprint.rpartition("@")[0]
+
+
 def _pooling(path: str, config: EncoderConfig) -> Literal["mean", "cls"]:
     """Settle a pooling of ``auto`` by the file that sentence-transformers keeps beside a model."""
     if config.pooling != "auto":

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class BackboneConfig:
     """Which frozen language model answers."""
 
-    model: str = option("nano", "a Hugging Face name, or a folder: in a run's file by the way from there; nano comes with personaplug")
+    model: str = option("nano", "a Hugging Face name or folder; nano comes with personaplug")
     revision: str = option("", "branch, tag or commit on the hub; empty for the default")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "auto: bfloat16 on a GPU, else float32")
     quantization: Literal["none", "8bit", "4bit"] = option("none", "needs a GPU and the extra: quantized")

@@ -1,11 +1,13 @@
 """The parts of a plug, as its run says: the encoder of its store, what stands before inputs, and what makes batches."""
 
 from copy import deepcopy
+from pathlib import Path
 
 import torch
 
-from personaplug.embedder.encoder import EncoderConfig, TextEncoder
+from personaplug.embedder.encoder import EncoderConfig, TextEncoder, named_in
 from personaplug.embedder.user_embedder import UserEmbedder
+from personaplug.errors import FingerprintMismatchError
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.batch import Batcher
 from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
@@ -39,6 +41,12 @@ def encoder_of_store(config: EncoderConfig, task: Task, *, store: PersonaStore, 
     Raises:
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
     """
+    made_by = named_in(store.layout.fingerprint)
+    if Path(config.model).name != made_by:  # said before a model is looked for that is of no use
+        raise FingerprintMismatchError(
+            f"{store.path}: its vectors were made by the encoder {made_by!r}, not by {config.model!r}",
+            hint="name with --encoder what the store was indexed with, or index the log into a new one",
+        )
     encoder = load_encoder(config, store, device=device)
     check_layout(encoder, task, store=store)
     return encoder
