@@ -28,3 +28,21 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as fresh:
         fresh.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+
+
+def discard_drafts(folder: Path) -> None:
+    """Delete the files that processes which are no more were writing in a folder when they were killed."""
+    for draft in folder.glob(".*.*"):
+        process = draft.name.rpartition(".")[2]
+        if process.isdecimal() and draft.is_file() and not _is_alive(int(process)):
+            draft.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # asks, and does nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

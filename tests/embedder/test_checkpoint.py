@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from personaplug.embedder.checkpoint import load_weights, save_weights
@@ -49,3 +50,17 @@ def test_a_file_that_is_not_safetensors_is_named(content, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(ConfigError, match="not a safetensors file"):
         load_weights(nn.Linear(1, 1), tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_neither_written_nor_read(number, tmp_path):
+    layer = nn.Linear(2, 2)
+    with torch.no_grad():
+        layer.bias[1] = number
+    with pytest.raises(ConfigError, match=r"model.safetensors: the weights 'bias' hold NaN or infinite") as caught:
+        save_weights(layer, tmp_path / "model.safetensors")
+    assert caught.value.hint
+    assert not list(tmp_path.iterdir())
+    save_file(layer.state_dict(), tmp_path / "model.safetensors")
+    with pytest.raises(ConfigError, match="the weights 'bias' hold NaN or infinite"):
+        load_weights(nn.Linear(2, 2), tmp_path / "model.safetensors")

@@ -7,9 +7,10 @@ from shutil import copyfile
 from typing import Literal
 
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from personaplug.config import option, write_toml
+from personaplug.embedder.checkpoint import read_weights
 from personaplug.errors import ConfigError
 from personaplug.files import appearing
 from personaplug.plug.adapter_folder import AdapterFolder
@@ -160,7 +161,7 @@ class UserLoraRun:
         if not self.has_start:
             self.keep_start(adapters.start)
         path = self.path / START
-        start = load_file(path)
+        start = read_weights(path, hint="delete it and train with --resume")
         if _shapes(start) != _shapes(adapters.start):
             raise ConfigError(
                 f"{path} does not fit the language model and the rank of its run", hint="train into another --out"

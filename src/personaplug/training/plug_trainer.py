@@ -20,6 +20,7 @@ from transformers import (
 )
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from personaplug.embedder.checkpoint import check_finite
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import SoftPrompt
 from personaplug.plug.model import PersonaPlug
@@ -27,6 +28,7 @@ from personaplug.records import Example
 from personaplug.training.arguments import trainer_arguments
 from personaplug.training.batches import LengthGroupedVisits, TrainingSet, count_tokens
 from personaplug.training.checkpoints import CHECKPOINTS, METRICS
+from personaplug.training.divergence import check_loss
 from personaplug.training.metrics_log import MetricsLog
 from personaplug.training.progress import Progress
 
@@ -87,6 +89,12 @@ class PlugTrainer(Trainer):
             self.optimizer = torch.optim.AdamW(groups, weight_decay=self.config.weight_decay, fused=True)
         return self.optimizer
 
+    def training_step(self, *arguments: Any, **options: Any) -> Tensor:  # noqa: ANN401 (the trainer's signature)
+        """Take a part of a step, and stop where its loss is no number."""
+        loss = super().training_step(*arguments, **options)
+        check_loss(loss, step=self.state.global_step + 1)
+        return loss
+
     def prediction_step(
         self, model: nn.Module, inputs: Mapping[str, Any], *_: object, **__: object
     ) -> tuple[Tensor, None, None]:
@@ -112,8 +120,10 @@ class PlugTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save the trained weights alone; the trainer's own way would pickle its arguments beside them."""
         folder = Path(output_dir or str(self.args.output_dir))
+        state = state_dict or self.plug.state_dict()
+        check_finite(state, where=folder)
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(state_dict or self.plug.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _longest_first(plug: PersonaPlug, dev: Sequence[Example]) -> Subset[Example]:

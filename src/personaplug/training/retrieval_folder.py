@@ -6,7 +6,7 @@ from pathlib import Path
 from personaplug.config import write_toml
 from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
-from personaplug.files import write_text
+from personaplug.files import discard_drafts, write_text
 from personaplug.plug.retrieval_run import CONFIG, TASK, WEIGHTS, RetrievalRun, is_ropg
 from personaplug.plug.run_file import as_kept, read_config
 from personaplug.tasks.task import Task
@@ -46,6 +46,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
     is_finished = (folder / WEIGHTS).exists()
     if is_finished:
         forget_said(folder)
+        discard_drafts(folder)
     if not resume:
         hint = "give another --out, or --resume to go on with an interrupted training"
         raise ConfigError(f"{folder} already holds a run", hint=hint)
@@ -70,6 +71,7 @@ def finish(folder: Path, run: RetrievalRun, *, task: Task, chooser: Chooser, cho
     write_text(folder / "README.md", _card(folder, run, task=task, chosen=chosen))
     save_weights(chooser, folder / WEIGHTS)
     forget_said(folder)
+    discard_drafts(folder)
 
 
 def forget_said(folder: Path) -> None:

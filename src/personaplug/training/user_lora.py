@@ -19,11 +19,13 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
 
+from personaplug.files import discard_drafts
 from personaplug.plug.adapter_folder import AdapterRecord
 from personaplug.plug.lora import UserAdapters, Weights
 from personaplug.plug.run_file import as_kept
 from personaplug.plug.user_lora import UserLoraRun, UserTrainingConfig
 from personaplug.records import Example
+from personaplug.training.divergence import check_loss
 from personaplug.training.lessons import UserHistory, lessons_of
 
 
@@ -102,6 +104,7 @@ def train_users(
     """
     run.save()
     run.adapters.discard_unfinished()
+    discard_drafts(run.path)
     start = run.start(adapters)
     records = []
     for history in histories:
@@ -143,7 +146,9 @@ def fit(
         for number, batch in enumerate(batches, start=1):
             inputs = backbone.embed([lessons.prompts[at] for at in batch], max_tokens=max_input_tokens)
             targets = [lessons.targets[at] for at in batch]
-            backbone.loss(inputs, targets, max_tokens=config.max_output_tokens).backward()
+            loss = backbone.loss(inputs, targets, max_tokens=config.max_output_tokens)
+            check_loss(loss.detach(), step=number)
+            loss.backward()
             _step(weights, optimizer, max_gradient=config.max_gradient)
             schedule.step()
             if on_step:
