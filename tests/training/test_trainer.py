@@ -17,6 +17,7 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import PRESETS, TrainingConfig
 from personaplug.training.checkpoints import CHECKPOINTS, is_finished, starting_point
+from personaplug.training.plug_trainer import PlugTrainer
 from personaplug.training.progress import Fitted
 from personaplug.training.trainer import _finish, train
 from tests.processes import kill_itself
@@ -159,7 +160,7 @@ def test_the_weights_kept_are_those_that_were_best_on_dev_also_in_a_run_that_was
 
 def test_the_control_of_the_paper_preset_moves_as_far_as_the_default_s(models, store, tmp_path):
     for name, preset in PRESETS.items():
-        training = replace(preset.training, batch_size=5, epochs=1.0)
+        training = replace(preset.training, batch_size=5, epochs=1.0, backbone_dropout=False)
         fit(build(models, "decoder-only", store, training, method="tuned-prompt"), tmp_path / name)
     assert are_equal(*(weights(tmp_path / name) for name in PRESETS))
 
@@ -330,6 +331,55 @@ def test_there_must_be_something_to_train_on(models, store, tmp_path):
         train(build(models, "decoder-only", store, SHORT), [], folder=tmp_path / "run")
     assert caught.value.hint
     assert not (tmp_path / "run").exists()
+
+
+DROPPING = replace(SHORT, batch_size=3, gradient_accumulation=2, evaluate_every=4, epochs=2.0, encoder_dropout=True)
+
+
+@pytest.mark.parametrize("recomputes", [False, True])
+def test_dropout_changes_what_is_learned_and_no_frozen_bit_and_a_resumed_run_draws_the_same(
+    recomputes, models, store, tmp_path
+):
+    training = replace(DROPPING, backbone_dropout=True, gradient_checkpointing=recomputes)
+    for name, config in (("dry", replace(DROPPING, encoder_dropout=False)), ("whole", training)):
+        plug = build(models, "encoder-decoder", store, config, embedder=PAPER)
+        frozen = copied(plug.backbone.model)
+        fit(plug, tmp_path / name)
+        assert are_equal(frozen, plug.backbone.model.state_dict())
+        assert not any(module.training for module in plug.backbone.model.modules())
+    with pytest.raises(Interruption):
+        fit(
+            build(models, "encoder-decoder", store, training, embedder=PAPER),
+            tmp_path / "cut",
+            on_progress=interrupting(line=5),
+        )
+    fit(build(models, "encoder-decoder", store, training, embedder=PAPER), tmp_path / "cut", resume=True)
+    assert are_equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+    assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
+    assert not are_equal(weights(tmp_path / "dry"), weights(tmp_path / "whole"))
+
+
+def test_where_not_all_decay_biases_and_norms_alone_are_spared(models, store, tmp_path):
+    plug = build(models, "decoder-only", store, replace(SHORT, decays_all=False), embedder=PAPER)
+    trainer = PlugTrainer(plug, make_examples(store), dev=(), folder=tmp_path, on_progress=None)
+    decays = {
+        id(weight): group["weight_decay"]
+        for group in trainer.create_optimizer().param_groups
+        for weight in group["params"]
+    }
+    names = {name: decays[id(weight)] for name, weight in plug.named_parameters()}
+    spared = {name for name, decay in names.items() if decay == 0}
+    assert {decay for name, decay in names.items() if name not in spared} == {SHORT.weight_decay}
+    assert spared == {name for name in names if name.endswith("bias") or "LayerNorm" in name}
+    assert len(spared) < len(names)
+
+
+def test_a_query_is_read_as_far_as_the_language_model_reads_the_input(models, store):
+    long = replace(make_examples(store)[1], input="about " + "x" * 100)
+    for cuts, length in ((True, 40 - 2 - len("about ")), (False, 100)):
+        training = replace(SHORT, max_input_tokens=40, cuts_queries=cuts)
+        (query,) = build(models, "decoder-only", store, training, embedder=PAPER).batcher([long]).queries
+        assert len(query) == length
 
 
 @pytest.mark.parametrize("kind", ["loss", "weights"])

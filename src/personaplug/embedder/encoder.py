@@ -68,6 +68,9 @@ class TextEncoder(nn.Module):
         tokenizer: Its tokenizer.
         config: Pooling, prefix, length and precision; a precision of ``auto`` is settled here, a pooling of ``auto`` is
             the mean.
+
+    Attributes:
+        has_dropout: Whether training switches the model's own dropout on, as the code of arXiv 2409.11901 does.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: EncoderConfig) -> None:
@@ -75,6 +78,7 @@ class TextEncoder(nn.Module):
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.reader = TextReader(tokenizer)
+        self.has_dropout = False
         self.config = config if config.pooling != "auto" else replace(config, pooling="mean")
         self.is_bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and self._gains_by_bfloat16())
 
@@ -123,13 +127,13 @@ class TextEncoder(nn.Module):
         return f"{name}@{self._digest}|{config.pooling}|{config.max_tokens} tokens|{precision}"
 
     def train(self, mode: bool = True) -> "TextEncoder":
-        """Leave the model's dropout off in training too.
+        """Leave the model's dropout off in training too, unless it is wanted (:attr:`has_dropout`).
 
-        Stored vectors, which its own are compared with, were made without, as published; and dropout within attention
-        rules out the fast kernel of the CPU.
+        Stored vectors, which its own are compared with, were made without; and dropout within attention rules out the
+        fast kernel of the CPU.
         """
         super().train(mode)
-        self.model.eval()
+        self.model.train(mode and self.has_dropout)
         return self
 
     def freeze(self) -> "TextEncoder":

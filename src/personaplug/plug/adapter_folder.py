@@ -77,7 +77,10 @@ class AdapterFolder:
         Raises:
             ConfigError: There is none, its file is broken, or it holds what is no number.
         """
-        return read_weights(self.place(user_id) / ADAPTER_FILE, hint="delete its folder and train with --resume")
+        try:
+            return read_weights(self.place(user_id) / ADAPTER_FILE)
+        except ConfigError as error:
+            raise ConfigError(f"no adapter: {error}", hint="delete its folder and train with --resume") from error
 
     def write(self, record: AdapterRecord, save: Callable[[Path], None] | None = None) -> AdapterRecord:
         """Write a user's adapter in the place of an older one.

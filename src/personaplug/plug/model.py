@@ -146,7 +146,7 @@ class PersonaPlug(nn.Module):
         Without persona the bare language model answers: nothing of the user stands before the input, no retrieved item
         either.
         """
-        return self.backbone.generate(self.asked(examples, with_persona=with_persona), config)
+        return self.backbone.generate(self.asked(examples, with_persona=with_persona), config or self.run.decoding)
 
     def generate(
         self, text: str, *, user: str, config: GenerationConfig | None = None, with_persona: bool = True
@@ -156,7 +156,7 @@ class PersonaPlug(nn.Module):
         Args:
             text: The input, as the log would hold it.
             user: The user's id; one the store does not know gets the generic persona.
-            config: How to decode.
+            config: How to decode; None for the run's own way.
             with_persona: False for the bare language model.
         """
         return self.respond([self.example(text, user=user)], config, with_persona=with_persona)[0]
@@ -167,7 +167,7 @@ class PersonaPlug(nn.Module):
         """Answer as :meth:`generate` does, piece by piece."""
         with torch.inference_mode():
             inputs = self.asked([self.example(text, user=user)], with_persona=with_persona)
-        return self.backbone.stream(inputs, config)
+        return self.backbone.stream(inputs, config or self.run.decoding)
 
     def explain(self, text: str, *, user: str) -> list[Memory]:
         """List the user's memories, the weightiest for this input first; empty for a user without any.

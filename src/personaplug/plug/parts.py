@@ -1,6 +1,7 @@
 """The parts of a plug, as its run says: the encoder of its store, what stands before inputs, and what makes batches."""
 
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -69,7 +70,9 @@ def build_prefix(run: RunConfig, encoder: TextEncoder | None, *, backbone: Backb
     )
     if not run.embedder.trains_query_encoder:
         return PersonaPrefix(embedder, None)
-    return PersonaPrefix(embedder, deepcopy(encoder).requires_grad_(requires_grad=True))
+    queries = deepcopy(encoder).requires_grad_(requires_grad=True)
+    queries.has_dropout = run.training.encoder_dropout
+    return PersonaPrefix(embedder, queries)
 
 
 def build_batcher(
@@ -99,7 +102,8 @@ def build_batcher(
     if not run.has_persona:
         return Batcher(task, None, query_vectors=None, prompts=prompts)
     asked = None if run.embedder.trains_query_encoder else queries
-    return Batcher(task, store, query_vectors=asked, prompts=prompts)
+    read = partial(backbone.cut, max_tokens=run.training.max_input_tokens) if run.training.cuts_queries else None
+    return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read)
 
 
 def _retriever(

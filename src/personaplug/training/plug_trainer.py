@@ -1,6 +1,8 @@
 """The ecosystem's trainer over a plug: its checkpoints, resume, logging, DDP and DeepSpeed come with it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -56,6 +58,7 @@ class PlugTrainer(Trainer):
         config = plug.run.training
         self.plug = plug
         self.config = config
+        self._last_step, self._part = -1, 0
         callbacks: list[TrainerCallback] = [
             _BestCheckpoint(folder / CHECKPOINTS),
             MetricsLog(folder / METRICS, on_progress),
@@ -86,12 +89,45 @@ class PlugTrainer(Trainer):
                 {"params": vectors, "lr": self.config.vector_learning_rate},
                 {"params": encoder, "lr": self.config.encoder_learning_rate},
             ]
-            self.optimizer = torch.optim.AdamW(groups, weight_decay=self.config.weight_decay, fused=True)
+            self.optimizer = torch.optim.AdamW(self._decayed(groups), weight_decay=self.config.weight_decay, fused=True)
         return self.optimizer
+
+    def _decayed(self, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Split each group in weights that decay and those that do not, where there are such."""
+        if self.config.decays_all:
+            return groups
+        named = set(self.get_decay_parameter_names(self.plug))
+        decaying = {weight for name, weight in self.plug.named_parameters() if name in named}
+        kept = [group | {"params": [each for each in group["params"] if each in decaying]} for group in groups]
+        free = [group | {"params": [each for each in group["params"] if each not in decaying]} for group in groups]
+        return [*kept, *(group | {"weight_decay": 0.0} for group in free)]
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        """Have dropout on for a part of a step, drawn by seed, step, part and process: a resumed run draws the same."""
+        if not (self.config.backbone_dropout or self.config.encoder_dropout):
+            yield
+            return
+        step = self.state.global_step
+        self._part = self._part + 1 if self._last_step == step else 0
+        self._last_step = step
+        draw = f"{self.config.seed}/{step}/{self._part}/{self.args.process_index}"
+        devices = [self.plug.backbone.device] if self.plug.backbone.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(int.from_bytes(sha256(draw.encode()).digest()[:8], "big") >> 1)
+            if not self.config.backbone_dropout:
+                yield
+                return
+            self.plug.backbone.model.train()
+            try:
+                yield
+            finally:
+                self.plug.backbone.model.eval()
 
     def training_step(self, *arguments: Any, **options: Any) -> Tensor:  # noqa: ANN401 (the trainer's signature)
         """Take a part of a step, and stop where its loss is no number."""
-        loss = super().training_step(*arguments, **options)
+        with self._dropping():
+            loss = super().training_step(*arguments, **options)
         check_loss(loss, step=self.state.global_step + 1)
         return loss
 

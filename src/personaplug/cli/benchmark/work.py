@@ -9,7 +9,7 @@ from personaplug.cli.benchmark.files import write_json
 from personaplug.cli.benchmark.kinds import command_method, is_trained_for_k, needs_store
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import base_run, run_of
+from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
 from personaplug.cli.evaluate import measure
 from personaplug.cli.index import fill_store
 from personaplug.cli.measured import MethodWords, QueryWords
@@ -75,7 +75,7 @@ def method_words(
         store=place.store if needs_store(contender.method) else None,
         k=k,
         profiles=place.of(contender) / "profiles",
-        decoding=asdict(recipe.decoding),
+        decoding=asdict(decoding_of(recipe, base_run(recipe, place))),
     )
 
 
