@@ -1,6 +1,8 @@
 """Files that appear whole or not at all."""
 
 import errno
+import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -59,6 +61,14 @@ def write_text(path: Path, text: str) -> None:
         fresh.write_bytes(text.encode("utf-8", errors="backslashreplace"))
 
 
+def discard_drafts(folder: Path) -> None:
+    """Delete the files that processes which are no more were writing in a folder when they were killed."""
+    for draft in folder.glob(".*.*"):
+        process = re.search(r"\.([0-9]+)(-[0-9a-f]+)?$", draft.name)
+        if process and draft.is_file() and not _is_alive(int(process[1])):
+            draft.unlink(missing_ok=True)
+
+
 def _is_special(path: Path) -> bool:
     try:
         mode = path.stat().st_mode
@@ -76,7 +86,7 @@ def _target(path: Path) -> Path:
 def _draft(path: Path) -> Path:
     target = _target(path)
     name = target.name[:48]  # a file's name may be 255 bytes long, and a character four
-    return target.with_name(f".{name}.{secrets.token_hex(8)}")
+    return target.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def _take_place(fresh: Path, target: Path) -> None:
@@ -91,3 +101,13 @@ def _of(path: Path, error: OSError, *, draft: Path) -> OSError:
     if error.errno is None or is_about_another:
         return error
     return OSError(error.errno, error.strerror, str(path))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # asks, and does nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from dataclasses import replace
+from shutil import copytree
 
 import pytest
 from safetensors.torch import load_file
@@ -232,3 +233,17 @@ def test_descriptions_are_kept_beside_the_report_or_where_they_are_wanted(person
     done(personaplug("evaluate", place.log, "--task", "log", *given, "-k", 2, "--profiles", tmp_path / "other"))
     assert len(list((tmp_path / "other").iterdir())) == len(USERS)
     assert Report.read(tmp_path / "report.json").method == "text-profile"
+
+
+def test_who_has_an_adapter_is_not_trained_again_where_a_run_is_resumed_from_another_folder(
+    personaplug, place, models, tmp_path, monkeypatch
+):
+    copytree(models["decoder-only"], tmp_path / "model")
+    (tmp_path / "elsewhere").mkdir()
+    words = "--task", "log", "--method", "user-lora", *TRAIN
+    monkeypatch.chdir(tmp_path)
+    done(personaplug("train", place.log, *words, "--backbone", "model", "--out", "run"))
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("run/adapters/*/record.json")}
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done(personaplug("train", place.log, *words, "--out", tmp_path / "run", "--resume"))
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept

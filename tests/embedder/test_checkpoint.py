@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from personaplug.embedder.checkpoint import load_weights, save_weights
@@ -60,3 +61,17 @@ def test_a_full_disk_is_an_error_of_the_system_and_leaves_the_old_weights(tmp_pa
         save_weights(nn.Linear(2, 2), path)
     assert path.read_bytes() == old
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_neither_written_nor_read(number, tmp_path):
+    layer = nn.Linear(2, 2)
+    with torch.no_grad():
+        layer.bias[1] = number
+    with pytest.raises(ConfigError, match=r"model.safetensors: the weights 'bias' hold NaN or infinite") as caught:
+        save_weights(layer, tmp_path / "model.safetensors")
+    assert caught.value.hint
+    assert not list(tmp_path.iterdir())
+    save_file(layer.state_dict(), tmp_path / "model.safetensors")
+    with pytest.raises(ConfigError, match="the weights 'bias' hold NaN or infinite"):
+        load_weights(nn.Linear(2, 2), tmp_path / "model.safetensors")

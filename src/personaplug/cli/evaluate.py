@@ -240,10 +240,14 @@ def _built(method: MethodWords, task: "Task", *, queries: QueryWords, profiles: 
     """Build the contender, its store open for as long as it is asked."""
     from personaplug.cli.wiring import MethodOptions, build_method, store_of
     from personaplug.plug.backbone import GenerationConfig
+    from personaplug.plug.run import decoding_of
     from personaplug.store.sqlite import PersonaStore
 
     path = method.store or (store_of(method.run) if method.run else None)
-    words: dict[str, Any] = {"seed": queries.seed, **method.decoding}
+    given = {name: value for name, value in method.decoding.items() if value is not None}
+    words: dict[str, Any] = {"seed": queries.seed, **given}
+    has_run = method.run is not None and (method.run / "config.toml").is_file()
+    own = decoding_of(method.run) if method.run and has_run else GenerationConfig()
     with PersonaStore.open(path) if path else nullcontext() as store:
         options = MethodOptions(
             run=method.run,
@@ -251,7 +255,7 @@ def _built(method: MethodWords, task: "Task", *, queries: QueryWords, profiles: 
             backbone=method.backbone,
             encoder=method.encoder,
             k=method.k,
-            generation=GenerationConfig(**words),
+            generation=replace(own, **words),
             profiles=method.profiles or profiles,
             is_live=method.is_live,
         )

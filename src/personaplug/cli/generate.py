@@ -4,9 +4,9 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -49,7 +49,7 @@ def generate(
     stream: bool,
     batch_size: int,
     as_json: bool,
-    **decoding: float,
+    **decoding: float | str | None,
 ) -> None:
     """Answer TEXT in the way of a user, or a file of questions of many users in mixed batches.
 
@@ -61,12 +61,15 @@ def generate(
     from personaplug.cli.screen import printable_lines
     from personaplug.cli.wiring import check_room, open_run
     from personaplug.plug.backbone import GenerationConfig
+    from personaplug.plug.run import decoding_of
 
     if (text is None) == (jsonl is None) or (text is None) != (user is None):
         raise click.UsageError("give TEXT with --user, or --jsonl with a file of questions")
-    config = GenerationConfig(**decoding)  # type: ignore[arg-type]
+    own = decoding_of(run) if (run / "config.toml").is_file() else GenerationConfig()
+    given: dict[str, Any] = {name: value for name, value in decoding.items() if value is not None}
+    config = replace(own, **given)
     if stream and (jsonl is not None or as_json or config.strategy == "beam"):
-        raise click.UsageError("--stream goes with one TEXT, and with neither beams nor --json")
+        raise click.UsageError("--stream goes with one TEXT, and with neither beams (--strategy greedy) nor --json")
     with open_run(run, store) as plug:
         check_room(plug, config)
         if jsonl is not None:

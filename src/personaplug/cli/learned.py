@@ -1,6 +1,5 @@
 """Methods with learned retrieval, from the folders of their runs."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from personaplug.plug.loading import load_backbone
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import RetrievalRun, digest_of, is_ropg, load_ranker, load_selector, read_run
 from personaplug.plug.run import method_of
+from personaplug.plug.run_file import at_end_of
 from personaplug.records import Example
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.store.sqlite import PersonaStore
@@ -147,7 +147,7 @@ def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _trained_retrievers(run: RetrievalRun, folder: Path, *, task: Task) -> list[DenseRetriever]:
-    runs = [Path(os.path.normpath(folder / name)) for name in run.selection.ropg]
+    runs = [at_end_of(way, folder=folder) for way in run.selection.ropg]
     for path, digest, now in zip(runs, run.selection.ropg_digests, digests_of(runs), strict=True):
         if digest != now:
             raise ConfigError(f"the retriever in {path} has changed since {folder} was trained", hint="train anew")

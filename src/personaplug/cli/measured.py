@@ -22,7 +22,8 @@ class MethodWords:
         k: Items in a prompt; None for the method's own number.
         profiles: Where ``text-profile`` keeps what it writes; None for beside the report.
         is_live: Encode every query, also one whose text the store holds, as it must be for one that nobody has seen.
-        decoding: Fields of a :class:`personaplug.plug.backbone.GenerationConfig`.
+        decoding: Fields of a :class:`personaplug.plug.backbone.GenerationConfig`; those that are None or missing are
+            the run's.
     """
 
     name: str
@@ -33,7 +34,7 @@ class MethodWords:
     k: int | None = None
     profiles: Path | None = None
     is_live: bool = True
-    decoding: Mapping[str, float | str] = field(default_factory=dict)
+    decoding: Mapping[str, float | str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """``personaplug train``: fit the plug, the tuned prompt that is its control, or a rival that learns."""
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,6 +14,7 @@ from personaplug.plug.names import LEARNED, MIXED, Trained
 
 if TYPE_CHECKING:
     from personaplug.data.rows import OnBad
+    from personaplug.embedder.encoder import EncoderConfig
     from personaplug.evaluation.user_cost import UserCost
     from personaplug.plug.run import RunConfig
     from personaplug.store.bank import Bank
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="The index of the log.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--backbone", help="The frozen language model: nano, a Hugging Face name, or a folder.")
-@click.option("--encoder", help="The frozen encoder, as given to index.")
+@click.option("--encoder", help="The frozen encoder, as given to index; by default the one that the store names.")
 @click.option("--config", type=click.Path(path_type=Path), help="A run's config.toml, in place of a preset.")
 @click.option(
     "--preset",
@@ -118,9 +118,12 @@ def train(
             "--store": store_path,
         },
     )
+    asks_store = not (encoder or config or any(setting.startswith("encoder.") for setting in settings))
     if method in LEARNED:
         words = {"task": task_name, "method": method, "score": score, "k": k, "encoder": encoder, "backbone": backbone}
         rival = retrieval_run(config, preset, words=words | training, settings=settings, ropg=ropg, out=out)
+        if asks_store and store_path:
+            rival = replace(rival, encoder=_encoder_of_store(store_path, rival.encoder))
         with bad_rows(skip_bad) as on_bad:
             chosen = fit_retrieval(rival, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
         _tell(chosen, chosen.words, out=out, as_json=as_json)
@@ -153,6 +156,8 @@ def train(
     run = replace(run, method=method)  # type: ignore[arg-type]  # click's choices are the field's
     run = replace(run, items=replace(run.items, k=k)) if k else run
     run = override(run, settings)
+    if asks_store and store_path and run.reads_vectors:
+        run = replace(run, encoder=_encoder_of_store(store_path, run.encoder))
     with bad_rows(skip_bad) as on_bad:
         fitted = fit(run, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
     dev = "" if fitted.dev_loss is None else f", {fitted.dev_loss:.3f} nats a token on dev"
@@ -174,6 +179,21 @@ def _refuse_unread(method: str, given: Mapping[str, object]) -> None:
         raise click.UsageError(
             "--encoder and --store do not go with --method user-lora: name its language model with --backbone"
         )
+
+
+def _encoder_of_store(path: Path, preset: "EncoderConfig") -> "EncoderConfig":
+    """Take the encoder that made a store's vectors, where nobody has named one."""
+    from personaplug.cli.encoders import encoder_named_by
+    from personaplug.cli.screen import notes
+    from personaplug.store.sqlite import PersonaStore
+
+    with PersonaStore.open(path) as store:
+        found = encoder_named_by(store.layout, instead_of=preset)
+    if found != preset:
+        notes().print(
+            f"{path} was indexed with {found.model}: that encoder is taken, not {preset.model}.", markup=False
+        )
+    return found
 
 
 def _tell(outcome: "Fitted | Chosen | UserCost", words: str, *, out: Path, as_json: bool) -> None:
@@ -222,6 +242,7 @@ def fit(
     from personaplug.cli.screen import progress
     from personaplug.cli.wiring import check_room
     from personaplug.plug.model import build_plug
+    from personaplug.plug.run_file import way_to
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import load_task
     from personaplug.training.checkpoints import starting_point
@@ -231,7 +252,7 @@ def fit(
     task = run.form_of(load_task(run.task))
     with ExitStack() as opened:
         store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
-        run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")
+        run = replace(run, store=way_to(store_path, folder=out) if store_path else "")
         plug = build_plug(run, task, store=store, device=start_torch())
         check_room(plug)
         seen = task if run.retriever else task.for_persona()

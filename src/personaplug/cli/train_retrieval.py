@@ -1,6 +1,5 @@
 """What ``personaplug train`` does for learned retrieval: score with the language model, then fit what chooses."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from personaplug.cli.learned import digests_of, plain_of, prompts_of
 from personaplug.cli.queries import draw_queries
 from personaplug.cli.retrievers import build_retriever, with_items
 from personaplug.cli.screen import counted, progress
-from personaplug.config import override, read_toml
+from personaplug.config import override
 from personaplug.data.rows import OnBad
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
@@ -20,6 +19,7 @@ from personaplug.plug.loading import load_backbone
 from personaplug.plug.parts import encoder_of_store
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, is_ropg, new_selector
+from personaplug.plug.run_file import at_end_of, read_config, way_to
 from personaplug.records import Example
 from personaplug.rivals.ranker import ItemRanker
 from personaplug.store.sqlite import PersonaStore
@@ -52,7 +52,7 @@ def retrieval_run(
     Raises:
         ConfigError: The file does not fit, or a word means nothing to this method.
     """
-    run = read_toml(RetrievalRun, config) if config else PAPER if preset == "paper" else RetrievalRun()
+    run = read_config(RetrievalRun, config) if config else PAPER if preset == "paper" else RetrievalRun()
     try:
         run = _with_words(run, {name: value for name, value in words.items() if value is not None})
     except ValueError as error:
@@ -83,7 +83,7 @@ def fit_retrieval(
     with PersonaStore.open(store_path) as store:
         indexed = task.as_indexed(store.layout.views)
         encoder = encoder_of_store(run.encoder, indexed, store=store, device=start_torch())
-        run = replace(run, store=os.path.relpath(store_path, out), fingerprint=encoder.fingerprint)
+        run = replace(run, store=way_to(store_path, folder=out), fingerprint=encoder.fingerprint)
         reader = None
         if run.selection.encoder and not is_ropg(run.method):
             reader = run.selection.reader(device=start_torch())
@@ -177,7 +177,7 @@ def _choices(
 def _with_ropg(run: RetrievalRun, ropg: Sequence[Path], *, out: Path) -> RetrievalRun:
     if is_ropg(run.method):
         raise ConfigError(f"{run.method} chooses between items, not retrievers", hint="--ropg goes with rspg methods")
-    paths = tuple(os.path.relpath(path, out) for path in ropg)
+    paths = tuple(way_to(path, folder=out) for path in ropg)
     return replace(run, selection=replace(run.selection, ropg=paths, ropg_digests=()))
 
 
@@ -185,5 +185,5 @@ def _with_digests(run: RetrievalRun, out: Path) -> RetrievalRun:
     selection = run.selection
     if not selection.ropg or selection.ropg_digests:
         return run
-    digests = digests_of([Path(os.path.normpath(out / path)) for path in selection.ropg])
+    digests = digests_of([at_end_of(way, folder=out) for way in selection.ropg])
     return replace(run, selection=replace(selection, ropg_digests=digests))

@@ -6,7 +6,6 @@ from typing import Any
 
 from personaplug.cli.retrievers import build_retriever, with_items, without_items
 from personaplug.cli.screen import counted, progress
-from personaplug.config import read_toml
 from personaplug.data.log import read_log
 from personaplug.data.rows import OnBad
 from personaplug.data.shelf import Shelf
@@ -20,6 +19,7 @@ from personaplug.plug.adapter_folder import AdapterRecord
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.lora import UserAdapters
+from personaplug.plug.run_file import read_config
 from personaplug.plug.user_lora import CONFIG, PRESETS, UserLoraConfig, UserLoraRun
 from personaplug.tasks.task import Split, Task, load_task
 from personaplug.training.lessons import histories_of
@@ -60,7 +60,7 @@ def user_lora_config(file: Path | None, *, out: Path, resume: bool, preset: str 
     if held.exists() and not resume:
         raise ConfigError(f"{out} already holds a run", hint="give another --out, or --resume to train who is missing")
     file = held if held.exists() else file
-    return read_toml(UserLoraConfig, file) if file else PRESETS[preset]
+    return read_config(UserLoraConfig, file) if file else PRESETS[preset]
 
 
 def chosen(

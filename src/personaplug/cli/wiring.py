@@ -1,6 +1,5 @@
 """Words to objects: the only place where a name chooses what is built, by exact match."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from personaplug.cli.learned import build_ropg, build_rspg
 from personaplug.cli.profiles import with_profiles
 from personaplug.cli.retrievers import Retrieval, build_retriever, with_items, without_items
 from personaplug.cli.user_lora import open_user_lora
-from personaplug.config import read_toml, read_values
+from personaplug.config import read_values
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.methods.persona_plug import PlugMethod
@@ -23,6 +22,7 @@ from personaplug.plug.model import PersonaPlug
 from personaplug.plug.names import LEARNED, Trained
 from personaplug.plug.retrieval_run import is_ropg
 from personaplug.plug.run import PRESETS, RunConfig, method_of
+from personaplug.plug.run_file import at_end_of, read_config
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
@@ -71,7 +71,7 @@ def run_config(config: Path | None, preset: str) -> RunConfig:
     Raises:
         ConfigError: The file does not fit.
     """
-    return read_toml(RunConfig, config) if config else PRESETS[preset]
+    return read_config(RunConfig, config) if config else PRESETS[preset]
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def store_of(run: Path) -> Path | None:
     if not (run / "config.toml").is_file():
         return None
     name = read_values(run / "config.toml").get("store")
-    return Path(os.path.normpath(run / name)) if name else None
+    return at_end_of(name, folder=run) if name else None
 
 
 def check_method(name: str) -> None:
@@ -222,4 +222,4 @@ def _plug_run(folder: Path) -> RunConfig:
     held = method_of(folder)
     if held in (*LEARNED, "user-lora"):
         raise ConfigError(f"{folder} holds a {held}, not a plug or tuned prompt", hint="give another --run, or none")
-    return read_toml(RunConfig, folder / "config.toml")
+    return read_config(RunConfig, folder / "config.toml")

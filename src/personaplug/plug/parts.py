@@ -1,11 +1,14 @@
 """The parts of a plug, as its run says: the encoder of its store, what stands before inputs, and what makes batches."""
 
 from copy import deepcopy
+from functools import partial
+from pathlib import Path
 
 import torch
 
-from personaplug.embedder.encoder import EncoderConfig, TextEncoder
+from personaplug.embedder.encoder import EncoderConfig, TextEncoder, named_in
 from personaplug.embedder.user_embedder import UserEmbedder
+from personaplug.errors import FingerprintMismatchError
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.batch import Batcher
 from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
@@ -50,6 +53,12 @@ def encoder_of_store(config: EncoderConfig, task: Task, *, store: PersonaStore, 
     Raises:
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
     """
+    made_by = named_in(store.layout.fingerprint)
+    if Path(config.model).name != made_by:  # said before a model is looked for that is of no use
+        raise FingerprintMismatchError(
+            f"{store.path}: its vectors were made by the encoder {made_by!r}, not by {config.model!r}",
+            hint="name with --encoder what the store was indexed with, or index the log into a new one",
+        )
     encoder = load_encoder(config, store, device=device)
     check_layout(encoder, task, store=store)
     return encoder
@@ -72,7 +81,9 @@ def build_prefix(run: RunConfig, encoder: TextEncoder | None, *, backbone: Backb
     )
     if not run.embedder.trains_query_encoder:
         return PersonaPrefix(embedder, None)
-    return PersonaPrefix(embedder, deepcopy(encoder).requires_grad_(requires_grad=True))
+    queries = deepcopy(encoder).requires_grad_(requires_grad=True)
+    queries.has_dropout = run.training.encoder_dropout
+    return PersonaPrefix(embedder, queries)
 
 
 def build_batcher(
@@ -102,7 +113,8 @@ def build_batcher(
     if not run.has_persona:
         return Batcher(task, None, query_vectors=None, prompts=prompts)
     asked = None if run.embedder.trains_query_encoder else queries
-    return Batcher(task, store, query_vectors=asked, prompts=prompts)
+    read = partial(backbone.cut, max_tokens=run.training.max_input_tokens) if run.training.cuts_queries else None
+    return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read)
 
 
 def _retriever(

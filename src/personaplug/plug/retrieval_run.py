@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from personaplug.config import option, read_toml
+from personaplug.config import option
 from personaplug.embedder.checkpoint import load_weights
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.errors import ConfigError, FingerprintMismatchError
@@ -13,6 +13,7 @@ from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.names import LearnedRetrieval, Ropg
 from personaplug.plug.run import method_of
+from personaplug.plug.run_file import read_config
 from personaplug.records import HistoryItem
 from personaplug.rivals.ranker import ItemRanker, RankerConfig
 from personaplug.rivals.selector import PromptSelector, Reading
@@ -153,7 +154,7 @@ def read_run(folder: Path, *, method: str, task: Task) -> RetrievalRun:
         raise ConfigError(f"{folder} was trained for the task {held!r}, not {task.name!r}")
     if not (folder / WEIGHTS).is_file():
         raise ConfigError(f"the training of {folder} is not finished", hint="personaplug train ... --resume")
-    return read_toml(RetrievalRun, folder / CONFIG)
+    return read_config(RetrievalRun, folder / CONFIG)
 
 
 def load_ranker(folder: Path, run: RetrievalRun, *, device: str = "cpu") -> ItemRanker:

@@ -7,15 +7,15 @@ from shutil import copyfile
 from typing import Literal
 
 from safetensors import safe_open
-from safetensors.torch import load_file
 
-from personaplug.config import from_mapping, option, read_toml, write_toml
-from personaplug.embedder.checkpoint import write_tensors
+from personaplug.config import from_mapping, option, write_toml
+from personaplug.embedder.checkpoint import read_weights, write_tensors
 from personaplug.errors import ConfigError
 from personaplug.files import appearing
 from personaplug.plug.adapter_folder import AdapterFolder
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
+from personaplug.plug.run_file import read_config, write_config
 from personaplug.tasks.task import Task, load_task
 
 AdapterItems = Literal["bm25", "recency", "random"]
@@ -143,7 +143,7 @@ class UserLoraRun:
         Raises:
             ConfigError: The folder is no run of this method.
         """
-        return cls(path, read_toml(UserLoraConfig, path / CONFIG), load_task(str(path / TASK)))
+        return cls(path, read_config(UserLoraConfig, path / CONFIG), load_task(str(path / TASK)))
 
     @property
     def adapters(self) -> AdapterFolder:
@@ -153,7 +153,7 @@ class UserLoraRun:
     def save(self) -> None:
         """Write configuration and task."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_toml(self.config, self.path / CONFIG)
+        write_config(self.config, self.path / CONFIG)
         write_toml(self.task, self.path / TASK)
 
     @property
@@ -187,7 +187,9 @@ class UserLoraRun:
     @property
     def base(self) -> Weights:
         """The adapter of everybody that stays under the users'; nothing where there is none."""
-        return load_file(self.path / BASE) if self.config.rests_on_task else {}
+        if not self.config.rests_on_task:
+            return {}
+        return read_weights(self.path / BASE, hint="delete it and train with --resume")
 
     def take_start(self, other: Path) -> None:
         """Take what another run's users start from, where it is there: of the same settings, log and language model."""
@@ -209,7 +211,7 @@ class UserLoraRun:
         if not self.has_start:
             self.keep_start(adapters.start)
         path = self.path / START
-        start = load_file(path)
+        start = read_weights(path, hint="delete it and train with --resume")
         if _shapes(start) != _shapes(adapters.start):
             raise ConfigError(
                 f"{path} does not fit the language model and the rank of its run", hint="train into another --out"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from personaplug.config import read_toml
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import RunConfig
+from personaplug.plug.run_file import read_config
 from personaplug.records import Example, Profile
 from personaplug.serving.metrics import Metrics
 from personaplug.serving.personas import Personas
@@ -162,7 +162,7 @@ def open_models(
     with PersonaStore.open(store) as opened:
         plugs: dict[str, PersonaPlug] = {}
         for name, folder in runs.items():
-            wanted = read_toml(RunConfig, folder / "config.toml").backbone
+            wanted = read_config(RunConfig, folder / "config.toml").backbone
             shared = next((plug.backbone for plug in plugs.values() if plug.run.backbone == wanted), None)
             backbone = load(wanted) if load and not shared else shared
             plugs[name] = PersonaPlug.from_pretrained(

@@ -20,10 +20,13 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
 
+from personaplug.files import discard_drafts
 from personaplug.plug.adapter_folder import AdapterRecord
 from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
+from personaplug.plug.run_file import as_kept
 from personaplug.plug.user_lora import UserLoraRun, UserTrainingConfig
 from personaplug.records import Example
+from personaplug.training.divergence import check_loss
 from personaplug.training.lessons import UserHistory, lessons_of
 
 
@@ -105,6 +108,7 @@ def train_users(
     """
     run.save()
     run.adapters.discard_unfinished()
+    discard_drafts(run.path)
     start = run.start(adapters)
     records = []
     for history in histories:
@@ -148,7 +152,9 @@ def fit(
         for number, batch in enumerate(batches, start=1):
             inputs = backbone.embed([lessons.prompts[at] for at in batch], max_tokens=max_input_tokens)
             targets = [lessons.targets[at] for at in batch]
-            backbone.loss(inputs, targets, max_tokens=config.max_output_tokens).backward()
+            loss = backbone.loss(inputs, targets, max_tokens=config.max_output_tokens)
+            check_loss(loss.detach(), step=number)
+            loss.backward()
             _step(weights, optimizer, max_gradient=config.max_gradient)
             schedule.step()
             if on_step:
@@ -180,7 +186,7 @@ def _trained(
 
 def _content(lessons: Lessons, run: UserLoraRun, *, start: Weights, max_input_tokens: int) -> str:
     """Hash all that decides an adapter's weights."""
-    config = run.config
+    config = as_kept(run.config, run.path)  # From any folder a run is resumed from, its language model is the same.
     made_of = [repr((config.backbone, config.adapter, config.training)), max_input_tokens, lessons.prompts]
     adapter = config.adapter
     if adapter != LoraConfig(rank=adapter.rank, alpha=adapter.alpha):

@@ -24,7 +24,7 @@ from personaplug.cli.benchmark.work import made_rows
 from personaplug.cli.encoders import encoder_config
 from personaplug.cli.screen import counted
 from personaplug.cli.wiring import METHODS
-from personaplug.config import read_toml, read_values
+from personaplug.config import read_values
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import Interaction, read_given, read_log
 from personaplug.data.rows import OnBad
@@ -33,6 +33,7 @@ from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
 from personaplug.plug.lora import import_peft
 from personaplug.plug.run import PRESETS
+from personaplug.plug.run_file import is_same_model, read_config
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
 
@@ -133,10 +134,10 @@ def _check_run(folder: Path, wanted: AnyRun) -> None:
     held = read_values(folder / "config.toml").get("method")
     if held != wanted.method:
         raise ConfigError(f"{folder} holds a {held}, not a {wanted.method}", hint=f"delete {folder}")
-    found = read_toml(type(wanted), folder / "config.toml")
+    found = read_config(type(wanted), folder / "config.toml")
     for part in ("encoder", "backbone"):
-        ours, theirs = (getattr(getattr(run, part, None), "model", None) for run in (wanted, found))
-        if ours != theirs:
+        ours, theirs = (getattr(getattr(run, part, None), "model", "") for run in (wanted, found))
+        if not is_same_model(ours, theirs):
             raise ConfigError(
                 f"{folder} is a run of the {part} {theirs!r}, the recipe has {ours!r}",
                 hint=f"give another --out, put the recipe back, or delete {folder} to train anew",

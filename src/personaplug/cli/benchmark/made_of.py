@@ -11,7 +11,7 @@ from personaplug.cli.benchmark.files import plain, write_json
 from personaplug.cli.benchmark.kinds import has_items, is_adapted, is_chooser, is_learned, is_trained, shows_items
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import AnyRun, base_run, run_of
+from personaplug.cli.benchmark.runs import AnyRun, base_run, decoding_of, run_of
 from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import ConfigError
 from personaplug.plug.retrieval_run import RetrievalRun, is_ropg
@@ -37,7 +37,7 @@ def contender_parts(recipe: Recipe, place: TaskPlace, *, contender: Contender) -
     parts = {
         "method": contender.method,
         "run": _run_parts(recipe, place, contender=contender),
-        "decoding": asdict(recipe.decoding),
+        "decoding": asdict(decoding_of(recipe, base_run(recipe, place))),
         **{name: getattr(recipe, name) for name in ("split", "test_queries", "draw")},
     }
     if is_trained(contender.method) or has_items(contender.method):
@@ -80,7 +80,7 @@ def check_made_of(folder: Path, parts: dict[str, Any]) -> None:
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"{path}: not what a bench has written: {error}", hint=f"delete {folder}") from error
     wanted = dict(_leaves(plain(parts)))
-    held = dict(_leaves(plain(_unsaid(parts)))) | held
+    held = dict(_leaves(plain(_unsaid(parts)))) | held  # what a run had before it could be set
     for name in wanted:  # what else the record holds decides nothing any more
         if held.get(name) != wanted.get(name):
             raise ConfigError(

@@ -5,7 +5,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from personaplug.cli.benchmark.kinds import has_items, is_chooser, is_plug_run, needs_store
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import base_run, run_of
+from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
 from personaplug.cli.encoders import build_encoder, start_torch
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import positions_in
@@ -55,7 +55,7 @@ def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, setti
     """
     run = run_of(recipe, place, contender=contender, k=max(recipe.numbers(contender)))
     limits = run.scoring if isinstance(run, RetrievalRun) else run.training
-    longest = max(limits.max_output_tokens, recipe.decoding.max_new_tokens)
+    longest = max(limits.max_output_tokens, decoding_of(recipe, base_run(recipe, place)).max_new_tokens)
     positions = positions_in(settings, answer_tokens=longest)
     if positions is None:
         return

@@ -9,15 +9,15 @@ from personaplug.cli.benchmark.files import write_json
 from personaplug.cli.benchmark.kinds import command_method, is_trained_for_k, needs_store
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import base_run, run_of
+from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
 from personaplug.cli.evaluate import measure
 from personaplug.cli.index import fill_store
 from personaplug.cli.measured import MethodWords, QueryWords
-from personaplug.config import write_toml
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
 from personaplug.data.rows import OnBad, refuse
 from personaplug.data.sample import SampleName, sample_log
+from personaplug.plug.run_file import write_config
 
 
 def make_log(place: TaskPlace) -> None:
@@ -73,14 +73,14 @@ def method_words(
     run = place.run(contender, seed, k=k if is_trained_for_k(contender.method) else None, on=on)
     if seed is None:
         run.mkdir(parents=True, exist_ok=True)
-        write_toml(run_of(recipe, place, contender=contender), run / "config.toml")
+        write_config(run_of(recipe, place, contender=contender), run / "config.toml")
     return MethodWords(
         command_method(contender.method),
         run=run,
         store=place.store if needs_store(contender.method) else None,
         k=k,
         profiles=place.of(contender) / "profiles",
-        decoding=asdict(recipe.decoding),
+        decoding=asdict(decoding_of(recipe, base_run(recipe, place))),
     )
 
 
