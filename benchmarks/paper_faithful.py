@@ -31,7 +31,7 @@ class PublishedEmbedder(nn.Module):
 
     Args:
         like: A :class:`UserEmbedder` of the preset ``paper``, whose weights are taken over.
-        histories: Unit vectors of the first view of each question's items, zeros behind the last one.
+        histories: Unit vectors of the published view of each question's items, zeros behind the last one.
         counts: Items of each question; a question without any gets NaN, as published.
     """
 
@@ -144,11 +144,12 @@ def encode_histories(
     examples: Sequence[Example], task: Task, *, encoder: TextEncoder
 ) -> tuple[Float[Tensor, "questions items dim"], Int[Tensor, " questions"]]:
     """Encode the history of each question anew, whoever asked it: the table of vectors, and how many are real."""
+    released = task.as_published()
     table = torch.zeros(len(examples), ITEMS, encoder.dim)
     counts = torch.zeros(len(examples), dtype=torch.long)
     for row, example in enumerate(examples):
         items = example.profile.latest(ITEMS).items
-        table[row, : len(items)] = encoder.encode([task.view_texts(item)[0] for item in items])
+        table[row, : len(items)] = encoder.encode([released.view_texts(item)[0] for item in items])
         counts[row] = len(items)
     return table, counts
 

@@ -28,10 +28,15 @@ def make_profile(task_name, count, *, first_id=0, dates=None):
     ]
 
 
-def write_split(folder, task_name, split, profiles, *, answers=None, with_outputs=True):
-    """Ask the task's question once with each profile; the answers are ``answer 0``, ``answer 1``, ..., unless given."""
+def write_split(folder, task_name, split, profiles, *, answers=None, with_outputs=True, users=None):
+    """Ask the task's question once with each profile; the answers are ``answer 0``, ``answer 1``, ..., unless given.
+
+    Nobody is named unless users are given, one a question.
+    """
     questions = [
-        {"id": f"{split}{n}", "input": QUESTIONS[task_name], "profile": profile} for n, profile in enumerate(profiles)
+        {"id": f"{split}{n}", "input": QUESTIONS[task_name], "profile": profile}
+        | ({"user_id": users[n]} if users else {})
+        for n, profile in enumerate(profiles)
     ]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{split}_questions.json").write_text(json.dumps(questions))

@@ -147,3 +147,17 @@ def test_of_two_settings_the_later_counts_and_the_others_stay():
 def test_a_setting_that_does_not_fit_is_an_error_that_shows_it(setting, message):
     with pytest.raises(ConfigError, match=message):
         override(Whole("a"), [setting])
+
+
+def test_values_nested_too_deep_are_an_error_and_no_traceback(tmp_path):
+    deep = "[" * 5000 + "]" * 5000
+    (tmp_path / "deep.toml").write_text(f"words = {deep}")
+    with pytest.raises(ConfigError, match=r"deep.toml: its values are nested too deep"):
+        read_toml(Whole, tmp_path / "deep.toml")
+    with pytest.raises(ConfigError, match="nested too deep"):
+        override(Whole("a"), [f"words={deep}"])
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=f"{tmp_path}: cannot be read"):
+        read_toml(Whole, tmp_path)

@@ -45,8 +45,12 @@ def read_values(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: its values are nested too deep") from None
 
 
 def write_toml(value: object, path: Path) -> None:
@@ -111,6 +115,8 @@ def _toml_value(text: str) -> object:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except RecursionError:
+        raise ConfigError(f"{text[:40]}...: nested too deep") from None
 
 
 def _parse(kind: Any, value: object, *, where: str) -> object:  # noqa: ANN401 (a type form)

@@ -31,6 +31,21 @@ class DataError(PersonaPlugError):
         super().__init__(f"{place}: {message}", hint=hint)
 
 
+class RepeatedIdError(PersonaPlugError):
+    """A user's rows of which two that differ have one id, so that it is open which of them happened.
+
+    Args:
+        user_id: Whose.
+        item_id: The id.
+    """
+
+    def __init__(self, user_id: str, item_id: str) -> None:
+        super().__init__(
+            f"user {user_id[:40]!r} has two different rows of the id {item_id[:40]!r}",
+            hint="give each row an id of its own, or leave the column out: ids are then made from the content",
+        )
+
+
 class ConfigError(PersonaPlugError):
     """A configuration or task file with an unknown key or an impossible value."""
 

@@ -1,6 +1,10 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
+import re
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,21 +14,100 @@ from pathlib import Path
 def appearing(path: Path) -> Iterator[Path]:
     """Give a name to write a file under; it takes its own name in one step, and on an error it is gone.
 
-    A process that is killed leaves what stood there before, or nothing.
+    A process that is killed or fails leaves what stood there before, or nothing; two at once do not mix. A link is
+    followed, and a file that takes another's place is open to nobody new. A device or a pipe is written as it is.
+
+    Raises:
+        OSError: The file cannot be written; it names ``path``.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path if _is_special(path) else _draft(path)
     try:
         yield fresh
-        fresh.replace(path)
+        if fresh != path:
+            _take_place(fresh, _target(path))
+    except OSError as error:
+        raise _of(path, error, draft=fresh) from error
     finally:
-        fresh.unlink(missing_ok=True)
+        if fresh != path:
+            fresh.unlink(missing_ok=True)
+
+
+def check_can_appear(path: Path) -> None:
+    """Find out before long work what would only show at its end; a file that is there stays as it is.
+
+    Raises:
+        OSError: The file could not be written: its folder is missing or closed, or it is a folder itself.
+    """
+    if not _is_special(path):
+        fresh = _draft(path)
+        try:
+            fresh.touch()
+        except OSError as error:
+            raise _of(path, error, draft=fresh) from error
+        finally:
+            fresh.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     r"""Write a whole file in UTF-8, and its folder where there is none.
 
     Half of a surrogate pair, as a broken log may hold, becomes ``\ud800``.
+
+    Raises:
+        OSError: The file cannot be written; it stays what it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as fresh:
         fresh.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+
+
+def discard_drafts(folder: Path) -> None:
+    """Delete the files that processes which are no more were writing in a folder when they were killed."""
+    for draft in folder.glob(".*.*"):
+        process = re.search(r"\.([0-9]+)(-[0-9a-f]+)?$", draft.name)
+        if process and draft.is_file() and not _is_alive(int(process[1])):
+            draft.unlink(missing_ok=True)
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "Is a folder, not a file", str(path))
+    return not stat.S_ISREG(mode)
+
+
+def _target(path: Path) -> Path:
+    return path.resolve() if path.is_symlink() else path
+
+
+def _draft(path: Path) -> Path:
+    target = _target(path)
+    name = target.name[:48]  # a file's name may be 255 bytes long, and a character four
+    return target.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _take_place(fresh: Path, target: Path) -> None:
+    if target.exists():
+        fresh.chmod(fresh.stat().st_mode & target.stat().st_mode)
+    fresh.replace(target)
+
+
+def _of(path: Path, error: OSError, *, draft: Path) -> OSError:
+    """Name the file that the person knows in place of its draft; what is said of another file stays."""
+    is_about_another = error.filename is not None and str(error.filename) != str(draft)
+    if error.errno is None or is_about_another:
+        return error
+    return OSError(error.errno, error.strerror, str(path))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # asks, and does nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,5 +1,7 @@
 """What our speed is measured against must compute the same thing: only then is a ratio of times worth anything."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -66,6 +68,16 @@ def test_every_question_has_a_row_of_its_own_though_users_repeat(world):
     table, counts = encode_histories([examples[-1], examples[-1]], TASK, encoder=published.query_encoder)
     assert torch.equal(table[0], table[1])
     assert counts.tolist() == [len(examples[-1].profile.items)] * 2
+
+
+def test_the_published_histories_are_of_the_texts_that_the_released_code_reads(world):
+    _, published, examples = world
+    released, encoder = replace(TASK, published_views=("{output} {input}",)), published.query_encoder
+    items = examples[-1].profile.items
+    table, _ = encode_histories(examples[-1:], released, encoder=encoder)
+    expected = encoder.encode([f"{item.output} {item.input}" for item in items])
+    assert torch.allclose(table[0, : len(items)], expected, atol=1e-6)
+    assert not torch.allclose(table, encode_histories(examples[-1:], TASK, encoder=encoder)[0], atol=1e-3)
 
 
 def test_eleven_copies_hold_half_to_all_but_one_of_the_items_and_short_histories_are_not_copied(world):

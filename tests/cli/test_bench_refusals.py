@@ -3,10 +3,13 @@
 import fcntl
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from personaplug.cli.benchmark import run as bench_run
+from personaplug.config import write_toml
+from personaplug.tasks.task import Retrieval, load_task
 from tests.cli.bench_world import SMALL, bench, write_recipe
 
 
@@ -101,7 +104,7 @@ def test_a_recipe_that_is_not_there_or_no_toml_is_an_error(tmp_path):
 @pytest.mark.parametrize("methods", [["plug"], ["user-lora"]])
 def test_a_log_without_queries_of_a_split_is_named(models, tmp_path, methods):
     recipe = write_recipe(tmp_path, models, methods=methods)
-    (tmp_path / "log.jsonl").write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')
+    (tmp_path / "log.jsonl").write_text('{"user_id": "ada", "time": "2024-05-01", "input": "a", "output": "b"}\n')
     result = bench(recipe)
     assert "no query with a known answer in the split 'train'" in result.stderr
     assert "personaplug data audit" in result.stderr
@@ -137,6 +140,18 @@ def test_another_encoder_is_refused(models, begun):
     result = bench(write_recipe(begun, models, encoder="minilm"))
     assert "encoder." in result.stderr
     assert "the recipe has" in result.stderr
+
+
+def test_a_record_older_than_a_setting_stands_for_its_default_and_for_no_other(models, begun):
+    path = begun / "out" / "log" / "made_of.json"
+    held = json.loads(path.read_text())
+    del held["task"]["retrieval"]["keep_case"]
+    path.write_text(json.dumps(held))
+    assert bench(write_recipe(begun, models)).exit_code == 130
+    task = replace(load_task("log"), retrieval=Retrieval(keep_case=True))
+    write_toml(task, begun / "own.toml")
+    result = bench(write_recipe(begun, models, tasks=[{"task": "own.toml", "log": "log.jsonl"}]))
+    assert "was made with task.retrieval.keep_case false, the recipe has true" in result.stderr
 
 
 def test_a_changed_log_is_refused(models, begun):

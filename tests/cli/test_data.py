@@ -32,7 +32,7 @@ def write_rows(path, *rows):
 
 
 def test_a_csv_becomes_a_log_and_the_log_is_audited(run, tmp_path):
-    (tmp_path / "log.csv").write_text("user_id,time,input,output,stars\nada,0,a,b,5\nada,60,c,d,4\n")
+    (tmp_path / "log.csv").write_text("user_id,time,input,output,stars\nada,1714564800,a,b,5\nada,1714564860,c,d,4\n")
     done = run("import", "log", "log.csv", "--task", "log", "--out", "log.jsonl")
     assert (done.exit_code, done.stdout) == (0, "log.jsonl: 2 rows\n")
     assert [row["stars"] for row in read_lines(tmp_path / "log.jsonl")] == ["5", "4"]
@@ -43,9 +43,16 @@ def test_a_csv_becomes_a_log_and_the_log_is_audited(run, tmp_path):
 
 
 def test_an_audit_shows_all_its_counts(run, tmp_path):
-    done = run("audit", write_rows(tmp_path / "log.jsonl", ROW, ROW | {"time": 0}), "--task", "log")
+    done = run("audit", write_rows(tmp_path / "log.jsonl", ROW, ROW | {"time": 10**9}), "--task", "log")
     for word in ("rows per user", "repeated rows", "own answer in history", "inputs also in train", "median 2", "test"):
         assert word in done.stdout
+
+
+def test_an_item_that_stands_twice_in_a_lamp_profile_is_told(run, tmp_path):
+    write_split(tmp_path / "lamp", "lamp-4", "dev", [[*make_profile("lamp-4", 2), *make_profile("lamp-4", 1)]])
+    done = run("import", "lamp", "lamp", "--task", "lamp-4", "--out", "log.jsonl")
+    assert (done.exit_code, done.stdout) == (0, "log.jsonl: 3 rows\n")
+    assert "Left out 1 profile items that stand twice in a profile." in done.stderr
 
 
 def test_bad_rows_stop_the_work_unless_they_are_to_be_left_out(run, tmp_path):

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from personaplug.cli import wiring
+from personaplug.errors import ConfigError
 from personaplug.evaluation.report import Report
 from personaplug.plug.query_source import QuerySource
 from tests.evaluation.factories import AttentiveParrot, Parrot
@@ -122,7 +123,7 @@ def test_queries_may_be_looked_up_where_that_is_asked_for_alone(evaluate, built)
 
 
 def test_a_split_without_queries_is_an_error(evaluate, tmp_path):
-    (tmp_path / "log.jsonl").write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')
+    (tmp_path / "log.jsonl").write_text('{"user_id": "ada", "time": "2024-05-01", "input": "a", "output": "b"}\n')
     result = evaluate()
     assert (result.exit_code, result.stdout) == (1, "")
     assert "there is no query" in result.stderr
@@ -138,7 +139,8 @@ def test_bad_rows_are_left_out_on_request(evaluate, log):
 
 def test_predictions_are_written_in_the_official_format(personaplug, tmp_path):
     rows = [
-        {"user_id": "u", "time": day, "id": f"q{day}", "input": "i", "output": "3", "split": "test"} for day in (1, 2)
+        {"user_id": "u", "time": f"2024-05-0{day}", "id": f"q{day}", "input": "i", "output": "3", "split": "test"}
+        for day in (1, 2)
     ]
     (tmp_path / "lamp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ("--task", "lamp-3", "--method", "plug", "--out", tmp_path / "r.json", "--predictions", tmp_path / "p.json")
@@ -147,6 +149,49 @@ def test_predictions_are_written_in_the_official_format(personaplug, tmp_path):
     golds = [{"id": f"q{day}", "output": "output of ada 4"} for day in (1, 2)]
     assert json.loads((tmp_path / "p.json").read_text()) == {"task": "LaMP_3", "golds": golds}
     assert Report.read(tmp_path / "r.json").score("mae").value == 2
+
+
+LAMP_WORDS = ("--task", "lamp-3", "--method", "plug")
+
+
+@pytest.fixture
+def lamp_log(tmp_path):
+    """Two users ask in turn; their ids stand in another order than their questions."""
+    rows = [
+        {"user_id": user, "time": "2024-05-01", "id": name, "input": "i", "output": "3", "split": "test"}
+        for user, name in (("zoe", "q9"), ("ada", "q10"), ("zoe", "q1"), ("ada", "q2"))
+    ]
+    (tmp_path / "lamp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path / "lamp.jsonl"
+
+
+@pytest.mark.parametrize("words", [(), ("--stranger",)])
+def test_predictions_stand_in_the_order_of_the_file(personaplug, lamp_log, tmp_path, words):
+    words = (*LAMP_WORDS, *words, "--out", tmp_path / "r.json", "--predictions", tmp_path / "p.json")
+    assert personaplug("evaluate", lamp_log, *words).exit_code == 0
+    golds = json.loads((tmp_path / "p.json").read_text())["golds"]
+    assert [gold["id"] for gold in golds] == ["q9", "q10", "q1", "q2"]
+
+
+def test_an_evaluation_that_fails_leaves_the_predictions_that_stand_there(personaplug, lamp_log, tmp_path, monkeypatch):
+    (tmp_path / "p.json").write_text("of yesterday")
+    words = (*LAMP_WORDS, "--out", tmp_path / "r.json", "--predictions", tmp_path / "p.json")
+    assert personaplug("evaluate", tmp_path / "nowhere.jsonl", *words).exit_code == 1
+
+    def fail(*_, **__):
+        raise ConfigError("no such run")
+
+    monkeypatch.setattr(wiring, "build_method", fail)
+    assert personaplug("evaluate", lamp_log, *words).exit_code == 1
+    assert (tmp_path / "p.json").read_text() == "of yesterday"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lamp.jsonl", "p.json"]
+
+
+def test_predictions_that_cannot_be_written_are_refused_before_the_work(personaplug, lamp_log, built, tmp_path):
+    for place in (tmp_path, tmp_path / "none" / "p.json"):
+        words = (*LAMP_WORDS, "--out", tmp_path / "r.json", "--predictions", place)
+        assert personaplug("evaluate", lamp_log, *words).exit_code == 1
+    assert built == []
 
 
 def test_predictions_of_a_task_without_official_format_are_refused_before_the_work(evaluate, built, tmp_path):

@@ -1,10 +1,17 @@
 import json
 import shutil
+from dataclasses import replace
+from shutil import copytree
+from types import SimpleNamespace
 
 import pytest
 
+from personaplug.cli.generate import Question, _stream
+from personaplug.config import read_toml, write_toml
+from personaplug.evaluation.report import Report
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.run import RunConfig
 from personaplug.store.sqlite import PersonaStore
 from tests.cli.conftest import USERS, done
 
@@ -201,3 +208,30 @@ def test_an_answer_longer_than_the_language_model_has_room_for_is_refused(genera
     )
     assert "Hint: --max-new-tokens 128" in result.stderr
     assert SECRET not in result.stderr
+
+
+def test_an_answer_has_lines_and_steers_no_terminal(capsys):
+    plug = SimpleNamespace(stream=lambda *_, **__: ["one\x1b", "[2J\n\ttwo\x9b"])
+    _stream(Question("ada", "x"), plug, config=None, with_persona=True)
+    assert capsys.readouterr().out == "one\\x1b[2J\n\ttwo\\x9b\n"
+
+
+def test_answers_are_decoded_as_the_run_says_unless_it_is_said_otherwise(personaplug, place, tmp_path):
+    """A run of four beams answers like the same run with ``--strategy beam``, and greedily where that is asked for."""
+    run = copytree(place.plug, tmp_path / "run")
+    config = read_toml(RunConfig, run / "config.toml")
+    store = "--store", place.store
+    asked = [word for word in ("--user", "ada", "what is it?", *store)]
+    greedy, beams = (
+        done(personaplug("generate", "--run", run, *asked, "--strategy", strategy, "--max-new-tokens", 8)).stdout
+        for strategy in ("greedy", "beam")
+    )
+    assert greedy != beams
+    write_toml(replace(config, decoding=GenerationConfig("beam", max_new_tokens=8)), run / "config.toml")
+    assert done(personaplug("generate", "--run", run, *asked)).stdout == beams
+    assert done(personaplug("generate", "--run", run, *asked, "--strategy", "greedy")).stdout == greedy
+    measured = "--method", "plug", "--run", run, *store, "--out", tmp_path / "report.json", "--limit", 2
+    done(personaplug("evaluate", place.log, "--task", "log", *measured))
+    own = Report.read(tmp_path / "report.json")
+    done(personaplug("evaluate", place.log, "--task", "log", *measured, "--strategy", "beam", "--max-new-tokens", 8))
+    assert own.answers == Report.read(tmp_path / "report.json").answers

@@ -1,4 +1,6 @@
 import json
+import os
+from threading import Thread
 
 import pytest
 
@@ -49,12 +51,52 @@ def test_the_same_command_again_encodes_nothing(index):
     assert (again["new_items"], again["encoded_texts"], again["skipped_existing"]) == (0, 0, 3)
 
 
+def test_a_log_with_two_rows_of_one_id_is_refused_before_anything_is_stored(index, log, tmp_path):
+    log.write_text(log.read_text() + json.dumps(ROWS[0] | {"output": "other"}) + "\n")
+    result = index("--skip-bad")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "user 'ada' has two different rows of the id '1'" in result.stderr
+    assert "ids are then made from the content" in result.stderr
+    assert not (tmp_path / "log.db").exists()
+
+
+def test_a_row_that_stands_twice_is_told(index, log):
+    log.write_text(log.read_text() + json.dumps(ROWS[0]) + "\n")
+    assert "3 new items from 5 rows (0 were there already, 1 repeat an earlier row, 1 have" in index().stdout
+
+
+def test_a_bad_row_at_the_end_is_told_before_anything_is_stored(index, log, tmp_path):
+    log.write_text(log.read_text() + "{broken\n")
+    assert index().exit_code == 1
+    assert not (tmp_path / "log.db").exists()
+
+
+def test_a_log_from_a_pipe_is_read_once(index, log):
+    text = log.read_text()
+    log.unlink()
+    os.mkfifo(log)
+    writer = Thread(target=log.write_text, args=[text])
+    writer.start()
+    assert index().stdout.partition(": ")[2].startswith("3 new items from 4 rows")
+    writer.join()
+
+
 def test_another_encoder_is_refused_with_a_way_out(index):
     index()
     result = index("--encoder", "other")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "'minilm@1', not 'other@1'" in result.stderr
     assert "or index the log into a new one" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [((), "minilm"), (("--preset", "paper"), "BAAI/bge-base-en-v1.5"), (("--preset", "paper", "--encoder", "x"), "x")],
+)
+def test_the_encoder_is_the_presets_unless_one_is_named(index, tmp_path, words, name):
+    assert index(*words).exit_code == 0
+    with PersonaStore.open(tmp_path / "log.db") as store:
+        assert store.layout.fingerprint == f"{name}@1"
 
 
 def test_vectors_of_another_store_are_taken(index, personaplug, log, tmp_path):

@@ -7,13 +7,16 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
+from transformers import LongformerConfig, LongformerModel
 
 from personaplug.cli.learned import digests_of, plain_of
 from personaplug.cli.main import main
 from personaplug.cli.wiring import MethodOptions, build_method
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
+from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.evaluation.report import Report
@@ -23,6 +26,7 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import (
+    PAPER,
     RetrievalRun,
     ScoringConfig,
     base_encoder,
@@ -75,6 +79,18 @@ def examples(place):
     return list(split_examples(read_log(place.log, LOG), LOG, split="test"))
 
 
+@pytest.fixture(scope="module")
+def longformer(tmp_path_factory):
+    """A reader of long texts in small, which is no encoder of the store's."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 260, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = LongformerConfig(
+        **sizes, intermediate_size=32, max_position_embeddings=600, attention_window=8, pad_token_id=0
+    )
+    model = TextEncoder(LongformerModel(config), tiny.byte_tokenizer(start=True, end=True), tiny.FLOAT32)
+    return tiny.save_model(model, tmp_path_factory.mktemp("longformer"))
+
+
 @pytest.fixture
 def options(place):
     with PersonaStore.open(place.store) as store:
@@ -112,6 +128,38 @@ def test_what_was_saved_is_what_is_loaded_and_frozen(name, runs):
     assert loaded.state_dict().keys() == saved.keys()
     assert all((weight == saved[key]).all() for key, weight in loaded.state_dict().items())
     assert not any(weight.requires_grad for weight in loaded.parameters())
+
+
+def test_whole_prompts_are_chosen_by_a_long_encoder_of_their_own(place, runs, longformer, options, examples, tmp_path):
+    published = "selection.reads=prompt", "selection.max_tokens=300", f"selection.encoder={longformer}"
+    given = [word for setting in published for word in ("--set", setting)]
+    done(run_command(*words(place, "rspg-post", tmp_path / "run", *choosing_between(runs), *given)))
+    run = read_run(tmp_path / "run", method="rspg-post", task=LOG)
+    selector = load_selector(tmp_path / "run", run)
+    assert isinstance(selector.encoder.model, LongformerModel)
+    assert selector.encoder.config.pooling == "cls"
+    assert not selector.encoder.normalizes
+    assert "|cls|300 tokens|" in run.selection.fingerprint
+    method = build_method("rspg-post", LOG, options=replace(options, run=tmp_path / "run"))
+    assert len(method.respond(examples)) == len(examples)
+    torch.manual_seed(1)
+    other = TextEncoder(LongformerModel(selector.encoder.model.config), selector.encoder.tokenizer, tiny.FLOAT32)
+    shutil.copytree(longformer, kept := tmp_path / "kept")
+    tiny.save_model(other, longformer)
+    with pytest.raises(FingerprintMismatchError, match="was trained from encoder"):
+        load_selector(tmp_path / "run", run)
+    shutil.copytree(kept, longformer, dirs_exist_ok=True)
+
+
+def test_the_preset_of_the_paper_has_the_settings_of_the_released_code():
+    """https://github.com/LaMP-Benchmark/LaMP, ROPG/train_kd.py and RSPG/rspg.py, and Longformer's own name there."""
+    assert (PAPER.ranker.candidates, PAPER.ranker.similarity, PAPER.ranker.temperature) == (20, "product", 1.0)
+    assert PAPER.encoder == EncoderConfig(model="facebook/contriever", pooling="mean", max_tokens=512)
+    assert (PAPER.selection.encoder, PAPER.selection.reads) == ("allenai/longformer-base-4096", "prompt")
+    assert (PAPER.fitting.learning_rate, PAPER.fitting.weight_decay) == (1e-5, 0.0)
+    assert (PAPER.scoring.score, PAPER.scoring.relative_errors) == ("metric", True)
+    assert PAPER.scoring.generation == GenerationConfig("beam", beams=4, max_new_tokens=128)
+    assert RetrievalRun().scoring.generation == GenerationConfig(max_new_tokens=48)
 
 
 @pytest.mark.parametrize("name", LEARNED)
@@ -164,6 +212,8 @@ def test_a_choice_after_generation_reads_the_answers(runs, options, examples):
     prompts = [write([example])[0] for write in after.writers]
 
     class Reading:
+        reads = "query"
+
         def choose(self, queries, options):
             read.extend(zip(queries, options, strict=True))
             return [2]

@@ -1,8 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from personaplug.cli import encoders as named
+from personaplug.methods.text_profile import folder_of
+from personaplug.plug.adapter_folder import AdapterFolder
+from personaplug.store.snapshots import beside
 from personaplug.store.sqlite import PersonaStore
 from tests.cli.fake_encoder import FakeEncoder
 from tests.factories import make_items
@@ -66,13 +70,47 @@ def test_list_gives_a_line_for_each_user_with_count_and_dates(personaplug, path)
     assert [(user["user_id"], user["items"]) for user in as_json] == [("ada", 3), ("bob", 1)]
 
 
-def test_a_user_id_with_control_characters_cannot_paint_the_screen(personaplug, path):
+STEERING = "\x1b[31m\nevé\x9b2J\u202e"
+ESCAPED = r"\x1b[31m\nevé\x9b2J\u202e"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",),
+        ("show", STEERING),
+        ("show", STEERING, "--text"),
+        ("append", STEERING, "--input", STEERING, "--output", STEERING),
+        ("append", STEERING, "--log", "log.jsonl"),
+        ("forget", STEERING),
+        ("forget", STEERING, "--yes"),
+        ("forget", STEERING + "?", "--yes"),
+    ],
+)
+@pytest.mark.usefixtures("encoders")
+def test_nobodys_id_or_text_steers_the_terminal(personaplug, path, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    row = {"user_id": "another", "time": "2020-01-01T00:00:00Z", "input": "x", "output": "y"}
+    (tmp_path / "log.jsonl").write_text(json.dumps(row))
+    item = replace(ITEMS[0], id=STEERING, input=STEERING, output=STEERING)
     with PersonaStore.open(path) as store:
-        store.append("\x1b[31m\nevé", ITEMS[:1], stack(ITEMS[:1]))
-    for words in [("list",), ("show", "\x1b[31m\nevé")]:
-        result = personaplug("persona", *words, "--store", path)
-        assert "\\x1b[31m\\nevé" in result.stdout
-        assert "\x1b" not in result.stdout
+        store.append(STEERING, [item], stack([item]))
+    result = personaplug("persona", *words, "--store", path, input="n\n")
+    assert ESCAPED in result.output
+    assert not set(result.output) & set(STEERING) - set("[31m\nevé2J")
+
+
+def test_json_that_would_steer_the_terminal_is_escaped_and_reads_as_it_was(personaplug, path):
+    item = replace(ITEMS[0], id=STEERING, input=STEERING, output="👩\u200d🔬 \U000e0041")
+    with PersonaStore.open(path) as store:
+        store.append(STEERING, [item], stack([item]))
+    for words in [("list",), ("show", STEERING, "--text"), ("export", STEERING)]:
+        printed = personaplug("persona", *words, "--store", path, *(["--json"] if words[0] != "export" else [])).stdout
+        assert not set(printed) & set(STEERING + "\U000e0041") - set("[31m\nevé2J")
+        told = json.loads(printed)
+        assert STEERING in [user["user_id"] for user in (told if words[0] == "list" else [told])]
+        if words[0] == "export":
+            assert json.loads(printed)["output"] == item.output
 
 
 def test_show_tells_text_only_when_asked(personaplug, path):
@@ -130,6 +168,31 @@ def test_what_is_exported_can_be_appended_to_another_store(personaplug, path, tm
     assert held(other, "ada") == held(path, "ada")
 
 
+@pytest.mark.usefixtures("encoders")
+def test_an_export_is_a_log_whatever_the_texts_hold(personaplug, path, tmp_path):
+    items = make_items("a NUL \0 in it", "\x1b[31m\u2028\x85", "é 🦉")
+    with PersonaStore.open(path) as store:
+        store.append("eve", items, stack(items))
+    log = tmp_path / "eve.jsonl"
+    log.write_bytes(personaplug("persona", "export", "--store", path, "eve").stdout_bytes)
+    other = make_store(tmp_path / "other.db", "minilm@1")
+    assert personaplug("persona", "append", "--store", other, "eve", "--log", log).exit_code == 0
+    assert held(other, "eve") == [("a NUL \ufffd in it", ""), ("\x1b[31m\u2028\x85", ""), ("é 🦉", "")]
+
+
+@pytest.mark.usefixtures("encoders")
+def test_a_tenant_s_user_goes_from_store_to_store_by_name_alone(personaplug, path, tmp_path):
+    user, log = "shop\x1fada", tmp_path / "ada.jsonl"
+    with PersonaStore.open(path) as store:
+        store.append(user, ITEMS, stack(ITEMS))
+    log.write_text(personaplug("persona", "export", "--store", path, user).stdout)
+    other = make_store(tmp_path / "other.db", "minilm@1")
+    planted = personaplug("index", log, "--task", "log", "--store", tmp_path / "new.db")
+    assert (planted.exit_code, "the control character U+001F" in planted.stderr) == (1, True)
+    assert personaplug("persona", "append", "--store", other, user, "--log", log).exit_code == 0
+    assert held(other, user) == held(path, user)
+
+
 def test_append_refuses_a_log_of_other_users(personaplug, path, tmp_path, encoders):
     log = tmp_path / "bob.jsonl"
     log.write_text(personaplug("persona", "export", "--store", path, "bob").stdout)
@@ -160,5 +223,58 @@ def test_forget_asks_first_and_forgets_nobody_on_no(personaplug, path):
 @pytest.mark.parametrize(("words", "typed"), [((), "y\n"), (("--yes",), None)])
 def test_forget_removes_every_user_named(personaplug, path, words, typed):
     result = personaplug("persona", "forget", "--store", path, "ada", "bob", *words, "--json", input=typed)
-    assert json.loads(result.stdout) == {"users": ["ada", "bob"], "items": 4}
+    assert json.loads(result.stdout) == {"users": ["ada", "bob"], "items": 4, "finished_earlier": False}
     assert SECRET.encode() not in b"".join(each.read_bytes() for each in path.parent.iterdir())
+
+
+def test_a_forget_that_was_cut_short_is_finished_by_the_same_command_which_says_so(personaplug, path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("personaplug.store.sqlite.wipe_remains", lambda *_, **__: None)
+        personaplug("persona", "forget", "--store", path, "ada", "--yes")
+    result = personaplug("persona", "forget", "--store", path, "ada", "--yes")
+    assert result.exit_code == 0
+    assert "finished an earlier forget that was cut short" in result.stdout
+    assert "of ada there is nothing left" in result.stdout
+    assert b"third" not in b"".join(each.read_bytes() for each in path.parent.iterdir())
+    assert "nothing of user 'ada'" in personaplug("persona", "forget", "--store", path, "ada", "--yes").stderr
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A folder with a report, an adapter, a written profile and a log."""
+    runs = tmp_path / "runs"
+    for own in (AdapterFolder(runs / "lora" / "adapters").place("ada"), runs / "profiles" / folder_of("ada")):
+        own.mkdir(parents=True)
+        (own / "record.json").write_text('{"user_id": "ada"}')
+    (runs / "report.json").write_text(json.dumps({"answers": [{"user_id": "ada", "input": SECRET}]}))
+    (runs / "other.json").write_text(json.dumps({"answers": [{"user_id": "eve"}]}))
+    return runs
+
+
+def test_forget_names_what_else_holds_the_user_and_touches_nothing(personaplug, path, runs):
+    result = personaplug("persona", "forget", "--store", path, "ada", "--yes", "--also", runs)
+    assert f"{runs}/report.json: the user's id and 1 of the user's texts" in result.stdout
+    assert result.stdout.count("the user's own folder") == 2
+    assert "other.json" not in result.stdout
+    assert len(list(runs.rglob("*.json"))) == 4
+
+
+def test_forget_removes_the_users_own_folders_where_it_is_asked_to(personaplug, path, runs):
+    words = ("persona", "forget", "--store", path, "ada", "--yes", "--also", runs, "--remove")
+    told = json.loads(personaplug(*words, "--json").stdout)
+    assert [copy["is_removed"] for copy in told["copies"]] == [True, True, False]
+    assert sorted(each.name for each in runs.rglob("*.json")) == ["other.json", "report.json"]
+    again = personaplug(*words)
+    assert "of ada there is nothing left" in again.stdout
+    assert "report.json: the user's id\n" in again.stdout
+
+
+def test_the_store_and_its_snapshots_are_no_copies(personaplug, path):
+    with PersonaStore.open(path) as store:
+        store.snapshot(beside(path))
+    result = personaplug("persona", "forget", "--store", path, "ada", "--yes", "--also", path.parent)
+    assert result.stdout == f"{path}: forgot ada, 3 items\n"
+
+
+def test_to_remove_copies_it_must_be_said_where_they_are(personaplug, path):
+    assert personaplug("persona", "forget", "--store", path, "ada", "--yes", "--remove").exit_code == 2

@@ -1,8 +1,13 @@
 import json
 from io import StringIO
+from unicodedata import category
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from personaplug.cli import screen
 from tests.factories import make_item
@@ -48,3 +53,32 @@ def test_a_record_is_one_line_of_json_with_iso_times(capsys):
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line) == {"id": "0", "input": "é", "output": "", "time": "2020-01-01T00:00:00+00:00"}
     assert "é" in line
+
+
+@given(st.text())
+def test_what_is_printed_neither_steers_a_terminal_nor_loses_a_sign(text):
+    shown = screen.printable(text)
+    assert all(sign.isprintable() or category(sign) in ("Zs", "Co", "Cn") or sign in screen.JOINERS for sign in shown)
+    assert screen.printable(shown) == shown
+
+
+@given(st.text())
+def test_json_reads_as_what_was_written(text):
+    line = screen.as_json({"text": text})
+    assert json.loads(line) == {"text": text}
+    assert screen.printable(line) == line
+    line.encode()
+
+
+@pytest.mark.parametrize("text", ["où ça ? 雨の日 ☔", "क्\u200cष", "👩\u200d🔬", "\xa0"])
+def test_what_people_write_is_shown_as_it_is(text):
+    assert screen.printable(text) == text
+
+
+def test_no_cell_of_a_table_steers_the_terminal(capsys):
+    table = Table(title=Text("a \x1b]0;title\x07"))
+    table.add_row("\x1b[2Jb\u202e", Text("\x9bc", style="bold"))
+    screen.results().print(table)
+    shown = capsys.readouterr().out
+    assert screen.printable_lines(shown) == shown
+    assert r"\x1b" in shown

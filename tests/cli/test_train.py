@@ -1,10 +1,13 @@
 import json
 import tomllib
+from shutil import copy, copytree
 
 import pytest
 
+from personaplug.cli.encoders import ENCODERS
 from personaplug.cli.train import snapshot_of
 from personaplug.config import write_toml
+from personaplug.embedder.encoder import EncoderConfig
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.store.bank import Bank
 from personaplug.store.sqlite import PersonaStore
@@ -118,7 +121,7 @@ def test_a_finished_run_is_not_resumed(train, place):
 
 
 def test_a_store_of_another_encoder_is_refused_with_a_way_out(train, tmp_path):
-    other = tiny.save_model(tiny.text_encoder(seed=1), tmp_path / "other")
+    other = tiny.save_model(tiny.text_encoder(seed=1), tmp_path / "encoder")
     result = train(encoder=other)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "its vectors were made with fingerprint 'encoder@" in result.stderr
@@ -135,7 +138,7 @@ def test_a_plug_without_a_store_is_refused(train, tmp_path):
 
 def test_a_log_that_leaves_nothing_to_train_on_points_to_the_audit(train, tmp_path):
     log = tmp_path / "short.jsonl"
-    log.write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')
+    log.write_text('{"user_id": "ada", "time": "2024-05-01", "input": "a", "output": "b"}\n')
     result = train(log=log)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "there is no query to train on\nHint: personaplug data audit" in result.stderr
@@ -165,7 +168,7 @@ def test_a_configuration_that_does_not_fit_is_named_with_its_key(train, tmp_path
         ({"log": "nowhere.jsonl"}, "nowhere.jsonl: there is no such file"),
         ({"store": "nowhere.db"}, "nowhere.db: there is no such store\nHint: make it: personaplug index"),
         ({"family": "nowhere"}, "the language model 'nowhere' cannot be loaded"),
-        ({"encoder": "nowhere"}, "the encoder 'nowhere' cannot be loaded"),
+        ({"encoder": "nowhere/encoder"}, "the encoder 'nowhere/encoder' cannot be loaded"),
     ],
 )
 def test_what_is_not_there_is_named(train, changed, message):
@@ -222,3 +225,49 @@ def test_a_snapshot_is_made_anew_only_when_the_store_has_changed(place, tmp_path
         assert {path: path.stat().st_mtime_ns for path in (tmp_path / "own.db.bank").iterdir()} == made
         store.append("bob", [make_item(0)], vectors[:1])
         assert snapshot_of(store).vectors(store.get("bob")).shape[0] == 1
+
+
+def test_models_named_by_relative_paths_are_found_from_elsewhere_and_after_a_move(
+    personaplug, place, models, tmp_path, monkeypatch
+):
+    world = tmp_path / "world"
+    for name in ("encoder", "decoder-only"):
+        copytree(models[name], world / "my models" / name)
+    copy(place.store, world / "log.db")
+    monkeypatch.chdir(world)
+    given = "--store", "log.db", "--encoder", "my models/encoder", "--backbone", "my models/decoder-only"
+    done(personaplug("train", place.log, "--task", "log", *given, "--epochs", 1, "--out", "runs/plug"))
+    monkeypatch.chdir(tmp_path)
+    moved = world.rename(tmp_path / "moved") / "runs" / "plug"
+    answers = [
+        done(personaplug("generate", "--run", run, "--user", "ada", "tea?")).stdout
+        for run in (moved, "moved/runs/plug")
+    ]
+    assert answers[0] == answers[1]
+    measured = "--method", "bm25", "--run", moved, "-k", 1, "--out", tmp_path / "bm25.json"
+    done(personaplug("evaluate", place.log, "--task", "log", *measured))
+
+
+@pytest.mark.parametrize("method", ["plug", "ropg-kd"])
+def test_where_nobody_names_the_encoder_the_store_does_whatever_the_preset(
+    method, train, models, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(ENCODERS, models["encoder"], EncoderConfig(model=models["encoder"]))
+    words = ("--preset", "paper", "--method", method, "--epochs", 1, "--limit", 2, "--batch-size", 2)
+    result = done(train(*words, encoder=None, family="encoder-decoder"))
+    assert f"was indexed with {models['encoder']}: that encoder is taken" in " ".join(result.stderr.split())
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert config["encoder"]["model"] == models["encoder"]
+
+
+def test_an_encoder_that_the_store_cannot_name_whole_is_asked_for_and_not_looked_for(train):
+    result = train("--preset", "paper", encoder=None, family="encoder-decoder")
+    assert result.exit_code == 1
+    assert "the store was indexed with an encoder 'encoder', which is not known by this name alone" in result.stderr
+    assert "--encoder" in result.stderr
+
+
+def test_an_encoder_that_is_not_the_store_s_is_refused_before_it_is_looked_for(train):
+    result = train(encoder="intfloat/e5-small-v2")
+    assert result.exit_code == 1
+    assert "its vectors were made by the encoder 'encoder', not by 'intfloat/e5-small-v2'" in result.stderr

@@ -3,13 +3,18 @@
 import json
 import tomllib
 from dataclasses import replace
+from shutil import copytree
 
 import pytest
+from safetensors.torch import load_file
 
+from personaplug.cli.user_lora import open_user_lora
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.user_cost import UserCost
+from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.lora import LoraConfig
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.user_lora import UserLoraRun
+from personaplug.plug.user_lora import PRESETS, UserLoraRun
 from personaplug.tasks.task import load_task
 from tests.cli.conftest import USERS, done
 
@@ -69,6 +74,35 @@ def test_the_cost_of_a_user_stands_in_the_card_and_in_a_file(train, tmp_path):
     card = (tmp_path / "run" / "README.md").read_text()
     assert f"**MB a user** | {cost.bytes_a_user / 1e6:.3f} " in card
     assert f"**seconds a user** | {cost.seconds_a_user:.2f} " in card
+
+
+def test_the_preset_of_the_paper_trains_fresh_adapters_over_a_frozen_one_of_the_task(train, evaluate, tmp_path):
+    """The numbers are those of https://github.com/TamSiuhin/OPPU, OPPU.py and task_LoRA.py."""
+    done(train("--preset", "paper", "--set", "adaptation.queries=3", settings=()))
+    run = UserLoraRun.open(tmp_path / "run")
+    config, training, adaptation = run.config, run.config.training, run.config.adaptation
+    assert PRESETS["paper"].backbone.model == "meta-llama/Llama-2-7b-hf"
+    assert config.adapter == LoraConfig(rank=8, alpha=8.0, places="query-value", dropout=0.05)
+    assert (training.epochs, training.batch_size, training.learning_rate) == (2.0, 16, 1e-4)
+    assert (training.weight_decay, training.warmup, training.max_gradient, training.max_items) == (1e-2, 0.1, 0.3, 0)
+    assert (adaptation.epochs, adaptation.batch_size, adaptation.learning_rate, adaptation.use) == (
+        3.0,
+        16,
+        1e-4,
+        "base",
+    )
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "| every user starts from | an untrained adapter, over a frozen one of everybody: 3 epochs of 3 " in card
+    assert "maps of queries and values, dropout 0.05 |" in card
+    assert "`base.safetensors`" in card
+    base, start = (load_file(tmp_path / "run" / f"{name}.safetensors") for name in ("base", "start"))
+    assert base.keys() == start.keys()
+    assert all(("q_proj" in name or "v_proj" in name) for name in base)
+    assert any(base[name].any() for name in base if "lora_B" in name)
+    assert not any(start[name].any() for name in start if "lora_B" in name)
+    method = open_user_lora(run.path, run.task, k=None, generation=GenerationConfig(), device="cpu")
+    assert method.adapters.has_task
+    done(evaluate())
 
 
 def test_all_users_may_start_from_what_was_adapted_to_the_task_once(train, evaluate, tmp_path):
@@ -161,7 +195,7 @@ def test_without_peft_the_extra_is_named_before_the_log_is_read(train, monkeypat
 
 def test_a_split_without_queries_is_an_error_before_any_run_is_made(train, tmp_path):
     log = tmp_path / "log.jsonl"
-    log.write_text('{"user_id": "ada", "time": 0, "input": "a", "output": "b"}\n')
+    log.write_text('{"user_id": "ada", "time": "2024-05-01", "input": "a", "output": "b"}\n')
     result = train(log=log)
     assert result.exit_code == 1
     assert "there is no query in the split 'test'" in result.stderr
@@ -175,7 +209,7 @@ def test_what_only_adapters_know_is_wrong_usage_for_a_plug(personaplug, place, t
     assert "user-lora" in result.stderr
 
 
-@pytest.mark.parametrize("words", [("--preset", "paper"), ("--encoder", "minilm"), ("--store", "log.db")])
+@pytest.mark.parametrize("words", [("--encoder", "minilm"), ("--store", "log.db")])
 def test_what_adapters_leave_unread_is_wrong_usage(train, tmp_path, words):
     result = train(*words)
     assert result.exit_code == 2, result.stderr
@@ -200,3 +234,17 @@ def test_descriptions_are_kept_beside_the_report_or_where_they_are_wanted(person
     done(personaplug("evaluate", place.log, "--task", "log", *given, "-k", 2, "--profiles", tmp_path / "other"))
     assert len(list((tmp_path / "other").iterdir())) == len(USERS)
     assert Report.read(tmp_path / "report.json").method == "text-profile"
+
+
+def test_who_has_an_adapter_is_not_trained_again_where_a_run_is_resumed_from_another_folder(
+    personaplug, place, models, tmp_path, monkeypatch
+):
+    copytree(models["decoder-only"], tmp_path / "model")
+    (tmp_path / "elsewhere").mkdir()
+    words = "--task", "log", "--method", "user-lora", *TRAIN
+    monkeypatch.chdir(tmp_path)
+    done(personaplug("train", place.log, *words, "--backbone", "model", "--out", "run"))
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("run/adapters/*/record.json")}
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done(personaplug("train", place.log, *words, "--out", tmp_path / "run", "--resume"))
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept

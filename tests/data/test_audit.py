@@ -27,7 +27,7 @@ def splits_of(rows, task):
 
 def test_a_clean_log_is_counted_and_nothing_is_found_in_it():
     found = audit(clean_log(), make_task())
-    assert (found.task, found.rows, found.users) == ("mine", 12, 3)
+    assert (found.task, found.rows, found.users, found.users_alike) == ("mine", 12, 3, 0)
     assert (found.first, found.last) == ("2020-01-01T00:00:00+00:00", "2020-01-04T00:00:00+00:00")
     assert found.rows_per_user == Lengths(min=4, median=4.0, mean=4.0, p90=4, max=4)
     assert not any((found.repeated_ids, found.repeated_rows, found.blank_inputs, found.blank_outputs, found.not_labels))
@@ -56,6 +56,11 @@ def test_repetitions_are_found_within_a_user_only():
     ]
     found = audit(rows, make_task("user"))
     assert (found.repeated_rows, found.repeated_ids) == (1, 1)
+
+
+def test_users_whose_ids_merely_look_alike_are_counted_and_stay_apart():
+    found = audit([make_row(user, 0) for user in ("ada", " ada", "Ada", "\u00e9", "e\u0301", "bob")], make_task())
+    assert (found.users, found.users_alike) == (6, 3)
 
 
 def test_blank_texts_and_answers_that_are_no_labels_are_found():

@@ -1,6 +1,7 @@
 """Commits as a log."""
 
 import os
+import shutil
 import subprocess
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ import pytest
 
 from personaplug.data.git_history import read_git, without_trailers
 from personaplug.data.log import read_log, write_log
+from personaplug.data.pseudonym import pseudonym
 from personaplug.data.split import split_examples
 from personaplug.errors import DataError
 from personaplug.tasks.task import load_task
@@ -63,6 +65,36 @@ def test_an_author_is_a_pseudonym_of_the_address_whatever_its_case(repository):
     assert not any("example" in text for row in read_git(repository) for text in row.values())
 
 
+def test_authors_without_an_address_are_told_apart_by_name(tmp_path):
+    git(tmp_path, "init")
+    bundle = b"".join(
+        b"commit refs/heads/main\nauthor %s %d +0000\ncommitter C <c@c> %d +0000\ndata 12\nS%d\n\nA body.\n\n"
+        % (who, n, n, n)
+        for n, who in enumerate([b"Ada <>", b"Bob <>", b"Ada <>", b"Bob <none>", b" <none>", b"Ada <ada@example.org>"])
+    )
+    subprocess.run(["git", "-C", tmp_path, "fast-import", "--quiet"], input=bundle, check=True)
+    git(tmp_path, "symbolic-ref", "HEAD", "refs/heads/main")
+    reasons = []
+    users = {row["subject"]: row["user_id"] for row in read_git(tmp_path, on_skip=reasons.append)}
+    assert reasons == ["without an author's address or name"]
+    assert users["S0"] == users["S2"]
+    assert len({users[subject] for subject in ("S0", "S1", "S3", "S5")}) == 4
+
+
+def test_nobody_has_no_pseudonym():
+    for blank in ("", " \n"):
+        with pytest.raises(ValueError, match="nobody"):
+            pseudonym(blank)
+
+
+def test_the_seconds_that_git_gives_are_never_taken_for_dates(tmp_path):
+    git(tmp_path, "init")
+    for seconds in (1850, 1950, 20240501, 20241399):
+        git(tmp_path, "commit", "--allow-empty", "-m", "Old\n\nBody.", at=f"@{seconds} +0000")
+    times = [datetime.fromisoformat(row["time"]).timestamp() for row in read_git(tmp_path)]
+    assert times == [20241399, 20240501, 1950, 1850]
+
+
 def test_what_is_left_out_is_told(repository):
     reasons = []
     since = datetime(2020, 1, 2, tzinfo=UTC)
@@ -109,6 +141,46 @@ def test_a_repository_without_commits_is_an_error(tmp_path):
     git(tmp_path, "init")
     with pytest.raises(DataError, match="does not have any commits"):
         list(read_git(tmp_path))
+
+
+@pytest.fixture
+def git_that_says(tmp_path, monkeypatch):
+    """Put a script in git's place."""
+
+    def put(script):
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "git").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    return put
+
+
+def test_of_a_repository_that_others_own_git_s_own_way_out_is_told_and_works(repository, tmp_path, git_that_says):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path))
+        patch.setenv("LANGUAGE", "de")
+        theirs = tmp_path / "it's theirs"
+        subprocess.run(["git", "clone", "-q", repository, theirs], check=True)
+        git_that_says(f'GIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec {shutil.which("git")} "$@"')
+        with pytest.raises(DataError, match="dubious ownership") as caught:
+            list(read_git(theirs))
+        subprocess.run(caught.value.hint.partition(": ")[2], shell=True, check=True)
+        assert len(list(read_git(theirs))) == 4
+
+
+@pytest.mark.parametrize(
+    ("script", "message", "hint"),
+    [
+        ("kill -9 $$", "it ended with -9", "fsck"),
+        ("echo 'fatal: bad object HEAD' >&2; exit 128", "read it: bad object HEAD", "fsck"),
+    ],
+)
+def test_a_broken_repository_is_an_error_that_says_how_to_look_at_it(script, message, hint, repository, git_that_says):
+    git_that_says(script)
+    with pytest.raises(DataError, match=message) as caught:
+        list(read_git(repository))
+    assert hint in caught.value.hint
 
 
 def test_no_git_is_an_error(tmp_path, monkeypatch):

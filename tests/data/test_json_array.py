@@ -26,6 +26,38 @@ def test_any_list_of_objects_is_read_whatever_the_pieces(tmp_path_factory, objec
         assert [row.values for row in read_array(path)] == json.loads(path.read_bytes())
 
 
+@settings(max_examples=50)
+@given(OBJECTS, st.dictionaries(st.text(max_size=4), VALUES, max_size=3), st.integers(0, 3), st.integers(1, 9))
+def test_a_list_inside_an_object_is_read_and_the_other_members_told(tmp_path_factory, objects, others, place, chunk):
+    others.pop("golds", None)
+    members = list(others.items())
+    whole = dict([*members[:place], ("golds", objects), *members[place:]])
+    path = tmp_path_factory.getbasetemp() / "framed.json"
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    told = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_array, "CHUNK", chunk)
+        assert [row.values for row in read_array(path, inside="golds", on_member=told.__setitem__)] == objects
+    assert told == others
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"task": 1}', "an object without a list 'golds'"),
+        ('{"golds": 1}', "not a JSON list"),
+        ("{}", "no name and colon"),
+        ('{"task" 1}', "no name and colon"),
+        ('{"golds": []', "ends before its list does"),
+        ('{"golds": [] "task": 1}', "neither a comma nor the object's end"),
+    ],
+)
+def test_an_object_without_the_list_or_broken_around_it_is_an_error(content, message, tmp_path):
+    (tmp_path / "framed.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        list(read_array(tmp_path / "framed.json", inside="golds"))
+
+
 def test_each_object_knows_its_line(tmp_path):
     (tmp_path / "list.json").write_text('[\n\n{"a":\n1}, {"b": 2},\n{"c": 3}\n]\n')
     assert [row.line for row in read_array(tmp_path / "list.json")] == [3, 4, 5]

@@ -6,10 +6,13 @@ import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
+from unicodedata import category
 
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from personaplug.data.log import Interaction, SkippedRows, read_log, read_plain, write_log
 from personaplug.errors import DataError
@@ -45,7 +48,7 @@ def test_a_row_becomes_an_interaction(log):
 
 def test_the_task_says_which_columns_are_read(log):
     task = Task("mine", "", "generation", ("rouge-1",), columns=Columns("body", "subject", output_words=2))
-    row = read(log({"user_id": "ada", "time": 0, "body": "b", "subject": "one two three"}), task)[0]
+    row = read(log({"user_id": "ada", "time": 1714564800, "body": "b", "subject": "one two three"}), task)[0]
     assert (row.item.input, row.item.output) == ("b", "one two")
 
 
@@ -96,7 +99,7 @@ def test_an_answer_is_known_as_one_even_if_empty(split, output, log):
         ({"id": "i" * 10_000}, "an id of 10,000 characters"),
         ({"time": None}, "there is no time"),
         ({"time": "May 1st"}, "the time 'May 1st' cannot be read: neither ISO 8601"),
-        ({"time": 1714564800000}, "in seconds, not milliseconds"),
+        ({"time": 45413.5}, "looks like a spreadsheet's day number"),
         ({"time": "x" * 10_000}, r"the time 'x{39} cannot be read"),
         ({"input": None}, "the column 'input' is null"),
         ({"input": {"text": "a"}}, "column 'input' holds an object"),
@@ -112,6 +115,25 @@ def test_a_bad_value_is_an_error_that_names_file_and_line(change, message, log):
     assert len(str(caught.value)) < len(str(path)) + 200
 
 
+@pytest.mark.parametrize("column", ["user_id", "time"])
+def test_the_hint_tells_a_column_that_is_absent_from_one_that_is_empty(column, log):
+    for row, hint in [({**ROW, column: ""}, "empty or null here"), ({"x": 1, **ROW}, "the columns here are x, ")]:
+        if hint.startswith("the"):
+            del row[column]
+        with pytest.raises(DataError, match=f"there is no {column}") as caught:
+            read(log(row))
+        assert hint in caught.value.hint
+
+
+def test_whom_the_caller_names_is_read_whatever_the_id(log):
+    path = log(ROW | {"user_id": "shop\x1fada"})
+    with pytest.raises(DataError, match=r"control character U\+001F"):
+        read(path)
+    assert next(read_log(path, TASK, user="shop\x1fada")).user_id == "shop\x1fada"
+    with pytest.raises(DataError, match=r"control character U\+001F"):
+        next(read_log(path, TASK, user="ada"))
+
+
 def test_a_task_that_splits_by_column_wants_the_column(log):
     with pytest.raises(DataError, match="there is no split, by which task 'marked' splits"):
         read(log(ROW), MARKED)
@@ -122,6 +144,17 @@ def test_bad_rows_are_left_out_counted_and_the_first_20_kept(log):
     rows = list(read_log(log(ROW, *[ROW | {"time": "never"}] * 30, ROW), TASK, on_bad=skipped))
     assert (len(rows), skipped.count, len(skipped.first)) == (2, 30, 20)
     assert ":2: " in str(skipped.first[0])
+
+
+def test_a_parquet_time_that_nothing_holds_is_named_and_can_be_left_out(tmp_path):
+    columns = {key: pyarrow.array([text, text]) for key, text in ROW.items()}
+    times = pyarrow.array([10**18, datetime(2024, 5, 1)], pyarrow.timestamp("us"))
+    parquet.write_table(pyarrow.table({**columns, "time": times}), tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=rf"^{tmp_path}/log.parquet:1: the time cannot be read: 10{{18}} us .* 33658"):
+        read(tmp_path / "log.parquet")
+    skipped = SkippedRows()
+    assert [row.item.time for row in read_log(tmp_path / "log.parquet", TASK, on_bad=skipped)] == [MAY]
+    assert skipped.count == 1
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", json.dumps(ROW | {"time": "never"})])
@@ -143,15 +176,13 @@ def test_an_error_never_shows_the_texts_of_a_row(log):
 @given(st.lists(st.fixed_dictionaries({"user_id": st.text(min_size=1), "input": st.text(), "output": st.text()})))
 def test_what_is_written_is_read_back(tmp_path_factory, rows):
     path = tmp_path_factory.getbasetemp() / "any.jsonl.gz"
-    rows = [
-        ROW,
-        *(row | {"time": "2024-05-01"} for row in rows if row["user_id"].strip(" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f")),
-    ]
+    rows = [ROW, *(row | {"user_id": f"u{row['user_id']}", "time": "2024-05-01"} for row in rows)]
     assert write_log(rows, path) == len(rows)
     skipped = SkippedRows()
     found = [(row.user_id, row.item.input, row.item.output) for row in read_log(path, TASK, on_bad=skipped)]
     written = [tuple(row[key].replace("\0", "\ufffd") for key in ("user_id", "input", "output")) for row in rows]
-    assert found == [each for each in written if each[0].strip()]
+    assert found == [each for each in written if not any(category(sign) == "Cc" for sign in each[0])]
+    assert skipped.count == len(written) - len(found)
 
 
 def test_characters_that_no_text_may_hold_are_replaced(tmp_path):
@@ -213,12 +244,26 @@ def test_where_no_log_can_be_written_is_an_error(name, message, tmp_path):
 
 
 def test_a_plain_row_keeps_every_column_and_has_a_time_in_iso_8601(log, tmp_path):
-    rows = [{**ROW, "time": 0, "score": 4.5, "input": "i", "more": None}, {**ROW, "output": None}]
+    rows = [{**ROW, "time": 1714564800, "score": 4.5, "input": "i", "more": None}, {**ROW, "output": None}]
     plain = list(read_plain(log(*rows), TASK))
     assert plain[0] | {"id": ""} == {
-        "id": "", "user_id": "ada", "time": "1970-01-01T00:00:00+00:00",
+        "id": "", "user_id": "ada", "time": "2024-05-01T12:00:00+00:00",
         "input": "i", "output": "That.", "score": "4.5", "more": None,
     }  # fmt: skip
     before = read(log(*rows))
     write_log(plain, tmp_path / "again.jsonl")
     assert read(tmp_path / "again.jsonl") == before
+
+
+def test_a_row_of_which_only_another_column_is_bad_can_be_left_out_of_plain_rows(log):
+    path, skipped = log(ROW, ROW | {"tags": ["a"]}, ROW), SkippedRows()
+    with pytest.raises(DataError, match=r":2: column 'tags' holds a list, not text"):
+        list(read_plain(path, TASK))
+    assert (len(list(read_plain(path, TASK, on_bad=skipped))), skipped.count) == (2, 1)
+
+
+def test_dates_of_other_columns_are_kept_as_text(tmp_path):
+    columns = {key: pyarrow.array([text]) for key, text in ROW.items()}
+    parquet.write_table(pyarrow.table({**columns, "born": pyarrow.array([MAY])}), tmp_path / "log.parquet")
+    (row,) = read_plain(tmp_path / "log.parquet", TASK)
+    assert row["born"] == "2024-05-01T00:00:00+00:00"

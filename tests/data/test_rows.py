@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
+from datetime import UTC, date, datetime
 
 import pyarrow
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from personaplug.data import mending
 from personaplug.data.rows import LONGEST_LINE, read_rows
 from personaplug.errors import DataError, MissingExtraError
 
@@ -70,7 +72,7 @@ def test_a_file_cut_off_is_an_error_that_names_it(kind, tmp_path):
 
 def test_bytes_of_another_kind_are_an_error_that_names_the_file(kind, tmp_path):
     path = tmp_path / f"log{kind}"
-    path.write_bytes(b"\xff\xfe\x00garbage" * 50)
+    path.write_bytes(b"\xff\x00garbage" * 50)
     with pytest.raises(DataError, match=f"log{kind}"):
         list(read_rows(path))
 
@@ -99,6 +101,81 @@ def test_line_ends_of_both_worlds_and_a_byte_order_mark_are_read(end, tmp_path):
         assert [row.values for row in read_rows(path)] == [{"user_id": "ada"}, {"user_id": "bob"}]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("kind", [".jsonl", ".csv", ".csv.gz"])
+def test_an_encoding_that_the_first_bytes_tell_is_read(encoding, kind, tmp_path):
+    path = write(tmp_path / f"log{kind}", ROWS)
+    with gzip.open(path) if kind.endswith(".gz") else path.open("rb") as file:
+        text = file.read().decode()
+    with gzip.open(path, "wb") if kind.endswith(".gz") else path.open("wb") as file:
+        file.write(text.encode(encoding))
+    assert [row.values for row in read_rows(path)] == ROWS
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a,b\n1,2\n".encode("utf-16")[:-1], "cannot be read further"),
+        ('{"a": "\ud83d"}'.encode("utf-16", "surrogatepass"), r"half of a surrogate pair, U\+D83D"),
+    ],
+)
+def test_broken_utf_16_is_an_error_that_names_the_line(content, message, tmp_path):
+    path = tmp_path / ("log.jsonl" if "pair" in message else "log.csv")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"log\.\w+:\d: .*{message}"):
+        list(read_rows(path))
+
+
+def follow(error):
+    """Type the command at the end of a hint."""
+    subprocess.run(error.value.hint.partition(": ")[2], shell=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("true", "named"), [(".csv.gz", ".csv"), (".csv", ".csv.gz"), (".parquet", ".jsonl"), (".jsonl.gz", ".jsonl")]
+)
+def test_a_file_that_is_not_what_its_name_says_is_renamed_by_the_hint(true, named, tmp_path):
+    path = write(tmp_path / f"it's a log{true}", ROWS).rename(tmp_path / f"it's a log{named}")
+    with pytest.raises(DataError, match=rf"a log{named}\b") as caught:
+        list(read_rows(path))
+    follow(caught)
+    assert [row.values for row in read_rows(tmp_path / f"it's a log{true}")] == ROWS
+
+
+@pytest.mark.parametrize("kind", [".json", ".json.gz"])
+def test_a_json_list_is_made_a_log_by_the_hint(kind, tmp_path):
+    path = tmp_path / f"a log{kind}"
+    with gzip.open(path, "wt") if kind.endswith(".gz") else path.open("w") as file:
+        json.dump(ROWS, file, indent=1)
+    with pytest.raises(DataError, match="ends in none of") as caught:
+        read_rows(path)
+    follow(caught)
+    assert [row.values for row in read_rows(tmp_path / "a log.jsonl")] == ROWS
+
+
+def test_a_spreadsheet_named_csv_is_known_as_one(tmp_path):
+    (tmp_path / "log.csv").write_bytes(b"PK\x03\x04\x14\x00")
+    with pytest.raises(DataError, match="is a zip archive, as spreadsheets are, not text") as caught:
+        list(read_rows(tmp_path / "log.csv"))
+    assert "CSV in UTF-8" in caught.value.hint
+
+
+def test_a_file_without_permission_is_not_taken_for_one_cut_off(tmp_path):
+    assert "ls -l" in mending.from_error(tmp_path / "log.csv.gz", PermissionError(13, "Permission denied"))
+    assert "fetch" in mending.from_error(tmp_path / "log.csv.gz", EOFError())
+
+
+@pytest.mark.parametrize("kind", [".csv", ".csv.gz"])
+def test_the_command_in_the_hint_makes_a_file_that_can_be_read(kind, tmp_path):
+    path = tmp_path / f"it's mine{kind}"
+    with gzip.open(path, "wb") if kind.endswith(".gz") else path.open("wb") as file:
+        file.write("user_id\ncafé\n".encode("windows-1252"))
+    with pytest.raises(DataError, match="not UTF-8: byte 0xe9") as caught:
+        list(read_rows(path))
+    follow(caught)
+    assert [row.values for row in read_rows(tmp_path / f"utf8-it's mine{kind}")] == [{"user_id": "café"}]
+
+
 @settings(max_examples=25)
 @given(st.lists(st.fixed_dictionaries({"a": TEXTS, "b": TEXTS}), max_size=5))
 def test_any_text_survives_csv(tmp_path_factory, rows):
@@ -121,6 +198,7 @@ def test_lines_are_counted_through_newlines_inside_fields(tmp_path):
         (b'{"user_id": ', r"broken JSON at character \d+"),
         (b"[1, 2]", "a list, not a JSON object"),
         (b'"text"', "a text, not a JSON object"),
+        (b'{"user_id": "ada", "user_id": "bob"}', "a key stands twice"),
         (b"[" * 100_000, "not a row"),
         (b'{"n": ' + b"1" * 5000 + b"}", "not a row"),
         ('{"user_id": "caf\xe9"}'.encode("latin-1"), "not UTF-8: byte 0xe9 after 16 characters"),
@@ -161,7 +239,9 @@ def test_a_quote_that_never_closes_tells_how_far_it_reaches(tmp_path):
         list(read_rows(tmp_path / "log.csv"))
 
 
-@pytest.mark.parametrize("header", [b"user_id,user_id\n", b'"user_id"x\n', b"caf\xe9\n"])
+@pytest.mark.parametrize(
+    "header", [b"user_id,user_id\n", b'"user_id"x\n', b"caf\xe9\n", b"user_id;time\n", b"user_id\ttime\n"]
+)
 def test_a_broken_csv_header_is_an_error_of_the_whole_file(header, tmp_path):
     (tmp_path / "log.csv").write_bytes(header + b"a,b\n")
     with pytest.raises(DataError, match=r"log\.csv:1"):
@@ -210,6 +290,64 @@ def test_what_is_no_text_is_an_error_that_names_line_and_column(value, message, 
     path.write_text(f'{{"text": {value}}}')
     with pytest.raises(DataError, match=rf"log\.jsonl:1: column 'text' holds {message}"):
         next(read_rows(path)).text("text")
+
+
+FAR = 10**18  # microseconds: the year 33658
+MAY = datetime(2024, 5, 1)
+
+
+def parquet_of(path, **columns):
+    arrays = {name: pyarrow.array(values, kind) for name, (values, kind) in columns.items()}
+    parquet.write_table(pyarrow.table(arrays), path)
+    return path
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+def test_a_parquet_time_beyond_the_year_9999_is_an_error_of_its_row_alone(unit, tmp_path):
+    far = FAR // {"ms": 1000, "us": 1}[unit]
+    path = parquet_of(tmp_path / "log.parquet", time=([MAY, far, None], pyarrow.timestamp(unit)))
+    rows = list(read_rows(path))
+    assert [row.values["time"] for row in rows[::2]] == [MAY, None]
+    with pytest.raises(DataError, match=rf"log\.parquet:2: column 'time' cannot be read: {far} {unit} .* year 33658"):
+        rows[1].text("time")
+
+
+def test_parquet_bytes_that_are_no_utf_8_are_an_error_of_their_row_alone(tmp_path):
+    table = pyarrow.table({"text": pyarrow.array([b"good", b"caf\xe9"], pyarrow.binary()).view(pyarrow.string())})
+    parquet.write_table(table, tmp_path / "log.parquet")
+    good, bad = read_rows(tmp_path / "log.parquet")
+    assert good.text("text") == "good"
+    with pytest.raises(DataError, match=r":2: column 'text' cannot be read: its text is not UTF-8: byte 0xe9"):
+        bad.text("text")
+
+
+def test_parquet_days_beyond_python_s_are_an_error_of_their_row_alone(tmp_path):
+    path = parquet_of(tmp_path / "log.parquet", time=([0, 2**31 - 1], pyarrow.date32()))
+    good, bad = read_rows(path)
+    assert good.values["time"] == date(1970, 1, 1)
+    with pytest.raises(DataError, match="no Python value holds its date32"):
+        bad.text("time")
+
+
+def test_parquet_times_are_plain_to_the_microsecond_whatever_their_unit_and_zone(tmp_path):
+    zoned = pyarrow.timestamp("s", "Nowhere/Unknown")
+    path = parquet_of(tmp_path / "log.parquet", ns=([1714564800123456789], pyarrow.timestamp("ns")), far=([0], zoned))
+    values = next(read_rows(path)).values
+    assert type(values["ns"]) is datetime
+    assert values == {"ns": datetime(2024, 5, 1, 12, 0, 0, 123456), "far": datetime(1970, 1, 1, tzinfo=UTC)}
+
+
+def test_old_parquet_times_after_2262_do_not_wrap_around(tmp_path):
+    table = pyarrow.table({"time": pyarrow.array([datetime(3000, 1, 1)], pyarrow.timestamp("us"))})
+    parquet.write_table(table, tmp_path / "log.parquet", use_deprecated_int96_timestamps=True)
+    assert next(read_rows(tmp_path / "log.parquet")).values["time"] == datetime(3000, 1, 1)
+
+
+def test_two_parquet_columns_of_one_name_are_an_error_of_the_whole_file(tmp_path):
+    table = pyarrow.table([pyarrow.array(["ada"]), pyarrow.array(["bob"])], names=["user_id", "user_id"])
+    parquet.write_table(table, tmp_path / "log.parquet")
+    with pytest.raises(DataError, match="a column stands twice in it: user_id, user_id"):
+        collect(tmp_path / "log.parquet")
 
 
 def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):

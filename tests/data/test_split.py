@@ -1,5 +1,6 @@
 """Laws of splits and histories, against a reference that is slow and plain."""
 
+from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from personaplug.data.split import split_examples, user_split
 from personaplug.errors import ConfigError, PersonaPlugError
-from personaplug.tasks.task import History, Split, Splitting, Task
+from personaplug.plug.batch import Batcher
+from personaplug.tasks.task import History, Retrieval, Split, Splitting, Task
 from tests.factories import START, make_row
 
 SPLITS = get_args(Split)
@@ -58,8 +60,8 @@ def embargo(task):
     return timedelta(days=task.history.embargo_days)
 
 
-def key_of(item):
-    return item.time, item.id, item.input, item.output
+def moment(item):
+    return item.time
 
 
 @settings(max_examples=50)
@@ -76,9 +78,19 @@ def test_a_history_is_all_that_a_slow_reading_of_the_rules_finds(rows, task):
     for split in SPLITS:
         for example in split_examples(rows, task, split=split):
             mine = may_be_history([row for row in rows if row.user_id == example.profile.user_id], task, split)
-            earlier = sorted((item for item in mine if item.time < example.time - embargo(task)), key=key_of)
+            earlier = sorted((item for item in mine if item.time < example.time - embargo(task)), key=moment)
             assert len(earlier) >= task.history.min_items
             assert list(example.profile.items) == earlier[max(0, len(earlier) - task.history.max_items) :]
+
+
+def test_a_query_that_retrieval_may_show_more_of_its_history_has_it_and_the_persona_still_sees_the_latest():
+    rows = numbered([make_row("ada", day, output="x") for day in range(9)])
+    task = make_task(Splitting("latest"), History(max_items=2))
+    for most, held in ((None, 2), (0, 8), (5, 5), (1, 2)):
+        searching = replace(task, retrieval=Retrieval(max_items=most))
+        (example,) = split_examples(rows, searching, split="test")
+        assert len(example.profile.items) == held
+        assert Batcher(searching, None, query_vectors=None).seen(example).items == example.profile.items[-2:]
 
 
 def may_be_history(rows, task, split):
@@ -93,10 +105,37 @@ def may_be_history(rows, task, split):
 @settings(max_examples=50)
 @such_as([make_row("0", 1, output=None), make_row("0", 1, output="")], make_task(Splitting("user"), History(0)), 0)
 @given(rows, tasks, st.integers(0, 99))
-def test_the_order_of_rows_is_irrelevant(rows, task, seed):
-    for other in (rows[::-1], Random(seed).sample(rows, len(rows))):
+def test_the_order_of_rows_is_irrelevant_save_for_those_of_one_moment(rows, task, seed):
+    for other in (shuffled(rows, seed), shuffled(rows, seed + 100)):
         for split in SPLITS:
             assert list(split_examples(rows, task, split=split)) == list(split_examples(other, task, split=split))
+
+
+def shuffled(rows, seed):
+    """Shuffle rows; those of one user and moment stand in their own order, in the places that they took together."""
+    order = Random(seed).sample(rows, len(rows))
+    left = defaultdict(list)
+    for row in rows:
+        left[row.user_id, row.item.time].append(row)
+    return [left[row.user_id, row.item.time].pop(0) for row in order]
+
+
+@pytest.mark.parametrize("by", ["latest", "column", "user"])
+def test_what_was_done_at_one_moment_stands_in_the_order_of_the_log_not_of_its_ids(by):
+    rows = [make_row("ada", day, split="history") for day in (0, 1, 1, 1, 1)]
+    named = [
+        replace(row, item=replace(row.item, id=name))
+        for row, name in zip(rows, ("5", "710", "72", "9", "8"), strict=True)
+    ]
+    asked = make_row("ada", 2, split="train")
+    task = make_task(Splitting(by=by), History(max_items=3))
+    seen = [
+        ids(example.profile.items)
+        for split in SPLITS
+        for example in split_examples([*named, asked], task, split=split)
+        if example.id == "2"
+    ]
+    assert seen == [["72", "9", "8"]]
 
 
 @settings(max_examples=50)

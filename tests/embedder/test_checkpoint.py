@@ -1,11 +1,13 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from personaplug.embedder.checkpoint import load_weights, save_weights
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
 from personaplug.errors import ConfigError
 from tests.embedder.histories import DIM, LLM_DIM, VIEWS, as_if_trained
+from tests.full_disk import full_disk
 
 
 def embedder(config=EmbedderConfig(), *, llm_dim=LLM_DIM):  # noqa: B008 (frozen)
@@ -49,3 +51,27 @@ def test_a_file_that_is_not_safetensors_is_named(content, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(ConfigError, match="not a safetensors file"):
         load_weights(nn.Linear(1, 1), tmp_path / "model.safetensors")
+
+
+def test_a_full_disk_is_an_error_of_the_system_and_leaves_the_old_weights(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_weights(nn.Linear(2, 2), path)
+    old = path.read_bytes()
+    with full_disk(), pytest.raises(OSError, match=r"model\.safetensors"):
+        save_weights(nn.Linear(2, 2), path)
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_neither_written_nor_read(number, tmp_path):
+    layer = nn.Linear(2, 2)
+    with torch.no_grad():
+        layer.bias[1] = number
+    with pytest.raises(ConfigError, match=r"model.safetensors: the weights 'bias' hold NaN or infinite") as caught:
+        save_weights(layer, tmp_path / "model.safetensors")
+    assert caught.value.hint
+    assert not list(tmp_path.iterdir())
+    save_file(layer.state_dict(), tmp_path / "model.safetensors")
+    with pytest.raises(ConfigError, match="the weights 'bias' hold NaN or infinite"):
+        load_weights(nn.Linear(2, 2), tmp_path / "model.safetensors")

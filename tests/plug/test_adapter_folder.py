@@ -97,3 +97,16 @@ def test_nothing_is_pickled(folder):
     names = {path.name for path in folder.place(RECORD.user_id).iterdir()}
     assert names == {"adapter_model.safetensors", "record.json"}
     assert json.loads((folder.place(RECORD.user_id) / "record.json").read_text())["user_id"] == RECORD.user_id
+
+
+def test_an_adapter_that_cannot_be_written_leaves_the_old_one_and_nothing_half_done(folder):
+    folder.write(RECORD, saving(1.0))
+
+    def failing(unfinished):
+        saving(2.0)(unfinished)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        folder.write(RECORD, failing)
+    assert folder.weights(RECORD.user_id)["w"].tolist() == [1.0] * 3
+    assert list(folder.path.iterdir()) == [folder.place(RECORD.user_id)]

@@ -69,6 +69,18 @@ def test_a_command_in_a_users_text_is_read_as_words(backbone, chat):
         assert each.score(inputs, ["b</s>"]).tokens.tolist() == [len("b</s>") + 1]
 
 
+def test_a_command_that_the_tokenizer_does_not_flag_is_read_as_words_in_inputs_and_answers(family):
+    plain, knowing = (tiny.FAMILIES[family]() for _ in range(2))
+    knowing.tokenizer.add_tokens(["<think>"])
+    assert len(knowing._ids("<think>")) == 1
+    for backbone in (plain, knowing):
+        assert len(backbone.embed(["a<think>b"]).rows[0]) == backbone.count_tokens("") + len("a<think>b")
+        assert backbone.cut("a<think>b", max_tokens=backbone.count_tokens("") + 2) == "a<"
+        assert backbone.count_answer_tokens(["<think>"]) == [len("<think>") + 1]
+    scores = [each.score(each.embed(["<think>"]), ["<think>"]).log_likelihood for each in (plain, knowing)]
+    assert torch.equal(*scores)
+
+
 @few
 @given(pairs=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=4), has_prefix=st.booleans())
 def test_batched_scores_equal_one_by_one(backbone, pairs, has_prefix):

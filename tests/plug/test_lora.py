@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+import peft
 import pytest
 import torch
 from torch import nn
@@ -195,3 +196,89 @@ def test_without_peft_the_extra_is_named(monkeypatch):
 def test_an_impossible_size_is_refused(values):
     with pytest.raises(ValueError, match="above zero"):
         LoraConfig(**values)
+
+
+def merged(make, adapters, task, user, folder):
+    """Have PEFT merge an adapter into a language model of its own, then put the user's over it, as OPPU does."""
+    backbone = make()
+    for name, weights in (("task", task), ("user", user)):
+        (folder / name).mkdir()
+        adapters.save(weights, folder / name)
+    changed = peft.PeftModel.from_pretrained(backbone.model, folder / "task").merge_and_unload()
+    backbone.model = peft.PeftModel.from_pretrained(changed, folder / "user").base_model.model
+    return backbone
+
+
+@pytest.mark.parametrize("config", [LoraConfig(rank=2), LoraConfig(rank=3, alpha=5.0, places="query-value")], ids=repr)
+@pytest.mark.parametrize("name", MODELS)
+def test_an_adapter_over_that_of_the_task_is_the_function_of_the_merged_model(name, config, tmp_path):
+    backbone = MODELS[name]()
+    before = {key: tensor.clone() for key, tensor in backbone.model.state_dict().items()}
+    bare = scores(backbone)
+    adapters = UserAdapters(backbone, config)
+    known = some(adapters, "task", "ada", "ben")
+    adapters.rest_on(known["task"])
+    with adapters.answering(["ada"] * len(TEXTS), known):
+        found = scores(backbone)
+    wanted = scores(merged(MODELS[name], adapters, known["task"], known["ada"], tmp_path))
+    torch.testing.assert_close(found, wanted, atol=2e-3, rtol=1e-4)
+    assert (found - bare).abs().max() > 0.1
+    with adapters.answering(["ada", "ben", "ada", "ben", "ben"], known):
+        mixed = scores(backbone)
+    torch.testing.assert_close(mixed[[0, 2]], found[[0, 2]], atol=2e-3, rtol=1e-4)
+    assert (mixed - found).abs().max() > 0.1
+    assert torch.equal(scores(backbone), bare)
+    after = {key.replace(".base_layer", ""): tensor for key, tensor in backbone.model.state_dict().items()}
+    assert all(torch.equal(after[key], tensor) for key, tensor in before.items())
+
+
+def test_training_over_the_task_moves_the_users_adapter_alone_and_starts_from_the_tasks_answers(backbone):
+    adapters = UserAdapters(backbone, LoraConfig(rank=2))
+    task = some(adapters, "task")["task"]
+    with adapters.answering(["all"] * len(TEXTS), {"all": task}):
+        wanted = scores(backbone)
+    adapters.rest_on(task)
+    with adapters.answering(["new"] * len(TEXTS), {"new": adapters.start}):
+        torch.testing.assert_close(scores(backbone), wanted, atol=2e-3, rtol=1e-4)
+    before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
+    with adapters.training(adapters.start) as weights:
+        assert len(weights) == len(adapters.start)
+        optimizer = torch.optim.SGD(weights, lr=1.0)
+        for _ in range(2):
+            optimizer.zero_grad()
+            backbone.loss(backbone.embed(TEXTS), ["yes"] * len(TEXTS)).backward()
+            optimizer.step()
+    after = backbone.model.state_dict()
+    moved = {name for name, tensor in before.items() if not torch.equal(after[name], tensor)}
+    assert moved
+    assert all(".place0." in name for name in moved)
+
+
+def test_dropout_leaves_a_part_out_in_training_alone_and_is_the_adapters_own(backbone):
+    adapters = UserAdapters(backbone, LoraConfig(rank=2, dropout=0.5))
+    known = some(adapters, "ada")
+    with adapters.training(known["ada"]):
+        assert not torch.equal(scores(backbone), scores(backbone))
+        assert not backbone.model.training
+    with adapters.training(adapters.start):  # whose second matrix is zero: any other dropout would show
+        assert torch.equal(scores(backbone), scores(backbone))
+    with adapters.answering(["ada"] * len(TEXTS), known):
+        assert torch.equal(scores(backbone), scores(backbone))
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("encoder-decoder", {"q", "v"}),
+        ("decoder-only", {"q_proj", "v_proj"}),
+        ("joined", {"query", "value"}),
+        ("absolute", {"c_attn"}),
+    ],
+)
+def test_queries_and_values_are_found_in_every_family(name, parts):
+    found = attention_projections(MODELS[name]().model, only="query-value")
+    assert {full.rpartition(".")[2] for full in found} == parts
+
+
+def test_what_an_adapter_of_yesterday_was_made_of_is_written_as_ever():
+    assert repr(LoraConfig()) == "LoraConfig(rank=8, alpha=16.0)"  # a hash of it tells whether to train anew

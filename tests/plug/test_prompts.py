@@ -15,13 +15,14 @@ from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
+from personaplug.plug.retrievers import by_product
 from personaplug.plug.run import ItemsConfig
 from personaplug.retrieval.bm25 import BM25Retriever
-from personaplug.tasks.task import Splitting
+from personaplug.tasks.task import Retrieval, Splitting
 from personaplug.training.batches import TrainingSet
 from tests import tiny
 from tests.factories import make_item
-from tests.world import TASK, USERS, as_if_trained, make_run
+from tests.world import TASK, USERS, as_if_trained, encoder_in, make_run
 
 MIXED = ("plug+bm25", "plug+dense")
 SHORT = GenerationConfig(max_new_tokens=8)
@@ -46,6 +47,21 @@ def alone(models, family, store):
 @pytest.fixture(scope="module")
 def words(models, store):
     return build(models, "decoder-only", store, method="plug+bm25")
+
+
+@pytest.mark.parametrize("method", ["plug+dense", "tuned-prompt+dense"])
+def test_a_mixed_run_of_a_task_that_ranks_by_products_encodes_its_items_itself(models, store, examples, method):
+    run, task = (
+        make_run(models, "decoder-only", method=method),
+        replace(TASK, retrieval=Retrieval(similarity="product")),
+    )
+    write = build_plug(run, task, store=store, query_source=QuerySource.STORE).batcher.prompts.items
+    asked = next(example for example in examples if len(example.profile.items) > 2)
+    items = task.searched(asked.profile).items
+    pooled = by_product(task, encoder_in(models))
+    assert write.retriever.rank("x", items) == pooled.rank("x", items)
+    assert write.retriever.encodes_items
+    assert write.vector_bytes == 2 * encoder_in(models).dim  # kept beside the persona's, which have unit length
 
 
 @pytest.mark.parametrize("retriever", ["bm25", "dense"])

@@ -91,6 +91,13 @@ def test_only_the_items_that_the_task_lets_a_query_see_are_ranked():
     assert "tea 1" not in write(profile, k=99)
 
 
+def test_word_search_may_find_what_is_older_than_all_that_the_persona_sees():
+    profile = remember(("a cup of tea", ""), *((f"rain {day}", "") for day in range(9)))
+    whole = replace(TASK, retrieval=replace(TASK.retrieval, max_items=0))
+    assert write(profile, retriever=by_words(TASK), k=1).startswith("<rain 8|")
+    assert write(profile, task=whole, retriever=by_words(whole), k=1).startswith("<a cup of tea|")
+
+
 @settings(max_examples=50)
 @given(profile=profiles, text=texts, k=st.integers(1, 9), item_tokens=st.integers(1, 80))
 def test_the_input_is_never_shortened(profile, text, k, item_tokens):

@@ -47,3 +47,11 @@ def test_items_without_a_word_come_latest_first(texts):
 def test_the_given_text_of_an_item_is_what_is_searched():
     items = [make_item(0, "x", output="snow"), make_item(1, "snow"), make_item(2, "y"), make_item(3, "z")]
     assert BM25Retriever(lambda item: item.output or "none").rank("snow", items)[0] == 0
+
+
+def test_case_may_be_kept_as_the_benchmark_keeps_it():
+    cased = BM25Retriever(lambda item: item.input, keeps_case=True)
+    items = make_items("Frost came", "frost", "rain", "wind", "sun")
+    assert cased.rank("Frost", items)[0] == 0
+    assert cased.rank("frost", items)[0] == 1
+    assert cased.rank("FROST", items) == list(reversed(range(5)))

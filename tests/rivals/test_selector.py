@@ -45,3 +45,23 @@ def test_an_answer_is_read_before_the_prompt_it_answers():
     assert asked == [("tea a", "rain a"), ("tea b", "rain b")]
     assert option_texts(prompts, None) == prompts
     assert option_texts([], answer) == []
+
+
+def test_a_reader_of_whole_prompts_reads_them_in_lower_case_and_the_answer_behind():
+    prompts = [("Tea A", "Tea B")]
+    assert option_texts(prompts, None, reads="prompt") == [("tea a", "tea b")]
+    assert option_texts(prompts, lambda column: [f"Yes to {p}" for p in column], reads="prompt") == [
+        ("tea a\nYes to Tea A", "tea b\nYes to Tea B")
+    ]
+
+
+def test_a_reader_of_whole_prompts_scores_pooled_states_of_the_option_alone_and_favours_no_place():
+    encoder = tiny.text_encoder()
+    selector = PromptSelector(encoder, 2, reads="prompt")
+    torch.nn.init.normal_(selector.head.weight)
+    logits = selector.logits(["tea"], [["a", "b"]])
+    wanted = selector.head(encoder.as_pooled().encode(["a", "b"]))[:, 0]
+    torch.testing.assert_close(logits[0], wanted, atol=1e-4, rtol=1e-4)
+    logits[0, 0].backward()
+    assert selector.bias.grad is None
+    assert torch.equal(selector.logits(["rain"], [["a", "b"]]), logits)

@@ -36,7 +36,13 @@ CALLERS = {
 """Tenant and rights by the names of the keys."""
 
 LIMITS = Limits(
-    body_bytes=200_000, head_seconds=1.0, body_seconds=1.0, items_per_user=60, answer_tokens=200, requests_per_minute=0
+    body_bytes=200_000,
+    head_seconds=1.0,
+    body_seconds=1.0,
+    items_per_user=60,
+    answer_tokens=200,
+    requests_per_minute=0,
+    refusals_per_minute=0,
 )
 
 
@@ -49,12 +55,14 @@ class Running:
         service: What it is made of.
         secrets: Keys by the names of their callers.
         key_file: Where they are kept.
+        uvicorn: Holds its connections.
     """
 
     url: str
     service: Service
     secrets: Mapping[str, str]
     key_file: KeyFile
+    uvicorn: uvicorn.Server
 
     def client(self, caller: str = "all") -> openai.OpenAI:
         """Make OpenAI's client with a caller's key."""
@@ -92,13 +100,13 @@ def running(place: Place, folder: Path, *, limits: Limits = LIMITS) -> Iterator[
     secrets = {name: key_file.add(name, tenant=tenant, rights=rights) for name, (tenant, rights) in CALLERS.items()}
     service = Service(place, KeyAccess(key_file), limits=limits)
     service.open()
-    with listen_for(service, host="127.0.0.1", port=0) as bound, in_thread(build_server(service), bound):
-        yield Running(address_of(bound), service, secrets, key_file)
+    with listen_for(service, host="127.0.0.1", port=0) as bound, in_thread(build_server(service), bound) as server:
+        yield Running(address_of(bound), service, secrets, key_file, server)
     service.close()
 
 
 @contextmanager
-def in_thread(server: uvicorn.Server, place: socket.socket) -> Iterator[None]:
+def in_thread(server: uvicorn.Server, place: socket.socket) -> Iterator[uvicorn.Server]:
     """Run a server in a thread of this process, from when it answers to when it has stopped."""
     thread = threading.Thread(target=server.run, args=([place],))
     thread.start()
@@ -106,7 +114,7 @@ def in_thread(server: uvicorn.Server, place: socket.socket) -> Iterator[None]:
         assert thread.is_alive()
         time.sleep(0.01)
     try:
-        yield
+        yield server
     finally:
         server.should_exit = True
         thread.join()

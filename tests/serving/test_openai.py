@@ -1,13 +1,16 @@
 """OpenAI's own client against the server, on every route that it knows."""
 
 from dataclasses import replace
+from typing import get_type_hints
 
 import httpx2
 import openai
 import pytest
+from openai.types import completion_create_params
+from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 
 from personaplug.plug.backbone import GenerationConfig
-from tests.serving.running import RUNS
+from tests.serving.running import LIMITS, RUNS
 
 QUESTION = "your own view about x"
 SHORT = GenerationConfig(max_new_tokens=12)
@@ -154,7 +157,12 @@ def test_the_runs_are_listed_as_models(client):
     [
         ({"model": "gpt"}, openai.NotFoundError, "model"),
         ({"messages": []}, openai.BadRequestError, "messages"),
-        ({"max_tokens": 100_000}, openai.BadRequestError, "max_tokens"),
+        ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.BadRequestError, "tools"),
+        ({"response_format": {"type": "json_object"}}, openai.BadRequestError, "response_format"),
+        ({"logit_bias": {"50256": -100}}, openai.BadRequestError, "logit_bias"),
+        ({"logprobs": True}, openai.BadRequestError, "logprobs"),
+        ({"extra_body": {"web_search_options": {}}}, openai.BadRequestError, "web_search_options"),
         ({"temperature": 3}, openai.BadRequestError, "temperature"),
         ({"n": 2}, openai.BadRequestError, "n"),
         ({"stop": ["x"] * 5}, openai.BadRequestError, "stop"),
@@ -202,3 +210,119 @@ def test_a_wrong_key_is_an_authentication_error(server):
 def test_a_route_that_is_none_is_a_not_found_error(client):
     with pytest.raises(openai.NotFoundError):
         client.embeddings.create(model="llama", input="x")
+
+
+CHAT_FIELDS = get_type_hints(CompletionCreateParamsNonStreaming).keys() - {"model", "messages"}
+TEXT_FIELDS = get_type_hints(completion_create_params.CompletionCreateParamsNonStreaming).keys() - {"model", "prompt"}
+
+
+@pytest.fixture(scope="module")
+def plain(client):
+    """The answers to a chat and to a text without any of the optional fields."""
+    return text_of(chat(client)), client.completions.create(model="llama", prompt="x", max_tokens=12).choices[0].text
+
+
+@pytest.mark.parametrize("field", sorted(CHAT_FIELDS | {"a_field_to_come"}))
+def test_a_chats_field_that_is_null_is_as_if_it_were_not_sent(client, plain, field):
+    limit = {"max_tokens": 12} if field != "max_tokens" else {"max_completion_tokens": 12}
+    body = {"model": "llama", "user": "dee", "messages": [{"role": "user", "content": QUESTION}], **limit}
+    answer = client.chat.completions.create(model="llama", messages=body["messages"], extra_body={**body, field: None})
+    assert field == "user" or text_of(answer) == plain[0]
+
+
+@pytest.mark.parametrize("field", sorted(TEXT_FIELDS - {"max_tokens"}))
+def test_a_texts_field_that_is_null_is_as_if_it_were_not_sent(client, plain, field):
+    answer = client.completions.create(model="llama", prompt="x", extra_body={"max_tokens": 12, field: None})
+    assert answer.choices[0].text == plain[1]
+
+
+@pytest.mark.parametrize(
+    "idle",
+    [
+        {"tools": []},
+        {"tools": [], "tool_choice": "none", "parallel_tool_calls": True},
+        {"functions": [], "function_call": "auto"},
+        {"response_format": {"type": "text"}},
+        {"logit_bias": {}, "metadata": {}, "stop": []},
+        {"n": 1, "logprobs": False, "top_logprobs": 0, "frequency_penalty": 0, "presence_penalty": 0.0},
+        {"modalities": ["text"], "verbosity": "medium", "reasoning_effort": "none"},
+        {"store": False, "service_tier": "auto", "stream_options": None},
+        {"safety_identifier": "s", "prompt_cache_key": "k", "stop": ""},
+    ],
+)
+def test_fields_that_ask_for_nothing_change_nothing(client, plain, idle):
+    assert text_of(chat(client, extra_body=idle)) == plain[0]
+
+
+def test_an_answer_goes_back_into_the_chat_as_the_client_returned_it(client):
+    asked = [{"role": "user", "content": QUESTION}]
+    message = chat(client, messages=asked).choices[0].message
+    more = {"annotations": [], "audio": None, "function_call": None, "tool_calls": None}
+    by_hand = {"role": "assistant", "content": message.content}
+    forms = [message, message.model_dump(), {**message.model_dump(), **more}, {**by_hand, "tool_calls": []}, by_hand]
+    after = [text_of(chat(client, messages=[*asked, form, {"role": "user", "content": "and y?"}])) for form in forms]
+    assert after == after[:1] * len(forms)
+
+
+def test_an_assistant_that_said_nothing_or_refused_is_read_so(client):
+    def after(message):
+        asked, last = ({"role": "user", "content": text} for text in ("x", "and y?"))
+        return text_of(chat(client, messages=[asked, {"role": "assistant", **message}, last]))
+
+    assert after({"content": None, "refusal": "no"}) == after({"content": "no"}) == after({"refusal": "no"})
+    silent = text_of(chat(client, messages=[{"role": "user", "content": text} for text in ("x", "and y?")]))
+    assert after({"content": None, "refusal": None, "tool_calls": []}) == silent
+    for wrong in ({"tool_calls": [{"id": "1"}]}, {"audio": {"id": "1"}}):
+        with pytest.raises(openai.BadRequestError) as caught:
+            after({"content": "x", **wrong})
+        assert caught.value.param == f"messages.1.{next(iter(wrong))}"
+
+
+def test_a_message_of_a_user_without_content_is_refused(client):
+    for content in ({}, {"content": None}):
+        with pytest.raises(openai.BadRequestError) as caught:
+            chat(client, messages=[{"role": "user", **content}])
+        assert caught.value.param == "messages.0.content"
+
+
+@pytest.mark.parametrize("model", ["llama", "t5"])
+def test_more_tokens_than_there_is_room_for_are_answered_up_to_the_room(client, server, model):
+    longest = server.service.engine.models.by_name[model].longest_answer(limit=LIMITS.answer_tokens)
+    most, more = (chat(client, model=model, max_tokens=tokens) for tokens in (longest, 100_000))
+    assert text_of(most) == text_of(more)
+    assert most.choices[0].finish_reason == more.choices[0].finish_reason
+    assert more.choices[0].finish_reason == "length" or more.usage.completion_tokens < longest
+
+
+OLD = {"role": "user", "content": "an old turn of this long chat, of which nobody wants to know any more " * 2}
+BRIEF = {"role": "system", "content": "be brief"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_of_a_long_chat_the_newest_turn_is_read_and_the_oldest_is_left_out(client, stream):
+    def answered(*messages):
+        if not stream:
+            return text_of(chat(client, messages=messages))
+        return "".join(piece.choices[0].delta.content or "" for piece in chat(client, messages=messages, stream=True))
+
+    last = [{"role": "user", "content": text} for text in ("what is the price of tea", "name the colour", ".")]
+    assert len({answered(BRIEF, OLD, OLD, OLD, each) for each in last}) > 1
+    for each in last:
+        assert answered(BRIEF, OLD, OLD, OLD, each) == answered(BRIEF, OLD, each)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("messages", [[OLD, OLD | {"content": "x" * 300}], [BRIEF | {"content": "x" * 300}, OLD]])
+def test_a_turn_for_which_there_is_no_room_is_refused_with_the_numbers(client, stream, messages):
+    with pytest.raises(openai.BadRequestError) as caught:
+        chat(client, messages=messages, stream=stream)
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
+    assert "256" in caught.value.message
+
+
+def test_a_text_for_which_there_is_no_room_is_refused_and_none_beside_it_is_cut(client):
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(model="llama", prompt=["about x", "x" * 252], max_tokens=4)
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "prompt")
+    assert "259" in caught.value.message
+    assert client.completions.create(model="llama", prompt="x" * 249, max_tokens=4).usage.prompt_tokens == 256 + 5

@@ -9,9 +9,12 @@ from urllib.parse import quote
 import openai
 import pytest
 
+from personaplug.data.log import read_log
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.records import Profile
 from personaplug.store.sqlite import PersonaStore
+from personaplug.tasks.task import load_task
+from tests.serving.running import wait_for
 
 SECRET = "harbour-at-night"
 ITEM = {"id": "1", "time": "2024-05-01T12:30:00Z", "input": f"about {SECRET}", "output": "lantern"}
@@ -105,6 +108,20 @@ def test_an_export_is_a_log_of_all_that_was_told(call):
     assert [{**row, "user_id": None} for row in rows] == [{**item, "user_id": None} for item in items]
 
 
+def test_an_export_is_a_log_that_can_be_read_even_of_a_nul(call, tmp_path):
+    tell(call, "broken", {**ITEM, "input": "a\0b"})
+    (tmp_path / "log.jsonl").write_bytes(call("GET", "broken", "/export").content)
+    (row,) = read_log(tmp_path / "log.jsonl", load_task("log"))
+    assert (row.item.input, row.item.output) == ("a\ufffdb", ITEM["output"])
+
+
+def test_of_two_items_of_one_id_in_one_request_the_later_counts(call):
+    told = tell(call, "twice", {**ITEM, "output": "first"}, {**ITEM, "output": "second"})
+    assert (told["new_items"], told["items"]) == (1, 1)
+    (row,) = map(json.loads, call("GET", "twice", "/export").text.splitlines())
+    assert row["output"] == "second"
+
+
 def test_a_history_has_a_longest_length(call, server):
     most = server.service.limits.items_per_user
     tell(call, "full", *({**ITEM, "id": str(day)} for day in range(most)))
@@ -131,6 +148,37 @@ def test_an_append_waits_for_no_answer(call, server):
         assert not busy.done()
     finally:
         free.set()
+
+
+def test_who_is_forgotten_while_they_are_explained_is_not_found(call, server, monkeypatch):
+    """Once before the history is read, and once between its items and their vectors."""
+    asked, answers, free = {"model": "llama", "input": "about x"}, [], threading.Event()
+    tell(call, "leaving", ITEM)
+    busy = server.service._models.submit(lambda _: free.wait(20))
+    asking = threading.Thread(target=lambda: answers.append(call("POST", "leaving", "/explain", asked)))
+    asking.start()
+    wait_for(server.service._models._pool._work_queue.qsize, bool)
+    assert call("DELETE", "leaving").status_code == 200
+    free.set()
+    asking.join()
+    assert busy.result()
+
+    tell(call, "leaving", ITEM)
+    batcher = server.service.engine.models.by_name["llama"].plug.batcher
+    seen, told = batcher.seen, [ITEM]
+
+    def forget_first(example):
+        profile = seen(example)
+        while told:
+            told.pop()
+            assert call("DELETE", "leaving").status_code == 200
+        return profile
+
+    monkeypatch.setattr(batcher, "seen", forget_first)
+    answers.append(call("POST", "leaving", "/explain", asked))
+    assert not told
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert answers[1].json()["error"]["code"] == "user_not_found"
 
 
 def test_explained_memories_are_the_plugs(call, server):

@@ -99,6 +99,7 @@ def test_after_a_kill_every_acknowledged_append_is_there_and_no_half_of_one_and_
     server, client, _ = start()
     assert client.get("/v1/personas/new").json()["items"] == len(held)
     drains(server, client)
+    assert not path.with_name(f"{path.name}-wal").exists()  # the file alone holds all that was acknowledged
     with vllm_like(read_toml(RunConfig, place.runs["llama"] / "config.toml").backbone.model, name="llama") as behind:
         behind.pause = 0.02
         server, client, _ = start("--engine", "vllm", "--url", behind.url)
@@ -120,6 +121,6 @@ def drains(server, client):
     assert answered[-1] == "data: [DONE]"
     assert re.search(r'"finish_reason":"(length|stop)"', answered[-2])
     server.join()
-    assert server.exitcode in (0, -signal.SIGTERM)  # uvicorn raises the signal again when all is closed
+    assert server.exitcode == 0
     with pytest.raises(httpx2.ConnectError):
         client.get("/healthz")

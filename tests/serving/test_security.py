@@ -16,9 +16,9 @@ from personaplug.serving import asking as asking_room
 from personaplug.serving.access import KeyAccess, OpenAccess
 from personaplug.serving.app import create_app
 from personaplug.serving.keys import KeyFile
-from personaplug.serving.request_log import WithoutWords
 from personaplug.serving.server import listen_for
 from personaplug.serving.service import Place, Service
+from personaplug.wordless import WithoutWords
 from tests.serving.running import running, wait_for
 
 SECRET = "a word that only ada wrote"

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personaplug.errors import FingerprintMismatchError, StoreError
-from personaplug.store.indexing import IndexCounts, index
+from personaplug.data.split import split_examples
+from personaplug.errors import FingerprintMismatchError, RepeatedIdError, StoreError
+from personaplug.store.indexing import IndexCounts, check_ids, index
 from personaplug.store.sqlite import PersonaStore
+from personaplug.tasks.task import History, Task
 from tests.factories import make_row
 from tests.store.fakes import LAYOUT, encode, encode_jointly, make_log, stack
 
@@ -36,7 +38,7 @@ def encoder():
 
 def rows_of(store):
     """All that a store holds, in an order of its own."""
-    columns = "user_id, time, id, content, hashes, vectors, input, output"
+    columns = "user_id, time, id, content, hashes, vectors, place, input, output"
     return store._file.rows(f"SELECT {columns} FROM items JOIN users ON user = key ORDER BY user_id, time, id")
 
 
@@ -69,6 +71,20 @@ def test_a_second_run_encodes_nothing_and_changes_nothing(store, encoder):
     assert (rows_of(store), store.version) == (before, version)
 
 
+@given(days=st.lists(st.integers(0, 2), min_size=1, max_size=12), told=st.integers(0, 12), batch=st.integers(1, 30))
+@settings(max_examples=25)
+def test_a_store_gives_the_history_that_the_log_gives_also_after_an_index_that_was_cut_short(days, told, batch):
+    """Ids as text stand in another order than the rows: 9, 10, 11, ..."""
+    log = [make_row("ada", day, text=f"{number}") for number, day in enumerate(days)]
+    log = [replace(row, item=replace(row.item, id=f"{at}")) for at, row in enumerate(log, start=9)]
+    asked = make_row("ada", 5, output=None)
+    with PersonaStore.in_memory(LAYOUT) as store:
+        index(log[:told], store, encode=encode, batch_texts=batch)
+        index([*log, asked], store, encode=encode, batch_texts=batch)
+        task = Task("mine", "", "generation", ("rouge-1",), history=History(max_items=99))
+        assert store.get("ada") == split_examples([*log, asked], task, split="test")[0].profile
+
+
 def test_a_changed_answer_is_encoded_anew_and_nothing_else(store, encoder):
     index(LOG, store, encode=encode)
     changed = replace(LOG[0], item=replace(LOG[0].item, output="another answer"))
@@ -76,6 +92,34 @@ def test_a_changed_answer_is_encoded_anew_and_nothing_else(store, encoder):
     assert (counts.new_items, counts.skipped_existing) == (1, 62)
     assert encoder.texts == [LAYOUT.texts(changed.item)[1]]
     assert store.get(changed.user_id).items[0] == changed.item
+
+
+@given(batch=st.integers(1, 200))
+@settings(max_examples=8)
+def test_a_row_that_repeats_another_is_counted_as_that_and_not_as_held(tmp_path_factory, batch):
+    with PersonaStore.open(tmp_path_factory.mktemp("store") / "personas.db", layout=LAYOUT) as store:
+        counts = index([*LOG, *LOG[:5]], store, encode=encode, batch_texts=batch)
+        assert (counts.new_items, counts.skipped_existing, counts.repeated_rows) == (63, 0, 5)
+        again = index([*LOG, *LOG[:5]], store, encode=encode, batch_texts=batch)
+        assert (again.new_items, again.skipped_existing, again.repeated_rows) == (0, 63, 5)
+
+
+@given(batch=st.integers(1, 200))
+@settings(max_examples=8)
+def test_two_different_rows_of_one_id_are_refused_however_far_apart(tmp_path_factory, batch):
+    changed = replace(LOG[0], item=replace(LOG[0].item, output="another answer"))
+    with PersonaStore.open(tmp_path_factory.mktemp("store") / "personas.db", layout=LAYOUT) as store:
+        with pytest.raises(RepeatedIdError, match="user 'user-0' has two different rows of the id '0'"):
+            index([*LOG, changed], store, encode=encode, batch_texts=batch)
+        assert all(changed.item not in store.get(user).items for user in store.users())
+    with pytest.raises(RepeatedIdError, match="user 'user-0'"):
+        check_ids([*LOG, changed])
+
+
+def test_equal_ids_of_two_users_and_of_a_question_are_no_repetition(store):
+    rows = [make_row("ada", 0), make_row("bob", 0, text="other"), make_row("ada", 0, text="asked", output=None)]
+    check_ids(rows)
+    assert index(rows, store, encode=encode).repeated_rows == 0
 
 
 def test_a_question_without_an_answer_is_no_history(store):

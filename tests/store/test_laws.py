@@ -1,5 +1,7 @@
 """A store is a dict from users to their items by id, whatever is appended and forgotten in whatever order."""
 
+from dataclasses import replace
+from datetime import timedelta
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from personaplug.errors import UnknownUserError
 from personaplug.store.base import text_hash
 from personaplug.store.sqlite import PersonaStore
-from tests.factories import make_item
+from tests.factories import START, make_item
 from tests.store.fakes import LAYOUT, stack
 
 INPUTS, OUTPUTS = ("", "x", "y"), ("x", "z")
@@ -20,7 +22,11 @@ TEXTS = {text for i in INPUTS for o in OUTPUTS for text in LAYOUT.texts(make_ite
 
 class StoreMachine(RuleBasedStateMachine):
     users = st.sampled_from(["ada", "bob", "ада", ""])
-    items = st.lists(st.builds(make_item, st.integers(0, 5), st.sampled_from(INPUTS), st.sampled_from(OUTPUTS)))
+    items = st.lists(
+        st.builds(make_item, st.integers(0, 5), st.sampled_from(INPUTS), st.sampled_from(OUTPUTS)).map(
+            lambda item: replace(item, time=START + (item.time - START) // timedelta(days=2) * timedelta(days=1))
+        )
+    )
 
     def __init__(self):
         super().__init__()

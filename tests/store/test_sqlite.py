@@ -1,4 +1,6 @@
+import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -79,6 +81,46 @@ def test_an_item_of_the_same_id_is_replaced_by_its_new_content_moment_and_vector
     assert store.get("ada").items == (*ITEMS[1:], moved)
     assert np.array_equal(store.vectors(Profile("ada", (moved,))), stack([moved]).astype(np.float16))
     assert not store.known([text_hash("one")])
+
+
+TWINS = tuple(replace(make_item(1, f"twin {name}"), id=name) for name in ("710", "72", "9", "8"))
+
+
+def test_items_of_one_moment_stand_as_they_were_appended_not_by_their_ids(store):
+    append(store, "ada", make_item(2, "later"), *TWINS[:2])
+    append(store, "ada", make_item(0, "earlier"), *TWINS[2:])
+    assert store.get("ada").items == (make_item(0, "earlier"), *TWINS, make_item(2, "later"))
+
+
+def test_an_item_that_changes_keeps_its_place_among_those_of_its_moment(store):
+    append(store, "ada", *TWINS)
+    changed = replace(TWINS[1], output="another answer")
+    append(store, "ada", TWINS[3], changed)
+    assert store.get("ada").items == (TWINS[0], changed, *TWINS[2:])
+
+
+def as_of_the_first_version(store):
+    """Make a store what the first version wrote: without places, so that items of one moment stand by their ids."""
+    for statement in (
+        "ALTER TABLE items DROP COLUMN place",
+        "DELETE FROM meta WHERE key = 'placed'",
+        "PRAGMA user_version = 1",
+    ):
+        store._file.rows(statement)
+
+
+def test_a_store_of_the_first_version_is_read_and_added_to_and_its_own_items_come_first(store, path, tmp_path):
+    append(store, "ada", *TWINS[:3])
+    as_of_the_first_version(store)
+    former = tuple(sorted(TWINS[:3], key=lambda item: item.id))
+    store.close()
+    with PersonaStore.open(path) as opened, PersonaStore.open(path) as reader:
+        assert opened.get("ada").items == reader.get("ada").items == former
+        assert np.array_equal(opened.vectors(Profile("ada", former)), stack(former).astype(np.float16))
+        assert append(opened, "ada", *TWINS) == 1
+        assert opened.get("ada").items == reader.get("ada").items == (*former, TWINS[3])
+        bank = opened.snapshot(tmp_path / "bank")
+        assert np.array_equal(bank.vectors(opened.get("ada")), stack([*former, TWINS[3]]).astype(np.float16))
 
 
 def test_an_append_of_items_already_there_keeps_their_vectors_and_the_version(store):
@@ -170,3 +212,32 @@ def test_many_threads_may_make_one_store_at_once(path):
     with PersonaStore.open(path) as store:
         assert store.count() == 4 * len(ITEMS)
     assert {each.name for each in path.parent.iterdir()} == {path.name}
+
+
+def modes(folder):
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+
+
+def test_a_new_store_and_its_snapshots_are_their_owners_alone(path, tmp_path, caplog):
+    with umask(0o022), PersonaStore.open(path, layout=LAYOUT) as store:
+        append(store, "ada", ITEMS[0])
+        store.snapshot(tmp_path / "bank")
+        assert {"personas.db", "personas.db-wal", "personas.db-shm", "bank", "vectors.f16"} <= set(modes(tmp_path))
+        assert {mode for name, mode in modes(tmp_path).items() if name != "bank"} == {0o600}
+        assert modes(tmp_path)["bank"] == 0o700
+    assert not caplog.records
+
+
+def test_a_store_that_all_may_read_keeps_its_mode_and_says_so(store, path, caplog):
+    store.close()
+    path.chmod(0o644)
+    PersonaStore.open(path).close()
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert f"chmod o= {path}" in caplog.text
+
+
+@contextmanager
+def umask(mask):
+    before = os.umask(mask)
+    yield
+    os.umask(before)

@@ -1,48 +1,31 @@
 """After a forget no byte of the user is in any file; what is searched here is the raw files."""
 
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from personaplug.errors import StoreError, UnknownUserError
 from personaplug.store import database
-from personaplug.store.bank import Bank, item_keys
+from personaplug.store.bank import Bank
 from personaplug.store.base import StoreLayout, text_hash
+from personaplug.store.snapshots import beside
 from personaplug.store.sqlite import PersonaStore
 from tests.factories import START, make_item
 from tests.store.fakes import LAYOUT, stack
+from tests.store.killing import WORKS
+from tests.store.traces import all_bytes, history, traces
 
 WIDE = StoreLayout("wide@1", ("{input}",), dim=128)
 RANDOM = np.random.default_rng(0)
-
-
-def all_bytes(folder):
-    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
-
-
-def traces(user, items, layout=LAYOUT):
-    """All that a store or snapshot keeps of a user, as bytes, long texts and vectors in pieces."""
-    texts = [user, *(text for item in items for text in (item.id, item.input, item.output))]
-    whole = [text.encode() for text in texts] + [text_hash(user), item_keys(item.id for item in items).tobytes()]
-    whole += [text_hash(text) for item in items for text in layout.texts(item)]
-    whole += [vector.tobytes() for vector in stack(items, layout).astype(np.float16).reshape(-1, layout.dim)]
-    return [each[start : start + 64] for each in whole for start in range(0, len(each), 64) if len(each) - start > 7]
-
-
-def history(user, count=8):
-    return [
-        replace(
-            make_item(day, f"what {user} read on {day}, " * (1 + 30 * day), f"what {user} said"), id=f"{user}-{day}"
-        )
-        for day in range(count)
-    ]
 
 
 @pytest.fixture
@@ -174,3 +157,139 @@ def test_forgetting_does_not_disturb_another_open_store(filled, path):
         late = replace(make_item(0, "late"), time=START + timedelta(days=400))
         assert other.append("ada-lovelace", [late], stack([late])) == 1
         assert filled.get("ada-lovelace").items[-1] == late
+
+
+@pytest.mark.parametrize("work", WORKS)
+def test_whatever_step_it_is_killed_at_a_repeated_forget_leaves_nothing_and_harms_nobody(work, tmp_path):
+    killing = [sys.executable, "-m", "tests.store.killing", tmp_path / "root", work]
+    (tmp_path / "root").mkdir()
+    done = subprocess.run(killing, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50
+
+
+def forget_in(path, *users):
+    with PersonaStore.open(path) as store:
+        return store.forget(*users)
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A folder with a store, a snapshot beside it and one below, to be moved, copied or restored."""
+    home = tmp_path / "home"
+    with PersonaStore.open(home / "log.db", layout=LAYOUT) as store:
+        store.append("bob-marley", history("bob-marley"), stack(history("bob-marley")))
+        store.snapshot(beside(home / "log.db"))
+        store.snapshot(home / "banks" / "one")
+    return home
+
+
+def left_of_bob(folder):
+    return [trace for trace in traces("bob-marley", history("bob-marley")) if trace in all_bytes(folder)]
+
+
+def test_the_snapshots_of_a_folder_that_was_moved_are_found(home, tmp_path):
+    home.rename(tmp_path / "elsewhere")
+    forget_in(tmp_path / "elsewhere" / "log.db", "bob-marley")
+    assert not left_of_bob(tmp_path)
+
+
+def test_a_snapshot_that_stayed_where_it_was_when_the_store_moved_is_found(home, tmp_path):
+    (home / "log.db").rename(tmp_path / "other.db")
+    forget_in(tmp_path / "other.db", "bob-marley")
+    assert not left_of_bob(tmp_path)
+
+
+def test_a_backup_of_before_the_snapshot_was_made_finds_it_beside_the_restored_file(home, tmp_path):
+    with PersonaStore.open(home / "log.db") as store:
+        store._file.rows("DELETE FROM snapshots")
+    shutil.rmtree(home / "banks")
+    forget_in(home / "log.db", "bob-marley")
+    assert not left_of_bob(tmp_path)
+
+
+@pytest.mark.parametrize("holds_bob", [True, False])
+def test_a_new_store_under_an_old_name_takes_what_lies_beside_it_with_it(home, tmp_path, holds_bob):
+    (home / "log.db").unlink()
+    shutil.rmtree(home / "banks")
+    with PersonaStore.open(home / "log.db", layout=LAYOUT) as store:
+        store.append("ada", history("ada"), stack(history("ada")))
+        if holds_bob:
+            store.append("bob-marley", history("bob-marley"), stack(history("bob-marley")))
+            store.forget("bob-marley")
+        else:
+            with pytest.raises(UnknownUserError):
+                store.forget("bob-marley")
+    assert not left_of_bob(tmp_path)
+
+
+def test_an_unknown_user_costs_no_snapshot_that_is_of_the_store_as_it_is(home):
+    with pytest.raises(UnknownUserError):
+        forget_in(home / "log.db", "nobody")
+    assert Bank.open(home / "banks" / "one").manifest.users == 1
+
+
+def test_a_snapshot_that_is_used_again_is_remembered_wherever_the_store_then_goes(home, tmp_path):
+    with PersonaStore.open(home / "log.db") as store:
+        store._file.rows("DELETE FROM snapshots")
+        store.remember(home / "banks" / "one")
+    (home / "log.db").rename(tmp_path / "log.db")
+    forget_in(tmp_path / "log.db", "bob-marley")
+    assert not left_of_bob(home / "banks")
+
+
+@pytest.mark.parametrize("manifest", [None, "", "[]", '{"format": 99}', '{"format": 1, "identity": 7}'])
+def test_a_remembered_folder_is_deleted_whatever_is_left_of_its_manifest(home, manifest):
+    path = home / "banks" / "one" / "manifest.json"
+    path.unlink()
+    if manifest is not None:
+        path.write_text(manifest)
+    forget_in(home / "log.db", "bob-marley")
+    assert not (home / "banks" / "one").exists()
+
+
+@pytest.mark.parametrize("folder", ["log.db.bank", "banks/one"])
+def test_a_persons_own_files_in_a_snapshots_folder_stay_and_the_vectors_go(home, folder):
+    (home / folder / "cat.jpg").touch()
+    forget_in(home / "log.db", "bob-marley")
+    assert {path.name for path in (home / folder).iterdir()} == {"cat.jpg", "manifest.json"}
+    assert not left_of_bob(home)
+
+
+def test_a_snapshot_that_cannot_be_deleted_leaves_the_forget_unfinished(home, monkeypatch):
+    def fail(*_):
+        raise OSError(16, "Device or resource busy")
+
+    with monkeypatch.context() as patched, PersonaStore.open(home / "log.db") as store:
+        patched.setattr(Path, "rename", fail)
+        with pytest.raises(StoreError, match="remains of them could not be wiped out"):
+            store.forget("bob-marley")
+        assert store.has_remains
+    assert forget_in(home / "log.db", "bob-marley") == 0
+    assert not left_of_bob(home)
+
+
+def test_a_snapshot_may_take_the_place_of_half_a_snapshot(home):
+    (home / "log.db.bank" / "manifest.json").unlink()
+    with PersonaStore.open(home / "log.db") as store:
+        assert store.snapshot(home / "log.db.bank").is_current(store)
+
+
+def test_a_folder_that_was_refused_is_not_remembered(store, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "manifest.json").write_text("{}")
+    (tmp_path / "photos" / "cat.jpg").touch()
+    with pytest.raises(StoreError, match="something other than a snapshot"):
+        store.snapshot(tmp_path / "photos")
+    store.append("ada", history("ada"), stack(history("ada")))
+    store.forget("ada")
+    assert len(list((tmp_path / "photos").iterdir())) == 2
+
+
+def test_a_store_in_memory_deletes_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ":memory:.bank").mkdir()
+    with PersonaStore.in_memory(LAYOUT) as store:
+        store.append("ada", history("ada"), stack(history("ada")))
+        store.forget("ada")
+    assert (tmp_path / ":memory:.bank").is_dir()

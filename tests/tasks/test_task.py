@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from personaplug.config import from_mapping, write_toml
 from personaplug.errors import ConfigError
+from personaplug.records import Profile
 from personaplug.tasks.task import (
     Columns,
     History,
@@ -93,6 +94,8 @@ def test_a_task_of_one_s_own_is_read_from_its_file(tmp_path):
         ({"metrics": ["accuracy"]}, "accuracy does not measure a generation; these do: rouge-1, rouge-l"),
         ({"kind": "rating", "metrics": ["mae"]}, "mae is over all labels, and the task names none"),
         ({"retrieval": {"query": "(.*"}}, r"the query '\(\.\*' of retrieval is no regular expression"),
+        ({"retrieval": {"max_items": -1}}, "max_items -1 of retrieval must be 0 or more"),
+        ({"retrieval": {"input_share": 1.0}}, "input_share 1.0 from 0 to 1"),
         ({"retrieval": {"query": ".*"}}, r"the query '\.\*' of retrieval has no \(group\)"),
     ],
 )
@@ -187,3 +190,39 @@ def test_without_words_of_its_own_retrieval_ranks_by_the_encoder_s_query_and_sea
 def test_an_embargo_is_in_days_and_a_day_starts_at_midnight_utc():
     assert History(embargo_days=1.5).embargo == timedelta(hours=36)
     assert start_of(date(2021, 1, 1)) == datetime(2021, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("most", "seen"), [(None, 2), (0, 6), (1, 1), (4, 4)])
+def test_retrieval_may_rank_more_or_fewer_items_than_the_persona_sees(most, seen):
+    profile = Profile("ada", tuple(make_item(day) for day in range(6)))
+    task = make_task(history=History(max_items=2), retrieval=Retrieval(max_items=most))
+    assert task.searched(profile) == profile.latest(seen)
+    assert task.first_shown(6) == 6 - max(seen, 2)
+    assert task.for_persona().first_shown(6) == 4
+
+
+def test_learned_retrieval_reads_the_date_where_the_task_says_so_and_what_word_search_reads_elsewhere():
+    item = make_item(1, "in", "{date}")
+    task = make_task(retrieval=Retrieval(text="{output}", learned_text="{output} {input} date: {date}"))
+    assert task.learned_texts(item) == ("{date} in date: 2020-01-02",)
+    assert task.search_texts(item) == ("{date}",)
+    assert make_task().learned_texts(item) == make_task().search_texts(item)
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "learned"),
+    [
+        (1, "in out", "in out date: 2020-01-02"),
+        (2, "in", "in date: 2020-01-02"),
+        (3, "in", "in date: 2020-01-02"),
+        (4, "out in", "out in date: 2020-01-02"),
+        (5, "out in", "out in date: 2020-01-02"),
+        (6, "in", "in date: 2020-01-02"),
+        (7, "out", "out date: 2020-01-02"),
+    ],
+)
+def test_the_benchmarks_retrievers_read_titles_first_and_the_learned_ones_dates_last(number, words, learned):
+    task, item = load_task(f"lamp-{number}"), make_item(1, "in", "out")  # as LaMP's own rank_profiles.py writes them
+    assert " ".join(task.search_texts(item)) == words
+    assert task.learned_texts(item) == (learned,)
+    assert (task.retrieval.max_items, task.retrieval.keep_case, task.retrieval.similarity) == (0, True, "product")

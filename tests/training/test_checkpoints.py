@@ -1,6 +1,9 @@
 import json
+import os
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from personaplug.errors import ConfigError
 from personaplug.training.checkpoints import CHECKPOINTS, METRICS, discard_checkpoints, rewind_metrics, starting_point
@@ -78,3 +81,61 @@ def test_a_finished_run_is_not_resumed(tmp_path):
     assert caught.value.hint
     assert logged(tmp_path) == [{"step": 9, "loss": 1.0}, LAST]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", METRICS]
+
+
+def leave_states(checkpoint):
+    """Leave weights and an optimizer's states in a checkpoint, as the trainer does."""
+    save_file({"weight": torch.zeros(64)}, checkpoint / "model.safetensors")
+    torch.save({"state": torch.zeros(64)}, checkpoint / "optimizer.pt")
+    torch.save({"cpu": torch.zeros(64)}, checkpoint / "rng_state.pth")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_checkpoint_of_which_a_file_is_cut_is_passed_over(name, share, tmp_path):
+    leave_run(tmp_path, checkpoints=[4, 8])
+    for step in (4, 8):
+        leave_states(tmp_path / CHECKPOINTS / f"checkpoint-{step}")
+    assert starting_point(tmp_path, resume=True).name == "checkpoint-8"
+    path = tmp_path / CHECKPOINTS / "checkpoint-8" / name
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    assert starting_point(tmp_path, resume=True).name == "checkpoint-4"
+
+
+def test_a_byte_that_has_turned_in_an_optimizers_states_is_found(tmp_path):
+    leave_run(tmp_path, checkpoints=[4, 8])
+    checkpoint = tmp_path / CHECKPOINTS / "checkpoint-8"
+    leave_states(checkpoint)
+    content = bytearray((checkpoint / "optimizer.pt").read_bytes())
+    content[content.index(bytes(64)) + 32] ^= 1
+    (checkpoint / "optimizer.pt").write_bytes(content)
+    assert starting_point(tmp_path, resume=True).name == "checkpoint-4"
+
+
+def test_a_checkpoint_whose_best_weights_are_broken_is_passed_over(tmp_path):
+    leave_run(tmp_path, checkpoints=[4, 8, 12])
+    (tmp_path / CHECKPOINTS / "checkpoint-12" / "trainer_state.json").write_text('{"best_global_step": 8}')
+    assert starting_point(tmp_path, resume=True).name == "checkpoint-12"
+    (tmp_path / CHECKPOINTS / "checkpoint-8" / "model.safetensors").write_bytes(b"cut")
+    assert starting_point(tmp_path, resume=True).name == "checkpoint-4"
+
+
+@pytest.mark.parametrize("line", ["nonsense", "[]", '{"loss": 1.0}'])
+def test_a_broken_line_of_metrics_is_named(line, tmp_path):
+    leave_run(tmp_path, checkpoints=[4], metrics=[{"step": 2}])
+    with (tmp_path / METRICS).open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(ConfigError, match=r"metrics.jsonl:2: not a line"):
+        rewind_metrics(tmp_path, to=None)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_what_a_kill_at_the_very_end_has_left_is_gone_after_the_next_command(resume, tmp_path):
+    leave_run(tmp_path, checkpoints=[9], metrics=[{"step": 9, "loss": 1.0}, LAST])
+    (tmp_path / CHECKPOINTS).rename(tmp_path / f".{CHECKPOINTS}")
+    gone, alive = tmp_path / f".model.safetensors.{2**22 + 1}", tmp_path / f".README.md.{os.getpid()}"
+    for draft in (gone, alive):
+        draft.touch()
+    with pytest.raises(ConfigError):
+        starting_point(tmp_path, resume=resume)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.toml", METRICS, alive.name}

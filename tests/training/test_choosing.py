@@ -13,7 +13,7 @@ from personaplug.records import Example, Profile
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.rivals.ranker import ItemRanker, RankerConfig
 from personaplug.rivals.selector import PromptSelector
-from personaplug.tasks.task import History, Retrieval
+from personaplug.tasks.task import History, Retrieval, load_task
 from personaplug.training.choice import Choice, item_choice
 from personaplug.training.choosing import Dev, fit_chooser
 from personaplug.training.learned_retrieval import Listener, train_chooser
@@ -179,6 +179,17 @@ def test_a_likelihood_score_is_that_of_the_whole_answer(tmp_path):
     inputs = backbone.embed(choice.prompts)
     expected = -backbone.loss(inputs, ["y"]).item() * 2  # tokens, the end included
     assert option_scores([choice], listener.scores).item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_error_may_count_as_its_share_of_the_worst_that_the_right_answer_allows():
+    """The released code of ROPG: (worst - error) / worst, worst being max(|gold - 1|, |gold - 5|)."""
+    task = load_task("lamp-3")
+    score = metric_score(lambda questions: [question.prompt for question in questions], task, relative_errors=True)
+    asked = [("4", "4"), ("2", "4"), ("1", "4"), ("no number", "4"), ("5", "1"), ("3", "1"), ("5", "3"), ("2", "3")]
+    wanted = [1, (3 - 2) / 3, 0, 0, 0, (4 - 2) / 4, 0, (2 - 1) / 2]
+    assert score([Question(*each) for each in asked]) == pytest.approx(wanted)
+    same = metric_score(lambda questions: ["[1]" for _ in questions], load_task("lamp-1"), relative_errors=True)
+    assert same([Question("", "[1]"), Question("", "[2]")]) == [1, 0]
 
 
 @pytest.mark.parametrize(

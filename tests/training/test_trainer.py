@@ -1,7 +1,10 @@
 import json
 import logging
+import os
+import sys
 from dataclasses import replace
 from itertools import count
+from shutil import copytree
 from time import sleep
 
 import pytest
@@ -13,8 +16,10 @@ from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import PRESETS, TrainingConfig
-from personaplug.training.checkpoints import CHECKPOINTS
-from personaplug.training.trainer import train
+from personaplug.training.checkpoints import CHECKPOINTS, is_finished, starting_point
+from personaplug.training.plug_trainer import PlugTrainer
+from personaplug.training.progress import Fitted
+from personaplug.training.trainer import _finish, train
 from tests.processes import kill_itself
 from tests.training.fit import INTERRUPTED, build, fit, fit_until
 from tests.world import make_examples
@@ -23,7 +28,12 @@ SHORT = TrainingConfig(batch_size=5, epochs=3.0, learning_rate=3e-2, vector_lear
 ACCUMULATING = replace(SHORT, batch_size=3, gradient_accumulation=2, evaluate_every=4)
 """15 steps that log two lines and save at 4, 8, 12 and 15, then log a last line; an epoch is 5."""
 
-VOLATILE = ("runtime", "per_second", "train_loss", "total_flos")
+VOLATILE = ("runtime", "per_second", "total_flos")
+
+
+FITTED = Fitted(steps=5, dev_loss=1.0, seconds=1.0)
+CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
+"""Python's own names of what changes a folder."""
 
 
 class Interruption(BaseException):
@@ -150,7 +160,7 @@ def test_the_weights_kept_are_those_that_were_best_on_dev_also_in_a_run_that_was
 
 def test_the_control_of_the_paper_preset_moves_as_far_as_the_default_s(models, store, tmp_path):
     for name, preset in PRESETS.items():
-        training = replace(preset.training, batch_size=5, epochs=1.0)
+        training = replace(preset.training, batch_size=5, epochs=1.0, backbone_dropout=False)
         fit(build(models, "decoder-only", store, training, method="tuned-prompt"), tmp_path / name)
     assert are_equal(*(weights(tmp_path / name) for name in PRESETS))
 
@@ -209,6 +219,52 @@ def test_a_run_killed_after_its_last_step_is_resumed_to_its_card_and_weights(
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"README.md", "model.safetensors"}
     assert "| steps | 15 of 5 queries" in (tmp_path / "run" / "README.md").read_text()
     assert f"{fitted.dev_loss:.4f} nats" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_a_run_killed_at_any_file_it_ends_with_is_ended_by_the_next_command_and_nothing_is_left(
+    models, store, tmp_path, monkeypatch
+):
+    """Each kill is at another of the files that ending a run opens, renames and removes."""
+    plug = build(models, "decoder-only", store, replace(SHORT, epochs=1.0))
+    with monkeypatch.context() as patch:
+        patch.setattr("personaplug.training.trainer._finish", lambda *_, **options: options)
+        fit(plug, tmp_path / "run")
+    whole = {"README.md", "config.toml", "metrics.jsonl", "model.safetensors", "task.toml"}
+    for operation in count():
+        run = copytree(tmp_path / "run", tmp_path / f"killed-{operation}")
+        is_killed = not ended_by(operation, lambda run=run: _finish(plug, FITTED, folder=run, queries=25))
+        if is_finished(run):
+            with pytest.raises(ConfigError, match="is finished"):
+                starting_point(run, resume=True)
+        else:
+            assert starting_point(run, resume=True) is not None
+            _finish(plug, FITTED, folder=run, queries=25)
+        assert {path.name for path in run.iterdir()} == whole
+        assert are_equal(weights(run), plug.prefix.state_dict())
+        if not is_killed:
+            break
+    assert operation > 15
+
+
+def ended_by(operation, work):
+    """Do some work in a process that is killed at its so-manieth file; tell whether it came to its end before."""
+    child = os.fork()
+    if child == 0:
+        done = count()
+
+        def watch(event, arguments):
+            is_written = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            if (is_written or event in CHANGES) and next(done) == operation:
+                os._exit(9)
+
+        sys.addaudithook(watch)
+        try:
+            work()
+        finally:
+            os._exit(0 if sys.exc_info()[0] is None else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) in (0, 9)
+    return os.waitstatus_to_exitcode(status) == 0
 
 
 def test_a_finished_run_is_neither_resumed_nor_overwritten(models, store, tmp_path):
@@ -275,3 +331,77 @@ def test_there_must_be_something_to_train_on(models, store, tmp_path):
         train(build(models, "decoder-only", store, SHORT), [], folder=tmp_path / "run")
     assert caught.value.hint
     assert not (tmp_path / "run").exists()
+
+
+DROPPING = replace(SHORT, batch_size=3, gradient_accumulation=2, evaluate_every=4, epochs=2.0, encoder_dropout=True)
+
+
+@pytest.mark.parametrize("recomputes", [False, True])
+def test_dropout_changes_what_is_learned_and_no_frozen_bit_and_a_resumed_run_draws_the_same(
+    recomputes, models, store, tmp_path
+):
+    training = replace(DROPPING, backbone_dropout=True, gradient_checkpointing=recomputes)
+    for name, config in (("dry", replace(DROPPING, encoder_dropout=False)), ("whole", training)):
+        plug = build(models, "encoder-decoder", store, config, embedder=PAPER)
+        frozen = copied(plug.backbone.model)
+        fit(plug, tmp_path / name)
+        assert are_equal(frozen, plug.backbone.model.state_dict())
+        assert not any(module.training for module in plug.backbone.model.modules())
+    with pytest.raises(Interruption):
+        fit(
+            build(models, "encoder-decoder", store, training, embedder=PAPER),
+            tmp_path / "cut",
+            on_progress=interrupting(line=5),
+        )
+    fit(build(models, "encoder-decoder", store, training, embedder=PAPER), tmp_path / "cut", resume=True)
+    assert are_equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+    assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
+    assert not are_equal(weights(tmp_path / "dry"), weights(tmp_path / "whole"))
+
+
+def test_where_not_all_decay_biases_and_norms_alone_are_spared(models, store, tmp_path):
+    plug = build(models, "decoder-only", store, replace(SHORT, decays_all=False), embedder=PAPER)
+    trainer = PlugTrainer(plug, make_examples(store), dev=(), folder=tmp_path, on_progress=None)
+    decays = {
+        id(weight): group["weight_decay"]
+        for group in trainer.create_optimizer().param_groups
+        for weight in group["params"]
+    }
+    names = {name: decays[id(weight)] for name, weight in plug.named_parameters()}
+    spared = {name for name, decay in names.items() if decay == 0}
+    assert {decay for name, decay in names.items() if name not in spared} == {SHORT.weight_decay}
+    assert spared == {name for name in names if name.endswith("bias") or "LayerNorm" in name}
+    assert len(spared) < len(names)
+
+
+def test_a_query_is_read_as_far_as_the_language_model_reads_the_input(models, store):
+    long = replace(make_examples(store)[1], input="about " + "x" * 100)
+    for cuts, length in ((True, 40 - 2 - len("about ")), (False, 100)):
+        training = replace(SHORT, max_input_tokens=40, cuts_queries=cuts)
+        (query,) = build(models, "decoder-only", store, training, embedder=PAPER).batcher([long]).queries
+        assert len(query) == length
+
+
+@pytest.mark.parametrize("kind", ["loss", "weights"])
+def test_training_that_comes_to_no_number_is_stopped_before_anything_is_saved(
+    kind, models, store, tmp_path, monkeypatch
+):
+    plug = build(models, "decoder-only", store, replace(SHORT, evaluate_every=3))
+    taken, whole = count(1), plug.backbone.loss
+
+    def diverging(*arguments, **options):
+        """Lose the loss in the third step; or only its gradients, so that it shows in the weights."""
+        loss = whole(*arguments, **options)
+        if next(taken) != 3:
+            return loss
+        if kind == "weights":
+            loss.register_hook(lambda gradient: gradient * float("nan"))
+        return loss if kind == "weights" else loss * float("nan")
+
+    monkeypatch.setattr(plug.backbone, "loss", diverging)
+    with pytest.raises(
+        ConfigError, match="the loss of step 3 is nan" if kind == "loss" else "NaN or infinite"
+    ) as caught:
+        fit(plug, tmp_path / "run", has_dev=False)
+    assert "learning rates" in caught.value.hint
+    assert not list((tmp_path / "run").rglob("*.safetensors"))

@@ -1,10 +1,12 @@
 """One adapter a user: what each is made of, and what it is not."""
 
+import json
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from personaplug.errors import ConfigError
 from personaplug.plug.lora import LoraConfig, UserAdapters
@@ -277,7 +279,7 @@ def test_a_run_is_read_as_it_was_written(small):
 
 
 @pytest.mark.parametrize(
-    "values", [{"batch_size": 0}, {"max_items": 0}, {"max_output_tokens": 1}, {"epochs": 0.0}, {"learning_rate": 0.0}]
+    "values", [{"batch_size": 0}, {"max_items": -1}, {"max_output_tokens": 1}, {"epochs": 0.0}, {"learning_rate": 0.0}]
 )
 def test_impossible_settings_are_refused(values):
     with pytest.raises(ValueError, match="must be"):
@@ -288,3 +290,39 @@ def test_impossible_settings_are_refused(values):
 def test_impossible_settings_of_the_adaptation_are_refused(values):
     with pytest.raises(ValueError, match="must be"):
         AdaptationConfig(**values)
+
+
+def test_all_of_a_history_is_learnt_where_no_number_of_items_is_set(small):
+    everything = replace(small, config=replace(small.config, training=replace(TRAINING, max_items=0)))
+    assert [record.items for record in train(everything, [ask("cyd")])] == [COUNTS["cyd"]]
+
+
+def test_what_was_learnt_of_the_task_may_stay_under_adapters_that_start_untrained(small, tmp_path, monkeypatch):
+    over = replace(small, config=replace(small.config, adaptation=replace(ADAPTATION, use="base")))
+    adapters = make_adapters(over)
+    adapt_run(over, everyone(), adapters)
+    starts, _ = watch(monkeypatch)
+    train(over, everyone(), adapters)
+    assert all(same(start, adapters.start) for start in starts)
+    assert adapters.has_task
+    assert any(tensor.any() for name, tensor in over.base.items() if "lora_B" in name)
+    again = replace(over, path=tmp_path / "again")
+    again.take_start(over.path)
+    train(again, everyone())
+    assert all(same(again.adapters.weights(user), over.adapters.weights(user)) for user in KNOWN)
+    plain = replace(small, path=tmp_path / "plain")
+    train(plain, everyone())
+    assert not any(same(plain.adapters.weights(user), over.adapters.weights(user)) for user in KNOWN)
+
+
+def test_a_start_that_was_adapted_before_there_was_another_use_of_it_is_taken_as_it_is(small):
+    adapted = replace(small, config=replace(small.config, adaptation=ADAPTATION))
+    adapters = make_adapters(adapted)
+    adapt_run(adapted, everyone(), adapters)
+    start, path = adapted.start(adapters), adapted.path / "start.safetensors"
+    settings = {name: value for name, value in asdict(ADAPTATION).items() if name != "use"}
+    save_file(dict(start), path, metadata={"seconds": "1.0", "adaptation": json.dumps([settings, TRAINING.seed])})
+    assert same(adapted.start(adapters), start)
+    other = replace(adapted, config=replace(adapted.config, adaptation=replace(ADAPTATION, use="base")))
+    with pytest.raises(ConfigError, match="adapted to the task with other settings"):
+        other.start(adapters)

@@ -37,12 +37,13 @@ def compare(
 
     reports = label_reports({path: Report.read(path) for path in paths})
     comparison = compare_reports(reports, baseline=baseline)
+    texts = {markdown: to_markdown(comparison)} if markdown else {}
     if html:
         from personaplug.evaluation.page import to_html
 
-        write_text(html, to_html(comparison, reports, seed=seed))
-    if markdown:
-        write_text(markdown, to_markdown(comparison))
+        texts = {html: to_html(comparison, reports, seed=seed), **texts}
+    for path, text in texts.items():
+        write_text(path, text)
     if as_json:
         print_json(comparison)
     else:

@@ -55,6 +55,7 @@ def import_log(source: Path, task_name: str, out: Path, skip_bad: bool) -> None:
     """Check a log and write it as JSON Lines.
 
     SOURCE is a .jsonl, .csv or .parquet file, each also .gz, with the columns user_id, time and those the task names.
+    Times are ISO 8601 or counts since 1970. A time or user that is doubtful is refused, with what it may be.
 
     \b
     Example:
@@ -83,8 +84,8 @@ def import_lamp(source: Path, task_name: str, out: Path, skip_bad: bool) -> None
     """
     from personaplug.data.lamp import read_lamp
 
-    with bad_rows(skip_bad) as on_bad:
-        _write(read_lamp(source, task_name, on_bad=on_bad), out)
+    with bad_rows(skip_bad) as on_bad, _left_out("profile items") as on_skip:
+        _write(read_lamp(source, task_name, on_bad=on_bad, on_skip=on_skip), out)
 
 
 @import_.command("git")
@@ -95,7 +96,7 @@ def import_git(source: Path, since: str | None, out: Path) -> None:
     """Read the commits of a git repository.
 
     The log serves the tasks git-subject and git-opening. Merges and commits without a body are left out; authors become
-    pseudonyms.
+    pseudonyms of their addresses, or of their names where they have none.
 
     \b
     Example:
@@ -119,9 +120,10 @@ def import_git(source: Path, since: str | None, out: Path) -> None:
 )
 @to_log
 def import_mbox(source: Path, addresses: tuple[str, ...], out: Path) -> None:
-    """Read the sent mail of an mbox file.
+    """Read the sent mail of an mbox file, plain or .gz.
 
-    The log serves the task mail-subject. Senders become pseudonyms.
+    The log serves the task mail-subject. Senders become pseudonyms. Quotations, signatures and attachments are left
+    out, and so are mails without plain text, or whose sender a mailing list hides.
 
     \b
     Example:
@@ -207,10 +209,11 @@ def _left_out(things: str) -> Iterator[Callable[[str], None]]:
 
 def _show(found: "Audit") -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from personaplug.cli.screen import results
 
-    whole = Table("", "count", title=f"The log, as task {found.task} sees it", title_justify="left")
+    whole = Table("", "count", title=Text(f"The log, as task {found.task} sees it"), title_justify="left")
     for name in fields(found):
         if name.name not in ("task", "splits"):
             whole.add_row(name.name.replace("_", " "), _cell(getattr(found, name.name)))

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils.tqdm import enable_progress_bars
 from jaxtyping import Float
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from personaplug.embedder.encoder import BGE, EncoderConfig, TextEncoder
-from personaplug.errors import FingerprintMismatchError
+from personaplug.embedder.encoder import BGE, EncoderConfig, TextEncoder, named_in
+from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.store.base import StoreLayout
 
 ENCODERS = {
@@ -79,15 +81,43 @@ def encoder_of(layout: StoreLayout, *, name: str | None = None) -> TextEncoder:
         ConfigError: No such encoder is at hand.
         FingerprintMismatchError: It made other vectors.
     """
-    model, _, _ = layout.fingerprint.partition("@")
-    known = next((known for known in ENCODERS if Path(known).name == model), model)
-    encoder = build_encoder(name or known, like=layout)
+    encoder = build_encoder(name or encoder_named_by(layout).model, like=layout)
     if encoder.fingerprint != layout.fingerprint:
         raise FingerprintMismatchError(
             f"the store's vectors were made by encoder {layout.fingerprint!r}, not by {encoder.fingerprint!r}",
             hint="name with --encoder what the store was indexed with",
         )
     return encoder
+
+
+def encoder_named_by(layout: StoreLayout, *, instead_of: EncoderConfig | None = None) -> EncoderConfig:
+    """Say which encoder made a store's vectors, without a network.
+
+    Args:
+        layout: The store's; its fingerprint holds a model's name without what stands before the last slash.
+        instead_of: The encoder that would else be taken; it is the answer where it has this name.
+
+    Raises:
+        ConfigError: The name is that of no encoder at hand.
+    """
+    model = named_in(layout.fingerprint)
+    if instead_of and Path(instead_of.model).name == model:
+        return instead_of
+    known = next((known for known in ENCODERS if Path(known).name == model), model)
+    if known == model and model not in ENCODERS and not _is_at_hand(model):
+        raise ConfigError(
+            f"the store was indexed with an encoder {model!r}, which is not known by this name alone",
+            hint=f"name it as it was given to index: --encoder .../{model}",
+        )
+    return encoder_config(known)
+
+
+def _is_at_hand(name: str) -> bool:
+    """Tell whether there is a folder of this name, or a download."""
+    try:
+        return Path(name).is_dir() or isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:  # no name that the hub would have
+        return False
 
 
 def encode_with(encoder: TextEncoder) -> Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.plug.query_source import QuerySource
 
 if TYPE_CHECKING:
+    from personaplug.data.log import Interaction
     from personaplug.data.rows import OnBad
     from personaplug.data.split import Examples
     from personaplug.evaluation.cost import TrainingCost
@@ -124,23 +125,26 @@ def measure(
         method: The contender.
         queries: What it is asked.
         out: The report's file.
-        predictions: Also write the answers there, as LaMP's scorer reads them.
+        predictions: Also write the answers there, as LaMP's scorer reads them, in the order of the log.
         on_bad: What becomes of a row that cannot be read.
     """
     from personaplug.cli.screen import progress
     from personaplug.cli.wiring import check_method
-    from personaplug.data.lamp import write_predictions
+    from personaplug.data.lamp import check_predictions, write_predictions
     from personaplug.evaluation.harness import evaluate as ask
     from personaplug.evaluation.report import Setting
+    from personaplug.files import check_can_appear
     from personaplug.tasks.task import load_task
 
     check_method(method.name)
     task = load_task(task_name)
+    # What is wrong with the task or a file shows now, not at the end.
     if predictions:
-        # What is wrong with the task or the file shows now, not at the end.
-        write_predictions(task.name, (), path=predictions)
+        check_predictions(task.name, path=predictions)
+    places: dict[tuple[str, str], int] = {}
     out.parent.mkdir(parents=True, exist_ok=True)
-    own = _drawn(log, task, queries=queries, on_bad=on_bad)
+    check_can_appear(out)
+    own = _drawn(log, task, queries=queries, on_bad=on_bad, places=places if predictions else None)
     examples = _estranged(own, queries, method=method.name) if queries.stranger else own
     with ExitStack() as opened:
         contender = opened.enter_context(_built(method, task, queries=queries, profiles=out.parent / "profiles"))
@@ -159,7 +163,8 @@ def measure(
     report = replace(_with_gpu_memory(report), kind=method.name)
     report.write(out)
     if predictions:
-        write_predictions(task.name, [(answer.id, answer.prediction) for answer in report.answers], path=predictions)
+        answers = sorted(report.answers, key=lambda answer: places[answer.query])
+        write_predictions(task.name, [(answer.id, answer.prediction) for answer in answers], path=predictions)
     return report
 
 
@@ -192,13 +197,34 @@ def _taken(options: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: options.pop(name) for name in names}
 
 
-def _drawn(log: Path, task: "Task", *, queries: QueryWords, on_bad: "OnBad | None") -> "Examples":
+def _drawn(
+    log: Path,
+    task: "Task",
+    *,
+    queries: QueryWords,
+    on_bad: "OnBad | None",
+    places: dict[tuple[str, str], int] | None = None,
+) -> "Examples":
     from personaplug.cli.screen import counted
     from personaplug.data.log import read_log
     from personaplug.data.split import split_examples
 
-    examples = split_examples(counted(read_log(log, task, on_bad=on_bad), "read"), task, split=queries.split)
+    rows = counted(read_log(log, task, on_bad=on_bad), "read")
+    if places is not None:
+        rows = _placed(rows, places, split=queries.split)
+    examples = split_examples(rows, task, split=queries.split)
     return examples.sample(queries.limit, seed=queries.seed) if queries.limit else examples
+
+
+def _placed(
+    rows: "Iterable[Interaction]", places: dict[tuple[str, str], int], *, split: str
+) -> "Iterator[Interaction]":
+    """Pass on a log's rows, and write down where each query of a split stands: a report has them user by user."""
+    for number, row in enumerate(rows):
+        query = row.user_id, row.item.id
+        if row.split == split or (row.split != "history" and query not in places):
+            places[query] = number
+        yield row
 
 
 def _estranged(own: "Examples", queries: QueryWords, *, method: str) -> "Examples":
@@ -217,10 +243,14 @@ def _built(method: MethodWords, task: "Task", *, queries: QueryWords, profiles: 
     """Build the contender, its store open for as long as it is asked."""
     from personaplug.cli.wiring import MethodOptions, build_method, store_of
     from personaplug.plug.backbone import GenerationConfig
+    from personaplug.plug.run import decoding_of
     from personaplug.store.sqlite import PersonaStore
 
     path = method.store or (store_of(method.run) if method.run else None)
-    words: dict[str, Any] = {"seed": queries.seed, **method.decoding}
+    given = {name: value for name, value in method.decoding.items() if value is not None}
+    words: dict[str, Any] = {"seed": queries.seed, **given}
+    has_run = method.run is not None and (method.run / "config.toml").is_file()
+    own = decoding_of(method.run) if method.run and has_run else GenerationConfig()
     with PersonaStore.open(path) if path else nullcontext() as store:
         options = MethodOptions(
             run=method.run,
@@ -228,7 +258,7 @@ def _built(method: MethodWords, task: "Task", *, queries: QueryWords, profiles: 
             backbone=method.backbone,
             encoder=method.encoder,
             k=method.k,
-            generation=GenerationConfig(**words),
+            generation=replace(own, **words),
             profiles=method.profiles or profiles,
             query_source=method.query_source,
         )

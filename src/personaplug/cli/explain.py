@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
-from unicodedata import category
 
 import click
 
 from personaplug.cli.options import WORDS
+from personaplug.cli.screen import print_json, printable, results
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,7 +33,6 @@ def explain(text: str, run: Path, store: Path | None, user: str, top: int, as_js
     Example:
       personaplug explain --run runs/log --user ada "What shall I call this?"
     """
-    from personaplug.cli.screen import print_json, results
     from personaplug.cli.wiring import open_run
 
     with open_run(run, store) as plug:
@@ -71,5 +70,4 @@ def _table(memories: "Sequence[Memory]", *, title: str) -> "Table":
 
 def _one_line(text: str) -> str:
     """Keep the beginning of a text, with nothing in it that could steer the terminal."""
-    line = " ".join(text[:_LONGEST].split())
-    return "".join("\N{REPLACEMENT CHARACTER}" if category(letter) in ("Cc", "Cs") else letter for letter in line)
+    return printable(" ".join(text[:_LONGEST].split()))

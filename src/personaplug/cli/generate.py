@@ -4,9 +4,9 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -49,7 +49,7 @@ def generate(
     stream: bool,
     batch_size: int,
     as_json: bool,
-    **decoding: float,
+    **decoding: float | str | None,
 ) -> None:
     """Answer TEXT in the way of a user, or a file of questions of many users in mixed batches.
 
@@ -58,14 +58,18 @@ def generate(
       personaplug generate --run runs/log --user ada "What shall I call this?"
       personaplug generate --run runs/log --jsonl questions.jsonl > answers.jsonl
     """
+    from personaplug.cli.screen import printable_lines
     from personaplug.cli.wiring import check_room, open_run
     from personaplug.plug.backbone import GenerationConfig
+    from personaplug.plug.run import decoding_of
 
     if (text is None) == (jsonl is None) or (text is None) != (user is None):
         raise click.UsageError("give TEXT with --user, or --jsonl with a file of questions")
-    config = GenerationConfig(**decoding)  # type: ignore[arg-type]
+    own = decoding_of(run) if (run / "config.toml").is_file() else GenerationConfig()
+    given: dict[str, Any] = {name: value for name, value in decoding.items() if value is not None}
+    config = replace(own, **given)
     if stream and (jsonl is not None or as_json or config.strategy == "beam"):
-        raise click.UsageError("--stream goes with one TEXT, and with neither beams nor --json")
+        raise click.UsageError("--stream goes with one TEXT, and with neither beams (--strategy greedy) nor --json")
     with open_run(run, store) as plug:
         check_room(plug, config)
         if jsonl is not None:
@@ -75,12 +79,14 @@ def generate(
         else:
             question = Question(str(user), str(text))
             answer = plug.generate(question.text, user=question.user, config=config, with_persona=not no_persona)
-            click.echo(_as_json(question, answer) if as_json else answer)
+            click.echo(_as_json(question, answer) if as_json else printable_lines(answer))
 
 
 def _stream(question: Question, plug: "PersonaPlug", *, config: "GenerationConfig", with_persona: bool) -> None:
+    from personaplug.cli.screen import printable_lines
+
     for piece in plug.stream(question.text, user=question.user, config=config, with_persona=with_persona):
-        click.echo(piece, nl=False)
+        click.echo(printable_lines(piece), nl=False)
     click.echo()
 
 
@@ -108,7 +114,9 @@ def _answer_all(
 
 
 def _as_json(question: Question, answer: str) -> str:
-    return json.dumps({"user": question.user, "text": question.text, "answer": answer}, ensure_ascii=False)
+    from personaplug.cli.screen import as_json
+
+    return as_json({"user": question.user, "text": question.text, "answer": answer})
 
 
 def _questions(lines: Iterable[bytes]) -> Iterator[Question]:

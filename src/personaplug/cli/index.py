@@ -27,7 +27,14 @@ Example:
 @click.option(
     "--store", "store_path", type=click.Path(path_type=Path), required=True, help="The store; made if absent."
 )
-@click.option("--encoder", default="minilm", show_default=True, help="minilm, a Hugging Face name, or a folder.")
+@click.option("--encoder", help="minilm, a Hugging Face name, or a folder; by default the preset's: minilm.")
+@click.option(
+    "--preset",
+    type=click.Choice(["default", "paper"]),
+    default="default",
+    show_default=True,
+    help="For whose settings: `train --preset paper` reads other texts of an item where the task says so.",
+)
 @click.option(
     "--reuse", type=click.Path(path_type=Path), multiple=True, help="A store of the same encoder; repeatable."
 )
@@ -37,7 +44,8 @@ def index(
     log: Path,
     task_name: str,
     store_path: Path,
-    encoder: str,
+    encoder: str | None,
+    preset: str,
     reuse: tuple[Path, ...],
     as_json: bool,
     skip_bad: bool,
@@ -45,12 +53,23 @@ def index(
     """Encode what is new in a log into a store.
 
     Each text is encoded once, whoever wrote it; a text found in a store named with --reuse is not encoded at all.
+    The whole log is checked first: of one that is refused, nothing is stored.
     Interrupt it whenever you like: the same command goes on from there.
     """
     from personaplug.cli.screen import print_json
+    from personaplug.plug.run import PRESETS
 
+    run = PRESETS[preset]
     with bad_rows(skip_bad) as on_bad:
-        counts = fill_store(log, task_name, store_path=store_path, encoder=encoder, reuse=reuse, on_bad=on_bad)
+        counts = fill_store(
+            log,
+            task_name,
+            store_path=store_path,
+            encoder=encoder or run.encoder.model,
+            published_views=run.published_views,
+            reuse=reuse,
+            on_bad=on_bad,
+        )
     if as_json:
         print_json(counts)
     else:
@@ -73,20 +92,26 @@ def fill_store(
     *,
     store_path: Path,
     encoder: str = "minilm",
+    published_views: bool = False,
     reuse: Iterable[Path] = (),
     on_bad: "OnBad | None" = None,
 ) -> "IndexCounts":
-    """Index a log into a store, with a progress bar on stderr."""
+    """Index a log into a store, with a progress bar on stderr; nothing is stored of a log that is refused."""
     from personaplug.cli.encoders import build_encoder, encode_with
-    from personaplug.cli.screen import progress
+    from personaplug.cli.screen import counted, progress
     from personaplug.data.log import read_log
     from personaplug.store.base import StoreLayout
+    from personaplug.store.indexing import check_ids
     from personaplug.store.indexing import index as index_log
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import load_task
 
     task = load_task(task_name)
+    task = task.as_published() if published_views else task
     rows = read_log(log, task, on_bad=on_bad)
+    if log.is_file():  # and no pipe, which can be read once
+        check_ids(counted(rows, "check"))
+        rows = read_log(log, task, on_bad=lambda _: None)  # bad rows have been told of
     reader = build_encoder(encoder, like=_layout_in(store_path))
     with ExitStack() as opened:
         others = [opened.enter_context(PersonaStore.open(path)) for path in reuse]
@@ -108,8 +133,9 @@ def _rate(texts: int, seconds: float) -> str:
 
 
 def _in_words(counts: "IndexCounts") -> str:
+    repeated = f" {counts.repeated_rows:,} repeat an earlier row," if counts.repeated_rows else ""
     return (
         f"{counts.new_items:,} new items from {counts.rows:,} rows ({counts.skipped_existing:,} were there already,"
-        f" {counts.skipped_questions:,} have no output); {counts.encoded_texts:,} texts encoded,"
+        f"{repeated} {counts.skipped_questions:,} have no output); {counts.encoded_texts:,} texts encoded,"
         f" {counts.reused_texts:,} known before"
     )

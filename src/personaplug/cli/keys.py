@@ -52,7 +52,9 @@ def list_keys(path: Path, as_json: bool) -> None:
         print_json(shown)
         return
     for key in held:
-        click.echo(f"{key.id}\t{printable(key.name)}\t{key.tenant or '-'}\t{','.join(key.rights)}\t{key.made}")
+        click.echo(
+            f"{key.id}\t{printable(key.name)}\t{printable(key.tenant or '-')}\t{','.join(key.rights)}\t{key.made}"
+        )
 
 
 @keys.command(epilog="Example: personaplug keys revoke --keys keys.json 1f0c9a2b")

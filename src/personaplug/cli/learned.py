@@ -1,6 +1,5 @@
 """Methods with learned retrieval, from the folders of their runs."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import RetrievalRun, digest_of, load_ranker, load_selector, read_run
 from personaplug.plug.run import method_of
+from personaplug.plug.run_file import at_end_of
 from personaplug.records import Example
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.store.sqlite import PersonaStore
@@ -36,7 +36,7 @@ def build_ropg(name: str, task: Task, *, folder: Path, k: int, generation: Gener
     run = read_run(folder, method=name, task=task)
     plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)
     retriever = ranker_as_retriever(load_ranker(folder, run, device=start_torch()), task)
-    return _with_found(plain, task, retriever=retriever, k=k, item_tokens=run.scoring.item_tokens)
+    return with_items(plain, task, retriever=retriever, k=k, item_tokens=run.scoring.item_tokens)
 
 
 def build_rspg(
@@ -131,17 +131,7 @@ def prompts_of(
             retriever = build_retriever(name, task, store=store, encoder_name=encoder, query_source=query_source)
             pool[place] = with_items(plain, task, retriever=retriever, k=k, item_tokens=item_tokens)
     trained = _trained_retrievers(run, folder, task=task)
-    return [*pool, *(_with_found(plain, task, retriever=each, k=k, item_tokens=item_tokens) for each in trained)]
-
-
-def _with_found(plain: Prompted, task: Task, *, retriever: DenseRetriever, k: int, item_tokens: int) -> Prompted:
-    """Put in what a trained retriever finds; a user's items are encoded before the user asks, as a store's are."""
-
-    def index(example: Example) -> None:
-        if items := example.profile.latest(task.history.max_items).items:
-            retriever.vectors(items)
-
-    return replace(with_items(plain, task, retriever=retriever, k=k, item_tokens=item_tokens), index=index)
+    return [*pool, *(with_items(plain, task, retriever=each, k=k, item_tokens=item_tokens) for each in trained)]
 
 
 def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
@@ -160,7 +150,7 @@ def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _trained_retrievers(run: RetrievalRun, folder: Path, *, task: Task) -> list[DenseRetriever]:
-    runs = [Path(os.path.normpath(folder / name)) for name in run.selection.ropg]
+    runs = [at_end_of(way, folder=folder) for way in run.selection.ropg]
     for path, digest, now in zip(runs, run.selection.ropg_digests, digests_of(runs), strict=True):
         if digest != now:
             raise ConfigError(f"the retriever in {path} has changed since {folder} was trained", hint="train anew")

@@ -55,6 +55,11 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)  # below the terminal's ^C
             ctx.exit(INTERRUPTED)
+        except click.ClickException as error:
+            from personaplug.cli.screen import printable_lines
+
+            error.message = printable_lines(error.message)  # type: ignore[misc] # it quotes what was typed
+            raise
         except (PersonaPlugError, OSError) as error:
             if ctx.params["debug"] or isinstance(error, BrokenPipeError):
                 raise
@@ -70,9 +75,11 @@ class Failure(click.ClickException):
 
     def show(self, file: object = None) -> None:  # noqa: ARG002 (click's signature; ours go to stderr)
         """Write the message and the hint on stderr."""
-        click.echo(f"{click.style('Error:', fg='red', bold=True)} {self.message}", err=True)
+        from personaplug.cli.screen import printable_lines
+
+        click.echo(f"{click.style('Error:', fg='red', bold=True)} {printable_lines(self.message)}", err=True)
         if self.hint:
-            click.echo(f"{click.style('Hint:', fg='cyan', bold=True)} {self.hint}", err=True)
+            click.echo(f"{click.style('Hint:', fg='cyan', bold=True)} {printable_lines(self.hint)}", err=True)
 
 
 @click.group(

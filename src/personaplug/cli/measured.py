@@ -24,7 +24,8 @@ class MethodWords:
         k: Items in a prompt; None for the method's own number.
         profiles: Where ``text-profile`` keeps what it writes; None for beside the report.
         query_source: Where the vectors of queries come from.
-        decoding: Fields of a :class:`personaplug.plug.backbone.GenerationConfig`.
+        decoding: Fields of a :class:`personaplug.plug.backbone.GenerationConfig`; those that are None or missing are
+            the run's.
     """
 
     name: str
@@ -35,7 +36,7 @@ class MethodWords:
     encoder: str | None = None
     k: int | None = None
     profiles: Path | None = None
-    decoding: Mapping[str, float | str] = field(default_factory=dict)
+    decoding: Mapping[str, float | str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,14 @@ DECODING = (
     click.option(
         "--strategy",
         type=click.Choice(["greedy", "beam", "sample"]),
-        default="greedy",
-        show_default=True,
-        help="How to decode.",
+        help="How to decode; by default as the run says, else greedily.",
     ),
-    click.option("--beams", type=click.IntRange(1), default=4, show_default=True, help="For beam search."),
-    click.option("--temperature", type=ABOVE_ZERO, default=1.0, show_default=True, help="For sampling."),
+    click.option("--beams", type=click.IntRange(1), help="For beam search; by default the run's, else 4."),
+    click.option("--temperature", type=ABOVE_ZERO, help="For sampling; by default the run's, else 1."),
     click.option(
-        "--top-p", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True, help="For sampling."
+        "--top-p", type=click.FloatRange(0, 1, min_open=True), help="For sampling; by default the run's, else 0.95."
     ),
-    click.option("--max-new-tokens", type=click.IntRange(1), default=48, show_default=True, help="Longest answer."),
+    click.option("--max-new-tokens", type=click.IntRange(1), help="Longest answer; by default the run's, else 48."),
 )
 
 
@@ -43,7 +41,7 @@ WORDS = Words()
 
 
 def decoding_options(command: Command) -> Command:
-    """Add the options of a :class:`personaplug.plug.backbone.GenerationConfig`."""
+    """Add the options of a :class:`personaplug.plug.backbone.GenerationConfig`; one that is not given is None."""
     for option in reversed(DECODING):
         command = option(command)
     return command

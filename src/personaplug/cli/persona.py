@@ -61,10 +61,11 @@ def show(path: Path, user: str, with_text: bool, as_json: bool) -> None:
         print_json({**asdict(summary), "layout": asdict(layout), **({"rows": items} if with_text else {})})
         return
     click.echo(f"{printable(user)}: {_extent(summary)}")
-    click.echo(f"encoder: {layout.fingerprint}")
+    click.echo(f"encoder: {printable(layout.fingerprint)}")
     click.echo(f"views: {', '.join(map(repr, layout.views))}")
     for item in items:
-        click.echo(f"\n{item['time']}  {item['id']}\n  input: {item['input']}\n  output: {item['output']}")
+        shown = {name: printable(text) for name, text in item.items()}
+        click.echo(f"\n{shown['time']}  {shown['id']}\n  input: {shown['input']}\n  output: {shown['output']}")
 
 
 @persona.command(
@@ -79,7 +80,7 @@ Examples:
 @click.option("--log", type=click.Path(path_type=Path), help="A log of this user: user_id, time, input, output.")
 @click.option("--input", "input_text", help="What the user read.")
 @click.option("--output", "output_text", help="What they answered.")
-@click.option("--time", "time_text", help="When (ISO 8601 or epoch seconds); now by default.")
+@click.option("--time", "time_text", help="When (ISO 8601, or seconds since 1970); now by default.")
 @click.option("--encoder", help="As given to index, where the store's own fingerprint does not tell its name.")
 @as_json_too
 def append(
@@ -94,8 +95,8 @@ def append(
 ) -> None:
     """Add to a user's history: one item, or a log of the user's own."""
     from personaplug.cli.encoders import encode_with, encoder_of
-    from personaplug.cli.screen import print_json
-    from personaplug.store.indexing import index
+    from personaplug.cli.screen import print_json, printable
+    from personaplug.store.indexing import check_ids, index
 
     if (log is None) == (input_text is None) or (input_text is None) != (output_text is None):
         raise click.UsageError("give either --log, or --input with --output")
@@ -104,48 +105,89 @@ def append(
         if log
         else [_one_row(user, input_text or "", output_text=output_text or "", time_text=time_text)]
     )
+    check_ids(rows)
     with _opened(path) as store:
         counts = index(rows, store, encode=encode_with(encoder_of(store.layout, name=encoder)))
         summary = store.summary(user)
     if as_json:
         print_json({**asdict(counts), **asdict(summary)})
     else:
-        click.echo(f"{user}: {counts.new_items:,} new, now {_extent(summary)}")
+        click.echo(f"{printable(user)}: {counts.new_items:,} new, now {_extent(summary)}")
 
 
-@persona.command(epilog="Example: personaplug persona forget --store log.db ada bob --yes")
+@persona.command(
+    epilog="""\b
+Examples:
+  personaplug persona forget --store log.db ada bob --yes
+  personaplug persona forget --store log.db ada --also runs --also reports --also log.jsonl
+"""
+)
 @in_store
 @click.argument("users", nargs=-1, required=True)
+@click.option(
+    "--also",
+    "places",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="A file or folder to look for copies in, which are named; repeatable.",
+)
+@click.option("--remove", "is_removing", is_flag=True, help="Delete the users' own adapters and profiles found there.")
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
 @as_json_too
-def forget(path: Path, users: Sequence[str], is_sure: bool, as_json: bool) -> None:
+def forget(
+    path: Path, users: Sequence[str], places: Sequence[Path], is_removing: bool, is_sure: bool, as_json: bool
+) -> None:
     """Remove users, and every byte of them from the store's files.
 
     The file is written anew, which takes a while if it is large; forget many users at once. Snapshots that were made
-    from the store are deleted. Logs, runs and reports are not touched.
+    from the store are deleted. Logs, runs and reports are not touched: --also names those that hold copies, by the
+    users' ids and texts, and --remove deletes the folders among them that hold one user's adapter or profile.
     """
-    from personaplug.cli.screen import print_json
+    from personaplug.cli.screen import print_json, printable
 
+    if is_removing and not places:
+        raise click.UsageError("--remove goes with --also")
+    if places:
+        from personaplug.cli.forgetting import copies_of, held_of, in_words, remove  # slow: it knows what runs hold
+    named = ", ".join(map(printable, users))
     with _opened(path) as store:
         if not is_sure:
-            click.confirm(f"Forget {', '.join(users)} in {path} for good?", abort=True, err=True)
-        gone = store.forget(*users)
+            click.confirm(f"Forget {named} in {path} for good?", abort=True, err=True)
+        was_cut_short = store.has_remains
+        copies = copies_of(users, store, places) if places else []
+        held = held_of(users, store) if places else users
+        gone = store.forget(*held)
+    removed = remove(copies) if is_removing else []
     if as_json:
-        print_json({"users": list(users), "items": gone})
-    else:
-        click.echo(f"{path}: forgot {', '.join(users)}, {gone:,} items")
+        told = {"users": list(users), "items": gone, "finished_earlier": was_cut_short}
+        copied = [{**asdict(copy), "is_removed": copy in removed} for copy in copies]
+        print_json({**told, "copies": copied} if places else told)
+        return
+    if was_cut_short:
+        click.echo(f"{path}: finished an earlier forget that was cut short")
+    forgotten = [user for user in users if gone and user in held]
+    if forgotten:
+        click.echo(f"{path}: forgot {', '.join(map(printable, forgotten))}, {gone:,} items")
+    if absent := [user for user in users if user not in forgotten]:
+        click.echo(f"{path}: of {', '.join(map(printable, absent))} there is nothing left")
+    for copy in copies:
+        click.echo(f"{printable(str(copy.path))}: {'removed' if copy in removed else in_words(copy)}")
 
 
 @persona.command(epilog="Example: personaplug persona export --store log.db ada > ada.jsonl")
 @in_store
 @click.argument("user")
 def export(path: Path, user: str) -> None:
-    """Write all that a store holds of a user on stdout, as a log in JSON Lines."""
-    from personaplug.cli.screen import print_json
+    """Write all that a store holds of a user on stdout, as a log in JSON Lines, in UTF-8.
+
+    NUL, which no log may hold, becomes U+FFFD.
+    """
+    from personaplug.cli.screen import as_json
+    from personaplug.data.log import readable
 
     with _opened(path) as store:
         for item in store.get(user).items:
-            print_json(_row(user, item))
+            click.echo(f"{as_json(readable(_row(user, item)))}\n".encode(), nl=False)
 
 
 @contextmanager
@@ -175,7 +217,7 @@ def _rows_of(user: str, log: Path) -> "Iterator[LogRow]":
     from personaplug.errors import DataError
     from personaplug.tasks.task import load_task
 
-    for row in read_log(log, load_task("log")):
+    for row in read_log(log, load_task("log"), user=user):
         if row.user_id != user:
             raise DataError(
                 f"holds a row of user {row.user_id!r}, not only of {user!r}",

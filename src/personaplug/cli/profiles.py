@@ -34,7 +34,7 @@ def with_profiles(
         ConfigError: The language model has no room.
     """
     request = fill(REQUEST, {"description": task.description})
-    before_it = replace(task.retrieval, prompt="{items}\n\n{prompt}", after=None)
+    before_it = replace(task.retrieval, prompt="{items}\n\n{prompt}", after=None, input_share=0.0)
     asked = replace(task, prompt="{input}", retrieval=before_it)
     decoding = GenerationConfig(max_new_tokens=PROFILE_TOKENS)
     bare = replace(plain, generation=decoding, max_input_tokens=plain.backbone.count_tokens(request) + 1)

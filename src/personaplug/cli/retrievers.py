@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from personaplug.cli.encoders import encoder_of
+from personaplug.cli.encoders import build_encoder, encoder_of
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import Backbone, GenerationConfig
@@ -10,7 +10,7 @@ from personaplug.plug.parts import check_layout
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.retrievers import by_vectors, by_words
+from personaplug.plug.retrievers import by_product, by_vectors, by_words
 from personaplug.retrieval.base import Retriever
 from personaplug.retrieval.random_order import RandomRetriever
 from personaplug.retrieval.recency import RecencyRetriever
@@ -26,7 +26,7 @@ def build_retriever(
     Args:
         name: One of :data:`~personaplug.method_kinds.Retrieval`.
         task: Says what is read of an item.
-        store: The histories' vectors, for ``dense``.
+        store: The histories' vectors, for ``dense``; not needed by a task that ranks by products, beside an encoder.
         encoder_name: As given to ``index``, for ``dense``; None for the one that the store names.
         query_source: Where the vectors of queries come from, for ``dense``.
 
@@ -39,6 +39,8 @@ def build_retriever(
         return RandomRetriever()
     if name == "bm25":
         return by_words(task)
+    if task.retrieval.similarity == "product" and encoder_name:
+        return by_product(task, build_encoder(encoder_name, like=store.layout if store else None))
     if store is None:
         raise ConfigError("dense retrieval needs a store", hint="name it with --store")
     return _dense(task, store, encoder_name=encoder_name, query_source=query_source)
@@ -97,6 +99,7 @@ def with_items(plain: Prompted, task: Task, *, retriever: Retriever, k: int, ite
         write=write,
         max_input_tokens=write.max_tokens,
         kept=write.kept,
+        index=write.index,
     )
 
 
@@ -113,5 +116,8 @@ def _positions(plain: Prompted) -> int | None:
 
 def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None, query_source: QuerySource) -> Retriever:
     encoder = encoder_of(store.layout, name=encoder_name)
+    if task.retrieval.similarity == "product":
+        return by_product(task, encoder)
+    task = task.as_indexed(store.layout.views)
     check_layout(encoder, task, store=store)
     return by_vectors(task, store, queries=QueryVectors.of(encoder, store, source=query_source))

@@ -1,17 +1,23 @@
 """What a person sees while they wait, and what a program reads: progress on stderr, results on stdout."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
+from unicodedata import category
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 T = TypeVar("T")
+
+STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+JOINERS = "\u200c\u200d"  # inside words of Persian or Hindi, and inside emoji
 
 
 class Advance(Protocol):
@@ -21,19 +27,38 @@ class Advance(Protocol):
         """Show how much is done in all, a word about it, and how much there is if that was not known before."""
 
 
+class Screen(Console):
+    """A console on which no text, wherever it comes from, can steer the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Make what may not be printed visible; rich's own controls stay."""
+        for segment in super().render(renderable, options):
+            is_ours = segment.control is not None
+            yield segment if is_ours else Segment(printable_lines(segment.text), segment.style)
+
+
 def results() -> Console:
     """Give the console on stdout."""
-    return Console(file=sys.stdout, highlight=False)
+    return Screen(file=sys.stdout, highlight=False)
 
 
 def notes() -> Console:
     """Give the console on stderr."""
-    return Console(file=sys.stderr, highlight=False)
+    return Screen(file=sys.stderr, highlight=False)
 
 
 def printable(text: str) -> str:
-    """Write what would move the cursor, or begin a new line, as an escape such as ``\\x1b``."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    """Write what would steer a terminal as an escape such as ``\\x1b``.
+
+    That is: control characters, which move the cursor or begin a new line; marks that turn the direction of writing or
+    show nothing; other line ends; halves of characters.
+    """
+    return "".join(sign.encode("unicode_escape").decode() if _steers(sign) else sign for sign in text)
+
+
+def printable_lines(text: str) -> str:
+    """Do the same, but let lines end and tabs be."""
+    return re.sub(r"[^\n\t]+", lambda found: printable(found[0]), text)
 
 
 @contextmanager
@@ -80,8 +105,18 @@ def counted(rows: Iterable[T], what: str) -> Iterator[T]:
 
 def print_json(value: object) -> None:
     """Write a dataclass, or anything JSON knows, on stdout for a program to read."""
+    sys.stdout.write(as_json(value) + "\n")
+
+
+def as_json(value: object) -> str:
+    """Write a dataclass, or anything JSON knows, on one line; what would steer a terminal as JSON's own ``\\u009b``."""
     content = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    sys.stdout.write(json.dumps(content, ensure_ascii=False, default=_plain) + "\n")
+    text = json.dumps(content, ensure_ascii=False, default=_plain)
+    return "".join(json.dumps(sign)[1:-1] if _steers(sign) else sign for sign in text)
+
+
+def _steers(sign: str) -> bool:
+    return not sign.isprintable() and sign not in JOINERS and category(sign) in STEERING
 
 
 def _plain(value: object) -> str:

@@ -1,6 +1,5 @@
 """``personaplug train``: fit the plug, the tuned prompt that is its control, or a rival that learns."""
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,6 +15,7 @@ from personaplug.plug.query_source import QuerySource
 
 if TYPE_CHECKING:
     from personaplug.data.rows import OnBad
+    from personaplug.embedder.encoder import EncoderConfig
     from personaplug.evaluation.user_cost import UserCost
     from personaplug.plug.run import RunConfig
     from personaplug.store.bank import Bank
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="The index of the log.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--backbone", help="The frozen language model: nano, a Hugging Face name, or a folder.")
-@click.option("--encoder", help="The frozen encoder, as given to index.")
+@click.option("--encoder", help="The frozen encoder, as given to index; by default the one that the store names.")
 @click.option("--config", type=click.Path(path_type=Path), help="A run's config.toml, in place of a preset.")
 @click.option(
     "--preset",
@@ -115,15 +115,17 @@ def train(
             "--split": split,
             "--stranger": stranger,
             "-k": k,
-            "--preset paper": preset == "paper",
             "--encoder": encoder,
             "--store": store_path,
         },
     )
+    asks_store = not (encoder or config or any(setting.startswith("encoder.") for setting in settings))
     kind = kind_of(method)
     if kind.is_learned_retrieval:
         words = {"task": task_name, "method": method, "score": score, "k": k, "encoder": encoder, "backbone": backbone}
         rival = retrieval_run(config, preset, words=words | training, settings=settings, ropg=ropg, out=out)
+        if asks_store and store_path:
+            rival = replace(rival, encoder=_encoder_of_store(store_path, rival.encoder))
         with bad_rows(skip_bad) as on_bad:
             chosen = fit_retrieval(rival, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
         _tell(chosen, chosen.words, out=out, as_json=as_json)
@@ -132,7 +134,14 @@ def train(
         words = {"task": task_name, "split": split, "stranger": stranger, "k": k, "backbone": backbone}
         with bad_rows(skip_bad) as on_bad:
             cost = train_users(
-                log, config, words=words | training, settings=settings, out=out, resume=resume, on_bad=on_bad
+                log,
+                config,
+                words=words | training,
+                settings=settings,
+                out=out,
+                resume=resume,
+                on_bad=on_bad,
+                preset=preset,
             )
         each = f"{cost.seconds_a_user:.1f} s and {cost.bytes_a_user / 1e6:.2f} MB a user"
         _tell(cost, f"{cost.users:,} users' adapters, {each}", out=out, as_json=as_json)
@@ -149,6 +158,8 @@ def train(
     run = replace(run, method=method)  # type: ignore[arg-type]  # click's choices are the field's
     run = replace(run, items=replace(run.items, k=k)) if k else run
     run = override(run, settings)
+    if asks_store and store_path and run.reads_vectors:
+        run = replace(run, encoder=_encoder_of_store(store_path, run.encoder))
     with bad_rows(skip_bad) as on_bad:
         fitted = fit(run, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
     dev = "" if fitted.dev_loss is None else f", {fitted.dev_loss:.3f} nats a token on dev"
@@ -166,11 +177,25 @@ def _refuse_unread(method: str, given: Mapping[str, object]) -> None:
         raise click.UsageError(f"-k goes with evaluate: {method} learns from prompts of one item each")
     if "-k" in typed and not kind.is_trained_for_k and kind.learns != "adapters":
         raise click.UsageError("-k goes with --method rspg, user-lora, +bm25 or +dense")
-    if kind.learns == "adapters" and typed & {"--preset paper", "--encoder", "--store"}:
+    if kind.learns == "adapters" and typed & {"--encoder", "--store"}:
         raise click.UsageError(
-            "--preset paper, --encoder and --store do not go with --method user-lora: name its language model with "
-            "--backbone"
+            "--encoder and --store do not go with --method user-lora: name its language model with --backbone"
         )
+
+
+def _encoder_of_store(path: Path, preset: "EncoderConfig") -> "EncoderConfig":
+    """Take the encoder that made a store's vectors, where nobody has named one."""
+    from personaplug.cli.encoders import encoder_named_by
+    from personaplug.cli.screen import notes
+    from personaplug.store.sqlite import PersonaStore
+
+    with PersonaStore.open(path) as store:
+        found = encoder_named_by(store.layout, instead_of=preset)
+    if found != preset:
+        notes().print(
+            f"{path} was indexed with {found.model}: that encoder is taken, not {preset.model}.", markup=False
+        )
+    return found
 
 
 def _tell(outcome: "Fitted | Chosen | UserCost", words: str, *, out: Path, as_json: bool) -> None:
@@ -191,14 +216,16 @@ def train_users(
     out: Path,
     resume: bool,
     on_bad: "OnBad | None" = None,
+    preset: str = "default",
 ) -> "UserCost":
-    """Train an adapter for each user of a split, as a configuration file and the words of the command line say."""
+    """Train an adapter for each user of a split, as a configuration file or preset and the words of the command say."""
     from personaplug.cli.encoders import start_torch
     from personaplug.cli.evaluate import this_machine
     from personaplug.cli.user_lora import chosen, fit_users, user_lora_config
     from personaplug.config import override
 
-    run = override(chosen(user_lora_config(config, out=out, resume=resume), **words), settings)
+    configured = user_lora_config(config, out=out, resume=resume, preset=preset)
+    run = override(chosen(configured, **words), settings)
     return fit_users(run, log, out=out, device=start_torch(), machine=this_machine(), on_bad=on_bad)
 
 
@@ -217,19 +244,21 @@ def fit(
     from personaplug.cli.screen import progress
     from personaplug.cli.wiring import check_room
     from personaplug.plug.model import build_plug
+    from personaplug.plug.run_file import way_to
     from personaplug.store.sqlite import PersonaStore
     from personaplug.tasks.task import load_task
     from personaplug.training.checkpoints import starting_point
     from personaplug.training.trainer import train as train_plug
 
     starting_point(out, resume=resume)  # the trainer asks again: that a folder is taken should show before the work
-    task = load_task(run.task)
+    task = run.form_of(load_task(run.task))
     with ExitStack() as opened:
         store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
-        run = replace(run, store=os.path.relpath(store_path, out) if store_path else "")
+        run = replace(run, store=way_to(store_path, folder=out) if store_path else "")
         plug = build_plug(run, task, store=store, device=start_torch(), query_source=QuerySource.STORE)
         check_room(plug)
-        examples, dev = draw_queries(log, task, draw=run.training, on_bad=on_bad)
+        seen = task if run.retriever else task.for_persona()
+        examples, dev = draw_queries(log, seen, draw=run.training, on_bad=on_bad)
         if store and plug.batcher.source:
             plug.batcher.source = snapshot_of(store)
         advance = opened.enter_context(progress(f"train {run.method}"))
@@ -248,10 +277,14 @@ def snapshot_of(store: "PersonaStore") -> "Bank":
     """Give the store's memory-mapped snapshot, kept beside it and made anew when the store has changed."""
     from personaplug.errors import StoreError
     from personaplug.store.bank import Bank
+    from personaplug.store.snapshots import beside
 
-    folder = store.path.with_name(f"{store.path.name}.bank")
+    folder = beside(store.path)
     try:
         bank = Bank.open(folder)
     except StoreError:
         return store.snapshot(folder)
-    return bank if bank.is_current(store) else store.snapshot(folder)
+    if not bank.is_current(store):
+        return store.snapshot(folder)
+    store.remember(folder)  # it may have been made under another name, or before the store was restored
+    return bank

@@ -1,6 +1,5 @@
 """What ``personaplug train`` does for learned retrieval: score with the language model, then fit what chooses."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,19 +11,18 @@ from personaplug.cli.learned import digests_of, plain_of, prompts_of
 from personaplug.cli.queries import draw_queries
 from personaplug.cli.retrievers import build_retriever, with_items
 from personaplug.cli.screen import counted, progress
-from personaplug.config import override, read_toml
+from personaplug.config import override
 from personaplug.data.rows import OnBad
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.parts import encoder_of_store
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, pool_size
+from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, new_selector
+from personaplug.plug.run_file import at_end_of, read_config, way_to
 from personaplug.records import Example
 from personaplug.rivals.ranker import ItemRanker
-from personaplug.rivals.selector import PromptSelector
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task, load_task
 from personaplug.training.choice import Choice, item_choice, retriever_choices
@@ -55,7 +53,7 @@ def retrieval_run(
     Raises:
         ConfigError: The file does not fit, or a word means nothing to this method.
     """
-    run = read_toml(RetrievalRun, config) if config else PAPER if preset == "paper" else RetrievalRun()
+    run = read_config(RetrievalRun, config) if config else PAPER if preset == "paper" else RetrievalRun()
     try:
         run = _with_words(run, {name: value for name, value in words.items() if value is not None})
     except ValueError as error:
@@ -84,10 +82,15 @@ def fit_retrieval(
         raise ConfigError(f"{run.method} needs a store of histories", hint="name it with --store")
     task = load_task(run.task)
     with PersonaStore.open(store_path) as store:
-        encoder = encoder_of_store(run.encoder, task, store=store, device=start_torch())
-        run = replace(run, store=os.path.relpath(store_path, out), fingerprint=encoder.fingerprint)
-        generation = GenerationConfig(max_new_tokens=run.scoring.max_new_tokens)
-        plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)
+        indexed = task.as_indexed(store.layout.views)
+        encoder = encoder_of_store(run.encoder, indexed, store=store, device=start_torch())
+        run = replace(run, store=way_to(store_path, folder=out), fingerprint=encoder.fingerprint)
+        reader = None
+        if run.selection.encoder and not run.is_ranker:
+            reader = run.selection.reader(device=start_torch())
+            run = replace(run, selection=replace(run.selection, fingerprint=reader.fingerprint))
+        language_model = load_backbone(run.backbone, device=start_torch())
+        plain = plain_of(run, task, backbone=language_model, generation=run.scoring.generation)
         pool = _pool(run, out, plain=plain, task=task, store=store)
         train, dev = draw_queries(log, task, draw=run.fitting, on_bad=on_bad)
         said = begin(out, run, task=task)
@@ -97,7 +100,7 @@ def fit_retrieval(
             _choices(run, examples, pool=pool, task=task, listener=listener) for examples in (train, dev)
         )
         chooser: Chooser = (
-            ItemRanker(encoder, run.ranker) if run.is_ranker else PromptSelector(encoder, pool_size(run.selection))
+            ItemRanker(encoder, run.ranker) if run.is_ranker else new_selector(run, encoder, reader=reader)
         )
         chosen = _fit(chooser, choices, listener=listener, run=run, dev=dev_choices, folder=out)
         chosen = replace(chosen, seconds=perf_counter() - began)  # what was asked before the first step is most of it
@@ -163,7 +166,8 @@ def _choices(
 ) -> list[Choice]:
     if not run.is_ranker:
         answer = listener.answer if run.method == "rspg-post" else None
-        return retriever_choices(examples, task=task, writers=[each.write for each in pool], answer=answer)
+        writers, reads = [each.write for each in pool], run.selection.reads
+        return retriever_choices(examples, task=task, writers=writers, answer=answer, reads=reads)
     write = pool[0].write
     assert isinstance(write, RetrievalPrompt)
     count = run.ranker.candidates
@@ -176,7 +180,7 @@ def _choices(
 def _with_ropg(run: RetrievalRun, ropg: Sequence[Path], *, out: Path) -> RetrievalRun:
     if run.is_ranker:
         raise ConfigError(f"{run.method} chooses between items, not retrievers", hint="--ropg goes with rspg methods")
-    paths = tuple(os.path.relpath(path, out) for path in ropg)
+    paths = tuple(way_to(path, folder=out) for path in ropg)
     return replace(run, selection=replace(run.selection, ropg=paths, ropg_digests=()))
 
 
@@ -184,5 +188,5 @@ def _with_digests(run: RetrievalRun, out: Path) -> RetrievalRun:
     selection = run.selection
     if not selection.ropg or selection.ropg_digests:
         return run
-    digests = digests_of([Path(os.path.normpath(out / path)) for path in selection.ropg])
+    digests = digests_of([at_end_of(way, folder=out) for way in selection.ropg])
     return replace(run, selection=replace(selection, ropg_digests=digests))

@@ -6,7 +6,6 @@ from typing import Any
 
 from personaplug.cli.retrievers import build_retriever, with_items, without_items
 from personaplug.cli.screen import counted, progress
-from personaplug.config import read_toml
 from personaplug.data.log import read_log
 from personaplug.data.rows import OnBad
 from personaplug.data.shelf import Shelf
@@ -21,7 +20,8 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.lora import UserAdapters
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.user_lora import CONFIG, UserLoraConfig, UserLoraRun
+from personaplug.plug.run_file import read_config
+from personaplug.plug.user_lora import CONFIG, PRESETS, UserLoraConfig, UserLoraRun
 from personaplug.tasks.task import Split, Task, load_task
 from personaplug.training.lessons import histories_of
 from personaplug.training.user_lora import adapt, train_users
@@ -45,11 +45,14 @@ def open_user_lora(folder: Path, task: Task, *, k: int | None, generation: Gener
     if run.task.name != task.name:
         raise ConfigError(f"{folder} was trained for the task {run.task.name!r}, not {task.name!r}")
     prompted = _prompts(run, k=run.config.items.k if k is None else k, generation=generation, device=device)
-    return UserLora(prompted, _adapters(run, prompted), run)
+    adapters = _adapters(run, prompted)
+    if run.config.rests_on_task and run.has_start:
+        run.start(adapters)
+    return UserLora(prompted, adapters, run)
 
 
-def user_lora_config(file: Path | None, *, out: Path, resume: bool) -> UserLoraConfig:
-    """Read a run's configuration from a file, or from the run to be resumed, or take the defaults.
+def user_lora_config(file: Path | None, *, out: Path, resume: bool, preset: str = "default") -> UserLoraConfig:
+    """Read a run's configuration from a file, or from the run to be resumed, or take a preset.
 
     Raises:
         ConfigError: The file does not fit, or ``out`` holds a run that is not to be resumed.
@@ -58,7 +61,7 @@ def user_lora_config(file: Path | None, *, out: Path, resume: bool) -> UserLoraC
     if held.exists() and not resume:
         raise ConfigError(f"{out} already holds a run", hint="give another --out, or --resume to train who is missing")
     file = held if held.exists() else file
-    return read_toml(UserLoraConfig, file) if file else UserLoraConfig()
+    return read_config(UserLoraConfig, file) if file else PRESETS[preset]
 
 
 def chosen(

@@ -1,6 +1,5 @@
 """Words to objects: the only place where a name chooses what is built, by exact match."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from personaplug.cli.learned import build_ropg, build_rspg
 from personaplug.cli.profiles import with_profiles
 from personaplug.cli.retrievers import build_retriever, with_items, without_items
 from personaplug.cli.user_lora import open_user_lora
-from personaplug.config import read_toml, read_values
+from personaplug.config import read_values
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.method_kinds import METHOD_KINDS, METHODS, kind_of
@@ -22,6 +21,7 @@ from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import PRESETS, RunConfig, method_of
+from personaplug.plug.run_file import at_end_of, read_config
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
@@ -62,7 +62,7 @@ def run_config(config: Path | None, preset: str) -> RunConfig:
     Raises:
         ConfigError: The file does not fit.
     """
-    return read_toml(RunConfig, config) if config else PRESETS[preset]
+    return read_config(RunConfig, config) if config else PRESETS[preset]
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def store_of(run: Path) -> Path | None:
     if not (run / "config.toml").is_file():
         return None
     name = read_values(run / "config.toml").get("store")
-    return Path(os.path.normpath(run / name)) if name else None
+    return at_end_of(name, folder=run) if name else None
 
 
 def check_method(name: str) -> None:
@@ -224,4 +224,4 @@ def _plug_run(folder: Path) -> RunConfig:
     held = method_of(folder)
     if held in METHOD_KINDS and METHOD_KINDS[held].learns != "prefix":
         raise ConfigError(f"{folder} holds a {held}, not a plug or tuned prompt", hint="give another --run, or none")
-    return read_toml(RunConfig, folder / "config.toml")
+    return read_config(RunConfig, folder / "config.toml")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, median
 from typing import get_args
+from unicodedata import normalize
 
 from personaplug.data.log import Interaction
 from personaplug.data.split import Examples, first_of_each_id, split_examples
@@ -60,6 +61,7 @@ class Audit:
         task: The task it was read through.
         rows: How many rows could be read.
         users: How many users they are of.
+        users_alike: Users whose id is another's but for case, blanks around it or its Unicode form; they stay apart.
         first: The earliest time, ISO 8601.
         last: The latest time, ISO 8601.
         rows_per_user: How they are spread.
@@ -74,6 +76,7 @@ class Audit:
     task: str
     rows: int
     users: int
+    users_alike: int
     first: str
     last: str
     rows_per_user: Lengths
@@ -96,6 +99,7 @@ def audit(interactions: Iterable[Interaction], task: Task) -> Audit:
         task=task.name,
         rows=len(rows),
         users=len(per_user),
+        users_alike=_repeats([normalize("NFC", user.strip().casefold()) for user in per_user]),
         first=min(row.item.time for row in rows).isoformat(),
         last=max(row.item.time for row in rows).isoformat(),
         rows_per_user=_lengths([len(mine) for mine in per_user.values()]),

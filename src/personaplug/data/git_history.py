@@ -1,7 +1,8 @@
 """Commits of a git repository as a log: who wrote which message, and which subject they gave it.
 
 Merges and commits without a body are left out, and trailers such as ``Signed-off-by`` cut off. A user is an author,
-under the pseudonym of the e-mail address that ``.mailmap`` gives. The time is when a commit was written, not applied.
+under the pseudonym of the e-mail address that ``.mailmap`` gives, or of the name where there is no address. The time is
+when a commit was written, not applied.
 
 The commits of one patch series share words and are written within days. A task on this log therefore sets an embargo,
 as ``git-subject`` does with ``embargo_days = 7``: a history then holds nothing its author wrote in the week before.
@@ -13,15 +14,16 @@ import subprocess
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryFile
 from typing import IO
 
 from personaplug.data.pseudonym import pseudonym
 from personaplug.data.skips import OnSkip, ignore
-from personaplug.data.times import parse_time
+from personaplug.data.times import from_seconds
 from personaplug.errors import DataError
 
-_FIELDS = ("%H", "%aE", "%at", "%s", "%b")
+_FIELDS = ("%H", "%aN", "%aE", "%at", "%s", "%b")
 _CHUNK = 1 << 16
 _TRAILER = re.compile(
     r"""
@@ -45,19 +47,21 @@ def read_git(repository: Path, *, since: datetime | None = None, on_skip: OnSkip
     Raises:
         DataError: There is no git, no repository, or no commit in it.
     """
-    for commit, email, seconds, subject, body in _commits(repository):
+    for commit, name, email, seconds, subject, body in _commits(repository):
         try:
-            time = parse_time(seconds)
+            time = from_seconds(int(seconds))
         except ValueError:
             on_skip("without a readable time")
             continue
-        text = without_trailers(body)
-        if since is not None and time < since:
+        text, author = without_trailers(body), _author(name.strip(), email.strip())
+        if not author:
+            on_skip("without an author's address or name")
+        elif since is not None and time < since:
             on_skip("before --since")
         elif not text or not subject.strip():
             on_skip("without a body or a subject")
         else:
-            row = {"id": commit[:16], "user_id": pseudonym(email), "time": time.isoformat()}
+            row = {"id": commit[:16], "user_id": pseudonym(author), "time": time.isoformat()}
             yield {**row, "body": text, "subject": subject.strip()}
 
 
@@ -69,12 +73,20 @@ def without_trailers(body: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _author(name: str, email: str) -> str:
+    """Give what tells an author from others: the address, else the name with what stands in its place; or nothing."""
+    if re.fullmatch(r"[^@]+@[^@]+", email):
+        return email
+    return f"{name} <{email}>" if name else ""
+
+
 def _commits(repository: Path) -> Iterator[tuple[str, ...]]:
     command = [
         *("git", "-C", str(repository), "-c", "log.showSignature=false", "log", "--no-merges", "--encoding=UTF-8"),
         *("-z", f"--format={'%x00'.join(_FIELDS)}"),
     ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment["LC_ALL"] = "C"  # its complaints in English, for _failure
     try:
         with (
             TemporaryFile() as complaints,
@@ -85,13 +97,27 @@ def _commits(repository: Path) -> Iterator[tuple[str, ...]]:
             yield from zip(*[fields] * len(_FIELDS), strict=False)
             if git.wait():
                 complaints.seek(0)
-                said = complaints.read().decode(errors="replace").strip().removeprefix("fatal: ")
-                hint = "give the folder of a git repository that has commits"
-                raise DataError(f"git cannot read it: {said.splitlines()[0]:.200}", path=repository, hint=hint)
+                raise _failure(complaints.read().decode(errors="replace"), repository, status=git.returncode)
     except FileNotFoundError as error:
         raise DataError(
             "git is not installed", path=repository, hint="install git and see that it is on PATH"
         ) from error
+
+
+def _failure(said: str, repository: Path, *, status: int) -> DataError:
+    """Make an error of what git complains of, with git's own way out where it gives one."""
+    first = next(iter(said.strip().splitlines()), f"it ended with {status}")
+    first = re.sub("^(fatal|error): ", "", first)
+    own_way_out = re.search(r"git config --global --add safe\.directory .+", said)
+    if own_way_out:
+        hint = f"if you trust who owns it: {own_way_out[0]}"
+    elif re.search("not a git repository|cannot change to", first):
+        hint = "give the folder of a git repository"
+    elif re.search("does not have any commits|bad default revision", first):
+        hint = "give a repository whose current branch has commits"
+    else:
+        hint = f"see what is wrong with it: git -C {quote(str(repository))} fsck"
+    return DataError(f"git cannot read it: {first:.200}", path=repository, hint=hint)
 
 
 def _fields(stream: IO[bytes]) -> Iterator[str]:

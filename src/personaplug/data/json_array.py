@@ -1,7 +1,7 @@
 """Objects of a JSON list in a file of any size, one at a time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -13,15 +13,26 @@ CHUNK = 1 << 18
 _DECODER = json.JSONDecoder()
 
 
-def read_array(path: Path) -> Iterator[Row]:
+OnMember = Callable[[str, object], None]
+
+
+def read_array(path: Path, *, inside: str = "", on_member: OnMember = lambda _name, _value: None) -> Iterator[Row]:
     """Yield the objects of a file that is one JSON list, each with the line it begins on.
+
+    Args:
+        path: The file.
+        inside: The list may also stand in an object, under this name.
+        on_member: Told of each other member of that object.
 
     Raises:
         DataError: The file is no such list, is not UTF-8, is cut off, or holds an object of more than 16 MB.
     """
     check_is_file(path)
-    with open_text(path, newline="", errors="surrogateescape") as file:
+    with open_text(path, newline="") as file:
         cursor = _Cursor(path, file)
+        is_framed = bool(inside) and cursor.next_character() == "{"
+        if is_framed:
+            cursor.enter_object(inside, on_member)
         if cursor.next_character() != "[":
             raise cursor.error("not a JSON list")
         cursor.advance()
@@ -31,6 +42,9 @@ def read_array(path: Path) -> Iterator[Row]:
                 cursor.advance()
             elif cursor.next_character() != "]":
                 raise cursor.error("broken JSON: neither a comma nor the list's end after an element")
+        cursor.advance()
+        if is_framed:
+            cursor.leave_object(on_member)
 
 
 @dataclass(slots=True)
@@ -64,6 +78,23 @@ class _Cursor:
         self.advance(len(source))
         return Row(self.path, line, value)
 
+    def enter_object(self, wanted: str, on_member: OnMember) -> None:
+        """Go to the value of a member of the object that begins here, and tell of those before it."""
+        self.advance()
+        while (name := self._member()) != wanted:
+            on_member(name, self._value())
+            if self.next_character() != ",":
+                raise self.error(f"an object without a list {wanted!r}")
+            self.advance()
+
+    def leave_object(self, on_member: OnMember) -> None:
+        """Tell of the members that are left of the object."""
+        while self.next_character() == ",":
+            self.advance()
+            on_member(self._member(), self._value())
+        if self.next_character() != "}":
+            raise self.error("broken JSON: neither a comma nor the object's end after a member")
+
     def advance(self, count: int = 1) -> None:
         """Go on by so many characters."""
         end = self.position + count
@@ -74,10 +105,27 @@ class _Cursor:
         """Make the error that names this place."""
         return DataError(message, path=self.path, line=self.line, hint=hint)
 
+    def _member(self) -> str:
+        """Read a member's name and the colon behind it."""
+        name = self._value() if self.next_character() == '"' else None
+        if not isinstance(name, str) or self.next_character() != ":":
+            raise self.error("broken JSON: no name and colon where a member begins")
+        self.advance()
+        return name
+
+    def _value(self) -> object:
+        """Read a value and go behind it."""
+        self.next_character()
+        value, end = self._decode()
+        self.advance(end - self.position)
+        return value
+
     def _decode(self) -> tuple[object, int]:
         while True:
             try:
-                return _DECODER.raw_decode(self.text, self.position)
+                value, end = _DECODER.raw_decode(self.text, self.position)
+                if end < len(self.text) or isinstance(value, dict) or not self._read(CHUNK):
+                    return value, end
             except (ValueError, RecursionError) as error:
                 ahead = len(self.text) - self.position
                 if ahead > LONGEST_LINE or not self._read(max(CHUNK, ahead)):

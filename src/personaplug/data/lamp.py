@@ -1,39 +1,27 @@
 """LaMP-1 to 7 in the benchmark's own files, and predictions in the form its scorer reads.
 
-``{train,dev,test}_questions.json`` is a list of ``{"id", "input", "profile": [...]}``. The ``_outputs.json`` beside it,
-which for test may be missing, is ``{"task": "LaMP_n", "golds": [{"id", "output"}]}``. A profile item becomes a row with
-split ``history``, a question one with the split of its file.
-
-The files know no users: questions whose profiles have the same item ids are taken as one user's, and a question without
-a profile as a user of its own. Items with a ``date`` keep it; others are numbered through as seconds from 1970, so that
-their order stays. A question is asked one second after the latest item of its profile: it sees all of that and no other
-question.
+``{train,dev,test}_questions.json`` is a list of ``{"id", "input", "profile": [...]}``, in the time split with a
+``user_id``. The ``_outputs.json`` beside it, which for test may be missing, is
+``{"task": "LaMP_n", "golds": [{"id", "output"}]}``; LaMP-6's test questions stand in such a frame too. A profile item
+becomes a row with split ``history``, a question one with the split of its file, in the order of the files. Who asks,
+and when, says :mod:`personaplug.data.lamp_users`: a question sees all of its profile and no other question.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
 from personaplug.data.json_array import read_array
+from personaplug.data.lamp_question import ProfileFields, Question, as_text, field_of, read_question
+from personaplug.data.lamp_users import Users, named_users
 from personaplug.data.rows import OnBad, Row, check_is_file, refuse
-from personaplug.data.times import EPOCH, parse_time
+from personaplug.data.skips import OnSkip, ignore
 from personaplug.errors import ConfigError, DataError
+from personaplug.files import appearing, check_can_appear
 from personaplug.tasks.task import Split
 
 Rows = Iterator[dict[str, str | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileFields:
-    """Which fields of a profile item are what the user read and what they answered; empty where there is none."""
-
-    input: str
-    output: str
-
 
 PROFILE_FIELDS = {
     "lamp-1": ProfileFields("title", "abstract"),
@@ -46,26 +34,56 @@ PROFILE_FIELDS = {
 }
 
 
-def read_lamp(source: Path, task_name: str, *, on_bad: OnBad = refuse) -> Rows:
+def read_lamp(source: Path, task_name: str, *, on_bad: OnBad = refuse, on_skip: OnSkip = ignore) -> Rows:
     """Yield the rows of a folder of question files, or of one such file, with the outputs that lie beside it.
 
     Args:
         source: The folder, or one ``train_questions.json``, ``dev_questions.json`` or ``test_questions.json``.
         task_name: ``lamp-1`` to ``lamp-7``.
         on_bad: Told of each question that cannot be read, which is then left out.
+        on_skip: Told of each profile item that stands in its profile a second time, and counts once.
 
     Raises:
         ConfigError: The task is none of LaMP's.
         DataError: A file is missing, broken or of another task, or questions and outputs do not belong together.
     """
-    fields = _fields_of(task_name)
-    seen: set[str] = set()
-    for path in _question_files(source):
-        yield from _read_questions(path, fields, golds=_read_golds(path, task_name), seen=seen, on_bad=on_bad)
+    fields, paths = _fields_of(task_name), _question_files(source)
+    users = Users(named_users(question for path in paths for question in _named(path, task_name)))
+    for path in paths:
+        asked: set[str] = set()
+        golds = _read_golds(path, task_name)
+        for row in _questions(path, task_name, on_bad=on_bad):
+            try:
+                output = _output(row, golds, asked=asked)
+                question = read_question(row, fields, on_skip=on_skip)
+                rows = users.rows(question, output, split=path.name.partition("_")[0])
+            except DataError as error:
+                on_bad(error)
+            else:
+                yield from rows
+        if lost := sorted(set(golds or ()) - asked):
+            message = f"has no question {lost[0]!r:.40}, but there is an output for it ({len(lost)} such outputs)"
+            on_bad(DataError(message, path=path, hint="fetch questions and outputs of the same split and task"))
+
+
+def check_predictions(task_name: str, *, path: Path) -> None:
+    """Refuse what :func:`write_predictions` would refuse; a file that stands there stays what it is.
+
+    Raises:
+        ConfigError: The task is none of LaMP's.
+        DataError: The file cannot be written.
+    """
+    _fields_of(task_name)
+    if path.is_dir():
+        raise DataError("is a folder, not a file", path=path, hint="name a file, as in --predictions answers.json")
+    try:
+        check_can_appear(path)
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", path=path) from error
 
 
 def write_predictions(task_name: str, predictions: Iterable[tuple[str, str]], *, path: Path) -> None:
-    """Write (question id, answer) pairs as the official scorer reads them.
+    """Write (question id, answer) pairs as the official scorer reads them; on any error the file stays what it was.
 
     Raises:
         ConfigError: The task is none of LaMP's.
@@ -74,7 +92,8 @@ def write_predictions(task_name: str, predictions: Iterable[tuple[str, str]], *,
     _fields_of(task_name)
     golds = [{"id": question, "output": answer} for question, answer in predictions]
     try:
-        path.write_text(json.dumps({"task": _official_name(task_name), "golds": golds}), encoding="utf-8")
+        with appearing(path) as fresh:
+            fresh.write_text(json.dumps({"task": _official_name(task_name), "golds": golds}), encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", path=path) from error
 
@@ -116,7 +135,7 @@ def _read_golds(questions: Path, task_name: str) -> dict[str, str] | None:
     except (UnicodeDecodeError, OSError) as error:
         raise DataError(f"cannot be read: {error}", path=path) from error
     try:
-        name, golds = content["task"], {_word(gold["id"]): _word(gold["output"]) for gold in content["golds"]}
+        name, golds = content["task"], {as_text(gold["id"]): as_text(gold["output"]) for gold in content["golds"]}
     except (KeyError, TypeError) as error:
         form = '{"task": "LaMP_n", "golds": [{"id": ..., "output": ...}]}'
         raise DataError(f"not an outputs file ({error} is wrong)", path=path, hint=f"its form is {form}") from error
@@ -125,102 +144,50 @@ def _read_golds(questions: Path, task_name: str) -> dict[str, str] | None:
     return golds
 
 
-def _read_questions(
-    path: Path, fields: ProfileFields, *, golds: dict[str, str] | None, seen: set[str], on_bad: OnBad
-) -> Rows:
-    asked: set[str] = set()
-    for row in read_array(path):
+def _named(path: Path, task_name: str) -> Iterator[Question]:
+    """Read the questions of a file that names users; what cannot be read is told when the file is read again."""
+    for row in _questions(path, task_name, on_bad=_later):
+        if row.values.get("user_id") is None:
+            return
         try:
-            rows = _rows_of(row, fields, golds=golds, asked=asked)
-        except DataError as error:
-            on_bad(error)
+            yield read_question(row, PROFILE_FIELDS[task_name])
+        except DataError:
             continue
-        is_new = rows[-1]["user_id"] not in seen
-        seen.add(str(rows[-1]["user_id"]))
-        yield from rows if is_new else rows[-1:]
-    if lost := sorted(set(golds or ()) - asked):
-        message = f"has no question {lost[0]!r:.40}, but there is an output for it ({len(lost)} such outputs)"
-        on_bad(DataError(message, path=path, hint="fetch questions and outputs of the same split and task"))
 
 
-def _rows_of(
-    row: Row, fields: ProfileFields, *, golds: Mapping[str, str] | None, asked: set[str]
-) -> list[dict[str, str | None]]:
-    """Write a question as rows: its profile, then itself."""
-    question, profile = _field(row, row.values, name="id"), row.values.get("profile")
+def _later(_: DataError) -> None:
+    """Leave it to the second reading."""
+
+
+def _questions(path: Path, task_name: str, *, on_bad: OnBad) -> Iterator[Row]:
+    """Read the objects of a question file, all of which have a user or none."""
+
+    def check(name: str, value: object) -> None:
+        if name == "task" and value != _official_name(task_name):
+            raise DataError(f"these are questions of {value!r:.20}, not of {task_name}", path=path, hint="check --task")
+
+    is_named: bool | None = None
+    for row in read_array(path, inside="golds", on_member=check):
+        has_name = row.values.get("user_id") is not None
+        is_named = has_name if is_named is None else is_named
+        if has_name == is_named:
+            yield row
+        else:
+            said = ("no user_id", "a user_id")
+            message = f"the question has {said[has_name]}, the first of the file has {said[is_named]}"
+            on_bad(row.error(message, hint="fetch the file again; --skip-bad leaves such questions out"))
+
+
+def _output(row: Row, golds: dict[str, str] | None, *, asked: set[str]) -> str | None:
+    """Find the output of a question, whose id is then one of those asked; None where no output is known."""
+    question = field_of(row, row.values, name="id")
     if question in asked:
         raise row.error(f"there are two questions {question!r:.40}")
     asked.add(question)
-    if golds is not None and question not in golds:
+    if golds is None:
+        return None
+    if question not in golds:
         raise row.error(
             f"the question {question!r:.40} has no output", hint="fetch the outputs of the same split and task"
         )
-    if not isinstance(profile, list) or not all(isinstance(item, dict) for item in profile):
-        raise row.error(f"the profile of question {question!r:.40} is not a list of objects")
-    times = _times(row, profile)
-    user_id = _user_id(question, [_field(row, item, name="id") for item in profile])
-    return [
-        *(
-            _history_row(row, item, time=time, fields=fields, user_id=user_id)
-            for item, time in zip(profile, times, strict=True)
-        ),
-        {
-            "user_id": user_id,
-            "time": (max(times, default=EPOCH) + timedelta(seconds=1)).isoformat(),
-            "id": question,
-            "input": _field(row, row.values, name="input"),
-            "output": golds[question] if golds is not None else None,
-            "split": row.path.name.partition("_")[0],
-        },
-    ]
-
-
-def _history_row(
-    row: Row, item: Mapping[str, object], *, time: datetime, fields: ProfileFields, user_id: str
-) -> dict[str, str | None]:
-    return {
-        "user_id": user_id,
-        "time": time.isoformat(),
-        "id": _field(row, item, name="id"),
-        "input": _field(row, item, name=fields.input) if fields.input else "",
-        "output": _field(row, item, name=fields.output),
-        "split": "history",
-    }
-
-
-def _user_id(question: str, item_ids: Sequence[str]) -> str:
-    content = json.dumps(sorted(item_ids) or ["question", question])
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _times(row: Row, profile: Sequence[Mapping[str, object]]) -> list[datetime]:
-    if not any("date" in item for item in profile):
-        return [EPOCH + timedelta(seconds=position) for position in range(len(profile))]
-    try:
-        return [_date(_field(row, item, name="date")) for item in profile]
-    except ValueError as error:
-        raise row.error(f"a date in the profile cannot be read: {error}") from error
-
-
-def _date(text: str) -> datetime:
-    """Read a date as LaMP writes it: a year, a month of a year, or a day, with or without leading zeros."""
-    parts = text.split("-")
-    if len(parts) > 3 or len(parts[0]) != 4 or not all(part.isdecimal() for part in parts):
-        return parse_time(text)
-    year, month, day = (*map(int, parts), 1, 1)[:3]
-    return parse_time(f"{year:04}-{month:02}-{day:02}")
-
-
-def _field(row: Row, values: Mapping[str, object], *, name: str) -> str:
-    try:
-        return _word(values.get(name))
-    except TypeError:
-        where = "the question" if values is row.values else "a profile item"
-        hint = f"it has {', '.join(values)[:200]}; check --task"
-        raise row.error(f"{where} has no {name!r} that is text", hint=hint) from None
-
-
-def _word(value: object) -> str:
-    if not isinstance(value, str | int | float):
-        raise TypeError(f"a {type(value).__name__}")
-    return value if isinstance(value, str) else json.dumps(value)
+    return golds[question]

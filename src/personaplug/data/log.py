@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from personaplug.data.ids import read_id, read_user
 from personaplug.data.rows import OnBad, Row, read_rows, refuse
 from personaplug.data.times import parse_time
+from personaplug.data.unreadable import Unreadable
 from personaplug.errors import DataError
 from personaplug.files import appearing
 from personaplug.records import HistoryItem
 from personaplug.tasks.task import Task
 
-LONGEST_ID = 512
 SPLITS = ("history", "train", "dev", "test")
 
 
@@ -55,7 +56,7 @@ class SkippedRows:
             self.first.append(error)
 
 
-def read_log(path: Path, task: Task, *, on_bad: OnBad | None = None) -> Iterator[Interaction]:
+def read_log(path: Path, task: Task, *, user: str | None = None, on_bad: OnBad | None = None) -> Iterator[Interaction]:
     """Read a log through a task, as a stream.
 
     A question is a row whose answer is not known: its output is null, or it is marked ``test`` and its output is absent
@@ -64,12 +65,13 @@ def read_log(path: Path, task: Task, *, on_bad: OnBad | None = None) -> Iterator
     Args:
         path: The log; its name tells its format.
         task: Says which columns are input and output.
+        user: Whom the caller names: an id that is theirs to the letter is taken as it is.
         on_bad: Told of each row that cannot be read, which is then left out; None raises instead.
 
     Raises:
         DataError: A row or the whole file cannot be read, or no row is left.
     """
-    for _, interaction in _read(path, task, on_bad=on_bad or refuse):
+    for _, interaction in _read(path, task, user=user, on_bad=on_bad or refuse):
         yield interaction
 
 
@@ -84,19 +86,26 @@ def read_given(
 
 def read_plain(path: Path, task: Task, *, on_bad: OnBad | None = None) -> Iterator[dict[str, str | None]]:
     """Read a log as plain rows for :func:`write_log`: checked against the task, times in ISO 8601, all columns kept."""
-    for row, interaction in _read(path, task, on_bad=on_bad or refuse):
-        yield {
-            **{column: row.text(column) for column in row.values if column != "time"},
+    told = on_bad or refuse
+    for row, interaction in _read(path, task, on_bad=told):
+        known = {
             "id": interaction.item.id,
             "user_id": interaction.user_id,
             "time": interaction.item.time.isoformat(),
         }
+        columns = [column for column in row.values if column != "time"]
+        try:
+            plain = {column: known[column] if column in known else row.text(column) for column in columns}
+        except DataError as error:
+            told(error)
+        else:
+            yield {**plain, **known}
 
 
 def write_log(rows: Iterable[Mapping[str, str | None]], path: Path) -> int:
     """Write rows as JSON Lines, gzipped if the name ends in ``.gz``; on any error the file stays what it was.
 
-    Characters that no text may hold (NUL, half of a surrogate pair) become U+FFFD. Equal rows give equal bytes.
+    Equal rows give equal bytes.
 
     Returns:
         How many rows were written.
@@ -119,6 +128,16 @@ def write_log(rows: Iterable[Mapping[str, str | None]], path: Path) -> int:
     return count
 
 
+def log_line(row: Mapping[str, str | None]) -> str:
+    """Write a row as a line of JSON that :func:`read_log` reads, its end included."""
+    return json.dumps(readable(row), ensure_ascii=False) + "\n"
+
+
+def readable(row: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Make a row that a log may hold: NUL and half of a surrogate pair, which no text may, become U+FFFD."""
+    return {column: text and _clean(text) for column, text in row.items()}
+
+
 def content_id(user_id: str, time: datetime, *, text: str, output: str | None) -> str:
     """Derive the id of what was done without one: 16 hexadecimal digits, the same for the same content and UTC time."""
     content = json.dumps([user_id, time.isoformat(), text, output])
@@ -131,8 +150,7 @@ def _write(rows: Iterable[Mapping[str, str | None]], path: Path, *, is_gzip: boo
         packed = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) if is_gzip else nullcontext(file)
         with packed as target:
             for row in rows:
-                clean = {column: text and _clean(text) for column, text in row.items()}
-                target.write(json.dumps(clean, ensure_ascii=False).encode() + b"\n")
+                target.write(log_line(row).encode())
                 count += 1
     return count
 
@@ -142,26 +160,30 @@ def _clean(text: str) -> str:
     return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _read(path: Path, task: Task, *, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
-    return _read_all(read_rows(path, on_bad=on_bad), task, path=path, on_bad=on_bad)
+def _read(path: Path, task: Task, *, user: str | None = None, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
+    return _read_all(read_rows(path, on_bad=on_bad), task, path=path, user=user, on_bad=on_bad)
 
 
-def _read_all(rows: Iterable[Row], task: Task, *, path: Path, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
+def _read_all(
+    rows: Iterable[Row], task: Task, *, path: Path, user: str | None = None, on_bad: OnBad
+) -> Iterator[tuple[Row, Interaction]]:
     is_empty = True
     for row in rows:
         try:
-            interaction = _interaction(row, task)
+            interaction = _interaction(row, task, user=user)
         except DataError as error:
             on_bad(error)
             continue
         is_empty = False
         yield row, interaction
     if is_empty:
-        raise DataError("holds no row that can be read", path=path, hint=_columns_wanted(task))
+        told = "" if on_bad is refuse else "; without --skip-bad the first bad row tells what to do"
+        raise DataError("holds no row that can be read", path=path, hint=f"{_columns_wanted(task)}{told}")
 
 
-def _interaction(row: Row, task: Task) -> Interaction:
-    user_id, time, split = _user(row), _time(row), _split(row, task)
+def _interaction(row: Row, task: Task, *, user: str | None) -> Interaction:
+    user_id = user if user is not None and row.values.get("user_id") == user else read_user(row)
+    time, split = _time(row), _split(row, task)
     column = task.columns.input
     text = task.input_of({column: _present(row, column, task=task)})
     output = _output(row, task, split=split)
@@ -171,25 +193,16 @@ def _interaction(row: Row, task: Task) -> Interaction:
     return Interaction(user_id, item, split=split, has_output=output is not None)
 
 
-def _user(row: Row) -> str:
-    user_id = row.text("user_id") or ""
-    if not user_id.strip():
-        raise row.error("there is no user_id", hint=_columns_here(row))
-    if len(user_id) > LONGEST_ID:
-        raise row.error(
-            f"a user_id of {len(user_id):,} characters", hint=f"at most {LONGEST_ID}: is it the right column?"
-        )
-    return user_id
-
-
 def _time(row: Row) -> datetime:
     value = row.values.get("time")
     if value is None or value == "":
-        raise row.error("there is no time", hint=_columns_here(row))
+        raise row.lacks("time")
+    if isinstance(value, Unreadable):
+        raise row.error(f"the time cannot be read: {value.reason}", hint="mend it, or leave such rows out: --skip-bad")
     try:
         return parse_time(value)
     except ValueError as error:
-        hint = "write ISO 8601 (2024-05-01 or 2024-05-01T12:30:00Z) or seconds since 1970"
+        hint = "write ISO 8601, as 2024-05-01 or 2024-05-01T12:30:00Z, or seconds since 1970 (from 1973 on)"
         raise row.error(f"the time {value!r:.40} cannot be read: {error}", hint=hint) from error
 
 
@@ -220,12 +233,7 @@ def _present(row: Row, column: str, *, task: Task) -> str:
 
 
 def _id(row: Row, user_id: str, *, time: datetime, text: str, output: str | None) -> str:
-    given = row.text("id")
-    if not given:
-        return content_id(user_id, time, text=text, output=output)
-    if len(given) > LONGEST_ID:
-        raise row.error(f"an id of {len(given):,} characters", hint=f"at most {LONGEST_ID}: is it the right column?")
-    return given
+    return read_id(row, "id") or content_id(user_id, time, text=text, output=output)
 
 
 def _columns_wanted(task: Task) -> str:

@@ -11,24 +11,73 @@ from typing import IO
 import pyarrow
 from pyarrow.parquet import ParquetFile
 
+from personaplug.data.mending import from_error
+from personaplug.data.unreadable import Unreadable
 from personaplug.errors import DataError
 
 BATCH_ROWS = 256
+_PER_YEAR = {unit: 31_556_952 * 1000**power for power, unit in enumerate(("s", "ms", "us", "ns"))}
 
 
 def read_parquet(path: Path) -> Iterator[dict[str, object]]:
     """Yield a Parquet file's rows as plain values; ``.gz`` is unpacked to a temporary file first, since Parquet seeks.
 
+    Timestamps are cut to microseconds; those with a time zone are in UTC. A value that Python cannot hold, such as a
+    day of the year 33658, is :class:`Unreadable`.
+
     Raises:
-        DataError: The file is not Parquet, or is cut off.
+        DataError: The file is not Parquet, is cut off, has two columns of one name, or has ids in
+            floats of 32 bits.
     """
     try:
         with path.open("rb") as file, TemporaryFile() as unpacked:
             source = _unpack(file, unpacked) if path.name.lower().endswith(".gz") else file
-            for batch in ParquetFile(source).iter_batches(batch_size=BATCH_ROWS):
-                yield from batch.to_pylist()
+            opened = ParquetFile(source, coerce_int96_timestamp_unit="us")  # else years beyond 2262 wrap around
+            names = opened.schema_arrow.names
+            _check(opened.schema_arrow, path)
+            for batch in opened.iter_batches(batch_size=BATCH_ROWS):
+                columns = [_values(column) for column in batch.columns]
+                yield from (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
     except (pyarrow.ArrowException, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read as Parquet: {error}", path=path, hint="fetch or write it again") from error
+        hint = from_error(path, error) or "fetch or write it again"
+        raise DataError(f"cannot be read as Parquet: {error}", path=path, hint=hint) from error
+
+
+def _check(columns: pyarrow.Schema, path: Path) -> None:
+    names = columns.names
+    if len(set(names)) < len(names):
+        raise DataError(f"a column stands twice in it: {', '.join(names):.200}", path=path, hint="drop or rename one")
+    for column in columns:
+        if column.name in ("user_id", "id") and column.type in (pyarrow.float16(), pyarrow.float32()):
+            message = f"column {column.name!r} holds {column.type}s, which cannot tell large ids apart"
+            raise DataError(message, path=path, hint="write it as int64 or text")
+
+
+def _values(column: pyarrow.Array) -> list[object]:
+    kind = column.type
+    if pyarrow.types.is_timestamp(kind):
+        unit = "us" if kind.unit == "ns" else kind.unit
+        column = column.cast(pyarrow.timestamp(unit, "UTC" if kind.tz else None), safe=False)
+    try:
+        return column.to_pylist()  # type: ignore[no-any-return]
+    except (ValueError, OverflowError):
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: pyarrow.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError as error:
+        return Unreadable(f"its text is not UTF-8: byte 0x{error.object[error.start]:02x} after {error.start} bytes")
+    except (ValueError, OverflowError):
+        return Unreadable(_out_of_range(scalar))
+
+
+def _out_of_range(scalar: pyarrow.Scalar) -> str:
+    if not pyarrow.types.is_timestamp(scalar.type):
+        return f"no Python value holds its {scalar.type}"
+    years = scalar.value // _PER_YEAR[scalar.type.unit]
+    return f"{scalar.value} {scalar.type.unit} since 1970 lie in the year {1970 + years}, outside the years 1 to 9999"
 
 
 def _unpack(file: IO[bytes], target: IO[bytes]) -> IO[bytes]:

@@ -1,8 +1,8 @@
 """Rows of a JSON Lines, CSV or Parquet file, one at a time, each with the line it stands on.
 
-Text is UTF-8, with or without a byte order mark. Bytes that are not are carried through as surrogate escapes, so that
-the row that holds them can be named and left out. What is wrong with one row goes to ``on_bad``; what is wrong with the
-whole file (it is cut off, it is a folder) is always raised.
+Text is UTF-8, or UTF-16 or UTF-32 as its first bytes tell. Bytes that are not are carried through as surrogate escapes,
+so that the row that holds them can be named and left out. What is wrong with one row goes to ``on_bad``; what is wrong
+with the whole file (it is cut off, it is a folder) is always raised.
 """
 
 import csv
@@ -10,18 +10,22 @@ import gzip
 import io
 import json
 import math
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
+from personaplug.data import mending
+from personaplug.data.unreadable import Unreadable
 from personaplug.errors import DataError, MissingExtraError
 
 OnBad = Callable[[DataError], None]
 
 FORMATS = (".jsonl", ".csv", ".parquet")
 LONGEST_LINE = 1 << 24
-UNREADABLE = (OSError, EOFError, zlib.error)
+UNREADABLE = (OSError, EOFError, zlib.error, UnicodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,14 @@ class Row:
         """Make the error that names this row."""
         return DataError(message, path=self.path, line=self.line, hint=hint)
 
+    def lacks(self, column: str) -> DataError:
+        """Make the error of a row without a value that it must have."""
+        here = f"the columns here are {', '.join(self.values)[:200] or 'none'}"
+        hint = "it is empty or null here: leave such rows out" if column in self.values else here
+        return self.error(f"there is no {column}", hint=hint)
+
     def text(self, column: str) -> str | None:
-        """Read a column as text; numbers and booleans as JSON writes them, None where it is absent or null.
+        """Read a column as text; numbers and booleans as JSON writes them, dates in ISO 8601, None where it is absent.
 
         Raises:
             DataError: It is a list, an object or a number that is not finite, or holds what no text may hold: NUL, or
@@ -54,9 +64,13 @@ class Row:
             return None
         if isinstance(value, str):
             return self._checked(value, column)
+        if isinstance(value, Unreadable):
+            raise self.error(f"column {column!r} cannot be read: {value.reason}", hint="mend it, or drop the column")
+        if isinstance(value, date):
+            return value.isoformat()
         if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
             return json.dumps(value)
-        raise self.error(f"column {column!r} holds {_kind_of(value)}, not text")
+        raise self.error(f"column {column!r} holds {_kind_of(value)}, not text", hint="write text, or drop the column")
 
     def _checked(self, text: str, column: str) -> str:
         where = text.find("\0") if "\0" in text else _first_surrogate(text)
@@ -84,9 +98,8 @@ def read_rows(path: Path, *, on_bad: OnBad = refuse) -> Iterator[Row]:
     check_is_file(path)
     if kind not in FORMATS:
         wanted = ", ".join(FORMATS)
-        raise DataError(
-            f"its name ends in none of {wanted}, with or without .gz", path=path, hint="rename or convert it"
-        )
+        hint = f"if it is one list: {mending.from_json(path)}" if kind == ".json" else "rename or convert it"
+        raise DataError(f"its name ends in none of {wanted}, with or without .gz", path=path, hint=hint)
     if kind == ".parquet":
         return _read_parquet(path)
     return _read_jsonl(path, on_bad) if kind == ".jsonl" else _read_csv(path, on_bad)
@@ -100,15 +113,29 @@ def check_is_file(path: Path) -> None:
         raise DataError("there is no such file", path=path)
 
 
-def open_text(path: Path, *, newline: str, errors: str = "strict") -> io.TextIOWrapper:
-    """Open a file as UTF-8 text, with or without a byte order mark, unpacked if its name ends in ``.gz``."""
+def open_text(path: Path, *, newline: str) -> io.TextIOWrapper:
+    """Open a file as text, unpacked if its name ends in ``.gz``; what is not of its encoding becomes surrogates.
+
+    Raises:
+        DataError: It is no text, or not even its first bytes can be read.
+    """
     file = gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # noqa: SIM115
-    return io.TextIOWrapper(file, encoding="utf-8-sig", errors=errors, newline=newline)
+    try:
+        start = file.peek(4)
+    except UNREADABLE as error:
+        file.close()
+        raise cut_off(path, 1, error=error) from error
+    if kind := mending.kind_of(start):
+        file.close()
+        raise DataError(f"is {kind}, not text", path=path, hint=mending.from_kind(path, kind))
+    encoding = mending.encoding_of(start)
+    errors = "surrogateescape" if encoding == "utf-8-sig" else "surrogatepass"
+    return io.TextIOWrapper(file, encoding=encoding, errors=errors, newline=newline)
 
 
 def cut_off(path: Path, line: int, *, error: Exception) -> DataError:
     """Make the error of a file that cannot be read to its end."""
-    hint = "it may be cut off: fetch it again" if path.name.lower().endswith(".gz") else ""
+    hint = mending.from_error(path, error)
     return DataError(f"cannot be read further: {error}", path=path, line=line, hint=hint)
 
 
@@ -117,11 +144,14 @@ def encoding_error(path: Path, line: int, *, text: str) -> DataError | None:
     where = _first_surrogate(text)
     if where is None:
         return None
+    if not "\udc80" <= text[where] <= "\udcff":
+        half = f"half of a surrogate pair, U+{ord(text[where]):04X}, after {where} characters"
+        return DataError(half, path=path, line=line, hint="put U+FFFD in its place")
     return DataError(
         f"not UTF-8: byte 0x{ord(text[where]) - 0xDC00:02x} after {where} characters",
         path=path,
         line=line,
-        hint=f"write the file again as UTF-8, as with: iconv -f LATIN1 -t UTF-8 {path.name}",
+        hint=f"write it again as UTF-8; if it is Western European, with: {mending.from_latin(path)}",
     )
 
 
@@ -142,12 +172,18 @@ def _read_jsonl(path: Path, on_bad: OnBad) -> Iterator[Row]:
 def _parse_object(line: str) -> dict[str, object]:
     line.encode()
     try:
-        value = json.loads(line)
+        value = json.loads(line, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise ValueError(f"broken JSON at character {error.pos + 1}: {error.msg}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{_kind_of(value)}, not a JSON object")
     return value
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(whole := dict(pairs)) < len(pairs):
+        raise ValueError("a key stands twice")
+    return whole
 
 
 def _read_csv(path: Path, on_bad: OnBad) -> Iterator[Row]:
@@ -179,6 +215,10 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
         raise bad
     if len(set(header)) < len(header):
         raise DataError(f"a column stands twice in the header: {', '.join(header):.200}", path=path, line=1)
+    if len(header) == 1 and (found := re.search(r"[;\t|]", header[0])):
+        raise DataError(
+            f"its fields are separated by {found[0]!r}", path=path, line=1, hint="save it with commas between them"
+        )
     return header
 
 
@@ -200,7 +240,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 def _lines(path: Path, *, newline: str) -> Iterator[str]:
     number = 0
     try:
-        with open_text(path, newline=newline, errors="surrogateescape") as lines:
+        with open_text(path, newline=newline) as lines:
             while line := lines.readline(LONGEST_LINE):
                 number += 1
                 if len(line) == LONGEST_LINE:
@@ -219,5 +259,5 @@ def _first_surrogate(text: str) -> int | None:
 
 
 def _kind_of(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", type(None): "null"}
+    names = {dict: "an object", list: "a list", str: "a text", bytes: "bytes", type(None): "null"}
     return names.get(type(value), f"the {type(value).__name__} {value!r:.30}")

@@ -19,8 +19,8 @@ _Row = tuple[bytes, bytes, int, bytes, bytes, str | None, int]
 
 _MAKE = "CREATE TABLE rows (user BLOB, id BLOB, time INTEGER, input BLOB, output BLOB, split TEXT, has_output INTEGER)"
 _ADD = "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)"
-_ALL = "SELECT * FROM rows ORDER BY user"
-_OF_USER = "SELECT * FROM rows WHERE user = ?"
+_ALL = "SELECT * FROM rows ORDER BY user, rowid"
+_OF_USER = "SELECT * FROM rows WHERE user = ? ORDER BY rowid"
 
 
 class Shelf:
@@ -36,7 +36,7 @@ class Shelf:
     @classmethod
     @contextmanager
     def of(cls, interactions: Iterable[Interaction]) -> "Iterator[Shelf]":
-        """Put a log on a shelf for a while; its rows may come in any order."""
+        """Put a log on a shelf for a while."""
         with closing(sqlite3.connect("")) as held:  # without a name: on disk, and removed by SQLite itself
             held.execute(_MAKE)
             held.executemany(_ADD, map(_written, interactions))
@@ -44,12 +44,12 @@ class Shelf:
             yield cls(held)
 
     def users(self) -> Iterator[tuple[str, Iterator[Interaction]]]:
-        """Give each user's rows, in order of user id; they are read when they are asked for."""
+        """Give each user's rows as the log has them, in order of user id; they are read when they are asked for."""
         for user, rows in groupby(self._held.execute(_ALL), key=itemgetter(0)):
             yield _text(user), map(_read, rows)
 
     def user(self, user_id: str) -> list[Interaction]:
-        """Give the rows of one user."""
+        """Give the rows of one user, as the log has them."""
         return [_read(row) for row in self._held.execute(_OF_USER, [_bytes(user_id)])]
 
     def draw(self, task: Task, split: Split, count: int | None, *, seed: int) -> Examples:

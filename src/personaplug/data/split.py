@@ -1,6 +1,7 @@
 """From a log to examples: who is asked what, and what of them may be seen.
 
-A history holds what the same user did strictly before the query, less the task's embargo; never the query itself.
+A history holds what the same user did strictly before the query, less the task's embargo; never the query itself. What
+was done at one moment (a day, a year) stands in the order of the log's rows, which is often all that is known of it.
 """
 
 import hashlib
@@ -10,12 +11,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import overload
 
 from personaplug.data.log import Interaction
 from personaplug.data.times import microseconds
-from personaplug.errors import ConfigError, PersonaPlugError
+from personaplug.errors import ConfigError, RepeatedIdError
 from personaplug.records import Example, HistoryItem, Profile
 from personaplug.tasks.task import History, Split, Task, start_of
 
@@ -51,7 +52,7 @@ class Examples(Sequence[Example]):
 
     Attributes:
         profiles: Everything each user did, in order of user id.
-        queries: In order of user id, time and item id.
+        queries: In order of user id and time, those of one moment in the order of the log.
         history: The rules the slices were cut by.
     """
 
@@ -90,7 +91,7 @@ class Examples(Sequence[Example]):
 
 
 def split_examples(interactions: Iterable[Interaction], task: Task, *, split: Split) -> Examples:
-    """Make one split's examples of a log, whose rows may come in any order.
+    """Make one split's examples of a log, whose rows may come in any order, save that those of one moment keep theirs.
 
     Rows marked ``history`` are never queries. In a split by column, where a user has such rows, the user's histories
     hold them alone; where not, they hold no row of a later split, so that training sees nothing of dev and test. A
@@ -100,7 +101,7 @@ def split_examples(interactions: Iterable[Interaction], task: Task, *, split: Sp
 
     Raises:
         ConfigError: The task splits by ``hex-user`` and a user id is no hexadecimal number.
-        PersonaPlugError: A user has two different rows of one id.
+        RepeatedIdError: A user has two different rows of one id.
     """
     profiles: list[Profile] = []
     queries: list[Query] = []
@@ -118,16 +119,16 @@ def queries_of_user(
     """Give the history of one user, of whom all rows are here, and the user's queries in a split.
 
     Args:
-        rows: In any order.
+        rows: In any order, save that those of one moment keep theirs.
         task: Says what may be seen.
         split: Of the queries.
         owner: Written into the queries.
 
     Raises:
         ConfigError: As for :func:`split_examples`.
-        PersonaPlugError: Two different rows have one id.
+        RepeatedIdError: Two different rows have one id.
     """
-    rows = list(dict.fromkeys(first_of_each_id(sorted(rows, key=_order), on_clash=_refuse)))
+    rows = list(dict.fromkeys(first_of_each_id(sorted(rows, key=_moment), on_clash=_refuse)))
     history = _history(rows, task, split=split)
     mine = [query for query, where in _assigned(rows, history, task=task, owner=owner) if where == split]
     items = tuple(row.item for row in history)
@@ -194,10 +195,7 @@ def _by_user(interactions: Iterable[Interaction], task: Task, *, split: Split) -
 
 
 def _refuse(row: Interaction) -> None:
-    raise PersonaPlugError(
-        f"user {row.user_id[:40]!r} has two different rows of the id {row.item.id[:40]!r}",
-        hint="give each row an id of its own, or leave the column out: ids are then made from the content",
-    )
+    raise RepeatedIdError(row.user_id, row.item.id)
 
 
 def _history(rows: Sequence[Interaction], task: Task, *, split: Split) -> list[Interaction]:
@@ -218,8 +216,7 @@ def _assigned(
     for row in rows:
         stop = visible_items(times, microseconds(row.item.time), embargo=task.history.embargo)
         if row.split != "history" and stop >= task.history.min_items:
-            start = max(0, stop - task.history.max_items)
-            eligible.append((row, Query(row.item, row.has_output, owner, start, stop)))
+            eligible.append((row, Query(row.item, row.has_output, owner, task.first_shown(stop), stop)))
     for position, (row, query) in enumerate(eligible):
         yield query, _split_of(row, task, later=len(eligible) - 1 - position)
 
@@ -245,6 +242,5 @@ def _period(row: Interaction, task: Task) -> Split:
     return "dev" if row.item.time >= start_of(task.split.dev_from) else "train"
 
 
-def _order(row: Interaction) -> tuple[object, ...]:
-    item = row.item
-    return item.time, item.id, item.input, item.output, row.has_output, row.split or ""
+def _moment(row: Interaction) -> datetime:
+    return row.item.time

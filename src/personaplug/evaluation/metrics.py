@@ -1,8 +1,11 @@
 """Scores as sums: what each answer adds, and what the sum amounts to.
 
 Every metric here depends on the answers through a sum alone, macro-F1 (a sum of confusion counts) and RMSE (a sum of
-squares) too. So a bootstrap over users needs each user's sum once, and no text. The scores are those of LaMP (arXiv
-2304.11406), to the last digit.
+squares) too. So a bootstrap over users needs each user's sum once, and no text.
+
+Accuracy, macro-F1, MAE and RMSE are those of LaMP's scorer (arXiv 2304.11406), to the last digit. ROUGE-1 and ROUGE-L
+of one answer are, too. Of many answers ours is the plain mean; the scorer's is the median of 1,000 bootstrapped means,
+drawn anew in each run, so it differs from ours, and from itself, in the fourth decimal.
 """
 
 import math
@@ -54,8 +57,9 @@ class Metric:
         return self.value(self.pieces(answers, labels))
 
 
-def _hits(answers: Sequence[Answer], _labels: Sequence[str]) -> Float[np.ndarray, "answers 2"]:
-    return _counted(_prediction(answer) == _target(answer) for answer in answers)
+def _hits(answers: Sequence[Answer], labels: Sequence[str]) -> Float[np.ndarray, "answers 2"]:
+    """Give 1 for each hit; as in LaMP's scorer, all that is no label is one answer, right where the target is none."""
+    return _counted(_label(_prediction(answer), labels) == _label(_target(answer), labels) for answer in answers)
 
 
 def _confusions(answers: Sequence[Answer], labels: Sequence[str]) -> Float[np.ndarray, "answers pieces"]:
@@ -131,6 +135,11 @@ def _prediction(answer: Answer) -> str:
 
 def _target(answer: Answer) -> str:
     return (answer.target or "").strip()
+
+
+def _label(text: str, labels: Sequence[str]) -> str | None:
+    """Give an answer as its label, None where it is none of them; of a task without labels, as it is."""
+    return text if not labels or text in labels else None
 
 
 def _nats(answer: Answer) -> float:

@@ -36,6 +36,12 @@ class PlugMethod:
         self.generation = generation
         self._asked = LastAsked(self._read)
 
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Have the examples' items encoded where retrieval does it itself: a store's are before anybody asks."""
+        if items := self.plug.batcher.prompts.items:
+            for example in examples:
+                items.index(example)
+
     def respond(self, examples: Sequence[Example]) -> list[str]:
         """Answer each example in the way of its profile's user; all the work is done, for it may be timed."""
         return self.plug.backbone.generate(self._asked.anew(examples)[1], self.generation)

@@ -46,4 +46,5 @@ class SelectedPrompt:
     def _choose(self, examples: Sequence[Example]) -> _Choice:
         rows = list(zip(*(write(examples) for write in self.writers), strict=True))
         queries = [self.task.query_text(example.input) for example in examples]
-        return list(zip(rows, self.selector.choose(queries, option_texts(rows, self.answer)), strict=True))
+        options = option_texts(rows, self.answer, reads=self.selector.reads)
+        return list(zip(rows, self.selector.choose(queries, options), strict=True))

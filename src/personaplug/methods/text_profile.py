@@ -57,7 +57,7 @@ class TextProfiles:
         if not example.profile.items:
             return None
         shown = [text for item in example.profile.latest(self.items).items for text in (item.input, item.output)]
-        return self.folder / _hash(example.profile.user_id) / f"{_hash(self.author_id, *shown)}.txt"
+        return self.folder / folder_of(example.profile.user_id) / f"{_hash(self.author_id, *shown)}.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,11 @@ class TextProfile:
         """Count the bytes of each user's description."""
         self.profiles.write(examples)
         return np.array([len(self.profiles.read(example).encode(errors="replace")) for example in examples])
+
+
+def folder_of(user_id: str) -> str:
+    """Name the folder that holds a user's descriptions."""
+    return _hash(user_id)
 
 
 def _before(profile: str, prompt: str) -> str:

@@ -9,10 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from personaplug.config import from_mapping
+from personaplug.embedder.checkpoint import read_weights
 from personaplug.errors import ConfigError, DataError
 from personaplug.plug.lora import ADAPTER_FILE, Weights
 
@@ -77,15 +75,12 @@ class AdapterFolder:
         """Read a user's adapter.
 
         Raises:
-            ConfigError: There is none, or its file is broken.
+            ConfigError: There is none, its file is broken, or it holds what is no number.
         """
-        path = self.place(user_id) / ADAPTER_FILE
         try:
-            return load_file(path)
-        except (FileNotFoundError, SafetensorError) as error:
-            raise ConfigError(
-                f"{path}: no adapter: {error}", hint="delete its folder and train with --resume"
-            ) from error
+            return read_weights(self.place(user_id) / ADAPTER_FILE)
+        except ConfigError as error:
+            raise ConfigError(f"no adapter: {error}", hint="delete its folder and train with --resume") from error
 
     def write(self, record: AdapterRecord, save: Callable[[Path], None] | None = None) -> AdapterRecord:
         """Write a user's adapter in the place of an older one.
@@ -101,13 +96,16 @@ class AdapterFolder:
         """
         unfinished = self.path / f".{self.place(record.user_id).name}.{os.getpid()}"
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        if save:
-            save(unfinished)
-        record = replace(record, bytes=sum(path.stat().st_size for path in unfinished.iterdir()))
-        (unfinished / _RECORD).write_text(json.dumps(asdict(record)), encoding="utf-8")
-        shutil.rmtree(self.place(record.user_id), ignore_errors=True)
-        unfinished.rename(self.place(record.user_id))
+        try:
+            unfinished.mkdir(parents=True)
+            if save:
+                save(unfinished)
+            record = replace(record, bytes=sum(path.stat().st_size for path in unfinished.iterdir()))
+            (unfinished / _RECORD).write_text(json.dumps(asdict(record)), encoding="utf-8")
+            shutil.rmtree(self.place(record.user_id), ignore_errors=True)
+            unfinished.rename(self.place(record.user_id))
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
         return record
 
     def discard_unfinished(self) -> None:

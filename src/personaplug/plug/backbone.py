@@ -24,15 +24,13 @@ from transformers import (
     TextIteratorStreamer,
 )
 
+from personaplug.embedder.text_reader import TextReader
 from personaplug.plug.decoding import GenerationConfig as GenerationConfig
 from personaplug.plug.tokens import Side, TokenEmbeddings, pad_rows
 from personaplug.plug.writing import OwnDraws, Writing, WritingRows
 
 IGNORED = -100
 _MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
-
-_AS_TEXT = {"add_special_tokens": False, "split_special_tokens": True}
-"""How users' texts are tokenized: none of their words, such as ``</s>``, is a command to the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ class Backbone(ABC):
 
     Args:
         model: The model; its weights are frozen and its dropout switched off here.
-        tokenizer: Reads inputs and writes answers.
+        tokenizer: Reads inputs and writes answers; users' words are never commands to the model.
         use_chat_template: Wrap inputs as a user's turn, for instruction-tuned models.
 
     Attributes:
@@ -73,6 +71,7 @@ class Backbone(ABC):
     ) -> None:
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.tokenizer = tokenizer
+        self.reader = TextReader(tokenizer)
         self.use_chat_template = use_chat_template
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -170,8 +169,8 @@ class Backbone(ABC):
     def cut(self, text: str, *, max_tokens: int) -> str:
         """Give the beginning of a text that :meth:`embed` reads."""
         room = self._room(max_tokens)
-        ends = self.tokenizer(text, truncation=True, max_length=room, return_offsets_mapping=True, **_AS_TEXT)
-        return text if len(ends.offset_mapping) < room else text[: ends.offset_mapping[-1][1]]
+        ends = self.reader.ends(text)
+        return text if len(ends) < room else text[: ends[room - 1]]
 
     def count_tokens(self, text: str) -> int:
         """Count an input's tokens as :meth:`embed` makes them, without cutting."""
@@ -180,7 +179,7 @@ class Backbone(ABC):
 
     def count_text_tokens(self, text: str) -> int:
         """Count a text's own tokens, without those that stand around every input."""
-        return len(self.tokenizer(text, **_AS_TEXT).input_ids)
+        return len(self.reader.ids([text])[0])
 
     def count_input_tokens(self, texts: Sequence[str], *, max_tokens: int = 256) -> list[int]:
         """Count the tokens that :meth:`embed` makes of each input."""
@@ -204,11 +203,10 @@ class Backbone(ABC):
     def _frame(self) -> tuple[list[int], list[int]]:
         """Find the tokens that stand before and after every input: start and end tokens, or a chat's turn."""
         if self.use_chat_template:
-            before, after = self._chat_turn.split(_MARK)
-            return self._ids(before), self._ids(after)
-        bare, whole = self._ids("a"), list(self.tokenizer("a").input_ids)
-        start = next(at for at in range(len(whole)) if whole[at : at + len(bare)] == bare)
-        return whole[:start], whole[start + len(bare) :] + self._ids(self.separator)
+            header, footer = self._chat_turn.split(_MARK)
+            return self._ids(header), self._ids(footer)
+        before, after = self.reader.frame
+        return before, after + self._ids(self.separator)
 
     @property
     def _chat_turn(self) -> str:
@@ -239,8 +237,7 @@ class Backbone(ABC):
 
     def _input_ids(self, texts: Sequence[str], *, max_tokens: int) -> list[list[int]]:
         before, after = self._frame
-        ids = self.tokenizer(list(texts), truncation=True, max_length=self._room(max_tokens), **_AS_TEXT).input_ids
-        return [[*before, *row, *after] for row in ids]
+        return [[*before, *row, *after] for row in self.reader.ids(texts, most=self._room(max_tokens))]
 
     def _labels(self, targets: Sequence[str], *, max_tokens: int) -> Tensor:
         """Tokenize answers and pad them with :data:`IGNORED`."""
@@ -248,7 +245,7 @@ class Backbone(ABC):
         return pad_sequence(rows, batch_first=True, padding_value=IGNORED)
 
     def _answer_ids(self, targets: Sequence[str], *, max_tokens: int) -> list[list[int]]:
-        ids = self.tokenizer(list(targets), truncation=True, max_length=max_tokens - 1, **_AS_TEXT).input_ids
+        ids = self.reader.ids(targets, most=max_tokens - 1)
         return [[*row, self.tokenizer.eos_token_id] for row in ids]
 
     def _generate_into(self, streamer: TextIteratorStreamer, arguments: dict[str, object]) -> None:

@@ -1,6 +1,6 @@
 """Turn examples into what the plug reads: prompts, queries and encoded histories."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,6 +53,7 @@ class Batcher:
         source: Holds the vectors of every item in the examples' histories; None where the prefix reads no history.
         query_vectors: Encodes queries; None where the query encoder is trained and reads texts.
         prompts: What the language model reads of an example; the input alone where not given.
+        read: Cuts an input before its query is read out of it; None to leave it whole.
     """
 
     def __init__(
@@ -62,15 +63,17 @@ class Batcher:
         *,
         query_vectors: QueryVectors | None,
         prompts: Prompts | None = None,
+        read: Callable[[str], str] | None = None,
     ) -> None:
         self.task = task
         self.source = source
         self.query_vectors = query_vectors
         self.prompts = prompts or Prompts(task)
+        self.read = read
 
     def __call__(self, examples: Sequence[Example]) -> PlugBatch:
         """Make one batch of at least one example."""
-        queries = tuple(self.task.query_text(example.input) for example in examples)
+        queries = tuple(self.query(example) for example in examples)
         query_vectors = self.query_vectors(queries) if self.query_vectors else None
         return PlugBatch(
             prompts=tuple(self.prompts(examples)),
@@ -79,6 +82,10 @@ class Batcher:
             query_vectors=query_vectors,
             history=HistoryBatch.pack([self.history(example) for example in examples]),
         )
+
+    def query(self, example: Example) -> str:
+        """Read an example's query out of its input."""
+        return self.task.query_text(self.read(example.input) if self.read else example.input)
 
     def history(self, example: Example) -> History:
         """Fetch an example's history: vectors from the source, ages against the example's time."""

@@ -8,18 +8,18 @@ model is the bare one. Where its layers allow it, each row of a batch goes throu
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from personaplug.config import option
+from personaplug.embedder.checkpoint import write_tensors
 from personaplug.errors import ConfigError, MissingExtraError
 from personaplug.plug.backbone import Backbone
 
@@ -36,6 +36,13 @@ _PLACE = "place{}"
 
 _FIRST, _BARE = _PLACE.format(0), "__base__"  # the latter is PEFT's name for no adapter
 
+_TASK = "task"
+
+_QUERY_VALUE = frozenset(
+    {"q", "v", "q_proj", "v_proj", "q_lin", "v_lin", "query", "value", "query_key_value", "qkv_proj", "c_attn", "Wqkv"}
+)
+"""What models call their maps of queries and values, alone or in one map with the keys'."""
+
 _MIXING = ("Linear", "Linear8bitLt", "Linear4bit")
 """PEFT's layers that let every row choose its adapter; those of other quantizations know one for all rows."""
 
@@ -46,10 +53,21 @@ class LoraConfig:
 
     rank: int = option(8, "columns of each of the two trained matrices beside a frozen one")
     alpha: float = option(16.0, "what they add is multiplied by alpha / rank")
+    # Not in the repr: a hash of it says whether an adapter on disk is the one that is wanted.
+    places: Literal["attention", "query-value"] = field(
+        default="attention",
+        metadata={"help": "every linear map of the attention, or those of queries and values alone"},
+        repr=False,
+    )
+    dropout: float = field(
+        default=0.0, metadata={"help": "share of what an adapter reads that is left out in training"}, repr=False
+    )
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or not self.alpha > 0:
-            raise ValueError(f"rank {self.rank} and alpha {self.alpha} must be above zero")
+        if self.rank < 1 or not self.alpha > 0 or not 0 <= self.dropout < 1:
+            raise ValueError(
+                f"rank {self.rank} and alpha {self.alpha} must be above zero, dropout {self.dropout} below one"
+            )
 
 
 class UserAdapters:
@@ -63,6 +81,7 @@ class UserAdapters:
     Attributes:
         start: What an untrained adapter weighs: its second matrix is zero, so the model answers as the bare one.
         mixes: Whether the rows of one batch may have different adapters.
+        has_task: Whether an adapter of everybody stands beside the language model, frozen, under every user's.
 
     Raises:
         ConfigError: The model has no attention with linear maps in it.
@@ -71,11 +90,12 @@ class UserAdapters:
 
     def __init__(self, backbone: Backbone, config: LoraConfig, *, seed: int = 0) -> None:
         library = import_peft()
-        targets = attention_projections(backbone.model)
+        targets = attention_projections(backbone.model, only=config.places)
         self.backbone = backbone
         self.settings: peft.LoraConfig = library.LoraConfig(
             r=config.rank,
             lora_alpha=config.alpha,
+            lora_dropout=config.dropout,
             target_modules=list(targets),
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in targets.values()),
         )
@@ -93,11 +113,24 @@ class UserAdapters:
         self._places = {_FIRST: self._read(_FIRST)}
         self.start: Weights = self.weights()
         self.mixes = all(type(layer).__name__ in _MIXING for layer in self._layers)
+        self.has_task = False
         self._tuner.disable_adapter_layers()
 
     def weights(self) -> Weights:
         """Copy the adapter that was trained last, in float32 on the CPU."""
         return {name: tensor.detach().cpu().clone() for name, tensor in self._places[_FIRST].items()}
+
+    def rest_on(self, task: Weights) -> None:
+        """Put an adapter of everybody beside the language model, under the users': frozen, for every row.
+
+        What OPPU merges into the language model (arXiv 2402.04401) is added here each time instead: the same function,
+        and no weight of the language model moves.
+
+        Args:
+            task: What it weighs.
+        """
+        self._place(_TASK, task)
+        self.has_task = True
 
     @contextmanager
     def training(self, start: Weights) -> Iterator[list[nn.Parameter]]:
@@ -107,15 +140,23 @@ class UserAdapters:
             start: What the adapter weighs at first.
         """
         self._place(_FIRST, start)
+        dropouts = [module for layer in self._layers for module in layer.lora_dropout.modules()]
         with self._enabled():
-            yield [weight for weight in self._model.parameters() if weight.requires_grad]
+            try:
+                for module in dropouts:
+                    module.training = True  # these alone: the language model's own dropout stays off
+                yield [weight for weight in self._model.parameters() if weight.requires_grad]
+            finally:
+                for module in dropouts:
+                    module.training = False
 
     @contextmanager
     def answering(self, users: Sequence[str | None], adapters: Mapping[str, Weights]) -> Iterator[None]:
         """Let each row of the batches inside go through its user's adapter.
 
         Args:
-            users: Whose each row is; None for the bare model. Beams of a row go with it.
+            users: Whose each row is; None for the bare model, with the adapter of everybody where there is one. Beams
+                of a row go with it.
             adapters: Of all these users.
 
         Raises:
@@ -141,7 +182,7 @@ class UserAdapters:
 
     def save(self, weights: Weights, folder: Path) -> None:
         """Write an adapter as PEFT itself would, for other tools to load: two files, no pickle."""
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / ADAPTER_FILE)
+        write_tensors(weights, folder / ADAPTER_FILE)
         self.settings.save_pretrained(str(folder))
 
     @contextmanager
@@ -156,9 +197,12 @@ class UserAdapters:
     @contextmanager
     def _enabled(self) -> Iterator[None]:
         self._tuner.enable_adapter_layers()
+        hooks = [layer.register_forward_hook(_with_task) for layer in self._layers] if self.has_task else []
         try:
             yield
         finally:
+            for hook in hooks:
+                hook.remove()
             self._tuner.disable_adapter_layers()
 
     def _place(self, place: str, weights: Weights) -> None:
@@ -187,8 +231,14 @@ def import_peft() -> Any:  # noqa: ANN401 (a module that may be absent)
     return peft
 
 
-def attention_projections(model: PreTrainedModel) -> dict[str, nn.Module]:
+def attention_projections(
+    model: PreTrainedModel, *, only: Literal["attention", "query-value"] = "attention"
+) -> dict[str, nn.Module]:
     """Find the linear maps inside a model's attention, by their full names: queries, keys, values, outputs.
+
+    Args:
+        model: Of Hugging Face.
+        only: All of them, or those that make queries and values, be it with keys in one map.
 
     Attention is what its class calls so, in every model of Hugging Face (``T5Attention``, ``LlamaAttention``,
     ``BertSelfAttention``); no model is known by its own name here.
@@ -200,12 +250,14 @@ def attention_projections(model: PreTrainedModel) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and any(name.startswith(f"{each}.") for each in attentions)
+        if isinstance(module, nn.Linear | Conv1D)
+        and any(name.startswith(f"{each}.") for each in attentions)
+        and (only == "attention" or name.rpartition(".")[2] in _QUERY_VALUE)
     }
     if not found:
         raise ConfigError(
-            f"{type(model).__name__} has no attention with linear maps for adapters to stand beside",
-            hint="name another language model with --backbone",
+            f"{type(model).__name__} has no attention with linear maps for adapters to stand beside ({only})",
+            hint="name another language model with --backbone, or --set adapter.places=attention",
         )
     return found
 
@@ -218,6 +270,13 @@ def _choosing(names: Sequence[str]) -> Callable[[nn.Module, tuple[Any, ...], dic
         return inputs, options | {"adapter_names": [name for name in names for _ in range(copies)]}
 
     return choose
+
+
+def _with_task(layer: Any, inputs: tuple[Any, ...], output: Tensor) -> Tensor:  # noqa: ANN401 (PEFT's)
+    """Add what the adapter of everybody makes of a layer's input."""
+    first, second = layer.lora_A[_TASK], layer.lora_B[_TASK]
+    added: Tensor = second(first(inputs[0].to(first.weight.dtype))) * layer.scaling[_TASK]
+    return output + added.to(output.dtype)
 
 
 def _only(users: Sequence[str | None]) -> str | None:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from personaplug.config import read_toml, write_toml
+from personaplug.config import write_toml
 from personaplug.embedder.checkpoint import load_weights, save_weights
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError, UnknownUserError
@@ -21,6 +21,7 @@ from personaplug.plug.parts import build_batcher, build_prefix, check_layout, en
 from personaplug.plug.prefix import Prefix, TunedPrefix
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
+from personaplug.plug.run_file import read_config, write_config
 from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example, Profile
 from personaplug.store.sqlite import PersonaStore
@@ -79,7 +80,7 @@ class PersonaPlug(nn.Module):
         folder = Path(folder)
         if not (folder / _CONFIG).is_file():
             raise ConfigError(f"{folder} is no run: it has no {_CONFIG}", hint="train one: personaplug train --help")
-        run, task = read_toml(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK))
+        run, task = read_config(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK))
         plug = build_plug(run, task, store=store, device=device, query_source=query_source, backbone=backbone)
         load_weights(plug.prefix, folder / _WEIGHTS)
         return plug.eval()
@@ -122,7 +123,7 @@ class PersonaPlug(nn.Module):
         """Write configuration and task alone: a run that is not trained yet."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_toml(self.run, folder / _CONFIG)
+        write_config(self.run, folder / _CONFIG)
         write_toml(self.batcher.task, folder / _TASK)
 
     def forward(self, batch: PlugBatch) -> dict[str, Tensor]:
@@ -148,7 +149,7 @@ class PersonaPlug(nn.Module):
         Without persona the bare language model answers: nothing of the user stands before the input, no retrieved item
         either.
         """
-        return self.backbone.generate(self.asked(examples, with_persona=with_persona), config)
+        return self.backbone.generate(self.asked(examples, with_persona=with_persona), config or self.run.decoding)
 
     def generate(
         self, text: str, *, user: str, config: GenerationConfig | None = None, with_persona: bool = True
@@ -158,7 +159,7 @@ class PersonaPlug(nn.Module):
         Args:
             text: The input, as the log would hold it.
             user: The user's id; one the store does not know gets the generic persona.
-            config: How to decode.
+            config: How to decode; None for the run's own way.
             with_persona: False for the bare language model.
         """
         return self.respond([self.example(text, user=user)], config, with_persona=with_persona)[0]
@@ -169,7 +170,7 @@ class PersonaPlug(nn.Module):
         """Answer as :meth:`generate` does, piece by piece."""
         with torch.inference_mode():
             inputs = self.asked([self.example(text, user=user)], with_persona=with_persona)
-        return self.backbone.stream(inputs, config)
+        return self.backbone.stream(inputs, config or self.run.decoding)
 
     def explain(self, text: str, *, user: str) -> list[Memory]:
         """List the user's memories, the weightiest for this input first; empty for a user without any.

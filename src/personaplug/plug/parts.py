@@ -1,18 +1,21 @@
 """The parts of a plug, as its run says: the encoder of its store, what stands before inputs, and what makes batches."""
 
 from copy import deepcopy
+from functools import partial
+from pathlib import Path
 
 import torch
 
-from personaplug.embedder.encoder import EncoderConfig, TextEncoder
+from personaplug.embedder.encoder import EncoderConfig, TextEncoder, named_in
 from personaplug.embedder.user_embedder import UserEmbedder
+from personaplug.errors import FingerprintMismatchError
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.batch import Batcher
 from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
 from personaplug.plug.prompts import build_prompts
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrievers import by_vectors, by_words
+from personaplug.plug.retrievers import by_product, by_vectors, by_words
 from personaplug.plug.run import RunConfig
 from personaplug.retrieval.base import Retriever
 from personaplug.store.base import StoreLayout
@@ -21,12 +24,23 @@ from personaplug.tasks.task import Task
 
 
 def check_layout(encoder: TextEncoder, task: Task, *, store: PersonaStore) -> None:
-    """Refuse a store whose vectors are not this encoder's for this task.
+    """Refuse a store whose vectors are not this encoder's for this task, in the form that the task has here.
 
     Raises:
         FingerprintMismatchError: They are another's.
     """
-    StoreLayout(encoder.fingerprint, task.views, encoder.dim).check(store.layout, where=str(store.path))
+    wanted = StoreLayout(encoder.fingerprint, task.views, encoder.dim)
+    wanted.check(store.layout, where=str(store.path), hint=_other_form(task, store))
+
+
+def _other_form(task: Task, store: PersonaStore) -> str:
+    """Say what to type where a store is of the task, but not in the form that is wanted."""
+    command = f"personaplug index LOG --task {task.name} --encoder ENCODER"
+    if task.published_views and task.views == task.published_views:
+        return f"the preset paper has an index of its own: {command} --preset paper --store NEW_FILE"
+    if task.as_indexed(store.layout.views) != task:
+        return f"this index is for the preset paper; make another: {command} --store NEW_FILE"
+    return ""
 
 
 def load_encoder(config: EncoderConfig, store: PersonaStore, *, device: str) -> TextEncoder:
@@ -40,6 +54,12 @@ def encoder_of_store(config: EncoderConfig, task: Task, *, store: PersonaStore, 
     Raises:
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
     """
+    made_by = named_in(store.layout.fingerprint)
+    if Path(config.model).name != made_by:  # said before a model is looked for that is of no use
+        raise FingerprintMismatchError(
+            f"{store.path}: its vectors were made by the encoder {made_by!r}, not by {config.model!r}",
+            hint="name with --encoder what the store was indexed with, or index the log into a new one",
+        )
     encoder = load_encoder(config, store, device=device)
     check_layout(encoder, task, store=store)
     return encoder
@@ -62,7 +82,9 @@ def build_prefix(run: RunConfig, encoder: TextEncoder | None, *, backbone: Backb
     )
     if not run.embedder.trains_query_encoder:
         return PersonaPrefix(embedder, None)
-    return PersonaPrefix(embedder, deepcopy(encoder).requires_grad_(requires_grad=True))
+    queries = deepcopy(encoder).requires_grad_(requires_grad=True)
+    queries.has_dropout = run.training.encoder_dropout
+    return PersonaPrefix(embedder, queries)
 
 
 def build_batcher(
@@ -92,7 +114,8 @@ def build_batcher(
     if not run.has_persona:
         return Batcher(task, None, query_vectors=None, prompts=prompts)
     asked = None if run.embedder.trains_query_encoder else queries
-    return Batcher(task, store, query_vectors=asked, prompts=prompts)
+    read = partial(backbone.cut, max_tokens=run.training.max_input_tokens) if run.training.cuts_queries else None
+    return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read)
 
 
 def _retriever(
@@ -100,4 +123,6 @@ def _retriever(
 ) -> Retriever | None:
     if run.retriever == "bm25":
         return by_words(task)
+    if run.retriever == "dense" and queries and task.retrieval.similarity == "product":
+        return by_product(task, queries.encoder)
     return by_vectors(task, store, queries=queries) if run.retriever == "dense" and store and queries else None

@@ -63,6 +63,6 @@ def build_prompts(run: RunConfig, task: Task, *, backbone: Backbone, retriever: 
         beside=longest,
         positions=positions if positions is None else positions - run.embedder.vectors,
     )
-    if run.has_persona:
+    if run.has_persona and task.retrieval.similarity == "cosine":
         items = replace(items, vector_bytes=0)  # The persona keeps them anyway.
     return Prompts(task, items.max_tokens, items)

@@ -6,6 +6,7 @@ from functools import partial
 
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import Backbone
+from personaplug.plug.shared_room import SharedRoom
 from personaplug.records import Example, HistoryItem, fill
 from personaplug.retrieval.base import Retriever
 from personaplug.retrieval.dense import DenseRetriever
@@ -28,6 +29,8 @@ class RetrievalPrompt:
         cut: Cuts a prompt without items where the language model does: room that items leave is not the input's.
         max_tokens: Longest prompt.
         vector_bytes: Bytes of an item's vector, where the retriever needs one.
+        shared: Cuts items where the task shares a prompt's room between them and the input, which then takes what the
+            items leave of ``max_tokens``; None where each item has ``item_tokens`` beside the input.
     """
 
     task: Task
@@ -38,6 +41,7 @@ class RetrievalPrompt:
     cut: Callable[[str], str]
     max_tokens: int
     vector_bytes: int = 0
+    shared: SharedRoom | None = None
 
     @classmethod
     def of(
@@ -51,7 +55,9 @@ class RetrievalPrompt:
         beside: int,
         positions: int | None,
     ) -> "RetrievalPrompt":
-        """Settle how prompts of a language model are written: beside items the input keeps all the room it has without.
+        """Settle how prompts of a language model are written.
+
+        Beside items the input keeps all the room that it has without, unless the task shares this room with them.
 
         Args:
             task: Says how items stand in a prompt.
@@ -66,17 +72,23 @@ class RetrievalPrompt:
             ConfigError: Not even a token is left to each item.
         """
         around = backbone.count_text_tokens(fill(task.retrieval.prompt, {"items": "", "prompt": ""}))
-        room = room_for_items(k, item_tokens, beside=beside + around, positions=positions)
         vector_bytes = retriever.vector_bytes if isinstance(retriever, DenseRetriever) else 0
+        if task.retrieval.input_share:
+            room = shown = beside if positions is None else min(beside, positions)
+            shared = SharedRoom.of(task, backbone, max_tokens=room)
+        else:
+            room, shown = room_for_items(k, item_tokens, beside=beside + around, positions=positions), beside
+            shared, item_tokens = None, (room - beside - around) // k
         return cls(
             task,
             retriever,
             k,
-            item_tokens=(room - beside - around) // k,
+            item_tokens=item_tokens,
             count_tokens=backbone.count_text_tokens,
-            cut=partial(backbone.cut, max_tokens=beside),
+            cut=partial(backbone.cut, max_tokens=shown),
             max_tokens=room,
             vector_bytes=vector_bytes,
+            shared=shared,
         )
 
     def __call__(self, examples: Sequence[Example]) -> list[str]:
@@ -87,19 +99,28 @@ class RetrievalPrompt:
 
     def items(self, example: Example) -> list[HistoryItem]:
         """Choose an example's items, the best first, among those of its history that the task shows."""
-        items = example.profile.latest(self.task.history.max_items).items
+        items = self.task.searched(example.profile).items
         ranks = self.retriever.rank(self.task.retrieval_query(example.input), items)
         return [items[rank] for rank in ranks[: self.k]]
 
     def kept(self, example: Example) -> int:
         """Count the bytes of the texts, in UTF-8, and vectors of the items that may be retrieved."""
-        items = example.profile.latest(self.task.history.max_items).items
+        items = self.task.searched(example.profile).items
         texts = sum(len(f"{item.input}{item.output}".encode(errors="surrogatepass")) for item in items)
         return texts + self.vector_bytes * len(items)
 
+    def index(self, example: Example) -> None:
+        """Have an example's items encoded where the retriever does it itself; a store's are before anybody asks."""
+        items = self.task.searched(example.profile).items
+        if items and isinstance(self.retriever, DenseRetriever) and self.retriever.encodes_items:
+            self.retriever.vectors(items)
+
     def write(self, example: Example, items: Sequence[HistoryItem]) -> str:
         """Write an example's prompt with these items, each shortened where it is too long."""
-        prompt = self.cut(self.task.prompt_text(example.input))
+        prompt = self.task.prompt_text(example.input)
+        if self.shared:
+            return self.cut(self.task.with_items(prompt, self.shared.fit(prompt, items)))
+        prompt = self.cut(prompt)
         return self.task.with_items(prompt, [self._shortened(item) for item in items])
 
     def _shortened(self, item: HistoryItem) -> HistoryItem:

@@ -1,22 +1,25 @@
 """Retrievers over what a task reads of an item, and over what a store holds of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
+from personaplug.embedder.encoder import TextEncoder
 from personaplug.plug.queries import QueryVectors
 from personaplug.records import HistoryItem
 from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.store.base import VECTOR_TYPE, missing_item, text_hash
 from personaplug.store.sqlite import PersonaStore
+from personaplug.store.text_cache import TextCache
 from personaplug.tasks.task import Task
 
 
 def by_words(task: Task) -> BM25Retriever:
     """Rank by the words that the task searches of an item."""
-    return BM25Retriever(lambda item: " ".join(task.search_texts(item)))
+    return BM25Retriever(lambda item: _searched(task, item), keeps_case=task.retrieval.keep_case)
 
 
 def by_vectors(task: Task, store: PersonaStore, *, queries: QueryVectors) -> DenseRetriever:
@@ -26,6 +29,32 @@ def by_vectors(task: Task, store: PersonaStore, *, queries: QueryVectors) -> Den
         lambda items: _stored_keys(items, store, task=task),
         vector_bytes=store.layout.dim * VECTOR_TYPE.itemsize,
     )
+
+
+def by_product(task: Task, encoder: TextEncoder) -> DenseRetriever:
+    """Rank by the plain product of vectors as they are pooled, of what word search reads (LaMP's dense retriever).
+
+    A store holds unit vectors, so items are encoded here, each text once; the latest 100,000 vectors stay in memory.
+    """
+    encode, prefix = remembering(encoder.as_pooled().encode), encoder.config.query_prefix
+    return DenseRetriever(
+        lambda texts: encode([prefix + text for text in texts]),
+        lambda items: encode([_searched(task, item) for item in items]),
+        vector_bytes=encoder.dim * VECTOR_TYPE.itemsize,
+        encodes_items=True,
+    )
+
+
+def remembering(
+    encode: Callable[[Sequence[str]], torch.Tensor],
+) -> Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]:
+    """Encode each text once; at least one is asked for."""
+    cache = TextCache(encode)
+    return lambda texts: torch.stack(cache(texts)).numpy()
+
+
+def _searched(task: Task, item: HistoryItem) -> str:
+    return " ".join(task.search_texts(item))
 
 
 def _stored_keys(items: Sequence[HistoryItem], store: PersonaStore, *, task: Task) -> Float[np.ndarray, "items dim"]:

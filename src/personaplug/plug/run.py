@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from personaplug.config import option, read_values
+from personaplug.config import from_mapping, option, read_values
 from personaplug.embedder.encoder import BGE, EncoderConfig
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS, ItemChooser, Prefixed
+from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.loading import BackboneConfig
+from personaplug.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +24,14 @@ class TrainingConfig:
     vector_learning_rate: float = option(1e-2, "the same for vectors that are trained directly, as a prompt's")
     encoder_learning_rate: float = option(1e-4, "the same for a trained query encoder")
     weight_decay: float = option(1e-4, "of AdamW")
+    decays_all: bool = option(True, "biases and the weights of layer norms decay too")
+    backbone_dropout: bool = option(False, "train with the language model's own dropout; its weights stay frozen")
+    encoder_dropout: bool = option(False, "train a query encoder with its own dropout")
     warmup: float = option(0.05, "share of the steps with a rising learning rate")
     queries: int = option(0, "training queries, drawn with the seed; 0 for all")
     max_input_tokens: int = option(256, "longer inputs are cut at their end")
     max_output_tokens: int = option(128, "longer answers are cut in training and scoring")
+    cuts_queries: bool = option(False, "a query is read out of the input as far as the language model reads it")
     history_dropout: bool = option(True, "each time an example is seen, keep a random half to all of its history")
     gradient_checkpointing: bool = option(False, "less memory for more time")
     evaluate_every: int = option(0, "steps between looks at dev; 0 for four a run")
@@ -62,12 +69,20 @@ class RunConfig:
     method: Prefixed = option(  # noqa: RUF009 (text, under a name that ruff does not look up)
         "plug", "persona; tuned-prompt: as many vectors without any user; each alone or before retrieved items"
     )
+    published_views: bool = option(
+        False, "read of an item what the released code reads, where the task says so; the store is indexed for it"
+    )
     store: str = option("", "the histories it was trained with, as a path from the run's folder")
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     items: ItemsConfig = field(default_factory=ItemsConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    decoding: GenerationConfig = field(default_factory=GenerationConfig)
+
+    def form_of(self, task: Task) -> Task:
+        """Give a task in the form that this run reads."""
+        return task.as_published() if self.published_views else task
 
     @property
     def has_persona(self) -> bool:
@@ -88,17 +103,45 @@ class RunConfig:
 PRESETS = {
     "default": RunConfig(),
     "paper": RunConfig(
+        published_views=True,
         encoder=BGE,
         embedder=PAPER,
         backbone=BackboneConfig(model="google/flan-t5-xxl"),
-        training=TrainingConfig(learning_rate=1e-4, batch_size=64),
+        training=TrainingConfig(
+            epochs=22.0,
+            learning_rate=1e-4,
+            batch_size=64,
+            decays_all=False,
+            backbone_dropout=True,
+            encoder_dropout=True,
+            cuts_queries=True,
+        ),
+        decoding=GenerationConfig(strategy="beam", beams=4, max_new_tokens=128),
     ),
 }
-"""``paper``: the settings of arXiv 2409.11901, section 4.3; encoder and backbone may be overridden one by one.
+"""``paper``: the settings of arXiv 2409.11901, section 4.3, and where it says nothing those of its code
+(https://github.com/rucliujn/PPlug at 6f9f283); encoder and backbone may be overridden one by one.
+
+The code trains on eleven copies of an example, each with another part of its history, for two epochs: 22 visits. LaMP-3
+has one epoch, and answers of 10 tokens: ``training.epochs=11``, ``training.max_output_tokens=10``,
+``decoding.max_new_tokens=10``.
 
 The paper trains no vectors directly. Those of the control, and of a user without a history, keep the default's rate:
 at 1e-4 they would stay where they begin, and the plug would be compared with a control that has learned nothing.
 """
+
+
+def decoding_of(folder: Path) -> GenerationConfig:
+    """Read how answers of a run are decoded where nobody says otherwise, whichever configuration it is written in.
+
+    Raises:
+        ConfigError: The folder is no run, or its section does not fit.
+    """
+    path = folder / "config.toml"
+    values = read_values(path).get("decoding", {})  # runs of before there was this section decode greedily
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: decoding is {values!r}, not a section")
+    return from_mapping(GenerationConfig, values, where=f"{path}: decoding")
 
 
 def method_of(folder: Path) -> str:

@@ -18,11 +18,13 @@ class DenseRetriever:
         encode: Encodes queries, one row a text; it remembers, so that a batch can be encoded before it is ranked.
         vectors: Gives the items' vectors, one row an item: looked up in a store, or encoded here and now.
         vector_bytes: What a vector takes that is kept.
+        encodes_items: Whether the items' vectors are made when they are first asked for; a store's are there before.
     """
 
     encode: Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]
     vectors: Callable[[Sequence[HistoryItem]], Float[np.ndarray, "items dim"]]
     vector_bytes: int = 0
+    encodes_items: bool = False
 
     def rank(self, query: str, items: Sequence[HistoryItem]) -> list[int]:
         """Rank items by similarity to the query."""

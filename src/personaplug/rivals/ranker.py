@@ -20,9 +20,12 @@ class RankerConfig:
     """How a query is compared with items."""
 
     candidates: int = option(16, "items of a user that training ranks: the untrained retriever's best")
-    temperature: float = option(0.05, "of the softmax over the cosines of query and items")
+    temperature: float = option(0.05, "of the softmax over the similarities of query and items")
     item_encoder: Literal["trained", "frozen"] = option(
         "trained", "trained: one encoder reads queries and items, as in the paper; frozen: only queries are learned"
+    )
+    similarity: Literal["cosine", "product"] = option(
+        "cosine", "cosine, or the plain product of vectors as they are pooled, whose temperature should be near 1"
     )
 
     def __post_init__(self) -> None:
@@ -40,10 +43,11 @@ class ItemRanker(nn.Module):
 
     def __init__(self, encoder: TextEncoder, config: RankerConfig) -> None:
         super().__init__()
-        self.encoder = trained_copy(encoder)
+        start = encoder.as_pooled() if config.similarity == "product" else encoder
+        self.encoder = trained_copy(start)
         self.config = config
         # A bound method is no module: the frozen encoder is not saved.
-        self._frozen_items = TextCache(encoder.encode) if config.item_encoder == "frozen" else None
+        self._frozen_items = TextCache(start.encode) if config.item_encoder == "frozen" else None
 
     def logits(self, queries: Sequence[str], options: Sequence[Sequence[str]]) -> Float[Tensor, "batch options"]:
         """Compare each query with its items, with gradients; minus infinity stands where a query has fewer items."""
@@ -68,6 +72,6 @@ class ItemRanker(nn.Module):
 
 def trained_copy(encoder: TextEncoder) -> TextEncoder:
     """Copy an encoder for training, its precision and settings kept; dropout stays off."""
-    copy = TextEncoder(deepcopy(encoder.model), encoder.tokenizer, encoder.config)
+    copy = TextEncoder(deepcopy(encoder.model), encoder.tokenizer, encoder.config, normalizes=encoder.normalizes)
     copy.requires_grad_(requires_grad=True)
     return copy

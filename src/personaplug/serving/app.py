@@ -1,5 +1,6 @@
 """The server as an ASGI application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -25,13 +26,14 @@ from personaplug.serving.service import Service
 
 
 def create_app(service: Service) -> FastAPI:
-    """Make the application of an open service; it answers while its lifespan lasts."""
+    """Make the application of an open service; it answers while its lifespan lasts, and closes the service then."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
         yield
         await service.stop()
+        await asyncio.to_thread(service.close)
 
     app = FastAPI(
         title="personaplug",
@@ -60,7 +62,13 @@ def _say_errors_as_openai_does(app: FastAPI) -> None:
 def _wrap(app: FastAPI, service: Service) -> None:
     """Put around the routes what every request passes; what is added last is passed first."""
     app.add_middleware(QuotedUsers)
-    app.add_middleware(BoundedBodies, limits=service.limits, access=service.access)
+    app.add_middleware(
+        BoundedBodies,
+        limits=service.limits,
+        access=service.access,
+        rates=service.rates,
+        strangers=service.strangers,
+    )
     if isinstance(service.access, OpenAccess):
         # A page in a browser may reach this machine by a name of its own, but not by these.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))

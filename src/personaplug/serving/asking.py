@@ -10,27 +10,34 @@ from personaplug.plug.decoding import GenerationConfig
 from personaplug.serving.access import Caller
 from personaplug.serving.answering import let_go, stream, whole
 from personaplug.serving.forms import Form
-from personaplug.serving.limits import LONGEST_PROMPTS, MOST_STOPS
+from personaplug.serving.limits import LONGEST_PROMPTS
 from personaplug.serving.question import Question, Reply
 from personaplug.serving.refusals import RefusalError
 from personaplug.serving.schemas import Asking
 from personaplug.serving.service import Service
+from personaplug.serving.turns import Turn, joined
 
 _LONGEST_STOP = 256
 
 
 async def respond(
-    service: Service, asking: Asking, *, texts: Sequence[str], form: Form, caller: Caller, request: Request
+    service: Service,
+    asking: Asking,
+    *,
+    inputs: Sequence[str | tuple[Turn, ...]],
+    form: Form,
+    caller: Caller,
+    request: Request,
 ) -> Response:
-    """Answer texts, whole or piece by piece; whoever leaves meanwhile wants no more, and their rows end.
+    """Answer texts or chats, whole or piece by piece; whoever leaves meanwhile wants no more, and their rows end.
 
     Raises:
         RefusalError: They cannot be asked so.
     """
-    if sum(map(len, texts)) > LONGEST_PROMPTS:
+    if sum(len(_text(each)) for each in inputs) > LONGEST_PROMPTS:
         message = f"The prompts of a request have at most {LONGEST_PROMPTS:,} characters together."
         raise RefusalError(400, message, code="string_too_long", param="prompt")
-    questions = [_question(service, asking, text=text, caller=caller) for text in texts]
+    questions = [_question(service, asking, asked=each, caller=caller) for each in inputs]
     replies: list[Reply] = []
     try:
         for question in questions:
@@ -56,15 +63,20 @@ def model_named(service: Service, name: str) -> None:
         )
 
 
-def _question(service: Service, asking: Asking, *, text: str, caller: Caller) -> Question:
+def _text(asked: str | tuple[Turn, ...]) -> str:
+    return asked if isinstance(asked, str) else joined(asked)
+
+
+def _question(service: Service, asking: Asking, *, asked: str | tuple[Turn, ...], caller: Caller) -> Question:
     model_named(service, asking.model)
     model = service.engine.models.by_name[asking.model]
-    if len(asking.stops) > MOST_STOPS or not all(0 < len(stop) <= _LONGEST_STOP for stop in asking.stops):
-        message = f"stop: at most {MOST_STOPS} texts of 1 to {_LONGEST_STOP} characters."
+    if not all(0 < len(stop) <= _LONGEST_STOP for stop in asking.stops):
+        message = f"stop: texts of 1 to {_LONGEST_STOP} characters."
         raise RefusalError(400, message, code="invalid_value", param="stop")
     return Question(
         model=asking.model,
-        text=text,
+        text=_text(asked),
+        turns=() if isinstance(asked, str) else asked,
         user=caller.stored(asking.user) if asking.user is not None else None,
         config=_decoding(asking, longest=model.longest_answer(limit=service.limits.answer_tokens)),
         stops=asking.stops,
@@ -74,16 +86,13 @@ def _question(service: Service, asking: Asking, *, text: str, caller: Caller) ->
 
 
 def _decoding(asking: Asking, *, longest: int) -> GenerationConfig:
-    tokens = asking.longest
-    if tokens is not None and tokens > longest:
-        message = f"max_tokens: an answer of this model has at most {longest} tokens."
-        raise RefusalError(400, message, code="invalid_value", param="max_tokens")
+    tokens = min(asking.longest or longest, longest)  # more than there is room for is wanted in vain, not wrong
     if not asking.temperature:
-        return GenerationConfig(max_new_tokens=tokens or longest)
+        return GenerationConfig(max_new_tokens=tokens)
     return GenerationConfig(
         strategy="sample",
         temperature=asking.temperature,
         top_p=1.0 if asking.top_p is None else asking.top_p,
-        max_new_tokens=tokens or longest,
+        max_new_tokens=tokens,
         seed=secrets.randbits(63) if asking.seed is None else asking.seed,
     )

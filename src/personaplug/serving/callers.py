@@ -34,16 +34,11 @@ _BEARER = HTTPBearer(auto_error=False, description="An API key, made by `persona
 
 
 def allowed(service: Service, right: Right) -> Callable[..., Awaitable[Caller]]:
-    """Make the check that a caller has a right, and has not called too often."""
+    """Make the check that a caller has a right."""
 
     async def check(bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> Caller:
         caller = service.access.caller(f"{bearer.scheme} {bearer.credentials}" if bearer else None)
         caller.check(right)
-        if wait := service.rates.take(caller.key_id):
-            headers = {"Retry-After": str(wait)}
-            raise RefusalError(
-                429, f"Too many requests; ask again in {wait} s.", code="rate_limit_exceeded", headers=headers
-            )
         return caller
 
     return check

@@ -39,14 +39,14 @@ def completion_routes(service: Service) -> APIRouter:
     async def chat(asking: ChatRequest, caller: MayGenerate, request: Request) -> Response:
         """Answer the last turn of a chat in a user's way."""
         return await respond(
-            service, asking, texts=[asking.text], form=ChatForm(asking.model), caller=caller, request=request
+            service, asking, inputs=[asking.turns], form=ChatForm(asking.model), caller=caller, request=request
         )
 
     @routes.post("/completions", response_model=CompletionResponse, responses=_ANSWERED)
     async def complete(asking: CompletionRequest, caller: MayGenerate, request: Request) -> Response:
         """Answer a text, or several, in a user's way."""
         return await respond(
-            service, asking, texts=asking.texts, form=TextForm(asking.model), caller=caller, request=request
+            service, asking, inputs=asking.texts, form=TextForm(asking.model), caller=caller, request=request
         )
 
     @routes.get("/models", responses=REFUSALS)

@@ -31,7 +31,8 @@ def health_routes(service: Service) -> APIRouter:
     @routes.get("/readyz", responses={503: REFUSALS[503]})
     async def readyz() -> Health:
         """Say that questions are accepted, and would be answered."""
-        if not service.engine.is_ready or not await service.engine.writer.is_reachable():
+        is_ready = service.engine.is_ready and service.store_file.is_there
+        if not is_ready or not await service.engine.writer.is_reachable():
             raise RefusalError(503, "This server accepts no questions.", code="not_ready")
         return Health(status="ready")
 

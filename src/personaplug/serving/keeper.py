@@ -1,6 +1,7 @@
 """Looks after the users of a store: what is known of them, what is added, and that they can be forgotten."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,17 +10,19 @@ from jaxtyping import Float32
 
 from personaplug.data.log import Interaction, content_id
 from personaplug.embedder.encoder import TextEncoder
-from personaplug.errors import PersonaPlugError, UnknownUserError
+from personaplug.errors import PersonaPlugError, StoreError, UnknownUserError
 from personaplug.plug.memory import Memory
 from personaplug.records import HistoryItem, Profile
 from personaplug.serving.limits import Limits
 from personaplug.serving.models import Models
-from personaplug.store.base import StoreLayout, text_hash
+from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
 from personaplug.store.sqlite import PersonaStore, UserSummary
 from personaplug.worker import Worker
 
 _Vector = Float32[np.ndarray, " dim"]
+
+_TRIES = 3
 
 
 class FullHistoryError(PersonaPlugError):
@@ -141,31 +144,40 @@ class Keeper:
             ConfigError: This run has no persona.
             UnknownUserError: Nothing is held of the user.
         """
-        await self.summary(user)
+        for _ in range(_TRIES):
+            await self.summary(user)
+            with suppress(StoreError):  # the history was changed, or forgotten, while it was read
+                if memories := await self._weighed(model, text, user=user):
+                    return memories
+        return await self._weighed(model, text, user=user)
+
+    async def _weighed(self, model: str, text: str, *, user: str) -> list[Memory]:
         return await self._models.do(lambda models: models.by_name[model].plug.explain(text, user=user))
 
     def _told(self, store: PersonaStore, user: str, items: Sequence[NewItem]) -> tuple[list[HistoryItem], list[str]]:
-        """Give the items as they will be held, and their texts that the store has no vectors of."""
+        """Give the items as they will be held, and the texts of those that are new or changed.
+
+        Whether anybody's history has such a text is not looked at: how long an append takes would tell it.
+        """
         known = _known(store, user)
         told = [_item(user, item, known=known) for item in items]
         self._check_length({**known, **{item.id: item for item in told}}.values())
-        hashes = {text_hash(text): text for item in told for text in self.layout.texts(item) if text}
-        found = store.known(list(hashes))
-        return told, [text for key, text in hashes.items() if key not in found]
+        texts = (text for item in store.missing(user, told) for text in self.layout.texts(item) if text)
+        return told, list(dict.fromkeys(texts))
 
     def _append(
         self, store: PersonaStore, user: str, told: Sequence[HistoryItem], vectors: Mapping[str, _Vector]
     ) -> Appended:
         def encode(texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
-            """Look up; what the store knew a moment ago and has been forgotten since is encoded here."""
+            """Look up; what was held as it is a moment ago and has changed since is encoded here."""
             late = [text for text in texts if text not in vectors]
             made = self._encoders.submit(lambda encoder: _encoded(late, encoder)).result() if late else {}
             return np.stack([made[text] if text in made else vectors[text] for text in texts])
 
         self._check_length({**_known(store, user), **{item.id: item for item in told}}.values())
         # One batch, however many they are: an append is stored as a whole or not at all.
-        rows = [Interaction(user, item) for item in told]
-        counts = index(rows, store, encode=encode, batch_texts=len(told) * len(self.layout.views))
+        rows = [Interaction(user, item) for item in {item.id: item for item in told}.values()]
+        counts = index(rows, store, encode=encode, batch_texts=len(told) * len(self.layout.views), is_shared=False)
         return Appended(counts.new_items, store.summary(user))
 
     def _check_length(self, items: Collection[HistoryItem]) -> None:

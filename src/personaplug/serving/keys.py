@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from personaplug.config import from_mapping
 from personaplug.errors import ConfigError
+from personaplug.files import appearing
 
 Right = Literal["generate", "read", "write", "admin"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
@@ -145,13 +146,12 @@ class KeyFile:
 
     def _write(self, keys: tuple[Key, ...]) -> None:
         """Put a new file in the old one's place, so that no reader sees half of it."""
-        draft = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(_Content(keys)), file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.path)
+        with appearing(self.path) as fresh:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(asdict(_Content(keys)), file, indent=2)
+                file.flush()
+                os.fsync(file.fileno())
 
 
 def _id_of(secret: str) -> str:

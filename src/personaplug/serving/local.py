@@ -20,14 +20,15 @@ class LocalWriter(Writer):
 
     @torch.inference_mode()
     def _answer(self, models: Models, replies: Sequence[Reply]) -> None:
-        readings = self._read(models, replies)
+        if not (read := self._read(models, replies)):
+            return
         begun = monotonic()
-        for reply, reading in zip(replies, readings, strict=True):
+        for reply, reading in read:
             reply.begin(reading.opening)
         backbone = models.by_name[replies[0].question.model].plug.backbone
-        inputs = pad_rows([reading.row for reading in readings], side=backbone.side)
-        backbone.write(inputs, [reply.writing for reply in replies])
+        inputs = pad_rows([reading.row for _, reading in read], side=backbone.side)
+        backbone.write(inputs, [reply.writing for reply, _ in read])
         self._metrics.stage.labels("write").observe(monotonic() - begun)
-        for reply, reading in zip(replies, readings, strict=True):
+        for reply, reading in read:
             if reply.writing.ending:  # else whoever asked has left
                 self._count(reply, reading.opening, tokens=len(reply.writing.tokens))

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from torch import Tensor
 
-from personaplug.config import read_toml
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import Backbone
@@ -16,10 +15,12 @@ from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
+from personaplug.plug.run_file import read_config
 from personaplug.records import Example, Profile
 from personaplug.serving.metrics import Metrics
 from personaplug.serving.personas import Personas
 from personaplug.serving.question import Opening, Persona, Question
+from personaplug.serving.turns import Turn, fitted
 from personaplug.store.sqlite import PersonaStore
 
 
@@ -69,6 +70,21 @@ class ServedModel:
         written = len(prompts.task.prompt_text(question.text).encode("utf-8", "surrogatepass")) + _FRAME
         bound = prompts.max_tokens if prompts.items else min(prompts.max_tokens, written)
         return bound + self.plug.run.embedder.vectors + question.config.max_new_tokens
+
+    def fit(self, question: Question) -> Question:
+        """Leave the oldest turns of a chat out, until the language model has room for it.
+
+        Raises:
+            LongInputError: What must be read is too long by itself.
+        """
+        task, count = self.plug.batcher.task, self.plug.backbone.count_tokens
+        text = fitted(
+            question.turns or [Turn(question.text)],
+            count=lambda text: count(task.prompt_text(text)),
+            room=self.plug.run.training.max_input_tokens,  # retrieved items have room of their own
+            field=question.field,
+        )
+        return replace(question, text=text)
 
     def read(self, questions: Sequence[Question]) -> list[Reading]:
         """Read questions together, those with and those without persona each as one batch."""
@@ -147,7 +163,7 @@ def open_models(
     with PersonaStore.open(store) as opened:
         plugs: dict[str, PersonaPlug] = {}
         for name, folder in runs.items():
-            wanted = read_toml(RunConfig, folder / "config.toml").backbone
+            wanted = read_config(RunConfig, folder / "config.toml").backbone
             shared = next((plug.backbone for plug in plugs.values() if plug.run.backbone == wanted), None)
             backbone = load(wanted) if load and not shared else shared
             plugs[name] = PersonaPlug.from_pretrained(

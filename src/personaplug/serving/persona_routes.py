@@ -1,10 +1,10 @@
 """The routes that look after a user's persona."""
 
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from personaplug.data.log import log_line
 from personaplug.errors import ConfigError
 from personaplug.records import HistoryItem
 from personaplug.serving.access import Caller
@@ -67,8 +67,7 @@ def persona_routes(service: Service) -> APIRouter:
         """Give all that is held of a user, as a log in JSON Lines."""
 
         def line(item: HistoryItem) -> str:
-            row = {"user_id": user, **HeldItem.of(item).model_dump(mode="json")}
-            return json.dumps(row, ensure_ascii=False) + "\n"
+            return log_line({"user_id": user, **HeldItem.of(item).model_dump(mode="json")})
 
         lines = await keeper.written(caller.stored(user), line)
         return Response(lines, media_type=_NDJSON, headers={"Cache-Control": "no-store"})

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, FailFast, Field
 
 from personaplug.plug.memory import Memory
 from personaplug.records import HistoryItem
@@ -53,7 +53,7 @@ class HistoryRequest(Strict):
         }
     )
 
-    items: Annotated[list[Item], Field(min_length=1, max_length=limits.MOST_ITEMS)]
+    items: Annotated[list[Item], FailFast(), Field(min_length=1, max_length=limits.MOST_ITEMS)]
 
 
 class HeldItem(BaseModel):

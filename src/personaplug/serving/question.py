@@ -8,6 +8,7 @@ from typing import Literal
 
 from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.writing import Ending, Writing
+from personaplug.serving.turns import Turn
 
 Persona = Literal["own", "generic", "off"]
 """In whose way an answer is: the user's, the trained one for users without a history, or the bare language model's."""
@@ -25,6 +26,7 @@ class Question:
         stops: Texts before which the answer ends.
         with_persona: False for the bare language model.
         is_streamed: Whether pieces are wanted before the whole.
+        turns: Of which the text is made, where it is a chat's: old ones may be left out.
     """
 
     model: str
@@ -34,6 +36,12 @@ class Question:
     stops: tuple[str, ...] = ()
     with_persona: bool = True
     is_streamed: bool = False
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def field(self) -> str:
+        """Where it stands in a request."""
+        return "messages" if self.turns else "prompt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +151,10 @@ class Reply:
                 future.set_exception(error)
                 future.exception()  # marks it as seen: nobody may be waiting
         self._texts.put_nowait(None)
+
+    def refuse(self, error: BaseException) -> None:
+        """Raise an error to whoever waits. Called in any thread."""
+        self._loop.call_soon_threadsafe(self.fail, error)
 
     def begin(self, opening: Opening) -> None:
         """Say that the answer begins, the first time that this is called. Called in any thread."""

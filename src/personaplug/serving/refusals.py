@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 
 from personaplug.errors import PersonaPlugError, UnknownUserError
 from personaplug.serving.engine import DrainingError, FullQueueError
+from personaplug.serving.store_file import ReplacedStoreError
+from personaplug.serving.turns import LongInputError
 from personaplug.serving.vllm_wire import UpstreamError
 
 Kind = Literal["invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"]
@@ -59,6 +61,12 @@ class RefusalError(Exception):
         return JSONResponse(self.body, status_code=self.status, headers=self.headers)
 
 
+def too_often(wait: int) -> RefusalError:
+    """Refuse who asks too often, and say after how many seconds to ask again."""
+    message = f"Too many requests; ask again in {wait} s."
+    return RefusalError(429, message, code="rate_limit_exceeded", headers={"Retry-After": str(wait)})
+
+
 def as_refusal(error: BaseException) -> RefusalError:
     """Say an error in the words of the wire; errors of ours may name users and files, so their own words stay here."""
     match error:
@@ -69,12 +77,18 @@ def as_refusal(error: BaseException) -> RefusalError:
             return RefusalError(
                 429, f"Too many questions wait; ask again in {seconds} s.", code="queue_full", headers=wait
             )
+        case LongInputError(tokens=tokens, room=room, field=field):
+            message = f"The input has {tokens:,} tokens with the task's words; this model reads at most {room:,}."
+            return RefusalError(400, message, code="context_length_exceeded", param=field)
         case DrainingError():
             return RefusalError(503, "This server is stopping.", code="stopping", headers={"Retry-After": "5"})
         case UpstreamError():
             return RefusalError(502, "The language model's server does not answer.", code="upstream_error")
         case UnknownUserError():
             return RefusalError(404, "Nothing is known of this user.", code="user_not_found", param="user")
+        case ReplacedStoreError():
+            message = "The file of the histories was replaced or deleted; this server must be restarted."
+            return RefusalError(503, message, code="store_replaced")
         case PersonaPlugError():
             return RefusalError(503, "The server cannot do this now; its log says why.", code=type(error).__name__)
         case _:
@@ -83,6 +97,8 @@ def as_refusal(error: BaseException) -> RefusalError:
 
 def log_failure(error: BaseException) -> None:
     """Log where the server failed, for whoever looks after it; the words of the error stay out of the log."""
+    if isinstance(error, RefusalError | ReplacedStoreError):
+        return  # the one was meant, and the other is logged where it is found
     if as_refusal(error).status >= 500:
         log.error("a request failed", exc_info=error)
 

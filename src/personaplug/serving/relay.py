@@ -35,9 +35,9 @@ class RelayWriter(Writer):
     async def write(self, replies: Sequence[Reply]) -> None:
         """Read a batch and pass it on, as soon as there is room; its answers may still be coming afterwards."""
         requests = await self._worker.do(lambda models: self._write(models, replies))
-        for reply, request in zip(replies, requests, strict=True):
+        for reply, opening, body in requests:
             await self._free.acquire()
-            task = asyncio.create_task(self._pass_on(reply, *request))
+            task = asyncio.create_task(self._pass_on(reply, opening, body))
             self._under_way.add(task)
             task.add_done_callback(self._ended)
             reply.when_cancelled(task.cancel)
@@ -58,11 +58,13 @@ class RelayWriter(Writer):
             self._opened = self.upstream.open(connections=self.most)
         return self._opened
 
-    def _write(self, models: Models, replies: Sequence[Reply]) -> list[tuple[Opening, bytes]]:
+    def _write(self, models: Models, replies: Sequence[Reply]) -> list[tuple[Reply, Opening, bytes]]:
         """Read questions and write the requests of them, in the models' thread."""
-        readings = zip(replies, self._read(models, replies), strict=True)
         model = self.upstream.model
-        return [(reading.opening, write_body(reading.row, reply.question, model=model)) for reply, reading in readings]
+        return [
+            (reply, reading.opening, write_body(reading.row, reply.question, model=model))
+            for reply, reading in self._read(models, replies)
+        ]
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._under_way.discard(task)

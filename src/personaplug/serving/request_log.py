@@ -1,7 +1,6 @@
 """One line a request, which names its route and never what is in it."""
 
 import logging
-import traceback
 from time import monotonic
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,6 +8,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from personaplug.serving.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+_GONE = 499
+"""Of a request that got no answer, because its client left; nobody reads this status."""
 
 
 class RequestLog:
@@ -28,7 +30,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status, begun = 500, monotonic()
+        status, begun = _GONE, monotonic()
 
         async def watch(message: Message) -> None:
             nonlocal status
@@ -38,6 +40,9 @@ class RequestLog:
 
         try:
             await self.app(scope, receive, watch)
+        except BaseException:
+            status = 500 if status == _GONE else status
+            raise
         finally:
             # The router writes down which route it took; a path would name the user.
             route = getattr(scope.get("route"), "path", "none")
@@ -45,13 +50,23 @@ class RequestLog:
             log.info("%s %s %d in %.0f ms", scope["method"], route, status, 1000 * (monotonic() - begun))
 
 
-class WithoutWords(logging.Filter):
-    """Leaves of an error its kind and where it happened: its words may be a user's."""
+class Seldom(logging.Filter):
+    """Lets each warning pass once a minute, be it raised for every connection; errors of ours always.
+
+    Of asyncio, which says at error's level that no connection can be taken in, errors too.
+    """
+
+    def __init__(self, *, seconds: float = 60.0) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self._passed: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Take the words out of a record's error."""
-        if record.exc_info and record.exc_info[1]:
-            kind, _, place = record.exc_info
-            record.exc_text = "".join(traceback.format_tb(place)) + (kind.__name__ if kind else "")
-            record.exc_info = None
-        return True
+        """Hold back what was said a short while ago, by the first line of what it says."""
+        if record.levelno < logging.WARNING or (record.levelno > logging.WARNING and record.name != "asyncio"):
+            return True
+        key, now = str(record.msg).partition("\n")[0], monotonic()
+        is_new = now - self._passed.get(key, -self.seconds) >= self.seconds
+        if is_new:
+            self._passed[key] = now
+        return is_new

@@ -1,10 +1,13 @@
 """What clients send and get: OpenAI's own requests and responses, as far as a personal model knows them."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from personaplug.serving import limits
+from personaplug.serving.turns import Turn
 
 Text = Annotated[str, Field(max_length=limits.LONGEST_TEXT)]
 Id = Annotated[str, Field(min_length=1, max_length=limits.LONGEST_ID)]
@@ -12,13 +15,44 @@ Zero = Annotated[float, Field(ge=0, le=0)]
 
 _USER = "Whose way to answer in. Of an unknown user, or where there is none, the generic persona answers."
 _PERSONA = "`off` lets the bare language model answer."
+_UNUSED = "Taken from OpenAI's clients, and not looked at."
 _TEMPERATURE = "0, or none, takes the likeliest token each time; above, tokens are drawn."
 
 
 class Strict(BaseModel):
-    """A request without fields that would be overlooked."""
+    """A request without fields that would be overlooked; one that is null counts as not sent.
+
+    Attributes:
+        idle: Values by the names of fields that are not known here, or are so with other values: such as ask for
+            nothing, and count as not sent either.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    idle: ClassVar[Mapping[str, tuple[object, ...]]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sent(cls, fields: object) -> object:
+        """Take away what asks for nothing. Each field that is not known is an error of its own, so they are few."""
+        if not isinstance(fields, dict):
+            return fields
+        if len(fields) > limits.MOST_FIELDS:
+            raise PydanticCustomError("too_many_fields", f"At most {limits.MOST_FIELDS} fields are looked at")
+        return {
+            name: value for name, value in fields.items() if value is not None and value not in cls.idle.get(name, ())
+        }
+
+
+def _at_most(count: int) -> BeforeValidator:
+    """Refuse a longer list before its parts are looked at, each of which may be wrong in a way of its own."""
+
+    def check(value: object) -> object:
+        if isinstance(value, list) and len(value) > count:
+            raise PydanticCustomError("too_long", f"At most {count} are taken")
+        return value
+
+    return BeforeValidator(check)
 
 
 class StreamOptions(Strict):
@@ -31,6 +65,8 @@ class StreamOptions(Strict):
 class Asking(Strict):
     """What both kinds of completion have in common."""
 
+    idle: ClassVar[Mapping[str, tuple[object, ...]]] = {"logit_bias": ({},), "stop": ("", [])}
+
     model: Id
     user: Id | None = Field(None, description=_USER)
     persona: Literal["on", "off"] = Field("on", description=_PERSONA)
@@ -38,7 +74,7 @@ class Asking(Strict):
     temperature: float | None = Field(None, ge=0, le=2, description=_TEMPERATURE)
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: str | list[str] | None = None
+    stop: Annotated[str | list[str] | None, _at_most(limits.MOST_STOPS)] = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = None
@@ -69,16 +105,28 @@ class TextPart(Strict):
 
 
 class Message(Strict):
-    """One turn of a chat."""
+    """One turn of a chat; an assistant's may be as OpenAI's client returns it."""
+
+    idle: ClassVar[Mapping[str, tuple[object, ...]]] = {"tool_calls": ([],), "annotations": ([],)}
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[TextPart], Field(max_length=limits.MOST_PARTS)]
+    content: Annotated[Text | list[TextPart], _at_most(limits.MOST_PARTS)]
     name: Id | None = None
+    refusal: Text | None = Field(None, description="Read in place of a content that is not there.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _answered(cls, fields: object) -> object:
+        """Let an assistant have said nothing, or have refused."""
+        if isinstance(fields, dict) and fields.get("role") == "assistant" and fields.get("content") is None:
+            return {**fields, "content": fields.get("refusal") or ""}
+        return fields
 
     @property
-    def text(self) -> str:
+    def turn(self) -> Turn:
         """The whole turn as one text."""
-        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        parts = [self.content] if isinstance(self.content, str) else [part.text for part in self.content]
+        return Turn("".join(parts), stays=self.role in ("system", "developer"))
 
 
 class ChatRequest(Asking):
@@ -94,9 +142,28 @@ class ChatRequest(Asking):
         }
     )
 
-    messages: list[Message] = Field(min_length=1, max_length=limits.MOST_MESSAGES)
+    idle: ClassVar[Mapping[str, tuple[object, ...]]] = {
+        **Asking.idle,
+        "function_call": ("none", "auto"),
+        "functions": ([],),
+        "metadata": ({},),
+        "modalities": (["text"],),
+        "parallel_tool_calls": (True, False),
+        "reasoning_effort": ("none",),
+        "response_format": ({"type": "text"},),
+        "service_tier": ("auto", "default"),
+        "store": (False,),
+        "tool_choice": ("none", "auto"),
+        "tools": ([],),
+        "top_logprobs": (0,),
+        "verbosity": ("medium",),
+    }
+
+    messages: Annotated[list[Message], FailFast(), Field(min_length=1, max_length=limits.MOST_MESSAGES)]
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: Literal[False] | None = None
+    prompt_cache_key: Id | None = Field(None, description=_UNUSED)
+    safety_identifier: Id | None = Field(None, description=_UNUSED)
 
     @property
     def longest(self) -> int | None:
@@ -104,9 +171,9 @@ class ChatRequest(Asking):
         return self.max_completion_tokens or self.max_tokens
 
     @property
-    def text(self) -> str:
-        """All turns, one below the other: the run's task writes its prompt around them."""
-        return "\n\n".join(message.text for message in self.messages)
+    def turns(self) -> tuple[Turn, ...]:
+        """All turns: the run's task writes its prompt around them."""
+        return tuple(message.turn for message in self.messages)
 
 
 class CompletionRequest(Asking):
@@ -116,7 +183,9 @@ class CompletionRequest(Asking):
         json_schema_extra={"example": {"model": "headlines", "user": "ada", "prompt": "Night falls on the harbour"}}
     )
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=limits.MOST_PROMPTS)]
+    idle: ClassVar[Mapping[str, tuple[object, ...]]] = {**Asking.idle, "suffix": ("",)}
+
+    prompt: Annotated[Text | Annotated[list[Text], Field(min_length=1)], _at_most(limits.MOST_PROMPTS)]
     echo: Literal[False] | None = None
     best_of: Literal[1] | None = None
 

@@ -1,8 +1,10 @@
 """A running server: the application on a socket, until it is told to stop."""
 
 import logging
+import signal
 import socket
 from contextlib import closing
+from types import FrameType
 
 import uvicorn
 
@@ -10,12 +12,29 @@ from personaplug.errors import ConfigError
 from personaplug.ports import is_loopback, listen
 from personaplug.serving.access import OpenAccess
 from personaplug.serving.app import create_app
-from personaplug.serving.patience import protocol
-from personaplug.serving.request_log import WithoutWords
+from personaplug.serving.descriptors import ACCEPTED_AT_ONCE, room_for_connections
+from personaplug.serving.patience import Patience, protocol
+from personaplug.serving.request_log import Seldom
 from personaplug.serving.service import Service
+from personaplug.wordless import WithoutWords
 
 _DRAIN_SECONDS = 120
-_CONNECTIONS = 2_048
+_WAITING = 1_024  # connections that the system keeps until they are accepted
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server, which lets the process go on after its end: it has things to close, and ends in peace."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's own signature)
+        """Begin to stop; a second Ctrl+C waits for nobody. Uvicorn would raise the signal again at the end."""
+        self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen; few connections are accepted at once, but many may wait for that."""
+        await super().startup(sockets=sockets)
+        for bound in sockets or ():
+            bound.listen(_WAITING)
 
 
 def serve(service: Service, bound: socket.socket) -> None:
@@ -29,21 +48,30 @@ def serve(service: Service, bound: socket.socket) -> None:
         build_server(service).run(sockets=[bound])
 
 
-def build_server(service: Service) -> uvicorn.Server:
+def build_server(service: Service) -> Server:
     """Put the application of an open service into a server."""
+    limits, beside = service.limits, service.most_relayed
+    patience = Patience(limits.head_seconds, limits.write_seconds, room_for_connections(beside=beside))
     config = uvicorn.Config(
         create_app(service),
         log_config=None,
-        http=protocol(seconds=service.limits.head_seconds),
+        http=protocol(patience),
         access_log=False,
         server_header=False,
-        limit_concurrency=_CONNECTIONS,
+        backlog=ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     logging.getLogger("uvicorn.access").disabled = True  # its lines name users; ours name routes
+    _quieten()
+    return Server(config)
+
+
+def _quieten() -> None:
+    """Keep words out of the log, and lines that a client could write there as often as it likes."""
     for name in ("uvicorn.error", "asyncio", "personaplug.serving.refusals"):
         logging.getLogger(name).addFilter(WithoutWords())
-    return uvicorn.Server(config)
+    for name in ("uvicorn.error", "asyncio", "personaplug.serving.patience"):
+        logging.getLogger(name).addFilter(Seldom())
 
 
 def listen_for(service: Service, *, host: str, port: int) -> socket.socket:

@@ -1,14 +1,14 @@
 """All that a server is made of, opened and closed together."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from personaplug.config import read_toml
 from personaplug.errors import ConfigError
 from personaplug.plug.embedding_table import load_writer_of_inputs
 from personaplug.plug.run import RunConfig
+from personaplug.plug.run_file import read_config
 from personaplug.serving.access import Access
 from personaplug.serving.engine import Engine, EngineConfig
 from personaplug.serving.keeper import Keeper
@@ -17,6 +17,7 @@ from personaplug.serving.local import LocalWriter
 from personaplug.serving.metrics import Metrics
 from personaplug.serving.models import Models, open_models
 from personaplug.serving.relay import RelayWriter
+from personaplug.serving.store_file import StoreFile, StoreWorker
 from personaplug.serving.vllm import Upstream
 from personaplug.serving.writer import Writer
 from personaplug.store.sqlite import PersonaStore
@@ -58,17 +59,26 @@ class Service:
         self.limits = limits or Limits()
         self.metrics = Metrics()
         self.rates = RateLimiter(self.limits.requests_per_minute)
+        self.strangers = RateLimiter(self.limits.refusals_per_minute)
         self._config = config or EngineConfig()
-        self._models = Worker(self._open_models, name="models")
-        self._stores = Worker(lambda: PersonaStore.open(place.store), name="store")
-        self._encoders = Worker(lambda: nullcontext(self._encoder), name="encoder")
+        self._opened = ExitStack()
 
     def open(self) -> None:
         """Load the models and open the store; whatever goes wrong is raised here."""
         self._upstream = _upstream(self.place) if self.place.vllm else None
-        models, store = self._models.open(), self._stores.open()
-        self._encoder = models.encoder
-        self._encoders.open()
+        self.store_file = StoreFile(self.place.store)
+        with ExitStack() as opened:
+            self._models = StoreWorker(self._open_models, name="models", file=self.store_file)
+            models = self._models.open()
+            opened.callback(self._models.close)
+            self._encoders = Worker(lambda: nullcontext(models.encoder), name="encoder")
+            self._encoders.open()
+            opened.callback(self._encoders.close)
+            self._stores = StoreWorker(lambda: PersonaStore.open(self.place.store), name="store", file=self.store_file)
+            store = self._stores.open()
+            opened.callback(self._stores.close)
+            self.store_file.check()
+            self._opened = opened.pop_all()
         self.engine = Engine(self._writer(), models, self._config, metrics=self.metrics)
         self.keeper = Keeper(self._stores, self._encoders, self._models, layout=store.layout, limits=self.limits)
 
@@ -81,10 +91,13 @@ class Service:
         await self.engine.drain()
 
     def close(self) -> None:
-        """Close store and models."""
-        self._stores.close()
-        self._encoders.close()
-        self._models.close()
+        """Close store and models, as far as they are open."""
+        self._opened.close()
+
+    @property
+    def most_relayed(self) -> int:
+        """Most answers under way at once in a server behind this one, each on a connection; 0 where there is none."""
+        return self._config.relayed if self._upstream else 0
 
     def _writer(self) -> Writer:
         if self._upstream is None:
@@ -104,7 +117,7 @@ def _upstream(place: Place) -> Upstream:
     Raises:
         ConfigError: There is none, the runs have several language models, or it serves another.
     """
-    wanted = {read_toml(RunConfig, folder / "config.toml").backbone.model for folder in place.runs.values()}
+    wanted = {read_config(RunConfig, folder / "config.toml").backbone.model for folder in place.runs.values()}
     if len(wanted) > 1:
         raise ConfigError(
             f"these runs have different language models: {', '.join(sorted(wanted))}",

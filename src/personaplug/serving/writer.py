@@ -8,7 +8,8 @@ import torch
 
 from personaplug.serving.metrics import Metrics
 from personaplug.serving.models import Models, Reading
-from personaplug.serving.question import Opening, Reply
+from personaplug.serving.question import Opening, Question, Reply
+from personaplug.serving.turns import LongInputError
 from personaplug.worker import Worker
 
 
@@ -40,16 +41,17 @@ class Writer(ABC):
         """Wait for the answers under way, and let go of what was held for others."""
 
     @torch.inference_mode()
-    def _read(self, models: Models, replies: Sequence[Reply]) -> list[Reading]:
-        """Read questions as the language model will. Called in the models' thread."""
+    def _read(self, models: Models, replies: Sequence[Reply]) -> list[tuple[Reply, Reading]]:
+        """Read questions as the language model will, but those too long to. Called in the models' thread."""
         begun = monotonic()
         for reply in replies:
             self._metrics.stage.labels("wait").observe(begun - reply.asked_at)
         models.personas.refresh()
-        readings = models.read([reply.question for reply in replies])
+        fitting = _fitting(models, replies)
+        readings = models.read([question for _, question in fitting])
         self._metrics.stage.labels("read").observe(monotonic() - begun)
         self._metrics.batch_rows.observe(len(replies))
-        return readings
+        return [(reply, reading) for (reply, _), reading in zip(fitting, readings, strict=True)]
 
     def _count(self, reply: Reply, opening: Opening, *, tokens: int) -> None:
         """Count an answer and its tokens."""
@@ -57,3 +59,14 @@ class Writer(ABC):
         self._metrics.tokens.labels("answer").inc(tokens)
         self._metrics.answers.labels(reply.question.model, opening.persona).inc()
         self._metrics.stage.labels("answer").observe(monotonic() - reply.asked_at)
+
+
+def _fitting(models: Models, replies: Sequence[Reply]) -> list[tuple[Reply, Question]]:
+    """Give the questions as far as there is room for them; whoever asked one too long is told."""
+    fitting = []
+    for reply in replies:
+        try:
+            fitting.append((reply, models.by_name[reply.question.model].fit(reply.question)))
+        except LongInputError as error:
+            reply.refuse(error)
+    return fitting

@@ -6,23 +6,26 @@ A folder of four files, numbers little-endian, users in the order of their hashe
 """
 
 import json
-import shutil
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float16, Int64, UInt64
 
-from personaplug.errors import StoreError
+from personaplug.config import from_mapping
+from personaplug.errors import ConfigError, StoreError
 from personaplug.records import Profile
-from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout, missing_item, text_hash
+from personaplug.store.bank_place import check_free, clear, clear_remains, discard_draft, new_draft, new_file, put
+from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout, is_finite, missing_item, text_hash
 
 FORMAT = 1
 KEY_TYPE = np.dtype("<u8")
+_ANEW = "delete the snapshot's folder; the next `personaplug train` makes it anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,10 @@ class Manifest:
     users: int
     items: int
     layout: StoreLayout
+
+    def __post_init__(self) -> None:
+        if min(self.users, self.items) < 0:
+            raise ValueError(f"users {self.users} and items {self.items} must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +127,17 @@ class Bank:
         wanted = item_keys(item.id for item in profile.items)
         run = _run_of(wanted, stored)
         if run is not None:
-            return np.array(self._vectors[begin + run : begin + run + len(wanted)])
+            return self._read(slice(begin + run, begin + run + len(wanted)))
         rows = _positions(wanted, stored)
         if (rows < 0).any():
             raise missing_item(profile.items[int(np.argmax(rows < 0))].id, where=str(self.folder))
-        return np.array(self._vectors[begin + rows])
+        return self._read(begin + rows)
+
+    def _read(self, rows: slice | Int64[np.ndarray, " items"]) -> Float16[np.ndarray, "items views dim"]:
+        vectors = np.array(self._vectors[rows])
+        if not is_finite(vectors):
+            raise StoreError(f"{self.folder}: the snapshot is damaged", hint=_ANEW)
+        return vectors
 
     def _span(self, user_id: str) -> tuple[int, int]:
         wanted = text_hash(user_id)
@@ -145,29 +158,38 @@ def write_bank(folder: Path, users: Iterable[BankRows], *, layout: StoreLayout, 
         version: The store's.
 
     Raises:
-        StoreError: Something else stands there, or the disk is full.
+        StoreError: Something else stands there, the disk is full, or the users cannot be read.
     """
-    if folder.exists() and _read_manifest(folder) is None:
-        raise StoreError(f"{folder}: holds something other than a snapshot", hint="choose another folder")
-    draft = _draft_of(folder)
-    shutil.rmtree(draft, ignore_errors=True)
+    check_free(folder)
     try:
-        draft.mkdir(parents=True)
+        draft = new_draft(folder)
         manifest = Manifest(FORMAT, identity, version, *_write_rows(draft, users), layout)
-        (draft / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
+        with new_file(draft / "manifest.json") as file:
+            file.write(json.dumps(asdict(manifest), indent=1).encode())
+        put(folder)
+    except StoreError:
+        discard_draft(folder)
+        raise
     except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
+        discard_draft(folder)
         raise StoreError(f"{folder}: the snapshot cannot be written: {error.strerror}") from error
 
 
-def destroy_bank(folder: Path, *, identity: str) -> None:
-    """Delete a bank made from the store of this identity, and what an interrupted writer left; others stay."""
-    shutil.rmtree(_draft_of(folder), ignore_errors=True)
-    manifest = _read_manifest(folder)
-    if manifest is not None and manifest.identity == identity:
-        shutil.rmtree(folder)
+def destroy_bank(folder: Path, *, identity: str | None) -> None:
+    """Delete a bank, whole or not, and what interrupted writers left.
+
+    Args:
+        folder: Where it is, or was.
+        identity: Of the store it was made from; another store's stays. None to delete it whoever's it is.
+
+    Raises:
+        OSError: Something of it is still there.
+    """
+    owner = _owner(folder)
+    if identity is None or owner is None or owner == identity:
+        clear(folder)
+    else:
+        clear_remains(folder)
 
 
 def item_keys(item_ids: Iterable[str]) -> UInt64[np.ndarray, " items"]:
@@ -196,10 +218,10 @@ def _positions(
 def _write_rows(draft: Path, users: Iterable[BankRows]) -> tuple[int, int]:
     user_count = item_count = 0
     with (
-        (draft / "users.bin").open("wb") as hashes,
-        (draft / "starts.u64").open("wb") as starts,
-        (draft / "items.u64").open("wb") as items,
-        (draft / "vectors.f16").open("wb") as vectors,
+        new_file(draft / "users.bin") as hashes,
+        new_file(draft / "starts.u64") as starts,
+        new_file(draft / "items.u64") as items,
+        new_file(draft / "vectors.f16") as vectors,
     ):
         for rows in users:
             hashes.write(rows.user_hash)
@@ -213,24 +235,28 @@ def _write_rows(draft: Path, users: Iterable[BankRows]) -> tuple[int, int]:
 
 def _read_manifest(folder: Path) -> Manifest | None:
     path = folder / "manifest.json"
-    if not path.is_file():
-        return None
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_bytes())
         if values["format"] != FORMAT:
-            raise StoreError(f"{folder}: a snapshot of format {values['format']}, not {FORMAT}", hint="make it anew")
-        layout = values.pop("layout")
-        return Manifest(**values, layout=StoreLayout(layout["fingerprint"], tuple(layout["views"]), layout["dim"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: not the manifest of a snapshot", hint="delete the folder, make it anew") from error
+            raise StoreError(f"{folder}: a snapshot of format {values['format']}, not {FORMAT}", hint=_ANEW)
+        return from_mapping(Manifest, values, where=str(path))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, RecursionError, ConfigError, OSError) as error:
+        raise StoreError(f"{path}: not the manifest of a snapshot", hint=_ANEW) from error
+
+
+def _owner(folder: Path) -> str | None:
+    """Read whose bank it is, of whatever format; None where it does not say."""
+    try:
+        values = json.loads((folder / "manifest.json").read_bytes())
+        return values["identity"] if isinstance(values["identity"], str) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _map(path: Path, dtype: np.dtype[Any], *, shape: tuple[int, ...]) -> np.ndarray:
-    size = int(np.prod(shape)) * dtype.itemsize
+    size = prod(shape) * dtype.itemsize
     if not path.is_file() or path.stat().st_size != size:
-        raise StoreError(f"{path}: missing or not of {size} bytes", hint="delete the snapshot's folder, make it anew")
+        raise StoreError(f"{path}: missing or not of {size} bytes", hint=_ANEW)
     return np.memmap(path, dtype, "r", shape=shape) if size else np.zeros(shape, dtype)
-
-
-def _draft_of(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.draft")

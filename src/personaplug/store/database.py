@@ -4,15 +4,21 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from personaplug.errors import StoreError
 
+Value = TypeVar("Value")
+
 BUSY_SECONDS = 30.0
+
+DAMAGED = "the store file is damaged"
+RESTORE = "put a backup in its place, or index the log again: personaplug index LOG --task TASK --store NEW_FILE"
 
 REASONS = {
     "SQLITE_NOTADB": ("not a persona store", "check the path; personaplug index makes a store from a log"),
-    "SQLITE_CORRUPT": ("the store file is damaged", "index the log again into a new store"),
+    "SQLITE_CORRUPT": (DAMAGED, RESTORE),
+    "SQLITE_ERROR": (DAMAGED, RESTORE),  # the statements are ours: it is the tables that are not
     "SQLITE_FULL": ("the disk is full; this change was not stored", "free some space and repeat"),
     "SQLITE_IOERR": (
         "the disk could not be read or written; this change was not stored",
@@ -38,6 +44,11 @@ class Database:
         self.rows("PRAGMA secure_delete = ON")
         self.rows("PRAGMA synchronous = NORMAL")
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether there is a file."""
+        return str(self.path) != ":memory:"
+
     def close(self) -> None:
         """Close the file."""
         with self._told():
@@ -47,6 +58,17 @@ class Database:
         """Run a statement and fetch all its rows, so that none is left open and holds up other processes."""
         with self._told():
             return self._connection.execute(statement, values).fetchall()
+
+    def value(self, kind: type[Value], statement: str, *values: object) -> Value:
+        """Run a statement that gives one value.
+
+        Raises:
+            StoreError: It gives none, or one of another type than ``kind``.
+        """
+        match self.rows(statement, *values):
+            case [(value,)] if type(value) is kind:
+                return value
+        raise self.damage()
 
     def stream(self, statement: str, **functions: Any) -> Iterator[Any]:  # noqa: ANN401 (SQL functions of one argument)
         """Iterate over a statement's rows; it may call these Python functions. For use inside a transaction."""
@@ -72,13 +94,30 @@ class Database:
                 yield
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Take values that no store has ever held, where rows become objects, for what they are: damage.
+
+        Raises:
+            StoreError: In place of the error that such a value leads to.
+        """
+        try:
+            yield
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise self.damage() from error
+
+    def damage(self) -> StoreError:
+        """Make the error for a file that holds what no store has ever held."""
+        return StoreError(f"{self.path}: {DAMAGED}", hint=RESTORE)
+
+    @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            # Longer names are special cases of shorter ones: SQLITE_BUSY_SNAPSHOT, SQLITE_IOERR_WRITE.
-            name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
-            reason, hint = REASONS.get(name, (str(error), ""))
+        except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
+            # Longer names are special cases of shorter ones: SQLITE_BUSY_SNAPSHOT, SQLITE_IOERR_WRITE. Without a name
+            # the error is Python's own, of a value that it cannot read; its message would quote a user's text.
+            name = "_".join(getattr(error, "sqlite_errorname", "SQLITE_CORRUPT").split("_")[:2])
+            reason, hint = REASONS.get(name, (str(error), RESTORE))
             raise StoreError(f"{self.path}: {reason}", hint=hint) from error
         except UnicodeEncodeError as error:
             reason = "a text or an id holds half a character (a lone surrogate)"

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float16, Float32
 from personaplug.errors import FingerprintMismatchError, StoreError
 from personaplug.records import HistoryItem
 from personaplug.store.base import StoreLayout, text_hash
+from personaplug.store.seen import SeenItems
 from personaplug.store.sqlite import PersonaStore
 
 Encode = Callable[[Sequence[str]], Float32[np.ndarray, "texts dim"]]
@@ -43,7 +44,8 @@ class IndexCounts:
         new_items: Items stored, new or changed.
         encoded_texts: Texts given to the encoder.
         reused_texts: Texts whose vector was found, in this store or another, or made for an equal text of the batch.
-        skipped_existing: Rows whose item was stored already as it is.
+        skipped_existing: Rows whose item was stored already as it is, before this run.
+        repeated_rows: Rows that equal an earlier row of the log, id and all.
         skipped_questions: Rows without an output.
     """
 
@@ -52,6 +54,7 @@ class IndexCounts:
     encoded_texts: int = 0
     reused_texts: int = 0
     skipped_existing: int = 0
+    repeated_rows: int = 0
     skipped_questions: int = 0
 
     def __add__(self, other: "IndexCounts") -> "IndexCounts":
@@ -65,6 +68,7 @@ def index(
     encode: Encode,
     batch_texts: int = 1024,
     reuse: Sequence[PersonaStore] = (),
+    is_shared: bool = True,
     progress: Callable[[IndexCounts], None] | None = None,
 ) -> IndexCounts:
     """Store a log's items with their vectors, encoding only texts that the store has not seen.
@@ -79,26 +83,43 @@ def index(
         encode: The encoder of the store's fingerprint, unit vectors out.
         batch_texts: How many texts are gathered for the encoder; after so many the work is safe.
         reuse: Other stores of the same encoder whose vectors may be taken.
+        is_shared: Whether a text that the store holds, whoever's it is, is taken from there. False for users who
+            must not learn of one another, be it from how long it takes or from a vector's last bits.
         progress: Called with the counts so far after each batch.
 
     Raises:
         FingerprintMismatchError: A store in ``reuse`` is of another encoder.
+        RepeatedIdError: Two different rows of a user have one id; batches before the second are stored by then.
         StoreError: The encoder's vectors do not fit, or the file cannot be written.
     """
     for other in reuse:
         _check_same_encoder(store, other)
     counts = IndexCounts()
-    for batch in _batches(interactions, max(1, batch_texts // len(store.layout.views))):
-        counts += _index_batch(batch, store, encode=encode, sources=(store, *reuse))
-        if progress is not None:
-            progress(counts)
+    with SeenItems() as seen:
+        for batch in _batches(interactions, max(1, batch_texts // len(store.layout.views))):
+            counts += _index_batch(batch, store, seen, encode=encode, sources=(store, *reuse) if is_shared else reuse)
+            if progress is not None:
+                progress(counts)
     return counts
 
 
+def check_ids(interactions: Iterable[LogRow]) -> None:
+    """Read a log to its end, so that what :func:`index` would stop at is known before anything is stored.
+
+    Raises:
+        RepeatedIdError: Two different rows of a user have one id.
+    """
+    with SeenItems() as seen:
+        for row in interactions:
+            if row.has_output:
+                seen.is_new(row.user_id, row.item)
+
+
 def _index_batch(
-    batch: Sequence[LogRow], store: PersonaStore, *, encode: Encode, sources: Sequence[PersonaStore]
+    batch: Sequence[LogRow], store: PersonaStore, seen: SeenItems, *, encode: Encode, sources: Sequence[PersonaStore]
 ) -> IndexCounts:
-    answered = [row for row in batch if row.has_output]
+    asked = sum(not row.has_output for row in batch)
+    answered = [row for row in batch if row.has_output and seen.is_new(row.user_id, row.item)]
     missing = {user: store.missing(user, items) for user, items in _by_user(answered).items()}
     texts = [text for items in missing.values() for item in items for text in store.layout.texts(item) if text]
     found = _look_up(texts, sources)
@@ -116,7 +137,8 @@ def _index_batch(
         encoded_texts=len(unseen),
         reused_texts=len(texts) - len(unseen),
         skipped_existing=len(answered) - sum(map(len, missing.values())),
-        skipped_questions=len(batch) - len(answered),
+        repeated_rows=len(batch) - asked - len(answered),
+        skipped_questions=asked,
     )
 
 

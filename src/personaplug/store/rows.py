@@ -1,5 +1,6 @@
-"""How a history item stands in the table: its moment as a number, its content as hashes."""
+"""How a history item stands in the table: its moment and its place as numbers, its content as hashes."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -9,10 +10,13 @@ from jaxtyping import Float16
 
 from personaplug.errors import StoreError
 from personaplug.records import HistoryItem
-from personaplug.store.base import HASH_SIZE, StoreLayout, text_hash
+from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout, is_finite, text_hash
+from personaplug.store.database import Database
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+COLUMNS = ("user", "time", "id", "place", "content", "hashes", "vectors", "input", "output")
+INSERT = f"INSERT INTO items ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 _FIRST, _LAST = ((end.replace(tzinfo=UTC) - EPOCH) // MICROSECOND for end in (datetime.min, datetime.max))
 
 
@@ -39,10 +43,46 @@ def content_hash(item: HistoryItem) -> bytes:
     return blake2b(b"".join(text_hash(part) for part in parts), digest_size=HASH_SIZE).digest()
 
 
+def read_item(item_id: str, input_text: str, output: str, time: int) -> HistoryItem:
+    """Make an item of what the table holds.
+
+    Raises:
+        TypeError: That is not what was put there; so are the other errors.
+        OverflowError: See above.
+    """
+    if not all(type(text) is str for text in (item_id, input_text, output)):
+        raise TypeError("not texts")
+    return HistoryItem(item_id, input_text, output, from_microseconds(time))
+
+
+def read_vectors(stored: bytes | bytearray, *shape: int) -> Float16[np.ndarray, "..."]:
+    """Make an array, over these very bytes, of what the table holds.
+
+    Raises:
+        ValueError: They are not so many numbers, or one is not finite.
+    """
+    vectors = np.frombuffer(stored, VECTOR_TYPE).reshape(shape)
+    if not is_finite(vectors):
+        raise ValueError("not finite")
+    return vectors
+
+
 def item_row(
-    user: int, item: HistoryItem, *, vectors: Float16[np.ndarray, "views dim"], layout: StoreLayout
+    user: int, item: HistoryItem, place: int, vectors: Float16[np.ndarray, "views dim"], *, layout: StoreLayout
 ) -> tuple[Any, ...]:
-    """Write an item in the order of the table's columns."""
+    """Write an item in the order of :data:`COLUMNS`."""
     hashes = b"".join(text_hash(text) for text in layout.texts(item))
     stored = content_hash(item), hashes, vectors.tobytes()
-    return (user, to_microseconds(item.time), item.id, *stored, item.input, item.output)
+    return (user, to_microseconds(item.time), item.id, place, *stored, item.input, item.output)
+
+
+def places_of(file: Database, user: int, items: Sequence[HistoryItem]) -> list[int]:
+    """Give items that are about to be written their places: a changed one has its old one, a new one is behind all.
+
+    For use inside a transaction.
+    """
+    held = "SELECT place FROM items WHERE user = ? AND id = ?"
+    found = [file.rows(held, user, item.id) for item in items]
+    ((last,),) = file.rows("SELECT value FROM meta WHERE key = 'placed'")
+    file.rows("UPDATE meta SET value = value + ? WHERE key = 'placed'", len(items))
+    return [rows[0][0] if rows else last + number for number, rows in enumerate(found, start=1)]

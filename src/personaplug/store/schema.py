@@ -1,15 +1,22 @@
 """The tables of a store file, and what it says of itself."""
 
 import json
+import logging
+import os
 import secrets
 from pathlib import Path
+from stat import S_IROTH, S_ISREG, S_IWOTH
 
-from personaplug.errors import StoreError
-from personaplug.store.base import HASH_SIZE, StoreLayout
-from personaplug.store.database import Database
+from personaplug.config import from_mapping
+from personaplug.errors import ConfigError, StoreError
+from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout
+from personaplug.store.database import Database, Value
+
+log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x50504C47  # "PPLG": tells a store from any other SQLite file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+FIRST_VERSION = 1  # without `place`; still read, and brought up to date by the first append
 
 # Items lie in the file by user, then time, so that one user's fetch is one run of pages; a large page holds whole rows.
 # Texts stand last: a fetch of vectors stops reading before them. `user` is a number since it stands in every key.
@@ -24,6 +31,7 @@ CREATE TABLE items (
     user INTEGER NOT NULL,
     time INTEGER NOT NULL, -- microseconds since 1970, UTC
     id TEXT NOT NULL,
+    place INTEGER NOT NULL, -- among items of one moment: the order in which they were appended
     content BLOB NOT NULL, -- hash of time, input and output
     hashes BLOB NOT NULL, -- of the view texts, one after the other
     vectors BLOB NOT NULL, -- float16, little-endian, [views, dim]
@@ -36,9 +44,10 @@ CREATE UNIQUE INDEX items_by_id ON items (user, id);
 
 
 def create(path: Path, layout: StoreLayout) -> None:
-    """Make an empty store at ``path`` in one step; where another process was faster, what it made stays."""
+    """Make an empty store at ``path`` in one step, its owner's alone; what another process was faster to make stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600, exist_ok=False)  # SQLite gives its -wal and -shm the mode of the file
     database = Database(draft)
     try:
         lay_out(database, layout)
@@ -49,6 +58,13 @@ def create(path: Path, layout: StoreLayout) -> None:
     finally:
         database.close()
         draft.unlink(missing_ok=True)
+
+
+def warn_of_readers(path: Path) -> None:
+    """Log a warning if all users of the machine may read a file of ours; its mode stays, as somebody may want it."""
+    found = path.stat()
+    if S_ISREG(found.st_mode) and found.st_mode & (S_IROTH | S_IWOTH) and found.st_uid == os.geteuid():
+        log.warning("%s: every user of this machine may read it; to change that: chmod o= %s*", path, path)
 
 
 def lay_out(database: Database, layout: StoreLayout) -> None:
@@ -63,9 +79,31 @@ def lay_out(database: Database, layout: StoreLayout) -> None:
         database.change("INSERT INTO meta VALUES (?, ?)", _first_meta(layout))
 
 
+def bring_up_to_date(database: Database) -> None:
+    """Give a store of the first version what it lacks; items that it holds keep their order, and come before new ones.
+
+    For use inside a transaction.
+    """
+    if _version(database) == FIRST_VERSION:
+        database.rows("ALTER TABLE items ADD COLUMN place INTEGER NOT NULL DEFAULT 0")
+        database.rows("INSERT INTO meta VALUES ('placed', 0)")
+        database.rows(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def order_of_items(database: Database) -> str:
+    """Write the order of a user's items: oldest first, those of one moment as appended, in old stores by id."""
+    return "time, id" if _version(database) == FIRST_VERSION else "time, place, id"
+
+
 def hash_of(view: int) -> str:
     """Write the expression for one view's hash, word for word as the index has it."""
     return f"substr(hashes, {1 + view * HASH_SIZE}, {HASH_SIZE})"
+
+
+def vector_of(view: int, dim: int) -> str:
+    """Write the expression for one view's vector."""
+    size = dim * VECTOR_TYPE.itemsize
+    return f"substr(vectors, {1 + view * size}, {size})"
 
 
 def read_layout(database: Database) -> StoreLayout:
@@ -74,20 +112,41 @@ def read_layout(database: Database) -> StoreLayout:
     Raises:
         StoreError: The file is no store, or one of another schema version.
     """
-    ((application,),) = database.rows("PRAGMA application_id")
-    ((schema,),) = database.rows("PRAGMA user_version")
+    application = database.value(int, "PRAGMA application_id")
+    schema = _version(database)
     if application != APPLICATION_ID:
         raise StoreError(
             f"{database.path}: an SQLite file, but not a persona store",
             hint="check the path; personaplug index makes a store from a log",
         )
-    if schema != SCHEMA_VERSION:
+    if schema not in (FIRST_VERSION, SCHEMA_VERSION):
         raise StoreError(
-            f"{database.path}: a store of schema version {schema}; this personaplug reads version {SCHEMA_VERSION}",
+            f"{database.path}: a store of schema version {schema}; this personaplug reads versions "
+            f"{FIRST_VERSION} and {SCHEMA_VERSION}",
             hint="index the log again into a new store: personaplug index LOG --task TASK --store NEW_FILE",
         )
-    meta = dict(database.rows("SELECT key, value FROM meta"))
-    return StoreLayout(meta["fingerprint"], tuple(json.loads(meta["views"])), meta["dim"])
+    values: dict[str, object] = {
+        "fingerprint": read_meta(database, str, "fingerprint"),
+        "dim": read_meta(database, int, "dim"),
+    }
+    try:
+        views = json.loads(read_meta(database, str, "views"))
+        return from_mapping(StoreLayout, values | {"views": views}, where=str(database.path))
+    except (ValueError, RecursionError, ConfigError) as error:
+        raise database.damage() from error
+
+
+def read_meta(database: Database, kind: type[Value], key: str) -> Value:
+    """Read one thing that a store says of itself.
+
+    Raises:
+        StoreError: It does not say it.
+    """
+    return database.value(kind, "SELECT value FROM meta WHERE key = ?", key)
+
+
+def _version(database: Database) -> int:
+    return database.value(int, "PRAGMA user_version")
 
 
 def _first_meta(layout: StoreLayout) -> list[tuple[str, str | int]]:
@@ -97,5 +156,6 @@ def _first_meta(layout: StoreLayout) -> list[tuple[str, str | int]]:
         ("dim", layout.dim),
         ("identity", secrets.token_hex(16)),
         ("version", 0),
+        ("placed", 0),  # the place of the item that was appended last
         ("unscrubbed", 0),  # the version of a forget whose remains are not wiped out yet
     ]

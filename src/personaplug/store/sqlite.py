@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -13,23 +11,36 @@ from jaxtyping import Float, Float16
 from personaplug.errors import StoreError, UnknownUserError
 from personaplug.records import HistoryItem, Profile
 from personaplug.store.bank import Bank, BankRows, write_bank
-from personaplug.store.base import VECTOR_TYPE, StoreLayout, checked_vectors, missing_item, text_hash
+from personaplug.store.bank_place import check_free
+from personaplug.store.base import VECTOR_TYPE, StoreLayout, UserSummary, checked_vectors, missing_item, text_hash
 from personaplug.store.database import Database
-from personaplug.store.rows import content_hash, from_microseconds, item_row, to_microseconds
-from personaplug.store.schema import create, hash_of, lay_out, read_layout
+from personaplug.store.rows import (
+    INSERT,
+    content_hash,
+    from_microseconds,
+    item_row,
+    places_of,
+    read_item,
+    read_vectors,
+    to_microseconds,
+)
+from personaplug.store.schema import (
+    bring_up_to_date,
+    create,
+    hash_of,
+    lay_out,
+    order_of_items,
+    read_layout,
+    read_meta,
+    vector_of,
+    warn_of_readers,
+)
+from personaplug.store.snapshots import destroy_outdated, remember
 from personaplug.store.wiping import wipe_remains
 
+__all__ = ["PersonaStore", "UserSummary"]
+
 USERS_A_PAGE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class UserSummary:
-    """How much a store holds of one user, and from when to when (UTC)."""
-
-    user_id: str
-    items: int
-    first: datetime
-    last: datetime
 
 
 class PersonaStore:
@@ -67,11 +78,11 @@ class PersonaStore:
                     hint=f"make it: personaplug index LOG --task TASK --store {path}",
                 )
             create(path, layout)
+        warn_of_readers(path)
         file = Database(path)
         try:
             found = read_layout(file)
-            if layout is not None:
-                layout.check(found, where=str(path))
+            (layout or found).check(found, where=str(path))
         except StoreError:
             file.close()
             raise
@@ -100,39 +111,44 @@ class PersonaStore:
     @property
     def version(self) -> int:
         """A number that grows whenever an item comes, changes or goes: a key for caches."""
-        return int(self._meta("version"))
+        return read_meta(self._file, int, "version")
 
     @property
     def identity(self) -> str:
         """A random name of this store, its own from when it was made."""
-        return str(self._meta("identity"))
+        return read_meta(self._file, str, "identity")
+
+    @property
+    def has_remains(self) -> bool:
+        """Whether a forget was cut short, which the next one finishes."""
+        return bool(read_meta(self._file, int, "unscrubbed"))
 
     def count(self) -> int:
         """Count the items of all users."""
-        ((items,),) = self._file.rows("SELECT count(*) FROM items")
-        return int(items)
+        return self._file.value(int, "SELECT count(*) FROM items")
 
     def users(self) -> Iterator[str]:
         """Iterate over the user ids, sorted; users that come or go meanwhile may be among them or not."""
         page = self._file.rows("SELECT user_id FROM users ORDER BY user_id LIMIT ?", USERS_A_PAGE)
         while page:
-            yield from (user_id for (user_id,) in page)
+            ids = [user_id for (user_id,) in page]
+            if not all(type(user_id) is str for user_id in ids) or ids != sorted(ids):
+                raise self._file.damage()
+            yield from ids
             # Page by page, since an unfinished SELECT would keep `forget` from truncating the write-ahead log.
             following = "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?"
-            page = self._file.rows(following, page[-1][0], USERS_A_PAGE)
+            page = self._file.rows(following, ids[-1], USERS_A_PAGE)
 
     def get(self, user_id: str) -> Profile:
-        """Read all of a user's items; those of one moment stand in the order of their ids.
+        """Read all of a user's items; those of one moment stand in the order in which they were first appended.
 
         Raises:
             UnknownUserError: The store holds nothing of the user.
         """
-        query = "SELECT id, input, output, time FROM items WHERE user = ? ORDER BY time, id"
+        query = f"SELECT id, input, output, time FROM items WHERE user = ? ORDER BY {order_of_items(self._file)}"
         rows = self._file.rows(query, self._key(user_id))
-        return Profile(
-            user_id,
-            tuple(HistoryItem(id, input, output, from_microseconds(time)) for id, input, output, time in rows),
-        )
+        with self._file.reading():
+            return Profile(user_id, tuple(read_item(*row) for row in rows))
 
     def summary(self, user_id: str) -> UserSummary:
         """Say how much the store holds of a user, without reading a text.
@@ -142,7 +158,8 @@ class PersonaStore:
         """
         query = "SELECT count(*), min(time), max(time) FROM items WHERE user = ?"
         ((items, first, last),) = self._file.rows(query, self._key(user_id))
-        return UserSummary(user_id, items, from_microseconds(first), from_microseconds(last))
+        with self._file.reading():
+            return UserSummary(user_id, items, from_microseconds(first), from_microseconds(last))
 
     def vectors(self, profile: Profile) -> Float16[np.ndarray, "items views dim"]:
         """Fetch the vectors of a profile's items, in the profile's order.
@@ -155,17 +172,15 @@ class PersonaStore:
         shape = (len(profile.items), len(self.layout.views), self.layout.dim)
         if not profile.items:
             return np.zeros(shape, VECTOR_TYPE)
-        query = (
-            "SELECT id, vectors FROM items WHERE user = (SELECT key FROM users WHERE user_id = ?)"
-            " AND time BETWEEN ? AND ? ORDER BY time, id"
-        )
+        own = "user = (SELECT key FROM users WHERE user_id = ?)"
+        query = f"SELECT id, vectors FROM items WHERE {own} AND time BETWEEN ? AND ?"
         span = to_microseconds(profile.items[0].time), to_microseconds(profile.items[-1].time)
         found: dict[str, bytes] = dict(self._file.rows(query, profile.user_id, *span))
-        try:
-            stacked = bytearray().join(found[item.id] for item in profile.items)
-        except KeyError as error:
-            raise missing_item(error.args[0], where=str(self.path)) from None
-        return np.frombuffer(stacked, VECTOR_TYPE).reshape(shape)
+        for item in profile.items:
+            if item.id not in found:
+                raise missing_item(item.id, where=str(self.path))
+        with self._file.reading():
+            return read_vectors(bytearray().join(found[item.id] for item in profile.items), *shape)
 
     def known(self, hashes: Sequence[bytes]) -> Mapping[bytes, Float16[np.ndarray, " dim"]]:
         """Look up texts by :func:`text_hash`, whichever user, item and view they came from.
@@ -173,11 +188,13 @@ class PersonaStore:
         Returns:
             The vectors of those found.
         """
-        found = {}
+        found, dim = {}, self.layout.dim
         for wanted in dict.fromkeys(hashes):
             for view in range(len(self.layout.views)):
-                if row := self._file.rows(self._text_query(view), wanted):
-                    found[wanted] = np.frombuffer(row[0][0], VECTOR_TYPE)
+                query = f"SELECT {vector_of(view, dim)} FROM items WHERE {hash_of(view)} = ? LIMIT 1"
+                if row := self._file.rows(query, wanted):
+                    with self._file.reading():
+                        found[wanted] = read_vectors(row[0][0], dim)
                     break
         return found
 
@@ -195,7 +212,7 @@ class PersonaStore:
 
         Args:
             user_id: The user; unknown ones are new.
-            items: In any order.
+            items: In any order, save that those of one moment keep theirs.
             vectors: One stack of views for each, of unit length, zero where a view's text is empty.
 
         Returns:
@@ -209,11 +226,13 @@ class PersonaStore:
         )
         with self._file.transaction():
             if written := self.missing(user_id, items):
+                bring_up_to_date(self._file)
                 self._file.rows("INSERT OR IGNORE INTO users (user_id) VALUES (?)", user_id)
                 key = self._key(user_id)
+                placed = zip(written, places_of(self._file, key, written), strict=True)
                 self._file.change("DELETE FROM items WHERE user = ? AND id = ?", [(key, item.id) for item in written])
-                rows = [item_row(key, item, vectors=vectors_of[item.id], layout=self.layout) for item in written]
-                self._file.change("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                rows = [item_row(key, each, at, vectors_of[each.id], layout=self.layout) for each, at in placed]
+                self._file.change(INSERT, rows)
                 self._grow_version()
         return len(written)
 
@@ -237,11 +256,13 @@ class PersonaStore:
             UnknownUserError: The store holds nothing of one of the users; then none is forgotten.
             StoreError: Remains could not be wiped out, be it that another process kept the file busy; repeat.
         """
-        if was_cut_short := bool(self._meta("unscrubbed")):
+        if was_cut_short := self.has_remains:
             wipe_remains(self._file, identity=self.identity)
         with self._file.transaction():
-            if was_cut_short and not any(self._keys(user_id) for user_id in user_ids):
-                return 0
+            if not any(self._keys(user_id) for user_id in user_ids):
+                destroy_outdated(self._file, identity=self.identity, version=self.version)
+                if was_cut_short:
+                    return 0
             gone = sum(self._delete(user_id) for user_id in dict.fromkeys(user_ids))
             self._grow_version()
             self._file.rows("UPDATE meta SET value = ? WHERE key = 'unscrubbed'", self.version)
@@ -251,18 +272,21 @@ class PersonaStore:
     def snapshot(self, folder: Path | str) -> Bank:
         """Write all vectors, without any text, as a memory-mapped :class:`Bank`, in place of what stands there.
 
-        The store remembers the folder, by its absolute path, so that :meth:`forget` can delete it. Writers to the store
-        wait until it is done; so do other snapshots, that none finds another's half-written files.
+        The store remembers the folder for :meth:`forget`. Writers and other snapshots wait until it is done.
 
         Raises:
             StoreError: The folder holds something else, or another process kept the store busy.
         """
-        folder = Path(folder).absolute()
-        # Before it is written and for good: a folder that is not known here would outlive `forget`.
-        self._file.rows("INSERT OR IGNORE INTO snapshots VALUES (?)", str(folder))
+        folder = Path(folder).resolve()
+        check_free(folder)
+        self.remember(folder)  # before it is written: a folder that is not known here would outlive `forget`
         with self._file.transaction():
             write_bank(folder, self._bank_rows(), layout=self.layout, identity=self.identity, version=self.version)
             return Bank.open(folder)  # an open bank stays readable when the next one takes its place
+
+    def remember(self, folder: Path) -> None:
+        """Note for good that a snapshot of this store is in a folder, so that :meth:`forget` deletes it."""
+        remember(self._file, folder.resolve())
 
     def _delete(self, user_id: str) -> int:
         key = self._key(user_id)
@@ -270,11 +294,14 @@ class PersonaStore:
         return self._file.change("DELETE FROM items WHERE user = ?", [(key,)])
 
     def _bank_rows(self) -> Iterator[BankRows]:
-        users = "SELECT user_id, key FROM users ORDER BY text_hash(user_id)"
+        users, order = "SELECT user_id, key FROM users ORDER BY text_hash(user_id)", order_of_items(self._file)
         for user_id, key in self._file.stream(users, text_hash=text_hash):
-            items = self._file.rows("SELECT id, vectors FROM items WHERE user = ? ORDER BY time, id", key)
-            ids, vectors = zip(*items, strict=True)
-            yield BankRows(text_hash(user_id), ids, b"".join(vectors))
+            items = self._file.rows(f"SELECT id, vectors FROM items WHERE user = ? ORDER BY {order}", key)
+            with self._file.reading():
+                ids, vectors = zip(*items, strict=True)
+                read_vectors(stacked := b"".join(vectors), len(ids), len(self.layout.views), self.layout.dim)
+                rows = BankRows(text_hash(user_id), ids, stacked)
+            yield rows
 
     def _keys(self, user_id: str) -> list[int]:
         return [key for (key,) in self._file.rows("SELECT key FROM users WHERE user_id = ?", user_id)]
@@ -287,14 +314,6 @@ class PersonaStore:
                 hint=f"who is there: personaplug persona list --store {self.path}",
             )
         return keys[0]
-
-    def _text_query(self, view: int) -> str:
-        size = self.layout.dim * VECTOR_TYPE.itemsize
-        return f"SELECT substr(vectors, {1 + view * size}, {size}) FROM items WHERE {hash_of(view)} = ? LIMIT 1"
-
-    def _meta(self, key: str) -> str | int:
-        ((value,),) = self._file.rows("SELECT value FROM meta WHERE key = ?", key)
-        return value  # type: ignore[no-any-return]
 
     def _grow_version(self) -> None:
         self._file.rows("UPDATE meta SET value = value + 1 WHERE key = 'version'")

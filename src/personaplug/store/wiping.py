@@ -5,11 +5,12 @@ they leave in the unused part of the old page stays, readable, until that part i
 every live row to new pages, gets rid of it; truncating the write-ahead log gets rid of the old pages there.
 """
 
-from pathlib import Path
-
 from personaplug.errors import StoreError
-from personaplug.store.bank import destroy_bank
-from personaplug.store.database import Database
+from personaplug.store.database import DAMAGED, RESTORE, Database
+from personaplug.store.schema import read_meta
+from personaplug.store.snapshots import destroy_all
+
+REPEAT = "close what else uses the store, see to the cause, then repeat: that finishes the work"
 
 
 def wipe_remains(file: Database, *, identity: str) -> None:
@@ -24,18 +25,17 @@ def wipe_remains(file: Database, *, identity: str) -> None:
     Raises:
         StoreError: Something kept it from being done.
     """
-    ((deletion,),) = file.rows("SELECT value FROM meta WHERE key = 'unscrubbed'")
+    deletion = read_meta(file, int, "unscrubbed")
     try:
         file.rows("VACUUM")
         ((is_busy, _, _),) = file.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         if is_busy:
             raise StoreError(f"{file.path}: another process reads the store")
-        # Only now can no snapshot be in the making that still sees the deleted rows.
-        for (folder,) in file.rows("SELECT folder FROM snapshots"):
-            destroy_bank(Path(folder), identity=identity)
+        with file.transaction():  # no snapshot is in the making meanwhile
+            destroy_all(file, identity=identity)
+            file.rows("UPDATE meta SET value = 0 WHERE key = 'unscrubbed' AND value = ?", deletion)
     except (StoreError, OSError) as error:
         raise StoreError(
             f"the rows are deleted, but remains of them could not be wiped out: {error}",
-            hint="close what else uses the store, see to the cause, then repeat: that finishes the work",
+            hint=RESTORE if DAMAGED in str(error) else REPEAT,
         ) from error
-    file.rows("UPDATE meta SET value = 0 WHERE key = 'unscrubbed' AND value = ?", deletion)

@@ -1,9 +1,14 @@
 """The page on a port: nothing comes from outside of this process, and nothing goes there."""
 
 import asyncio
+import logging
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+import gradio.queueing
+import gradio.routes
 import uvicorn
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -13,6 +18,10 @@ from personaplug.ports import LOOPBACK, is_loopback
 from personaplug.studio.desk import Desk
 from personaplug.studio.look import style, theme
 from personaplug.studio.page import Page
+from personaplug.studio.visitors import OwnPageAlone
+from personaplug.wordless import WithoutWords, without_words
+
+log = logging.getLogger(__name__)
 
 POLICY = "; ".join(
     (
@@ -47,6 +56,8 @@ def build_app(desk: Desk, *, host: str) -> FastAPI:
 
 def _mounted(page: Page, *, host: str) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    _keep_words_out_of_the_log()
+    app.add_middleware(OwnPageAlone)
     app.add_middleware(StaysHere)
     if is_loopback(host):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK), www_redirect=False)
@@ -72,6 +83,20 @@ def server(app: FastAPI) -> uvicorn.Server:
     """Make the server; it logs no requests, and open pages do not hold up its end."""
     settings: dict[str, Any] = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
     return uvicorn.Server(uvicorn.Config(app, **settings))
+
+
+def _keep_words_out_of_the_log() -> None:
+    """Have gradio and uvicorn tell of an error where it happened alone: its words may be what somebody typed."""
+    wordless = SimpleNamespace(print_exc=_tell)
+    for module in (gradio.queueing, gradio.routes):
+        module.traceback = wordless
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(WithoutWords())
+
+
+def _tell() -> None:
+    kind, _, place = sys.exc_info()
+    log.error("a step failed\n%s", without_words(kind, place))
 
 
 class StaysHere:

@@ -5,7 +5,7 @@ Everything that differs between two tasks stands in a TOML file; no other room k
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Literal
 
 from personaplug.config import read_toml
 from personaplug.errors import ConfigError
-from personaplug.records import HistoryItem, fill
+from personaplug.records import HistoryItem, Profile, fill
+from personaplug.tasks.retrieval import Retrieval as Retrieval
 
 Kind = Literal["classification", "rating", "generation"]
 Split = Literal["train", "dev", "test"]
@@ -57,41 +58,6 @@ class Query:
 
     after: str = ""
     before: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieval:
-    r"""How items are found, and how they stand in a prompt.
-
-    Attributes:
-        item: One item in words, with ``{input}`` and ``{output}``.
-        separator: Between two items.
-        prompt: The whole, with ``{items}`` and ``{prompt}``.
-        after: Items go into the input, right behind these words, a separator before each; ``prompt`` is for inputs
-            without the words, and for all where this is None.
-        text: What word search and learned retrieval read of an item, with ``{input}`` and ``{output}``; None for all
-            views.
-        query: A regular expression such as ``A: "(.*)" B: "(.*)"``, whose groups in the input, with a space between
-            them, items are ranked by; the query for the encoder in inputs that do not fit, and for all where this is
-            None.
-    """
-
-    item: str = "{input} -> {output}"
-    separator: str = "\n"
-    prompt: str = "{items}\n{prompt}"
-    after: str | None = None
-    text: str | None = None
-    query: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.query is None:
-            return
-        try:
-            groups = re.compile(self.query).groups
-        except re.error as error:
-            raise ValueError(f"the query {self.query!r} of retrieval is no regular expression: {error}") from error
-        if not groups:
-            raise ValueError(f"the query {self.query!r} of retrieval has no (group)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +120,8 @@ class Task:
         prompt: What the language model reads, with ``{input}``, which should stand last: a long one is cut at its end.
         views: The texts of a history item that the encoder reads, with ``{input}`` and ``{output}``. The first is what
             the attention compares with the query; the persona is made of all.
+        published_views: In place of the views under the preset ``paper``: the one text of an item that the code
+            released with arXiv 2409.11901 encodes. Empty where that is the first view.
         labels: All possible answers of a classification or rating, in order; empty for generation.
         columns: See :class:`Columns`.
         query: See :class:`Query`.
@@ -168,6 +136,7 @@ class Task:
     metrics: tuple[Metric, ...]
     prompt: str = "{input}"
     views: tuple[str, ...] = ("{input}", "{output}")
+    published_views: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     columns: Columns = field(default_factory=Columns)
     query: Query = field(default_factory=Query)
@@ -188,6 +157,14 @@ class Task:
             raise ValueError("a task needs at least one view of a history item")
         if "{input}" not in self.prompt:
             raise ValueError(f"the prompt {self.prompt!r} has no {{input}}")
+
+    def as_published(self) -> "Task":
+        """Give the task with the views that the plug's released code encodes; itself where it does not say."""
+        return replace(self, views=self.published_views) if self.published_views else self
+
+    def as_indexed(self, views: tuple[str, ...]) -> "Task":
+        """Give the task in the form that a store of these views was indexed for; itself where it was for neither."""
+        return self.as_published() if views == self.published_views else self
 
     def input_of(self, row: Mapping[str, str]) -> str:
         """Read the input out of a log row that holds the task's input column."""
@@ -252,10 +229,30 @@ class Task:
         return tuple(fill(view, _values(item)) for view in self.views)
 
     def search_texts(self, item: HistoryItem) -> tuple[str, ...]:
-        """Write a history item as word search and learned retrieval read it: one text of its own, or every view."""
+        """Write a history item as word search reads it: one text of its own, or every view."""
         if self.retrieval.text is None:
             return self.view_texts(item)
         return (fill(self.retrieval.text, _values(item)),)
+
+    def learned_texts(self, item: HistoryItem) -> tuple[str, ...]:
+        """Write a history item as learned retrieval reads it: one text of its own, or what word search reads."""
+        if self.retrieval.learned_text is None:
+            return self.search_texts(item)
+        return (fill(self.retrieval.learned_text, {**_values(item), "date": item.time.date().isoformat()}),)
+
+    def searched(self, profile: Profile) -> Profile:
+        """Give the part of a history that retrieval ranks."""
+        most = self.history.max_items if self.retrieval.max_items is None else self.retrieval.max_items
+        return profile if self.retrieval.max_items == 0 else profile.latest(most)
+
+    def first_shown(self, items: int) -> int:
+        """Say with which of a query's earlier items, oldest first, begin those that persona or retrieval may see."""
+        most = items if self.retrieval.max_items == 0 else self.retrieval.max_items or 0
+        return max(0, items - max(self.history.max_items, most))
+
+    def for_persona(self) -> "Task":
+        """Give the same task where nothing is retrieved: a query's history holds no more than the persona sees."""
+        return replace(self, retrieval=replace(self.retrieval, max_items=None))
 
 
 def _values(item: HistoryItem) -> dict[str, str]:

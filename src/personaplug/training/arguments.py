@@ -36,6 +36,7 @@ def trainer_arguments(
         lr_scheduler_type="linear",
         seed=config.seed,
         logging_steps=max(1, min(20, looks)),
+        logging_nan_inf_filter=False,  # a loss that is no number ends the training
         eval_strategy="steps" if has_dev else "no",
         eval_steps=looks if has_dev else None,
         save_strategy="steps",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from personaplug.plug.retrieval_run import item_words
 from personaplug.records import Example, HistoryItem
 from personaplug.retrieval.base import Retriever
-from personaplug.rivals.selector import option_texts
+from personaplug.rivals.selector import Reading, option_texts
 from personaplug.tasks.task import Task
 
 
@@ -48,7 +48,7 @@ def item_choice(
         count: Most options.
         write: Writes an example's prompt with some items.
     """
-    items = example.profile.latest(task.history.max_items).items
+    items = task.searched(example.profile).items
     query = task.retrieval_query(example.input)
     candidates = [items[rank] for rank in retriever.rank(query, items)[:count]]
     return Choice(
@@ -65,6 +65,7 @@ def retriever_choices(
     task: Task,
     writers: Sequence[Callable[[Sequence[Example]], Sequence[str]]],
     answer: Callable[[Sequence[str]], Sequence[str]] | None,
+    reads: Reading = "query",
 ) -> list[Choice]:
     """Let retrievers be chosen.
 
@@ -73,9 +74,10 @@ def retriever_choices(
         task: Says how texts are read.
         writers: What each retriever makes of the examples.
         answer: Answers prompts, for the choice after generation; None for the choice before.
+        reads: What of them the selector does.
     """
     prompts = list(zip(*(write(examples) for write in writers), strict=True))
-    options = option_texts(prompts, answer)
+    options = option_texts(prompts, answer, reads=reads)
     return [
         Choice(task.query_text(example.input), row, asked, _target(example))
         for example, row, asked in zip(examples, options, prompts, strict=True)

@@ -17,6 +17,7 @@ from personaplug.plug.retrieval_run import FittingConfig
 from personaplug.rivals.ranker import ItemRanker
 from personaplug.rivals.selector import PromptSelector
 from personaplug.training.choice import Choice
+from personaplug.training.divergence import check_loss
 from personaplug.training.objectives import Distillation, PolicyGradient
 
 Chooser = ItemRanker | PromptSelector
@@ -123,6 +124,7 @@ def fit_chooser(
                 loss = _step(chooser, batch, objective, optimizer)
                 schedule.step()
                 step += 1
+                check_loss(loss, step=step)
                 file.write(json.dumps({"step": step, "loss": loss}) + "\n")
                 if on_progress:
                     on_progress(ChoosingProgress(step, steps, f"loss {loss:.3f}{best.words}"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from personaplug.plug.backbone import Backbone, GenerationConfig
+from personaplug.plug.backbone import Backbone
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.tasks.task import Task
 from personaplug.training.checkpoints import METRICS
@@ -32,13 +32,13 @@ class Listener:
         self, backbone: Backbone, run: RetrievalRun, task: Task, *, folder: Path, max_input_tokens: int
     ) -> None:
         scoring = run.scoring
-        generation = GenerationConfig(max_new_tokens=scoring.max_new_tokens)
-        answers = generated(backbone, generation, max_input_tokens=max_input_tokens)
+        answers = generated(backbone, scoring.generation, max_input_tokens=max_input_tokens)
         self._answers: Ledger[str] = Ledger(answers, folder / "answers.jsonl", batch_size=scoring.batch_size)
         likely = likelihood_score(
             backbone, max_input_tokens=max_input_tokens, max_output_tokens=scoring.max_output_tokens
         )
-        score = likely if scoring.score == "likelihood" else metric_score(self._answers_to, task)
+        metric = metric_score(self._answers_to, task, relative_errors=scoring.relative_errors)
+        score = likely if scoring.score == "likelihood" else metric
         self.scores: Ledger[float] = Ledger(score, folder / "scores.jsonl", batch_size=scoring.batch_size)
 
     def answer(self, prompts: Sequence[str]) -> list[str]:

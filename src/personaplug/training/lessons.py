@@ -35,7 +35,7 @@ def histories_of(examples: Iterable[Example]) -> list[UserHistory]:
 
 
 def lessons_of(history: UserHistory, task: Task, *, max_items: int) -> list[Example]:
-    """Ask a user's latest items, each with what was before it (less the embargo) as its history.
+    """Ask a user's latest items (all where ``max_items`` is 0), each with what was before it, less the embargo.
 
     An item is asked as the split's queries are, unless its output is no answer to them: LaMP-1's items are titles with
     abstracts, which no citation answers. There the output is learnt from the bare input.
@@ -49,7 +49,7 @@ def lessons_of(history: UserHistory, task: Task, *, max_items: int) -> list[Exam
             target=item.output,
             time=item.time,
         )
-        for item in history.profile.latest(max_items).items
+        for item in history.profile.latest(max_items or len(items)).items
     ]
 
 

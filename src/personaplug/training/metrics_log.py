@@ -6,6 +6,7 @@ from pathlib import Path
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from personaplug.training.checkpoints import read_metrics
 from personaplug.training.progress import Progress
 
 
@@ -38,9 +39,20 @@ class MetricsLog(TrainerCallback):
         """Keep one line a logged step, whatever the number of processes."""
         if not state.is_world_process_zero:
             return
-        self.latest |= logs or {}
+        logs = dict(logs or {})
+        if "train_loss" in logs:
+            logs["train_loss"] = self._mean_loss(steps=state.global_step)
+        self.latest |= logs
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+            file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
         if self.on_progress:
             loss, dev_loss = self.latest.get("loss"), self.latest.get("eval_loss")
             self.on_progress(Progress(state.global_step, state.max_steps, loss, dev_loss))
+
+    def _mean_loss(self, *, steps: int) -> float:
+        """Average over all steps, those before an interruption too, which the trainer's own mean leaves out."""
+        total, last = 0.0, 0
+        for line in read_metrics(self.path):
+            if "loss" in line:
+                total, last = total + line["loss"] * (line["step"] - last), line["step"]
+        return total / max(1, steps)

@@ -1,12 +1,13 @@
 """The ecosystem's trainer over a plug: its checkpoints, resume, logging, DDP and DeepSpeed come with it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler, Subset
 from transformers import (
@@ -20,6 +21,7 @@ from transformers import (
 )
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from personaplug.embedder.checkpoint import check_finite, write_tensors
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import SoftPrompt
 from personaplug.plug.model import PersonaPlug
@@ -27,6 +29,7 @@ from personaplug.records import Example
 from personaplug.training.arguments import trainer_arguments
 from personaplug.training.batches import LengthGroupedVisits, TrainingSet, count_tokens
 from personaplug.training.checkpoints import CHECKPOINTS, METRICS
+from personaplug.training.divergence import check_loss
 from personaplug.training.metrics_log import MetricsLog
 from personaplug.training.progress import Progress
 
@@ -54,6 +57,7 @@ class PlugTrainer(Trainer):
         config = plug.run.training
         self.plug = plug
         self.config = config
+        self._last_step, self._part = -1, 0
         callbacks: list[TrainerCallback] = [
             _BestCheckpoint(folder / CHECKPOINTS),
             MetricsLog(folder / METRICS, on_progress),
@@ -84,8 +88,47 @@ class PlugTrainer(Trainer):
                 {"params": vectors, "lr": self.config.vector_learning_rate},
                 {"params": encoder, "lr": self.config.encoder_learning_rate},
             ]
-            self.optimizer = torch.optim.AdamW(groups, weight_decay=self.config.weight_decay, fused=True)
+            self.optimizer = torch.optim.AdamW(self._decayed(groups), weight_decay=self.config.weight_decay, fused=True)
         return self.optimizer
+
+    def _decayed(self, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Split each group in weights that decay and those that do not, where there are such."""
+        if self.config.decays_all:
+            return groups
+        named = set(self.get_decay_parameter_names(self.plug))
+        decaying = {weight for name, weight in self.plug.named_parameters() if name in named}
+        kept = [group | {"params": [each for each in group["params"] if each in decaying]} for group in groups]
+        free = [group | {"params": [each for each in group["params"] if each not in decaying]} for group in groups]
+        return [*kept, *(group | {"weight_decay": 0.0} for group in free)]
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        """Have dropout on for a part of a step, drawn by seed, step, part and process: a resumed run draws the same."""
+        if not (self.config.backbone_dropout or self.config.encoder_dropout):
+            yield
+            return
+        step = self.state.global_step
+        self._part = self._part + 1 if self._last_step == step else 0
+        self._last_step = step
+        draw = f"{self.config.seed}/{step}/{self._part}/{self.args.process_index}"
+        devices = [self.plug.backbone.device] if self.plug.backbone.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(int.from_bytes(sha256(draw.encode()).digest()[:8], "big") >> 1)
+            if not self.config.backbone_dropout:
+                yield
+                return
+            self.plug.backbone.model.train()
+            try:
+                yield
+            finally:
+                self.plug.backbone.model.eval()
+
+    def training_step(self, *arguments: Any, **options: Any) -> Tensor:  # noqa: ANN401 (the trainer's signature)
+        """Take a part of a step, and stop where its loss is no number."""
+        with self._dropping():
+            loss = super().training_step(*arguments, **options)
+        check_loss(loss, step=self.state.global_step + 1)
+        return loss
 
     def prediction_step(
         self, model: nn.Module, inputs: Mapping[str, Any], *_: object, **__: object
@@ -112,8 +155,10 @@ class PlugTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save the trained weights alone; the trainer's own way would pickle its arguments beside them."""
         folder = Path(output_dir or str(self.args.output_dir))
+        state = state_dict or self.plug.state_dict()
+        check_finite(state, where=folder)
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(state_dict or self.plug.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+        write_tensors(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _longest_first(plug: PersonaPlug, dev: Sequence[Example]) -> Subset[Example]:

@@ -1,7 +1,9 @@
 """What a prompt is worth to the language model: how likely, or how good, it makes the answer."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 
 from personaplug.evaluation.answers import Answer
@@ -26,10 +28,18 @@ def likelihood_score(backbone: Backbone, *, max_input_tokens: int, max_output_to
     return score
 
 
-def metric_score(answer: Callable[[Sequence[Question]], Sequence[str]], task: Task) -> Score:
+def metric_score(
+    answer: Callable[[Sequence[Question]], Sequence[str]], task: Task, *, relative_errors: bool = False
+) -> Score:
     """Score by the task's first metric of the generated answer, errors turned round so that more is better.
 
     Macro-F1 says nothing of one answer; accuracy stands in for it.
+
+    Args:
+        answer: Answers questions.
+        task: Says how answers are scored.
+        relative_errors: An error counts as (worst - error) / worst (arXiv 2404.05970), worst being the right answer's
+            distance from the farther end of the scale; else as minus the error.
     """
     metric = METRICS["accuracy" if task.metrics[0] == "macro-f1" else task.metrics[0]]
     sign = 1.0 if metric.higher_is_better else -1.0
@@ -39,8 +49,14 @@ def metric_score(answer: Callable[[Sequence[Question]], Sequence[str]], task: Ta
             Answer(id="", user_id="", history_items=0, input="", prediction=prediction, target=question.target)
             for question, prediction in zip(questions, answer(questions), strict=True)
         ]
-        values: list[float] = (sign * metric.score_each(answers, task.labels)).tolist()
-        return values
+        found = metric.score_each(answers, task.labels)
+        if metric.higher_is_better or not relative_errors:
+            values: list[float] = (sign * found).tolist()
+            return values
+        # An answer that is no number lies at the farther end.
+        worst = metric.score_each([replace(each, prediction="") for each in answers], task.labels)
+        shares: list[float] = (1 - found / np.where(worst > 0, worst, 1)).tolist()
+        return shares
 
     return score
 

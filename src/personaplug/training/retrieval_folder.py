@@ -3,11 +3,12 @@
 import shutil
 from pathlib import Path
 
-from personaplug.config import read_toml, write_toml
+from personaplug.config import write_toml
 from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
-from personaplug.files import write_text
+from personaplug.files import discard_drafts, write_text
 from personaplug.plug.retrieval_run import CONFIG, TASK, WEIGHTS, RetrievalRun
+from personaplug.plug.run_file import as_kept, read_config
 from personaplug.tasks.task import Task
 from personaplug.training.choosing import Chooser, Chosen
 
@@ -45,6 +46,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
     is_finished = (folder / WEIGHTS).exists()
     if is_finished:
         forget_said(folder)
+        discard_drafts(folder)
     if not resume:
         hint = "give another --out, or --resume to go on with an interrupted training"
         raise ConfigError(f"{folder} already holds a run", hint=hint)
@@ -59,7 +61,7 @@ def begin(folder: Path, run: RetrievalRun, *, task: Task) -> Path:
         ConfigError: The folder holds an interrupted run of another configuration or task.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for value, path in ((task, folder / TASK), (run, folder / CONFIG)):
+    for value, path in ((task, folder / TASK), (as_kept(run, folder), folder / CONFIG)):
         _write_once(value, path)
     return folder / _SAID
 
@@ -69,6 +71,7 @@ def finish(folder: Path, run: RetrievalRun, *, task: Task, chooser: Chooser, cho
     write_text(folder / "README.md", _card(folder, run, task=task, chosen=chosen))
     save_weights(chooser, folder / WEIGHTS)
     forget_said(folder)
+    discard_drafts(folder)
 
 
 def forget_said(folder: Path) -> None:
@@ -78,7 +81,7 @@ def forget_said(folder: Path) -> None:
 
 def _write_once(value: RetrievalRun | Task, path: Path) -> None:
     if path.exists():
-        if read_toml(type(value), path) != value:
+        if as_kept(read_config(type(value), path), path.parent) != value:
             raise ConfigError(
                 f"{path} is of an interrupted run with other settings",
                 hint="repeat the words it was begun with, or give another --out",
@@ -89,6 +92,7 @@ def _write_once(value: RetrievalRun | Task, path: Path) -> None:
 
 def _card(folder: Path, run: RetrievalRun, *, task: Task, chosen: Chosen) -> str:
     is_likelihood = run.scoring.score == "likelihood"
+    share = ", errors as (worst - error) / worst" if run.scoring.relative_errors else ""
     dev = "no dev queries"
     if chosen.dev_score is not None:
         other = "the dense retriever alone" if run.is_ranker else "the single retriever that is best there"
@@ -100,7 +104,7 @@ def _card(folder: Path, run: RetrievalRun, *, task: Task, chosen: Chosen) -> str
         description=task.description,
         backbone=run.backbone.model,
         encoder=run.encoder.model,
-        score="nats of the right answer" if is_likelihood else f"{task.metrics[0]} of the generated answer",
+        score="nats of the right answer" if is_likelihood else f"{task.metrics[0]} of the generated answer{share}",
         queries=chosen.queries,
         steps=chosen.steps,
         batch=run.fitting.batch_size,

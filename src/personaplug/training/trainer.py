@@ -57,7 +57,8 @@ def train(
     log.info("train %d weights on %d queries from %s", weights, len(examples), checkpoint or "the start")
     began = perf_counter()
     _encode_queries(plug, chain(examples, dev), on_encoded=on_encoded)
-    with recomputing(plug.backbone.model, enabled=plug.run.training.gradient_checkpointing):
+    config = plug.run.training
+    with recomputing(plug.backbone.model, enabled=config.gradient_checkpointing, has_dropout=config.backbone_dropout):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     fitted = Fitted(trainer.state.global_step, trainer.state.best_metric, perf_counter() - began)
     plug.eval()
@@ -74,7 +75,7 @@ def _encode_queries(
     Which texts share a batch decides their vectors' last bits; here the batches do not depend on where training begins.
     """
     if vectors := plug.batcher.query_vectors:
-        texts = [plug.batcher.task.query_text(example.input) for example in examples][: vectors.capacity]
+        texts = [plug.batcher.query(example) for example in examples][: vectors.capacity]
         for start in range(0, len(texts), _BLOCK):
             vectors(texts[start : start + _BLOCK])
             if on_encoded:

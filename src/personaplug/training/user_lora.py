@@ -2,7 +2,8 @@
 
 An adapter answers all of a user's queries in a split, so it sees what the first of them may see: items strictly earlier
 than that query, less the task's embargo. Every user starts from the same weights, those in the run folder: an untrained
-adapter's, or one's that was fitted to the task first (there the base LLM's task adaptation). A user whose adapter is on
+adapter's, or one's that was fitted to the task first. That one may also stay as it is, under the users' own, which then
+start untrained: so the paper adapts the base LLM. A user whose adapter is on
 disk and was made of the same items and settings is not trained again.
 """
 
@@ -19,10 +20,13 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
 
+from personaplug.files import discard_drafts
 from personaplug.plug.adapter_folder import AdapterRecord
-from personaplug.plug.lora import UserAdapters, Weights
+from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
+from personaplug.plug.run_file import as_kept
 from personaplug.plug.user_lora import UserLoraRun, UserTrainingConfig
 from personaplug.records import Example
+from personaplug.training.divergence import check_loss
 from personaplug.training.lessons import UserHistory, lessons_of
 
 
@@ -53,7 +57,7 @@ def adapt(
     max_input_tokens: int,
     on_step: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Fit what all users start from to the task, and keep it in the run folder.
+    """Fit what all users start from, or what stays under all their adapters, to the task; keep it in the run folder.
 
     Args:
         run: Where, and how.
@@ -74,6 +78,9 @@ def adapt(
     weights, _ = fit(
         adapters, lessons, config, start=adapters.start, max_input_tokens=max_input_tokens, on_step=on_step
     )
+    if run.config.rests_on_task:
+        run.keep_base(weights)
+        weights = adapters.start
     run.keep_start(weights, seconds=time.perf_counter() - began)
 
 
@@ -101,6 +108,7 @@ def train_users(
     """
     run.save()
     run.adapters.discard_unfinished()
+    discard_drafts(run.path)
     start = run.start(adapters)
     records = []
     for history in histories:
@@ -136,13 +144,17 @@ def fit(
     """
     batches = _batches(len(lessons.prompts), config)
     backbone = adapters.backbone
-    with adapters.training(start) as weights:
+    devices = [backbone.device] if backbone.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), adapters.training(start) as weights:
+        torch.manual_seed(config.seed)  # of what dropout leaves out
         optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
         schedule = LambdaLR(optimizer, partial(_rate, steps=len(batches), warmup=config.warmup))
         for number, batch in enumerate(batches, start=1):
             inputs = backbone.embed([lessons.prompts[at] for at in batch], max_tokens=max_input_tokens)
             targets = [lessons.targets[at] for at in batch]
-            backbone.loss(inputs, targets, max_tokens=config.max_output_tokens).backward()
+            loss = backbone.loss(inputs, targets, max_tokens=config.max_output_tokens)
+            check_loss(loss.detach(), step=number)
+            loss.backward()
             _step(weights, optimizer, max_gradient=config.max_gradient)
             schedule.step()
             if on_step:
@@ -174,11 +186,15 @@ def _trained(
 
 def _content(lessons: Lessons, run: UserLoraRun, *, start: Weights, max_input_tokens: int) -> str:
     """Hash all that decides an adapter's weights."""
-    config = run.config
+    config = as_kept(run.config, run.path)  # From any folder a run is resumed from, its language model is the same.
     made_of = [repr((config.backbone, config.adapter, config.training)), max_input_tokens, lessons.prompts]
+    adapter = config.adapter
+    if adapter != LoraConfig(rank=adapter.rank, alpha=adapter.alpha):
+        made_of += [adapter.places, adapter.dropout]
     digest = hashlib.sha256(json.dumps([*made_of, lessons.targets]).encode())
-    for name in sorted(start):
-        digest.update(start[name].float().numpy().tobytes())
+    for weights in (start, run.base):
+        for name in sorted(weights):
+            digest.update(weights[name].float().numpy().tobytes())
     return digest.hexdigest()
 
 

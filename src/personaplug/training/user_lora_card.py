@@ -15,7 +15,7 @@ One LoRA adapter a user, trained on what is strictly earlier than that user's fi
 | task | {task} |
 | queries | {split}, {history} history |
 | language model (frozen) | {backbone} |
-| adapters | rank {rank}, alpha {alpha:g}, every linear map of the attention |
+| adapters | rank {rank}, alpha {alpha:g}, {places}{dropout} |
 | retrieved items in each prompt | {items} |
 | every user starts from | {start} |
 | training | {epochs:g} epochs of the history, batches of {batch}, learning rate {rate:g}, seed {seed} |
@@ -26,10 +26,17 @@ One LoRA adapter a user, trained on what is strictly earlier than that user's fi
 | **MB a user** | {size:.3f} (all {all_size:,.1f}) |
 | machine | {machine} |
 
-Every user starts from the weights in `start.safetensors`. An adapter is a folder below `adapters/`, in PEFT's own
+Every user starts from the weights in `start.safetensors`.{base} An adapter is a folder below `adapters/`, in PEFT's own
 format, named by a hash of the user's id; `record.json` in it says whose it is. Deleting the folder forgets the user.
 The costs are in `cost.json`, too.
 """
+
+_PLACES = {
+    "attention": "every linear map of the attention",
+    "query-value": "the attention's maps of queries and values",
+}
+
+_BASE = " What stays under all adapters, and must be loaded with each, is in `base.safetensors`."
 
 _STRANGER = "; but, as a control, on another user's items, as many and as early, in that user's place"
 
@@ -47,8 +54,11 @@ def write_user_lora_card(run: UserLoraRun, cost: UserCost) -> None:
         backbone=config.backbone.model,
         rank=config.adapter.rank,
         alpha=config.adapter.alpha,
+        places=_PLACES[config.adapter.places],
+        dropout=f", dropout {config.adapter.dropout:g}" if config.adapter.dropout else "",
         items=f"{config.items.k}, by {config.items.retriever}" if config.items.k else "none",
         start=_start(config.adaptation),
+        base=_BASE if config.rests_on_task else "",
         epochs=config.training.epochs,
         batch=config.training.batch_size,
         rate=config.training.learning_rate,
@@ -72,7 +82,9 @@ def _start(adaptation: AdaptationConfig) -> str:
     if not adaptation.epochs:
         return "an untrained adapter"
     queries = f"{adaptation.queries:,}" if adaptation.queries else "all"
+    rests = adaptation.use == "base"
+    what = "an untrained adapter, over a frozen one of everybody" if rests else "an adapter of everybody"
     return (
-        f"an adapter of everybody: {adaptation.epochs:g} epochs of {queries} training queries, batches of "
-        f"{adaptation.batch_size}, learning rate {adaptation.learning_rate:g}"
+        f"{what}: {adaptation.epochs:g} epochs of {queries} training queries, batches of {adaptation.batch_size}, "
+        f"learning rate {adaptation.learning_rate:g}"
     )

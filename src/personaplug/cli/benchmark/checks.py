@@ -14,7 +14,7 @@ from personaplug.cli.benchmark.runs import AnyRun, base_run, run_of
 from personaplug.cli.benchmark.work import made_rows
 from personaplug.cli.encoders import encoder_config
 from personaplug.cli.screen import counted
-from personaplug.config import read_toml, read_values
+from personaplug.config import read_values
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import Interaction, read_given, read_log
 from personaplug.data.rows import OnBad
@@ -23,6 +23,8 @@ from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
 from personaplug.method_kinds import kind_of
 from personaplug.plug.lora import import_peft
+from personaplug.plug.run import PRESETS
+from personaplug.plug.run_file import is_same_model, read_config
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
 
@@ -68,7 +70,7 @@ def _places(recipe: Recipe, beside: Path, *, out: Path, skips_bad: bool) -> list
     places: list[TaskPlace] = []
     for source in recipe.tasks:
         file = str(beside / source.task) if source.task.endswith(".toml") else source.task
-        task = load_task(file)
+        task = PRESETS[recipe.preset].form_of(load_task(file))
         folder = out / slug(task.name)
         given = folder / "log.jsonl" if source.sample else beside / (source.log or source.lamp)
         if any(place.folder == folder for place in places):
@@ -120,10 +122,10 @@ def _check_run(folder: Path, wanted: AnyRun) -> None:
     held = read_values(folder / "config.toml").get("method")
     if held != wanted.method:
         raise ConfigError(f"{folder} holds a {held}, not a {wanted.method}", hint=f"delete {folder}")
-    found = read_toml(type(wanted), folder / "config.toml")
+    found = read_config(type(wanted), folder / "config.toml")
     for part in ("encoder", "backbone"):
-        ours, theirs = (getattr(getattr(run, part, None), "model", None) for run in (wanted, found))
-        if ours != theirs:
+        ours, theirs = (getattr(getattr(run, part, None), "model", "") for run in (wanted, found))
+        if not is_same_model(ours, theirs):
             raise ConfigError(
                 f"{folder} is a run of the {part} {theirs!r}, the recipe has {ours!r}",
                 hint=f"give another --out, put the recipe back, or delete {folder} to train anew",

@@ -10,9 +10,14 @@ from typing import Any
 from personaplug.cli.benchmark.files import plain, write_json
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import base_run, run_of
+from personaplug.cli.benchmark.runs import AnyRun, base_run, decoding_of, run_of
+from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import ConfigError
+from personaplug.method_kinds import kind_of
+from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import RunConfig
+from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.tasks.task import Columns, History, Query, Retrieval
 
 FILE = "made_of.json"
 _BLOCK = 1 << 20
@@ -21,7 +26,7 @@ _BLOCK = 1 << 20
 def task_parts(recipe: Recipe, place: TaskPlace) -> dict[str, Any]:
     """List what decides all measurements on a task, but for the contenders."""
     return {
-        "task": asdict(place.task),
+        "task": _without_forms(asdict(place.task)),
         "log": f"a sample of {place.source.sample} users" if place.source.sample else digest_of(place.given),
         "encoder": asdict(base_run(recipe, place).encoder),
     }
@@ -32,7 +37,7 @@ def contender_parts(recipe: Recipe, place: TaskPlace, *, contender: Contender) -
     parts = {
         "method": contender.method,
         "run": _run_parts(recipe, place, contender=contender),
-        "decoding": asdict(recipe.decoding),
+        "decoding": asdict(decoding_of(recipe, base_run(recipe, place))),
         **{name: getattr(recipe, name) for name in ("split", "test_queries", "draw")},
     }
     if contender.kind.learns or contender.kind.items:
@@ -49,11 +54,16 @@ def _run_parts(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> dic
         limits = {name: getattr(run.training, name) for name in ("max_input_tokens", "max_output_tokens")}
         parts = {"encoder": asdict(run.encoder), "backbone": asdict(run.backbone), "training": limits}
         return parts | ({"items": {"item_tokens": run.items.item_tokens}} if contender.kind.shows_items else {})
-    parts = asdict(run)
+    parts = _without_forms(asdict(run))
     for part in ("items", "selection"):
         if part in parts:
             del parts[part]["k"]
     return parts
+
+
+def _without_forms(parts: dict[str, Any]) -> dict[str, Any]:
+    """Leave out which forms of a task there are: the one that is read stands in the task's views."""
+    return {name: part for name, part in parts.items() if name != "published_views"}
 
 
 def check_made_of(folder: Path, parts: dict[str, Any]) -> None:
@@ -70,6 +80,7 @@ def check_made_of(folder: Path, parts: dict[str, Any]) -> None:
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"{path}: not what a bench has written: {error}", hint=f"delete {folder}") from error
     wanted = dict(_leaves(plain(parts)))
+    held = dict(_leaves(plain(_unsaid(parts)))) | held  # what a run had before it could be set
     for name in wanted:  # what else the record holds decides nothing any more
         if held.get(name) != wanted.get(name):
             raise ConfigError(
@@ -92,6 +103,20 @@ def digest_of(path: Path) -> str:
             while block := content.read(_BLOCK):
                 digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def _unsaid(parts: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings that a record may be too old to know: each did then what its default does."""
+    if "method" not in parts:
+        rules = {"columns": Columns(), "query": Query(), "retrieval": Retrieval(), "history": History()}
+        return {"task": {name: plain(rule) for name, rule in rules.items()}, "encoder": asdict(EncoderConfig())}
+    run: AnyRun = RunConfig()
+    kind = kind_of(parts["method"])
+    if kind.is_learned_retrieval:
+        run = RetrievalRun()
+    elif kind.is_per_user:
+        run = UserLoraConfig()
+    return {"run": asdict(run)}
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, object]]:  # noqa: ANN401 (as parsed from JSON)

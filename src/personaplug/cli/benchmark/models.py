@@ -4,7 +4,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import base_run, run_of
+from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
 from personaplug.cli.encoders import build_encoder, start_torch
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import positions_in
@@ -27,6 +27,10 @@ def check_models(recipe: Recipe, place: TaskPlace) -> None:
     if any(contender.kind.reads_vectors for contender in recipe.contenders):
         _check_encoder(run.encoder.model, run.encoder.revision)
     settings = read_settings(run.backbone)
+    for contender in filter(lambda each: each.kind.learns == "selector", recipe.contenders):
+        chooser = run_of(recipe, place, contender=contender, k=recipe.numbers(contender)[0])
+        if isinstance(chooser, RetrievalRun) and chooser.selection.encoder:
+            _check_encoder(chooser.selection.encoder, "")
     for contender in recipe.contenders:
         _check_room(recipe, place, contender=contender, settings=settings)
 
@@ -49,17 +53,18 @@ def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, setti
     """
     run = run_of(recipe, place, contender=contender, k=max(recipe.numbers(contender)))
     limits = run.scoring if isinstance(run, RetrievalRun) else run.training
-    longest = max(limits.max_output_tokens, recipe.decoding.max_new_tokens)
+    longest = max(limits.max_output_tokens, decoding_of(recipe, base_run(recipe, place)).max_new_tokens)
     positions = positions_in(settings, answer_tokens=longest)
     if positions is None:
         return
-    items = max(recipe.numbers(contender)) if contender.kind.items else 0
+    has_room_beside = contender.kind.items and not place.task.retrieval.input_share
+    items = max(recipe.numbers(contender)) if has_room_beside else 0
     vectors = run.embedder.vectors if isinstance(run, RunConfig) and contender.kind.learns == "prefix" else 0
     inputs = limits.max_input_tokens if vectors else min(limits.max_input_tokens, positions)
     # A byte is a token at most: what stands between items and input is counted so, for the tokenizer is not at hand.
     around = len(fill(place.task.retrieval.prompt, {"items": "", "prompt": ""}).encode()) if items else 0
     taken = items + around
-    if isinstance(run, RunConfig) and contender.kind.learns == "prefix" and contender.kind.items:
+    if items and isinstance(run, RunConfig) and contender.kind.learns == "prefix" and contender.kind.items:
         # A mixed run's items have all the room that the answers of its training leave; it answers with as much.
         in_training = positions_in(settings, answer_tokens=limits.max_output_tokens) or 0
         taken = max(taken, min(items * run.items.item_tokens + around, in_training - inputs - vectors))

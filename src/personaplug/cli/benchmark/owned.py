@@ -23,6 +23,7 @@ OWNED = {
     "method": "methods",
     "task": "tasks",
     "store": "encoder",
+    "published_views": "preset",
     "fingerprint": "encoder",
     "split": "split",
     "queries": "test_queries",

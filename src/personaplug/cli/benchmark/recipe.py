@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -94,7 +94,7 @@ class Recipe:
     k: tuple[int, ...] = option((1, 2, 4), "retrieved items to try on dev; the best goes on")
     strangers: bool = option(True, "measure plugs and adapters with strangers' histories too")
     batch_size: int = option(32, "queries asked at once")
-    decoding: Decoding = field(default_factory=Decoding)
+    decoding: Decoding | None = option(None, "the preset's, and that of a task's settings, where there is none")  # noqa: RUF009 (None)
     published: str = option("", "scores to stand beside the measured ones: a .toml file, as a path from the recipe")
 
     def __post_init__(self) -> None:

@@ -5,14 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from personaplug.cli.benchmark.place import Measured, TaskPlace
-from personaplug.cli.benchmark.recipe import Contender, Recipe
+from personaplug.cli.benchmark.recipe import Contender, Decoding, Recipe
 from personaplug.cli.encoders import encoder_config
 from personaplug.cli.train_retrieval import retrieval_run
 from personaplug.cli.user_lora import chosen
-from personaplug.config import override
+from personaplug.config import from_mapping, override
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import PRESETS, RunConfig
-from personaplug.plug.user_lora import AdaptationConfig, UserLoraConfig
+from personaplug.plug.user_lora import PRESETS as USER_LORA_PRESETS
+from personaplug.plug.user_lora import UserLoraConfig
 
 AnyRun = RunConfig | RetrievalRun | UserLoraConfig
 
@@ -32,6 +33,16 @@ def base_run(recipe: Recipe, place: TaskPlace, *, seed: int = 0, settings: Seque
     training = replace(run.training, queries=queries, dev_queries=recipe.dev_queries)
     run = override(replace(run, training=training), (*recipe.settings, *place.source.settings, *settings))
     return replace(run, task=place.task_file, training=replace(run.training, seed=seed))
+
+
+def decoding_of(recipe: Recipe, base: RunConfig) -> Decoding:
+    """Say how answers are decoded: as the recipe says, else as the common run of the task does.
+
+    Raises:
+        ConfigError: The run's way is by chance.
+    """
+    own = {name: getattr(base.decoding, name) for name in ("strategy", "beams", "max_new_tokens")}
+    return recipe.decoding or from_mapping(Decoding, own, where="decoding of a recipe")
 
 
 def run_of(recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int = 0, k: int | None = None) -> AnyRun:
@@ -70,7 +81,7 @@ def learned_run(
     """
     seed, limits = base.training.seed, base.training
     words = {"task": base.task, "method": contender.method, "k": k, "queries": limits.queries, "seed": seed}
-    words |= {"dev_queries": limits.dev_queries, "max_new_tokens": recipe.decoding.max_new_tokens}
+    words |= {"dev_queries": limits.dev_queries, "max_new_tokens": decoding_of(recipe, base).max_new_tokens}
     words |= {"max_input_tokens": limits.max_input_tokens, "max_output_tokens": limits.max_output_tokens}
     words |= {"item_tokens": base.items.item_tokens}
     out = place.run(contender, seed, k=k)
@@ -99,8 +110,9 @@ def adapters_run(
     """
     limits = base.training
     retriever = contender.kind.items
+    preset = USER_LORA_PRESETS[recipe.preset]
     run = chosen(
-        UserLoraConfig(draw=recipe.draw),
+        replace(preset, draw=recipe.draw),
         task=place.task_file,
         split="dev" if on == "dev" else recipe.split,
         stranger=on == "stranger",
@@ -113,7 +125,9 @@ def adapters_run(
     )
     choosing = retriever or run.items.retriever
     items = replace(run.items, retriever=choosing, item_tokens=base.items.item_tokens)  # type: ignore[arg-type]
-    # The queries that plug and tuned prompt learn from, as often.
-    adaptation = AdaptationConfig(epochs=limits.epochs, queries=limits.queries, batch_size=limits.batch_size)
+    # The queries that plug and tuned prompt learn from: as often, or as a preset that adapts to the task says.
+    adaptation = replace(preset.adaptation, queries=limits.queries)
+    if not adaptation.epochs:
+        adaptation = replace(adaptation, epochs=limits.epochs, batch_size=limits.batch_size)
     run = replace(run, backbone=base.backbone, items=items, adaptation=adaptation)
     return override(run, contender.settings)

@@ -16,7 +16,7 @@ from personaplug.cli.user_lora import fit_users
 from personaplug.evaluation.cost import TrainingCost
 from personaplug.plug.retrieval_run import WEIGHTS
 from personaplug.plug.run import RunConfig
-from personaplug.training.checkpoints import is_finished
+from personaplug.training.checkpoints import discard_leftovers, is_finished
 from personaplug.training.retrieval_folder import forget_said
 
 
@@ -51,9 +51,10 @@ def _train(recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int,
     if contender.kind.learns == "prefix":
         run = run_of(recipe, place, contender=contender, seed=seed, k=k)
         assert isinstance(run, RunConfig)
-        return (
-            {} if is_finished(out) else fit(run, place.log, out=out, store_path=store, resume=True, on_bad=place.on_bad)
-        )
+        if is_finished(out):
+            discard_leftovers(out)
+            return {}
+        return fit(run, place.log, out=out, store_path=store, resume=True, on_bad=place.on_bad)
     base = base_run(recipe, place, seed=seed)
     if contender.kind.is_per_user:
         users = adapters_run(recipe, place, contender=contender, base=base, k=k, on=on)

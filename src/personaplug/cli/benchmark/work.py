@@ -8,16 +8,16 @@ from typing import cast
 from personaplug.cli.benchmark.files import write_json
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import base_run, run_of
+from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
 from personaplug.cli.evaluate import measure
 from personaplug.cli.index import fill_store
 from personaplug.cli.measured import MethodWords, QueryWords
-from personaplug.config import write_toml
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
 from personaplug.data.rows import OnBad, refuse
 from personaplug.data.sample import SampleName, sample_log
 from personaplug.plug.query_source import QuerySource
+from personaplug.plug.run_file import write_config
 
 
 def make_log(place: TaskPlace) -> None:
@@ -35,10 +35,15 @@ def made_rows(place: TaskPlace, *, on_bad: OnBad | None) -> Iterable[Mapping[str
 
 def index_log(recipe: Recipe, place: TaskPlace, *, reuse: Sequence[Path]) -> None:
     """Index the log; what stands in the stores of other tasks is not encoded again."""
-    encoder = base_run(recipe, place).encoder.model
-    found = [store for store in reuse if store.exists()]
+    run = base_run(recipe, place)
     counts = fill_store(
-        place.log, place.task_file, store_path=place.store, encoder=encoder, reuse=found, on_bad=place.on_bad
+        place.log,
+        place.task_file,
+        store_path=place.store,
+        encoder=run.encoder.model,
+        published_views=run.published_views,
+        reuse=[store for store in reuse if store.exists()],
+        on_bad=place.on_bad,
     )
     write_json(place.indexed, counts)
 
@@ -68,7 +73,7 @@ def method_words(
     run = place.run(contender, seed, k=k if contender.kind.is_trained_for_k else None, on=on)
     if seed is None:
         run.mkdir(parents=True, exist_ok=True)
-        write_toml(run_of(recipe, place, contender=contender), run / "config.toml")
+        write_config(run_of(recipe, place, contender=contender), run / "config.toml")
     return MethodWords(
         contender.kind.command,
         QuerySource.ENCODER,
@@ -76,7 +81,7 @@ def method_words(
         store=place.store if contender.kind.reads_vectors else None,
         k=k,
         profiles=place.of(contender) / "profiles",
-        decoding=asdict(recipe.decoding),
+        decoding=asdict(decoding_of(recipe, base_run(recipe, place))),
     )
 
 

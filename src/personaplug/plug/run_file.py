@@ -1,0 +1,83 @@
+"""A run's ``config.toml``: what is not in the run's folder is named by the way to it from there.
+
+So a run that is moved together with its store and models finds them again, and is opened from any folder.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from personaplug.config import read_toml, write_toml
+
+R = TypeVar("R")
+_PARTS = ("backbone", "encoder")
+_OURS = ("nano", "minilm")
+"""Models that come with personaplug, whatever folders there are."""
+
+
+def way_to(path: Path | str, *, folder: Path) -> str:
+    """Write the way to a path from a folder."""
+    return os.path.relpath(path, folder)
+
+
+def at_end_of(way: str, *, folder: Path) -> Path:
+    """Follow a way from a folder."""
+    return Path(os.path.normpath(folder / way))
+
+
+def read_config(kind: type[R], path: Path) -> R:
+    """Read a run's configuration; models in folders are named as seen from here.
+
+    A name that leads to no folder from the file is one on the hub, or a folder as it was typed, and stays.
+
+    Args:
+        kind: A dataclass with a ``backbone``, an ``encoder`` or both.
+        path: The file.
+
+    Raises:
+        ConfigError: The file is missing, is not TOML, or does not fit ``kind``.
+    """
+    return _renamed(read_toml(kind, path), lambda name: _found(name, folder=path.parent))
+
+
+def write_config(run: object, path: Path) -> None:
+    """Write a run's configuration; models that were named by a relative path are named as seen from the file."""
+    write_toml(as_kept(run, path.parent), path)
+
+
+def as_kept(run: R, folder: Path) -> R:
+    """Name a run's models as its file in a folder does."""
+    return _renamed(run, lambda name: _kept(name, folder=folder))
+
+
+def is_same_model(one: str, other: str) -> bool:
+    """Tell whether two names stand for one model; a folder has many."""
+    return one == other or (Path(one).is_dir() and Path(other).is_dir() and Path(one).samefile(other))
+
+
+def _renamed(run: R, rename: Callable[[str], str]) -> R:
+    parts: dict[str, Any] = {name: getattr(run, name) for name in _PARTS if hasattr(run, name)}
+    new = {name: replace(part, model=rename(part.model)) for name, part in parts.items()}
+    selection: Any = getattr(run, "selection", None)
+    if selection is not None and selection.encoder:  # a reader of prompts beside the run's encoder
+        new["selection"] = replace(selection, encoder=rename(selection.encoder))
+    return replace(run, **new)  # type: ignore[type-var]  # every kind of run is a dataclass
+
+
+def _kept(name: str, *, folder: Path) -> str:
+    if name in _OURS or Path(name).is_absolute() or not Path(name).is_dir():
+        return name
+    way = way_to(name, folder=folder)
+    return way if _is_way(way) else os.path.join(os.curdir, way)  # noqa: PTH118 (a Path drops the dot)
+
+
+def _found(name: str, *, folder: Path) -> str:
+    place = at_end_of(name, folder=folder)
+    return os.path.relpath(place) if _is_way(name) and place.is_dir() else name
+
+
+def _is_way(name: str) -> bool:
+    """Tell a way from a folder, which begins with a dot, from a name on the hub, which does not."""
+    return name.partition("/")[0] in (os.curdir, os.pardir)
