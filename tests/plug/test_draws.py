@@ -29,10 +29,16 @@ def test_no_token_is_drawn_that_cannot_be_or_is_outside_the_nucleus(scores, top_
     assert token == len(scores) or chances[chances > chances[token]].sum() < top_p + 1e-6
 
 
-@pytest.mark.parametrize(("point", "token"), [(0.0, 7), (1 - 2**-24, 1006)])
+@pytest.mark.parametrize(("top_p", "tokens"), [(0.4, {1}), (0.6, {1, 2}), (0.95, {0, 1, 2}), (1.0, {0, 1, 2})])
+def test_every_token_of_the_nucleus_is_drawn_and_no_other(top_p, tokens):
+    scores = torch.tensor([0.2, 0.5, 0.3]).log().tolist()
+    assert {drawn(scores, top_p=top_p, seed=seed) for seed in range(60)} == tokens
+
+
+@pytest.mark.parametrize(("point", "token"), [(0.0, 1), (1 - 2**-24, 3)])
 def test_both_ends_of_the_chances_are_tokens_that_can_be(monkeypatch, point, token):
     monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.tensor([point]))
-    assert drawn([NEVER] * 7 + [1.0] * 1000 + [NEVER] * 4000, top_p=1.0) == token
+    assert drawn([NEVER, 0.0, 1.0, 0.0, NEVER], top_p=1.0) == token
 
 
 def test_no_rounding_of_a_sum_draws_a_token_that_cannot_be(monkeypatch):
