@@ -11,6 +11,7 @@ from personaplug.config import from_mapping
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
+from personaplug.plug.writing import Writing
 from tests import tiny
 
 few = settings(max_examples=12)
@@ -210,6 +211,49 @@ def test_a_chat_is_read_as_its_template_writes_it_and_the_prefix_follows_the_hea
     assert torch.equal(inputs.embeds[0], embedded(chat, ids))
     prefixed = inputs.with_prefix(prefix).embeds[0]
     assert torch.equal(prefixed, torch.cat([embedded(chat, ids[:2]), prefix[0], embedded(chat, ids[2:])]))
+
+
+MODELS = {"t5": tiny.encoder_decoder, "bert": tiny.joined_encoder_decoder}
+MODELS |= {"llama": tiny.decoder_only, "gpt2": tiny.absolute_decoder_only}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("strategy", ["greedy", "beam"])
+@pytest.mark.parametrize("ends", [2, [2, *range(70, 90)], None], ids=["one-end", "ends-that-are-words", "no-end"])
+def test_what_is_not_drawn_is_answered_as_by_transformers_itself(name, strategy, ends):
+    backbone = MODELS[name]()
+    backbone.model.generation_config.update(eos_token_id=ends, repetition_penalty=1.5, top_k=3)
+    inputs = inputs_of(backbone, INPUTS, random_prefixes(backbone, len(INPUTS)))
+    for longest in (1, 16):
+        ids = backbone.model.generate(
+            inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long(), max_new_tokens=longest, do_sample=False,
+            num_beams=4 if strategy == "beam" else 1, repetition_penalty=1.0, pad_token_id=0,
+        )  # fmt: skip
+        expected = [text.strip() for text in backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        assert backbone.generate(inputs, GenerationConfig(strategy, max_new_tokens=longest)) == expected
+        assert len(set(expected)) > 1
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "sample", "beam"])
+def test_no_answer_and_no_score_moves_torchs_own_draws(backbone, strategy):
+    config = GenerationConfig(strategy, max_new_tokens=6, seed=5)
+    inputs = backbone.embed(INPUTS[:1])
+    before = torch.random.get_rng_state()
+    backbone.generate(inputs, config)
+    backbone.score(inputs, ANSWERS[:1])
+    if strategy != "beam":
+        list(backbone.stream(inputs, config))
+        backbone.write(inputs, [Writing(config)])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_row_is_drawn_by_the_seed_whoever_is_beside_it_and_whatever_torch_drew_before(backbone):
+    config = GenerationConfig("sample", temperature=2.0, max_new_tokens=10, seed=1)
+    together = backbone.generate(backbone.embed([*INPUTS, INPUTS[0]]), config)
+    torch.rand(1)
+    assert together[:-1] == [backbone.generate(backbone.embed([text]), config)[0] for text in INPUTS]
+    assert together[-1] == together[0]
+    assert len(set(together)) > 2
 
 
 @pytest.mark.parametrize("strategy", ["greedy", "sample"])

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn import functional
 
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.errors import ConfigError, FingerprintMismatchError
@@ -171,6 +172,16 @@ def test_the_same_seed_builds_the_same_plug(models, store):
     ).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_prefix_is_drawn_by_the_seed_and_no_other_draw_moves(models, store):
+    run = make_run(models, "encoder-decoder", method="tuned-prompt")
+    before = torch.random.get_rng_state()
+    built = build_plug(replace(run, training=replace(run.training, seed=3)), TASK, store=store)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(3)
+    for vector in built.prefix.prompt.vectors:
+        assert torch.equal(vector, functional.normalize(torch.randn(len(vector)), dim=0))
 
 
 def test_a_persona_is_not_built_without_a_store(models):

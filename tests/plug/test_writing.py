@@ -1,5 +1,6 @@
-from itertools import pairwise
+from itertools import cycle, pairwise
 from string import ascii_lowercase
+from time import sleep
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.writing import Writing
+from personaplug.plug.writing import Writing, streamed
 from tests import tiny
 
 INPUTS = ["what is it", "", "a longer question than all the others here", "🙂"]
@@ -33,12 +34,15 @@ def written(text, **settings):
     """Write a text token by token as a tokenizer of one token a letter would."""
     heard = []
     writing = Writing(LONG, is_streamed=True, tell=lambda each: heard.append(each.settled), **settings)
-    for letter in text:
+    for letter in [*text, "\0"]:
         if not writing.is_over:
-            writing.add(ord(letter), is_end=False, decode=lambda tokens: "".join(map(chr, tokens)))
-    if not writing.is_over:
-        writing.add(0, is_end=True, decode=lambda tokens: "".join(map(chr, tokens)))
+            writing.add(ord(letter), is_end=letter == "\0", decode=spelled)
     return writing, heard
+
+
+def spelled(tokens):
+    """Decode as a tokenizer whose end is no word does."""
+    return "".join(map(chr, filter(None, tokens)))
 
 
 def test_a_greedy_answer_is_the_generated_one(backbone):
@@ -133,6 +137,23 @@ def test_an_answer_as_long_as_it_may_be_says_so():
     for letter in ascii_lowercase[:3]:
         writing.add(ord(letter), is_end=False, decode=lambda tokens: "".join(map(chr, tokens)))
     assert (writing.text, writing.ending) == ("abc", "length")
+
+
+def test_a_reader_who_leaves_ends_the_answer_and_waits_for_its_end():
+    ended = []
+
+    def write(writing):
+        for letter in cycle("one two "):
+            if writing.is_over:
+                break
+            writing.add(ord(letter), is_end=False, decode=spelled)
+            sleep(0.001)
+        ended.append(writing.is_cancelled)
+
+    pieces = streamed(LONG, write)
+    assert next(pieces) == "one"
+    pieces.close()
+    assert ended == [True]
 
 
 def test_beams_do_not_grow_token_by_token():

@@ -6,7 +6,6 @@ What the two families, encoder-decoder and decoder-only, do differently is in ``
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,13 +20,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteriaList,
-    TextIteratorStreamer,
 )
 
 from personaplug.embedder.text_reader import TextReader
 from personaplug.plug.decoding import GenerationConfig as GenerationConfig
+from personaplug.plug.draws import OwnDraws
 from personaplug.plug.tokens import Side, TokenEmbeddings, pad_rows
-from personaplug.plug.writing import OwnDraws, Writing, WritingRows
+from personaplug.plug.writing import Writing, WritingRows, streamed
 
 IGNORED = -100
 _MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
@@ -122,11 +121,18 @@ class Backbone(ABC):
 
     @torch.inference_mode()
     def generate(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> list[str]:
-        """Answer a batch of inputs."""
+        """Answer a batch of inputs.
+
+        Sampling draws each row by the seed alone, from a generator of its own: an input is answered as it would be
+        without the others, two equal inputs alike, and torch's own random state stays as it is.
+        """
         config = config or GenerationConfig()
-        torch.manual_seed(config.seed)
-        ids = self.model.generate(**self._generation_arguments(inputs, config))
-        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        if config.strategy == "beam":
+            ids = self.model.generate(**self._decoding(inputs, longest=config.max_new_tokens, beams=config.beams))
+            return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        writings = [Writing(config) for _ in inputs.embeds]
+        self.write(inputs, writings)
+        return [writing.text for writing in writings]
 
     def stream(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> Iterator[str]:
         """Answer one input, piece by piece; the pieces joined and stripped are the answer. Not for beams.
@@ -137,24 +143,16 @@ class Backbone(ABC):
         config = config or GenerationConfig()
         if config.strategy == "beam" or len(inputs.embeds) != 1:
             raise ValueError("streaming takes one input, and greedy decoding or sampling")
-        torch.manual_seed(config.seed)
-        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=False, skip_special_tokens=True)
-        arguments = self._generation_arguments(inputs, config) | {"streamer": streamer}
-        pool = ThreadPoolExecutor(max_workers=1)
-        answer = pool.submit(self._generate_into, streamer, arguments)
-        pool.shutdown(wait=False)
-        yield from (piece for piece in streamer if piece)
-        answer.result()
+        yield from streamed(config, lambda writing: self.write(inputs, [writing]))
 
     @torch.inference_mode()
     def write(self, inputs: TokenEmbeddings, writings: Sequence[Writing]) -> None:
         """Answer a batch of inputs, each into its own writing, token by token, until all have ended."""
-        longest = GenerationConfig(max_new_tokens=max(writing.config.max_new_tokens for writing in writings))
-        rows = WritingRows(writings, ends=self._ends, decode=self._decode)
+        configs = [writing.config for writing in writings]
         self.model.generate(
-            **self._generation_arguments(inputs, longest),
-            logits_processor=LogitsProcessorList([OwnDraws([writing.config for writing in writings])]),
-            stopping_criteria=StoppingCriteriaList([rows]),
+            **self._decoding(inputs, longest=max(config.max_new_tokens for config in configs)),
+            logits_processor=LogitsProcessorList([OwnDraws(configs)]),
+            stopping_criteria=StoppingCriteriaList([WritingRows(writings, ends=self._ends, decode=self._decode)]),
         )
 
     def longest_answer(self, *, input_tokens: int) -> int | None:
@@ -248,26 +246,17 @@ class Backbone(ABC):
         ids = self.reader.ids(targets, most=max_tokens - 1)
         return [[*row, self.tokenizer.eos_token_id] for row in ids]
 
-    def _generate_into(self, streamer: TextIteratorStreamer, arguments: dict[str, object]) -> None:
-        try:
-            self.model.generate(**arguments)
-        finally:
-            streamer.end()  # After a failure too, else its reader would wait forever.
-
-    def _generation_arguments(self, inputs: TokenEmbeddings, config: GenerationConfig) -> dict[str, object]:
-        is_sampled = config.strategy == "sample"
-        arguments: dict[str, object] = {
+    def _decoding(self, inputs: TokenEmbeddings, *, longest: int, beams: int = 1) -> dict[str, object]:
+        """Say to transformers how to decode; what is drawn, is drawn by :class:`OwnDraws`."""
+        return {
             "inputs_embeds": inputs.embeds,
             "attention_mask": inputs.mask.long(),
-            "max_new_tokens": config.max_new_tokens,
-            "num_beams": config.beams if config.strategy == "beam" else 1,
-            "do_sample": is_sampled,
+            "max_new_tokens": longest,
+            "num_beams": beams,
+            "do_sample": False,
             "repetition_penalty": 1.0,  # some models' own settings have another: an answer is decoded as it was asked
             "pad_token_id": self.tokenizer.pad_token_id,
         }
-        if is_sampled:
-            arguments |= {"temperature": config.temperature, "top_p": config.top_p, "top_k": 0}
-        return arguments
 
 
 def positions_in(config: PreTrainedConfig, *, answer_tokens: int) -> int | None:

@@ -65,6 +65,7 @@ def encoder_of_store(config: EncoderConfig, task: Task, *, store: PersonaStore, 
     return encoder
 
 
+@torch.random.fork_rng(devices=[])  # all is drawn on the CPU
 def build_prefix(run: RunConfig, encoder: TextEncoder | None, *, backbone: Backbone, views: int) -> Prefix:
     """Make what stands before the inputs, not yet trained, by the run's training seed.
 
@@ -74,7 +75,7 @@ def build_prefix(run: RunConfig, encoder: TextEncoder | None, *, backbone: Backb
         backbone: Whose vectors these are to be.
         views: Texts of an item.
     """
-    torch.manual_seed(run.training.seed)  # Here, and not before: an encoder may draw weights that its files leave out.
+    torch.default_generator.manual_seed(run.training.seed)
     if not encoder or not run.has_persona:
         return TunedPrefix(run.embedder.vectors, backbone.dim, embedding_norm=backbone.embedding_norm)
     embedder = UserEmbedder(

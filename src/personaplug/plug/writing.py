@@ -1,19 +1,18 @@
 """Answers that grow side by side in one batch, each decoded, stopped and listened to in its own way."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
-from transformers import LogitsProcessor, StoppingCriteria
+from transformers import StoppingCriteria
 
 from personaplug.plug.decoding import GenerationConfig
 
 Ending = Literal["stop", "length"]
-
-_COLDEST = 1e-4
-"""A temperature at which the likeliest token is all but certain; a lower one would only overflow."""
 
 _FIRST_UNSPACED = "\u2e80"
 """From here on scripts are written without spaces, so that each sign stands for itself."""
@@ -65,13 +64,13 @@ class Writing:
         self.is_cancelled = True
 
     def add(self, token: int, *, is_end: bool, decode: Callable[[list[int]], str]) -> None:
-        """Take the next token."""
+        """Take the next token. An end may be a word too: ``decode`` gets it, and leaves out what is none."""
         if not is_end:
             self.tokens.append(token)
         ending = self._ending(is_end=is_end)
         if ending is None and not self.stops and not self._is_streamed:
             return
-        text, is_stopped = _cut(decode(self.tokens), self.stops)
+        text, is_stopped = _cut(decode([*self.tokens, token] if is_end else self.tokens), self.stops)
         self.ending = "stop" if is_stopped else ending
         if self.ending is None:
             self.settled = max(self.settled, _settled(text, self.stops).strip(), key=len)
@@ -113,42 +112,32 @@ class WritingRows(StoppingCriteria):
         return torch.tensor([writing.is_over for writing in self.writings], device=input_ids.device)
 
 
-class OwnDraws(LogitsProcessor):
-    """Draws the next token of each row that is sampled, by the row's own seed, and leaves it as the only one possible.
+def streamed(config: GenerationConfig, write: Callable[[Writing], None]) -> Iterator[str]:
+    """Have one answer written in a thread of its own, and give it piece by piece.
 
-    So a batch is decoded greedily as a whole, and what is drawn in one row depends on no other.
+    A reader who leaves ends the answer at its next token; closing the iterator waits for that.
 
     Args:
-        configs: How to decode each row.
+        config: How to decode it.
+        write: Writes it to its end.
+
+    Raises:
+        Exception: What ``write`` raises.
     """
-
-    def __init__(self, configs: Sequence[GenerationConfig]) -> None:
-        self._rows = {row: config for row, config in enumerate(configs) if config.strategy == "sample"}
-        self._seeds = {row: torch.Generator().manual_seed(config.seed) for row, config in self._rows.items()}
-
-    def __call__(
-        self,
-        input_ids: Int[Tensor, "batch tokens"],  # noqa: ARG002 (transformers' signature)
-        scores: Float[Tensor, "batch vocabulary"],
-    ) -> Float[Tensor, "batch vocabulary"]:
-        """Draw, where there is something to draw."""
-        for row, config in self._rows.items():
-            likelihoods = scores[row].float().cpu()
-            chances = ((likelihoods - likelihoods.max()) / max(config.temperature, _COLDEST)).softmax(dim=0)
-            token = int(_nucleus(chances, config.top_p).multinomial(1, generator=self._seeds[row]))
-            scores[row] = -torch.inf
-            scores[row, token] = 0.0
-        return scores
-
-
-def _nucleus(chances: Float[Tensor, " vocabulary"], top_p: float) -> Float[Tensor, " vocabulary"]:
-    """Keep the smallest set of tokens that has this probability (arXiv 1904.09751)."""
-    if top_p >= 1:
-        return chances
-    likeliest, order = chances.sort(descending=True)
-    is_kept = likeliest.cumsum(dim=0) - likeliest < top_p
-    is_kept[0] = True
-    return torch.zeros_like(chances).scatter(0, order, likeliest * is_kept)
+    texts: SimpleQueue[str | None] = SimpleQueue()
+    writing = Writing(config, tell=lambda each: texts.put(each.settled), is_streamed=True)
+    told = 0
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        written = pool.submit(write, writing)
+        written.add_done_callback(lambda _: texts.put(None))  # after a failure too: the reader would wait forever
+        try:
+            for text in iter(texts.get, None):
+                if len(text) > told:
+                    yield text[told:]
+                    told = len(text)
+        finally:
+            writing.cancel()
+    written.result()
 
 
 def _cut(text: str, stops: Sequence[str]) -> tuple[str, bool]:
