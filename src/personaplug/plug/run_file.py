@@ -60,8 +60,9 @@ def is_same_model(one: str, other: str) -> bool:
 def _renamed(run: R, rename: Callable[[str], str]) -> R:
     parts: dict[str, Any] = {name: getattr(run, name) for name in _PARTS if hasattr(run, name)}
     new = {name: replace(part, model=rename(part.model)) for name, part in parts.items()}
-    if name := getattr(selection := getattr(run, "selection", None), "encoder", ""):
-        new["selection"] = replace(selection, encoder=rename(name))  # a reader of prompts beside the run's encoder
+    selection: Any = getattr(run, "selection", None)
+    if selection is not None and selection.encoder:  # a reader of prompts beside the run's encoder
+        new["selection"] = replace(selection, encoder=rename(selection.encoder))
     return replace(run, **new)  # type: ignore[type-var]  # every kind of run is a dataclass
 
 
