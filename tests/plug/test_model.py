@@ -199,7 +199,7 @@ def test_a_tuned_prompt_needs_no_store_until_a_user_is_named(models, examples):
 def test_a_store_of_another_encoder_is_refused(models, tmp_path):
     with (
         make_store(tmp_path / "other.db", tiny.text_encoder(seed=1)) as other,
-        pytest.raises(FingerprintMismatchError, match="fingerprint"),
+        pytest.raises(FingerprintMismatchError, match="made by the encoder"),
     ):
         build_plug(make_run(models, "decoder-only"), TASK, store=other, query_source=QuerySource.STORE)
 
