@@ -22,12 +22,12 @@ from personaplug.plug.prefix import Prefix, TunedPrefix
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config, write_config
+from personaplug.plug.run_folder import CONFIG, TASK, WEIGHTS, check_is_run
 from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example, Profile
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task, load_task
 
-_WEIGHTS, _CONFIG, _TASK = "model.safetensors", "config.toml", "task.toml"
 _GIVE_A_STORE = "open it with one: PersonaPlug.from_pretrained(..., store=PersonaStore.open(...))"
 
 
@@ -78,11 +78,10 @@ class PersonaPlug(nn.Module):
             FingerprintMismatchError: The store's vectors are another encoder's.
         """
         folder = Path(folder)
-        if not (folder / _CONFIG).is_file():
-            raise ConfigError(f"{folder} is no run: it has no {_CONFIG}", hint="train one: personaplug train --help")
-        run, task = read_config(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK))
+        check_is_run(folder)
+        run, task = read_config(RunConfig, folder / CONFIG), load_task(str(folder / TASK))
         plug = build_plug(run, task, store=store, device=device, query_source=query_source, backbone=backbone)
-        load_weights(plug.prefix, folder / _WEIGHTS)
+        load_weights(plug.prefix, folder / WEIGHTS)
         return plug.eval()
 
     def over(self, store: PersonaStore, encoder: TextEncoder) -> "PersonaPlug":
@@ -117,14 +116,14 @@ class PersonaPlug(nn.Module):
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
         self.save_config(folder)
-        save_weights(self.prefix, Path(folder) / _WEIGHTS)
+        save_weights(self.prefix, Path(folder) / WEIGHTS)
 
     def save_config(self, folder: Path | str) -> None:
         """Write configuration and task alone: a run that is not trained yet."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_config(self.run, folder / _CONFIG)
-        write_toml(self.batcher.task, folder / _TASK)
+        write_config(self.run, folder / CONFIG)
+        write_toml(self.batcher.task, folder / TASK)
 
     def forward(self, batch: PlugBatch) -> dict[str, Tensor]:
         """Give the loss of a batch as the trainer wants it."""

@@ -16,6 +16,7 @@ from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
+from personaplug.plug.run_folder import CONFIG
 from personaplug.records import Example, Profile
 from personaplug.serving.metrics import Metrics
 from personaplug.serving.personas import Personas
@@ -163,7 +164,7 @@ def open_models(
     with PersonaStore.open(store) as opened:
         plugs: dict[str, PersonaPlug] = {}
         for name, folder in runs.items():
-            wanted = read_config(RunConfig, folder / "config.toml").backbone
+            wanted = read_config(RunConfig, folder / CONFIG).backbone
             shared = next((plug.backbone for plug in plugs.values() if plug.run.backbone == wanted), None)
             backbone = load(wanted) if load and not shared else shared
             plugs[name] = PersonaPlug.from_pretrained(

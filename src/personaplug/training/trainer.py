@@ -9,6 +9,7 @@ from time import perf_counter
 from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.run_folder import WEIGHTS
 from personaplug.records import Example
 from personaplug.training.card import write_card
 from personaplug.training.checkpoints import discard_checkpoints, rewind_metrics, starting_point
@@ -85,5 +86,5 @@ def _encode_queries(
 def _finish(plug: PersonaPlug, fitted: Fitted, *, folder: Path, queries: int) -> None:
     """Leave card, then weights; a run killed between any two has its checkpoints, and resumed it comes here again."""
     write_card(folder, plug.run, task=plug.batcher.task, fitted=fitted, queries=queries)
-    save_weights(plug.prefix, folder / "model.safetensors")
+    save_weights(plug.prefix, folder / WEIGHTS)
     discard_checkpoints(folder)
