@@ -260,8 +260,8 @@ def fit(
         check_room(plug)
         seen = task if run.retriever else task.for_persona()
         examples, dev = draw_queries(log, seen, draw=run.training, on_bad=on_bad)
-        if store and plug.batcher.source:
-            plug.batcher.source = snapshot_of(store)
+        if store and plug.source:
+            plug.read_from(snapshot_of(store))
         advance = opened.enter_context(progress(f"train {run.method}"))
         return train_plug(
             plug,

@@ -151,7 +151,7 @@ def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) ->
     Raises:
         ConfigError: There are too few.
     """
-    training, vectors, longest = plug.run.training, plug.run.embedder.vectors, plug.batcher.prompts.max_tokens
+    training, vectors, longest = plug.run.training, plug.run.embedder.vectors, plug.prompts.max_tokens
     asked = generation.max_new_tokens if generation else 0
     answer = max(training.max_output_tokens, asked)
     positions = plug.backbone.positions(answer_tokens=answer)
@@ -170,7 +170,7 @@ def _trained(name: str, task: Task, *, options: MethodOptions) -> Method:
     plug = PersonaPlug.from_pretrained(
         folder, store=options.store, device=start_torch(), query_source=options.query_source
     )
-    check_task(folder, plug.batcher.task.name, wanted=task.name)
+    check_task(folder, plug.task.name, wanted=task.name)
     check_room(plug, options.generation)
     if plug.run.retriever is None:
         return PlugMethod(name, plug, options.generation)

@@ -75,7 +75,7 @@ def _encode_queries(
 
     Which texts share a batch decides their vectors' last bits; here the batches do not depend on where training begins.
     """
-    if vectors := plug.batcher.query_vectors:
+    if vectors := plug.query_vectors:
         texts = [plug.batcher.query(example) for example in examples][: vectors.capacity]
         for start in range(0, len(texts), _BLOCK):
             vectors(texts[start : start + _BLOCK])
@@ -85,6 +85,6 @@ def _encode_queries(
 
 def _finish(plug: PersonaPlug, fitted: Fitted, *, folder: Path, queries: int) -> None:
     """Leave card, then weights; a run killed between any two has its checkpoints, and resumed it comes here again."""
-    write_card(folder, plug.run, task=plug.batcher.task, fitted=fitted, queries=queries)
+    write_card(folder, plug.run, task=plug.task, fitted=fitted, queries=queries)
     save_weights(plug.prefix, folder / WEIGHTS)
     discard_checkpoints(folder)
