@@ -177,7 +177,8 @@ def test_the_same_seed_builds_the_same_plug(models, store):
 def test_a_prefix_is_drawn_by_the_seed_and_no_other_draw_moves(models, store):
     run = make_run(models, "encoder-decoder", method="tuned-prompt")
     before = torch.random.get_rng_state()
-    built = build_plug(replace(run, training=replace(run.training, seed=3)), TASK, store=store)
+    run = replace(run, training=replace(run.training, seed=3))
+    built = build_plug(run, TASK, store=store, query_source=QuerySource.STORE)
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(3)
     for vector in built.prefix.prompt.vectors:
