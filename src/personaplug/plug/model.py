@@ -193,7 +193,11 @@ class PersonaPlug(nn.Module):
     def stream(
         self, text: str, *, user: str, config: GenerationConfig | None = None, with_persona: bool = True
     ) -> Iterator[str]:
-        """Answer as :meth:`generate` does, piece by piece."""
+        """Answer as :meth:`generate` does, piece by piece.
+
+        Raises:
+            ValueError: The answer is to be searched for by beams, as a run of the preset ``paper`` says by itself.
+        """
         with torch.inference_mode():
             inputs = self.asked([self.example(text, user=user)], with_persona=with_persona)
         return self.backbone.stream(inputs, config or self.run.decoding)
