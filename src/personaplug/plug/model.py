@@ -61,6 +61,7 @@ class PersonaPlug(nn.Module):
         store: PersonaStore | None = None,
         device: str = "cpu",
         is_live: bool = False,
+        remembers: bool = True,
         backbone: Backbone | None = None,
     ) -> "PersonaPlug":
         """Load a run folder.
@@ -70,6 +71,7 @@ class PersonaPlug(nn.Module):
             store: The users' histories, encoded by the run's encoder.
             device: Where to compute.
             is_live: Encode every query, also one whose text the store holds.
+            remembers: Keep vectors of texts for the next batch; not where the next is another tenant's.
             backbone: The run's language model, where it is loaded already.
 
         Raises:
@@ -80,7 +82,9 @@ class PersonaPlug(nn.Module):
         if not (folder / _CONFIG).is_file():
             raise ConfigError(f"{folder} is no run: it has no {_CONFIG}", hint="train one: personaplug train --help")
         run, task = read_config(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK))
-        plug = build_plug(run, task, store=store, device=device, is_live=is_live, backbone=backbone)
+        plug = build_plug(
+            run, task, store=store, device=device, is_live=is_live, remembers=remembers, backbone=backbone
+        )
         load_weights(plug.prefix, folder / _WEIGHTS)
         return plug.eval()
 
@@ -218,6 +222,7 @@ def build_plug(
     store: PersonaStore | None = None,
     device: str = "cpu",
     is_live: bool = False,
+    remembers: bool = True,
     backbone: Backbone | None = None,
 ) -> PersonaPlug:
     """Make an untrained plug, seeded by the run's training seed.
@@ -228,6 +233,7 @@ def build_plug(
         store: The users' histories; a tuned prompt needs none.
         device: Where to compute.
         is_live: As for :meth:`PersonaPlug.from_pretrained`.
+        remembers: As there.
         backbone: The run's language model, where it is loaded already.
 
     Raises:
@@ -239,7 +245,9 @@ def build_plug(
     if run.reads_vectors:
         encoder = encoder_of_store(run.encoder, task, store=_needed(run, store), device=device)
     prefix = build_prefix(run, encoder, backbone=backbone, views=len(task.views))
-    batcher = build_batcher(run, task, store=store, encoder=encoder, backbone=backbone, is_live=is_live)
+    batcher = build_batcher(
+        run, task, store=store, encoder=encoder, backbone=backbone, is_live=is_live, remembers=remembers
+    )
     return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store)
 
 

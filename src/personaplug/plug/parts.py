@@ -19,6 +19,7 @@ from personaplug.plug.run import RunConfig
 from personaplug.retrieval.base import Retriever
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
+from personaplug.store.text_cache import TEXTS_KEPT
 from personaplug.tasks.task import Task
 
 
@@ -94,6 +95,7 @@ def build_batcher(
     encoder: TextEncoder | None,
     backbone: Backbone,
     is_live: bool = False,
+    remembers: bool = True,
 ) -> Batcher:
     """Make what turns examples into batches: prompts, histories' vectors and queries' vectors.
 
@@ -104,11 +106,13 @@ def build_batcher(
         encoder: Made the store's vectors.
         backbone: Reads the prompts.
         is_live: Encode every query, also one whose text the store holds.
+        remembers: Keep vectors of texts for the next batch.
 
     Raises:
         ConfigError: The language model has no room for the run's items.
     """
-    queries = QueryVectors(encoder, None if is_live else store) if encoder else None
+    capacity = TEXTS_KEPT if remembers else 0
+    queries = QueryVectors(encoder, None if is_live else store, capacity=capacity) if encoder else None
     prompts = build_prompts(run, task, backbone=backbone, retriever=_retriever(run, task, store=store, queries=queries))
     if not run.has_persona:
         return Batcher(task, None, query_vectors=None, prompts=prompts)
@@ -123,5 +127,5 @@ def _retriever(
     if run.retriever == "bm25":
         return by_words(task)
     if run.retriever == "dense" and queries and task.retrieval.similarity == "product":
-        return by_product(task, queries.encoder)
+        return by_product(task, queries.encoder, capacity=queries.capacity)
     return by_vectors(task, store, queries=queries) if run.retriever == "dense" and store and queries else None

@@ -10,7 +10,7 @@ from torch import Tensor
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.store.base import text_hash
 from personaplug.store.sqlite import PersonaStore
-from personaplug.store.text_cache import TextCache
+from personaplug.store.text_cache import TEXTS_KEPT, TextCache
 
 
 class QueryVectors:
@@ -19,10 +19,10 @@ class QueryVectors:
     Args:
         encoder: The frozen encoder that also made the store's vectors.
         store: Its items' own texts are often the queries; None to encode every query, as for one that nobody has seen.
-        capacity: Vectors kept in memory.
+        capacity: Vectors kept in memory for the next call; at 0 none are, so no call can be told from one before it.
     """
 
-    def __init__(self, encoder: TextEncoder, store: PersonaStore | None, *, capacity: int = 100_000) -> None:
+    def __init__(self, encoder: TextEncoder, store: PersonaStore | None, *, capacity: int = TEXTS_KEPT) -> None:
         self.encoder = encoder
         self.store = store
         self.capacity = capacity
