@@ -168,9 +168,9 @@ def open_models(
             shared = next((plug.backbone for plug in plugs.values() if plug.run.backbone == wanted), None)
             backbone = load(wanted) if load and not shared else shared
             plugs[name] = PersonaPlug.from_pretrained(
-                folder, store=opened, device=device, query_source=QuerySource.ENCODER, backbone=backbone
+                folder, store=opened, device=device, query_source=QuerySource.ANEW, backbone=backbone
             )
-            # Encoded: what another tenant's history holds must change nothing, not even a vector's last bits.
+            # What another tenant's history holds, or has asked, must change nothing: no vector's last bits, no time.
         personas = Personas(opened, metrics=metrics)
         encoder = _encoder(list(plugs.values()))
         models = {name: ServedModel(plug, personas) for name, plug in plugs.items()}
