@@ -168,7 +168,7 @@ def test_an_empty_history_is_a_history(name, runs, options, examples):
     unknown = [replace(example, profile=Profile("nobody")) for example in examples]
     assert len(method.respond(unknown)) == len(examples)
     assert np.isfinite(method.log_likelihood(unknown)).all()
-    assert method.write(unknown) == [LOG.prompt_text(each.input) for each in unknown]
+    assert method.writer.write(unknown) == [LOG.prompt_text(each.input) for each in unknown]
 
 
 def test_a_choice_keeps_texts_once_and_the_vectors_of_each_retriever(runs, options, examples, place):
@@ -190,26 +190,28 @@ def test_a_mixed_batch_is_answered_as_one_by_one(name, runs, options, examples):
 def test_a_choice_is_between_the_retrievers_of_the_run_in_its_order(runs, options, examples, place):
     options = replace(options, backbone=place.models["decoder-only"])
     method = build_method("rspg-pre", LOG, options=replace(options, run=runs["rspg-pre"]))
-    assert isinstance(method.write, SelectedPrompt)
+    assert isinstance(method.writer, SelectedPrompt)
     example = max(examples, key=lambda each: len(each.profile.items))
-    prompts = [write([example])[0] for write in method.write.writers]
-    named = [build_method(name, LOG, options=options).write([example])[0] for name in ("plain", "recency", "bm25")]
+    prompts = [each.write([example])[0] for each in method.writer.writers]
+    named = [
+        build_method(name, LOG, options=options).writer.write([example])[0] for name in ("plain", "recency", "bm25")
+    ]
     assert prompts[:3] == named
     assert len(prompts) == 6
     assert prompts[4:] == [
-        build_method(name, LOG, options=replace(options, run=runs[name])).write([example])[0] for name in ROPG
+        build_method(name, LOG, options=replace(options, run=runs[name])).writer.write([example])[0] for name in ROPG
     ]
     for place, prompt in enumerate(prompts):
-        method.write.selector.bias.data[:] = 0
-        method.write.selector.bias.data[place] = 1e4
-        assert method.write([example]) == [prompt]
+        method.writer.selector.bias.data[:] = 0
+        method.writer.selector.bias.data[place] = 1e4
+        assert method.writer.write([example]) == [prompt]
 
 
 def test_a_choice_after_generation_reads_the_answers(runs, options, examples):
-    before, after = (build_method(name, LOG, options=replace(options, run=runs[name])).write for name in LEARNED[2:])
+    before, after = (build_method(name, LOG, options=replace(options, run=runs[name])).writer for name in LEARNED[2:])
     assert before.answer is None
     example, read = examples[0], []
-    prompts = [write([example])[0] for write in after.writers]
+    prompts = [each.write([example])[0] for each in after.writers]
 
     class Reading:
         reads = "query"
@@ -218,7 +220,7 @@ def test_a_choice_after_generation_reads_the_answers(runs, options, examples):
             read.extend(zip(queries, options, strict=True))
             return [2]
 
-    assert replace(after, selector=Reading())([example]) == [prompts[2]]
+    assert replace(after, selector=Reading()).write([example]) == [prompts[2]]
     answers = after.answer(prompts)
     assert read == [(example.input.strip(), tuple(f"{a}\n{p}" for a, p in zip(answers, prompts, strict=True)))]
 
@@ -398,7 +400,7 @@ def test_beside_an_answer_the_input_has_the_room_that_is_left(place):
     backbone = load_backbone(BackboneConfig(model=place.models["decoder-only"]))
     run = RetrievalRun(scoring=ScoringConfig(max_input_tokens=500, max_output_tokens=20))
     assert (
-        plain_of(run, LOG, backbone=backbone, generation=GenerationConfig(max_new_tokens=40)).max_input_tokens
+        plain_of(run, LOG, backbone=backbone, generation=GenerationConfig(max_new_tokens=40)).writer.max_tokens
         == 512 - 40
     )
 
@@ -410,7 +412,7 @@ def test_where_no_items_are_chosen_the_input_has_no_more_room_than_alone(family,
     plain = plain_of(run, LOG, backbone=backbone, generation=SHORT)
     long = [replace(example, input="what a long day " * 20) for example in examples]
     alone = plain.prompt_tokens(long).tolist()
-    assert backbone.count_input_tokens(plain.write(long), max_tokens=100) == alone
+    assert backbone.count_input_tokens(plain.writer.write(long), max_tokens=100) == alone
     assert max(alone) <= 12
 
 

@@ -111,16 +111,16 @@ def test_an_untrained_method_takes_its_language_model_and_limits_from_a_run_or_b
     of_run = build_method("plain", LOG, options=options)
     by_name = build_method("plain", LOG, options=replace(options, run=None, backbone=models["encoder-decoder"]))
     assert [method.backbone.model.config.model_type for method in (of_run, by_name)] == ["llama", "t5"]
-    assert (of_run.max_input_tokens, of_run.max_output_tokens) == (256, 128)
+    assert (of_run.writer.max_tokens, of_run.max_output_tokens) == (256, 128)
 
 
 def test_items_of_an_untrained_method_are_as_long_as_its_run_says(options, place, tmp_path):
     config = read_toml(RunConfig, place.plug / "config.toml")
     write_toml(replace(config, items=replace(config.items, item_tokens=9)), tmp_path / "config.toml")
     method = build_method("recency", LOG, options=replace(options, run=tmp_path, k=1))
-    assert (method.write.item_tokens, method.max_input_tokens) == (
+    assert (method.writer.item_tokens, method.writer.max_tokens) == (
         9,
-        256 + len(method.write.task.retrieval.separator) + 9,
+        256 + len(method.writer.task.retrieval.separator) + 9,
     )
 
 
@@ -134,7 +134,7 @@ def test_beside_retrieved_items_the_input_keeps_all_the_room_it_has_without(fami
     lead, end = read_by(plain, asked).lead, 1
     shown = bare[lead:-end]
     assert len(bare) == 256
-    (own,), (beside,) = plain.write([asked]), rival.write([asked])
+    (own,), (beside,) = plain.writer.write([asked]), rival.writer.write([asked])
     assert beside.endswith(plain.backbone.cut(own, max_tokens=256))
     assert any((prompted[at : at + len(shown)] == shown).all() for at in range(len(prompted) - len(shown)))
     assert len(prompted) <= (rival.backbone.positions(answer_tokens=128) or len(prompted))
@@ -142,7 +142,7 @@ def test_beside_retrieved_items_the_input_keeps_all_the_room_it_has_without(fami
 
 def read_by(method, example):
     """Embed an example's prompt as the method does."""
-    return method.backbone.embed(method.write([example]), max_tokens=method.max_input_tokens)
+    return method.backbone.embed(method.writer.write([example]), max_tokens=method.writer.max_tokens)
 
 
 def test_more_items_than_the_language_model_has_room_for_are_refused(options, models):
@@ -170,7 +170,7 @@ def test_dense_retrieval_ranks_by_the_stored_vectors(named, options, place, exam
     keys = options.store.vectors(example.profile)[:, 0].astype(np.float32)
     monkeypatch.setattr(type(encoder), "encode", lambda _, texts: pytest.fail(f"{len(texts)} texts were encoded anew"))
     monkeypatch.setattr("personaplug.plug.queries.QueryVectors.__call__", lambda *_: torch.from_numpy(query[None]))
-    ranks = method.write.retriever.rank(example.input, example.profile.items)
+    ranks = method.writer.retriever.rank(example.input, example.profile.items)
     assert ranks == sorted(range(len(keys)), key=lambda at: (-(keys[at] * query).sum(), -at))
 
 

@@ -10,6 +10,7 @@ from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.evaluation.cost import CountingMethod
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.method_kinds import METHOD_KINDS
+from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import GenerationConfig
@@ -22,7 +23,7 @@ from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.retrieval.random_order import RandomRetriever
 from personaplug.retrieval.recency import RecencyRetriever
-from tests.world import TASK, as_if_trained, make_run, plain_prompts
+from tests.world import TASK, as_if_trained, make_run
 
 SHORT = GenerationConfig(max_new_tokens=8)
 TRAINED = ("tuned-prompt", "tuned-prompt+bm25", "plug", "plug+bm25", "plug+dense")
@@ -39,10 +40,10 @@ def build(name, family, models, store, *, embedder=EmbedderConfig()):  # noqa: B
         )
         return PlugMethod(name, as_if_trained(plug), SHORT)
     backbone = load_backbone(BackboneConfig(models[family]))
-    plain = Prompted(name, backbone, plain_prompts, SHORT)
-    if name == "plain":
-        return plain
-    return replace(plain, write=RetrievalPrompt(TASK, retriever(name, models), 2, 40, backbone.count_tokens, str, 256))
+    writer = InputPrompt(TASK, str, 256)
+    if name != "plain":
+        writer = RetrievalPrompt(TASK, retriever(name, models), 2, 40, backbone.count_tokens, str, 256)
+    return Prompted(name, backbone, writer=writer, generation=SHORT)
 
 
 def retriever(name, models):
@@ -90,7 +91,7 @@ def test_a_likelihood_is_the_backbones_own_score_a_token(method, name, examples)
     if name in TRAINED:
         inputs = method.plug.inputs(method.plug.batcher(examples))
     else:
-        inputs = backbone.embed(method.write(examples))
+        inputs = backbone.embed(method.writer.write(examples))
     loss = backbone.loss(inputs, [example.target for example in examples]).item()
     means, counts = method.log_likelihood(examples), method.answer_tokens(examples)
     assert (means < 0).all()
@@ -123,7 +124,7 @@ def test_the_tokens_of_a_prompt_are_what_the_language_model_reads(method, name, 
         texts = plug.batcher.prompts(examples)
         wanted = [plug.run.embedder.vectors + plug.backbone.count_tokens(text) for text in texts]
     else:
-        wanted = list(map(method.backbone.count_tokens, method.write(examples)))
+        wanted = list(map(method.backbone.count_tokens, method.writer.write(examples)))
     assert method.prompt_tokens(examples).tolist() == wanted
 
 

@@ -1,6 +1,7 @@
 """What the language model writes about a user, when, and where it stands."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from personaplug.cli.profiles import PROFILE_TOKENS, with_profiles
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import LikelihoodMethod
+from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.text_profile import ProfilePrompt, TextProfiles
 from personaplug.plug.backbone import GenerationConfig
@@ -33,11 +35,17 @@ def make_method(model, folder, *, task=TASK, k=2):
     plain = Prompted(
         "text-profile",
         load_backbone(source),
-        lambda examples: [task.prompt_text(example.input) for example in examples],
-        SHORT,
-        max_input_tokens=INPUT_TOKENS,
+        writer=InputPrompt(task, str, INPUT_TOKENS),
+        generation=SHORT,
     )
     return with_profiles(plain, task, folder=folder, source=source, k=k, item_tokens=30)
+
+
+def request(method, example):
+    """Write what the language model is asked to describe an example's user by."""
+    profiles = method.writer.profiles
+    (prompt,) = profiles.author.writer.write(profiles.requests([example]))
+    return prompt
 
 
 def everyone():
@@ -50,7 +58,7 @@ def counting(method, monkeypatch):
     respond = Prompted.respond
 
     def counted(self, examples):
-        if self is method.profiles.author:
+        if self is method.writer.profiles.author:
             asked.extend(examples)
         return respond(self, examples)
 
@@ -61,10 +69,10 @@ def counting(method, monkeypatch):
 def test_who_has_been_described_is_found_without_writing_the_request_anew(method):
     first = method.respond(everyone())
     writes = []
-    author = replace(method.profiles.author, write=writes.append)
-    known = replace(method.profiles, author=author)
-    prompted = replace(method.prompted, write=replace(method.prompted.write, profiles=known))
-    assert replace(method, profiles=known, prompted=prompted).respond(everyone()) == first
+    profiles = method.writer.profiles
+    author = profiles.author.with_writer(SimpleNamespace(reads=writes.append), name="author")
+    writer = replace(method.writer, profiles=replace(profiles, author=author))
+    assert method.with_writer(writer, name=method.name).respond(everyone()) == first
     assert writes == []
 
 
@@ -83,14 +91,13 @@ def test_a_user_is_described_once_whatever_is_asked(method, models, family, monk
 
 def test_a_description_is_asked_for_behind_the_items_wherever_the_task_puts_them(models, family, tmp_path):
     task = replace(TASK, retrieval=Retrieval(item="<{input}>", after="Above is"))
-    author = make_method(models[family], tmp_path / "profiles", task=task).profiles.author
-    assert author.write([ask("ada")])[0].startswith("<")
+    assert request(make_method(models[family], tmp_path / "profiles", task=task), ask("ada")).startswith("<")
 
 
 def test_a_description_is_written_from_whole_items_where_the_task_shares_a_prompts_room(models, tmp_path):
     task = replace(TASK, retrieval=Retrieval(item="<{input}>", input_share=0.6))
     method = make_method(models["decoder-only"], tmp_path / "profiles", task=task)
-    (prompt,) = method.profiles.author.write([ask("ada")])
+    prompt = request(method, ask("ada"))
     assert prompt.startswith(task.item_text(ask("ada").profile.items[-1]))
     assert prompt.rstrip().endswith("habits.")
 
@@ -101,8 +108,8 @@ def test_another_history_another_model_or_decoding_is_another_description(method
     grown = Profile("ada", (*ask("ada").profile.items, make_item(30, "new", "new")))
     method.respond([replace(ask("ada"), profile=grown)])
     assert len(asked) == 1
-    other = replace(method.profiles, author_id="another model")
-    assert other._path(ask("ada")) != method.profiles._path(ask("ada"))
+    other = replace(method.writer.profiles, author_id="another model")
+    assert other._path(ask("ada")) != method.writer.profiles._path(ask("ada"))
 
 
 def test_two_users_of_one_history_have_a_description_each_which_can_be_deleted(method, tmp_path):
@@ -112,24 +119,26 @@ def test_two_users_of_one_history_have_a_description_each_which_can_be_deleted(m
 
 
 def test_the_description_is_of_the_users_latest_items_and_ends_with_the_request(method):
-    (prompt,) = method.profiles.author.write([ask("cyd")])
+    prompt = request(method, ask("cyd"))
     assert TASK.description in prompt
     assert prompt.index(TASK.item_text(ask("cyd").profile.items[-1])[:20]) == 0
     assert prompt.rstrip().endswith("habits.")
     assert prompt.count("cyd") == 2
-    embedded = method.profiles.author.backbone.count_tokens(prompt)
-    assert embedded <= method.profiles.author.max_input_tokens
+    embedded = method.writer.profiles.author.backbone.count_tokens(prompt)
+    assert embedded <= method.writer.profiles.author.writer.max_tokens
 
 
 def test_a_long_history_never_cuts_the_request(method):
     endless = Profile("ada", tuple(make_item(day, "word " * 400, "word " * 400) for day in range(3)))
-    (prompt,) = method.profiles.author.write([replace(ask("ada"), profile=endless)])
+    prompt = request(method, replace(ask("ada"), profile=endless))
     assert prompt.rstrip().endswith("habits.")
-    assert method.profiles.author.backbone.count_tokens(prompt) <= method.profiles.author.max_input_tokens
+    assert (
+        method.writer.profiles.author.backbone.count_tokens(prompt) <= method.writer.profiles.author.writer.max_tokens
+    )
 
 
 def test_without_history_the_prompt_is_the_plain_one_and_nothing_is_written(method, tmp_path):
-    assert method.prompted.write([ask("nobody")]) == [TASK.prompt_text(ask("nobody").input)]
+    assert method.writer.write([ask("nobody")]) == [TASK.prompt_text(ask("nobody").input)]
     method.respond([ask("nobody")])
     assert not (tmp_path / "profiles").exists()
 
@@ -138,19 +147,22 @@ def test_without_history_the_prompt_is_the_plain_one_and_nothing_is_written(meth
 @pytest.mark.parametrize("words", ["a question", "very " * 100 + "long"])
 def test_the_input_keeps_all_the_room_it_has_without_a_description(method, profile, words, tmp_path):
     class Told(TextProfiles):
+        def write(self, examples):
+            pass
+
         def read(self, example):  # noqa: ARG002 (the signature)
             return profile
 
-    told = Told(method.profiles.author, "x", 2, tmp_path)
-    example, backbone = replace(ask("ada"), input=words), method.prompted.backbone
-    write = replace(method.prompted.write, profiles=told)
-    (prompt,), plain = write([example]), backbone.cut(TASK.prompt_text(words), max_tokens=INPUT_TOKENS)
-    assert isinstance(write, ProfilePrompt)
+    told = Told(method.writer.profiles.author, "", "x", 2, tmp_path)
+    example, backbone = replace(ask("ada"), input=words), method.backbone
+    writer = replace(method.writer, profiles=told)
+    (prompt,), plain = writer.write([example]), backbone.cut(TASK.prompt_text(words), max_tokens=INPUT_TOKENS)
+    assert isinstance(writer, ProfilePrompt)
     assert prompt.endswith(plain)
     assert (prompt == plain) == (not profile)
     assert len(prompt) - len(plain) <= PROFILE_TOKENS
     (bare,) = backbone.embed([plain], max_tokens=INPUT_TOKENS).rows
-    (read,) = backbone.embed([prompt], max_tokens=method.prompted.max_input_tokens).rows
+    (read,) = backbone.embed([prompt], max_tokens=method.writer.max_tokens).rows
     assert torch.equal(bare, backbone.embed([TASK.prompt_text(words)], max_tokens=INPUT_TOKENS).rows[0])
     lead = backbone.embed([plain]).lead
     shown = bare[lead : len(bare) - 1]
@@ -159,9 +171,9 @@ def test_the_input_keeps_all_the_room_it_has_without_a_description(method, profi
 
 def test_the_description_stands_in_the_prompt_that_is_answered(method):
     method.respond([ask("ada")])
-    written = method.profiles.read(ask("ada"))
+    written = method.writer.profiles.read(ask("ada"))
     assert written
-    (prompt,) = method.prompted.write([ask("ada")])
+    (prompt,) = method.writer.write([ask("ada")])
     assert prompt != TASK.prompt_text(ask("ada").input)
     assert written[:9] in prompt
 
@@ -187,4 +199,4 @@ def test_an_interrupted_description_is_written_anew(method, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             method.respond([ask("ada")])
     assert method.respond([ask("ada")])
-    assert method.profiles.read(ask("ada"))
+    assert method.writer.profiles.read(ask("ada"))

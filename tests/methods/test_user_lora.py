@@ -8,6 +8,7 @@ import pytest
 
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import LikelihoodMethod
+from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.user_lora import UserLora
 from personaplug.plug.backbone import GenerationConfig
@@ -17,8 +18,9 @@ from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.tasks.task import History
 from tests.factories import START
 from tests.training.users import ADAPTATION, COUNTS, TRAINING, adapt_run, ask, later, make_adapters, make_run, train
-from tests.world import TASK, plain_prompts
+from tests.world import TASK
 
+PLAIN = InputPrompt(TASK, str, 256)
 SHORT = GenerationConfig(max_new_tokens=8)
 BEAMS = GenerationConfig("beam", beams=3, max_new_tokens=8)
 
@@ -38,9 +40,12 @@ def method(run):
 
 def open_method(run, *, generation=SHORT, k=0):
     adapters = make_adapters(run)
-    plain = Prompted("user-lora", adapters.backbone, plain_prompts, generation)
     items = RetrievalPrompt(TASK, RecencyRetriever(), k, 40, adapters.backbone.count_tokens, str, 256)
-    return UserLora(replace(plain, write=items) if k else plain, adapters, run)
+    return UserLora(prompted(adapters, generation=generation, writer=items if k else PLAIN), adapters, run)
+
+
+def prompted(adapters, *, generation=SHORT, writer=PLAIN):
+    return Prompted("user-lora", adapters.backbone, writer=writer, generation=generation)
 
 
 def mixed():
@@ -64,7 +69,7 @@ def test_who_has_no_history_is_answered_by_what_all_start_from(run, tmp_path):
     train(adapted, [ask(user) for user in COUNTS], adapters)
     unknown, method = ask("nobody"), open_method(adapted)
     with adapters.answering(["everybody"], {"everybody": adapted.start(adapters)}):
-        expected = replace(method.prompted, backbone=adapters.backbone).log_likelihood([unknown])
+        expected = prompted(adapters).log_likelihood([unknown])
     assert method.log_likelihood([unknown, ask("cyd")])[:1] == pytest.approx(expected, abs=1e-4)
     assert open_method(run).log_likelihood([unknown]) != pytest.approx(expected, abs=0.1)
 
@@ -89,7 +94,7 @@ def test_an_adapter_makes_the_users_own_answer_likelier_than_another_users(metho
 
 
 def test_users_without_history_get_the_bare_model(method, run):
-    bare = Prompted("plain", make_adapters(run).backbone, plain_prompts, SHORT)
+    bare = prompted(make_adapters(run))
     unheard_of = replace(ask("ada"), profile=Profile("unheard of"))
     for example in (ask("nobody"), unheard_of):
         asked = [ask("ada"), example, ask("ben")]

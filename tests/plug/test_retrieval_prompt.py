@@ -51,7 +51,7 @@ def remember(*pairs):
 
 def write(profile, text="what about tea", *, task=TASK, retriever=None, k=2, item_tokens=1000, count=characters):
     prompts = RetrievalPrompt(task, retriever or RecencyRetriever(), k, item_tokens, count, str, 999)
-    return prompts([ask(text, profile)])[0]
+    return prompts.write([ask(text, profile)])[0]
 
 
 def test_the_best_item_stands_first_and_the_input_last():
@@ -132,9 +132,11 @@ def test_an_item_that_fits_stays_as_it_is_white_space_too():
 
 
 def test_room_that_items_leave_is_not_the_inputs():
-    write = RetrievalPrompt(TASK, RecencyRetriever(), 1, 99, characters, lambda prompt: prompt[:9], 999)
+    writer = RetrievalPrompt(TASK, RecencyRetriever(), 1, 99, characters, lambda prompt: prompt[:9], 999)
     cut = TASK.prompt_text("what about tea")[:9]
-    beside, alone = write([ask("what about tea", remember(("tea", "yes"))), ask("what about tea", Profile("ada"))])
+    beside, alone = writer.write(
+        [ask("what about tea", remember(("tea", "yes"))), ask("what about tea", Profile("ada"))]
+    )
     assert beside.endswith(f" {cut}")
     assert alone == cut
 
@@ -145,19 +147,19 @@ def test_an_item_of_all_the_tokens_that_it_may_have_stays_whole_beside_a_whole_i
     chat, asked = tiny.decoder_only(use_chat_template=True), "what about tea " * 20
     items = remember(*[("tea " * 7, "yes")] * 4)
     length = len("<" + "tea " * 7 + "|yes> & ")
-    write = RetrievalPrompt.of(
+    writer = RetrievalPrompt.of(
         TASK, RecencyRetriever(), backbone=chat, k=k, item_tokens=length, beside=200, positions=positions
     )
-    (prompt,) = write([ask(asked, items)])
+    (prompt,) = writer.write([ask(asked, items)])
     assert prompt.count("<" + "tea " * 7 + "|yes>") == k
     assert prompt.endswith(chat.cut(TASK.prompt_text(asked), max_tokens=200))
-    assert chat.cut(prompt, max_tokens=write.max_tokens) == prompt
-    assert write.max_tokens == 200 + len(" ; ") + length * k
+    assert chat.cut(prompt, max_tokens=writer.max_tokens) == prompt
+    assert writer.max_tokens == 200 + len(" ; ") + length * k
 
 
 def test_of_no_examples_there_are_no_prompts_and_nothing_is_encoded():
     dense = DenseRetriever(lambda _: pytest.fail("encoded"), lambda _: pytest.fail("encoded"))
-    assert RetrievalPrompt(TASK, dense, 2, 40, characters, str, 999)([]) == []
+    assert RetrievalPrompt(TASK, dense, 2, 40, characters, str, 999).write([]) == []
 
 
 def test_a_text_without_spaces_is_shortened_too():

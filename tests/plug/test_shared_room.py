@@ -74,11 +74,11 @@ texts = st.lists(st.text("ab é", max_size=60), min_size=1, max_size=5)
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_a_prompt_with_items_is_no_longer_than_one_without(family, texts, asked, room, k):
     backbone = tiny.FAMILIES[family]()
-    write = RetrievalPrompt.of(
+    writer = RetrievalPrompt.of(
         TASK, RecencyRetriever(), backbone=backbone, k=k, item_tokens=7, beside=room, positions=None
     )
-    (prompt,) = write([Example("1", Profile("ada", tuple(make_items(*texts))), asked, None, NOW)])
-    assert write.max_tokens == room
+    (prompt,) = writer.write([Example("1", Profile("ada", tuple(make_items(*texts))), asked, None, NOW)])
+    assert writer.max_tokens == room
     assert backbone.count_tokens(prompt) <= room
     if backbone.count_tokens(asked) <= 0.6 * room:
         assert prompt.endswith(asked)  # an input within its share loses nothing

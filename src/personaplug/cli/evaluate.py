@@ -176,14 +176,14 @@ def write_profiles(
 
     from personaplug.cli.screen import progress
     from personaplug.evaluation.cost import TrainingCost
-    from personaplug.methods.text_profile import TextProfile
+    from personaplug.evaluation.harness import PreparingMethod
     from personaplug.tasks.task import load_task
 
     task = load_task(task_name)
     examples, size = _drawn(log, task, queries=queries, on_bad=on_bad), queries.batch_size
     assert method.profiles is not None, "who calls this says where"
     with _built(method, task, queries=queries, profiles=method.profiles) as author:
-        assert isinstance(author, TextProfile)
+        assert isinstance(author, PreparingMethod)
         began = perf_counter()
         with progress("describe users", total=len(examples)) as advance:
             for first in range(0, len(examples), size):

@@ -1,25 +1,23 @@
 """Methods with learned retrieval, from the folders of their runs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from personaplug.cli.encoders import start_torch
-from personaplug.cli.retrievers import build_retriever, with_items, without_items
+from personaplug.cli.retrievers import build_retriever, items_beside, with_items, without_items
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.methods.learned_retrieval import ranker_as_retriever
-from personaplug.methods.prompted import Prompted, nothing_kept
+from personaplug.methods.prompt_writer import PromptWriter
+from personaplug.methods.prompted import Prompted
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import RetrievalRun, digest_of, load_ranker, load_selector, read_run
 from personaplug.plug.run_file import at_end_of
 from personaplug.plug.run_folder import check_is_trained, method_of
-from personaplug.records import Example
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.store.sqlite import PersonaStore
 from personaplug.store.text_cache import TextCache
@@ -60,27 +58,10 @@ def build_rspg(
         raise ConfigError(f"{folder} was trained with {run.selection.k} items, not {k}", hint=f"-k {run.selection.k}")
     plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)
     pool = prompts_of(run, folder, plain=plain, task=task, store=store, query_source=query_source)
-    room = max(each.max_input_tokens for each in pool)
+    room = max(each.max_tokens for each in pool)
     answer = answering(plain.backbone, generation, max_tokens=room) if name == "rspg-post" else None
-    selector = load_selector(folder, run, device=start_torch())
-    write = SelectedPrompt(task, [each.write for each in pool], selector, answer)
-    return replace(
-        plain,
-        name=f"{name}, k={k}",
-        write=write,
-        max_input_tokens=room,
-        index=lambda example: [each.index(example) for each in pool],
-        reads=write.reads,
-        kept=_kept(pool),
-    )
-
-
-def _kept(pool: Sequence[Prompted]) -> Callable[[Example], int]:
-    """Count what a choice keeps of a user: the texts once, and each retriever's own vectors of them."""
-    prompts = [each.write for each in pool if isinstance(each.write, RetrievalPrompt)]
-    if not prompts:
-        return nothing_kept
-    return replace(prompts[0], vector_bytes=sum(each.vector_bytes for each in prompts)).kept
+    writer = SelectedPrompt(task, pool, load_selector(folder, run, device=start_torch()), room, answer)
+    return plain.with_writer(writer, name=f"{name}, k={k}")
 
 
 def answering(
@@ -110,7 +91,7 @@ def prompts_of(
     task: Task,
     store: PersonaStore | None,
     query_source: QuerySource,
-) -> list[Prompted]:
+) -> list[PromptWriter]:
     """Build what a selector chooses from, in the order of its configuration.
 
     Args:
@@ -125,13 +106,13 @@ def prompts_of(
         ConfigError: A retriever's run is missing or has changed, or there is no store for ``dense``.
     """
     k, item_tokens, encoder = run.selection.k, run.scoring.item_tokens, run.encoder.model
-    pool = [plain] * len(run.selection.retrievers)
+    pool = [plain.writer] * len(run.selection.retrievers)
     for place, name in enumerate(run.selection.retrievers):
         if name != "none":
             retriever = build_retriever(name, task, store=store, encoder_name=encoder, query_source=query_source)
-            pool[place] = with_items(plain, task, retriever=retriever, k=k, item_tokens=item_tokens)
+            pool[place] = items_beside(plain, task, retriever=retriever, k=k, item_tokens=item_tokens)
     trained = _trained_retrievers(run, folder, task=task)
-    return [*pool, *(with_items(plain, task, retriever=each, k=k, item_tokens=item_tokens) for each in trained)]
+    return [*pool, *(items_beside(plain, task, retriever=each, k=k, item_tokens=item_tokens) for each in trained)]
 
 
 def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:

@@ -5,11 +5,12 @@ from functools import partial
 from pathlib import Path
 
 from personaplug.cli.retrievers import room_beside, with_items
+from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.prompted import Prompted
-from personaplug.methods.text_profile import REQUEST, ProfilePrompt, TextProfile, TextProfiles
+from personaplug.methods.text_profile import REQUEST, ProfilePrompt, TextProfiles
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig
-from personaplug.records import Example, fill
+from personaplug.records import fill
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.tasks.task import Task
 
@@ -19,7 +20,7 @@ PROFILE_TOKENS = 64
 
 def with_profiles(
     plain: Prompted, task: Task, *, folder: Path, source: BackboneConfig, k: int, item_tokens: int
-) -> TextProfile:
+) -> Prompted:
     """Put a description of the user before the input, which keeps all the room that it has without one.
 
     Args:
@@ -33,22 +34,28 @@ def with_profiles(
     Raises:
         ConfigError: The language model has no room.
     """
-    request = fill(REQUEST, {"description": task.description})
+    backbone, request = plain.backbone, fill(REQUEST, {"description": task.description})
     before_it = replace(task.retrieval, prompt="{items}\n\n{prompt}", after=None, input_share=0.0)
     asked = replace(task, prompt="{input}", retrieval=before_it)
     decoding = GenerationConfig(max_new_tokens=PROFILE_TOKENS)
-    bare = replace(plain, generation=decoding, max_input_tokens=plain.backbone.count_tokens(request) + 1)
-    shown = with_items(bare, asked, retriever=RecencyRetriever(), k=k, item_tokens=item_tokens)
-    author = replace(shown, write=lambda examples: shown.write([_asking(each, request) for each in examples]))
-    decides = (asdict(source), asdict(decoding), asdict(asked), request, shown.max_input_tokens)
-    profiles = TextProfiles(author, repr(decides), min(k, task.history.max_items), folder)
-    room = room_beside(plain, PROFILE_TOKENS)
-    count, cut = plain.backbone.count_text_tokens, partial(plain.backbone.cut, max_tokens=plain.max_input_tokens)
-    write = ProfilePrompt(
-        profiles, lambda examples: list(map(cut, plain.write(examples))), room - plain.max_input_tokens, count
+    room = backbone.count_tokens(request) + 1
+    bare = Prompted(
+        plain.name,
+        backbone,
+        writer=InputPrompt(asked, partial(backbone.cut, max_tokens=room), room),
+        generation=decoding,
+        max_output_tokens=plain.max_output_tokens,
     )
-    return TextProfile(replace(plain, write=write, max_input_tokens=room), profiles)
-
-
-def _asking(example: Example, request: str) -> Example:
-    return replace(example, input=request, target=None)
+    author = with_items(bare, asked, retriever=RecencyRetriever(), k=k, item_tokens=item_tokens)
+    decides = (asdict(source), asdict(decoding), asdict(asked), request, author.writer.max_tokens)
+    profiles = TextProfiles(author, request, repr(decides), min(k, task.history.max_items), folder)
+    beside, longest = plain.writer.max_tokens, room_beside(plain, PROFILE_TOKENS)
+    writer = ProfilePrompt(
+        profiles,
+        plain.writer,
+        max_tokens=longest,
+        profile_tokens=longest - beside,
+        cut=partial(backbone.cut, max_tokens=beside),
+        count_tokens=backbone.count_text_tokens,
+    )
+    return plain.with_writer(writer, name=plain.name)

@@ -1,9 +1,10 @@
 """Retrievers by name, and the prompts that hold what they find."""
 
-from dataclasses import replace
+from functools import partial
 
 from personaplug.cli.encoders import build_encoder, encoder_of
 from personaplug.errors import ConfigError
+from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.parts import check_layout
@@ -64,14 +65,19 @@ def without_items(
     return Prompted(
         name,
         backbone,
-        lambda examples: [backbone.cut(task.prompt_text(example.input), max_tokens=room) for example in examples],
-        generation,
-        max_input_tokens=room,
+        writer=InputPrompt(task, partial(backbone.cut, max_tokens=room), room),
+        generation=generation,
         max_output_tokens=max_output_tokens,
     )
 
 
 def with_items(plain: Prompted, task: Task, *, retriever: Retriever, k: int, item_tokens: int) -> Prompted:
+    """Ask with :func:`items_beside`'s prompts, and say in the name how many items they hold."""
+    writer = items_beside(plain, task, retriever=retriever, k=k, item_tokens=item_tokens)
+    return plain.with_writer(writer, name=f"{plain.name}, k={k}")
+
+
+def items_beside(plain: Prompted, task: Task, *, retriever: Retriever, k: int, item_tokens: int) -> RetrievalPrompt:
     """Put retrieved items before the input, which keeps all the room that it has without them.
 
     Args:
@@ -84,28 +90,20 @@ def with_items(plain: Prompted, task: Task, *, retriever: Retriever, k: int, ite
     Raises:
         ConfigError: There is no room at all.
     """
-    write = RetrievalPrompt.of(
+    return RetrievalPrompt.of(
         task,
         retriever,
         backbone=plain.backbone,
         k=k,
         item_tokens=item_tokens,
-        beside=plain.max_input_tokens,
+        beside=plain.writer.max_tokens,
         positions=_positions(plain),
-    )
-    return replace(
-        plain,
-        name=f"{plain.name}, k={k}",
-        write=write,
-        max_input_tokens=write.max_tokens,
-        kept=write.kept,
-        index=write.index,
     )
 
 
 def room_beside(plain: Prompted, tokens: int) -> int:
     """Say how long a prompt may be that holds so many tokens beside the input."""
-    positions, room = _positions(plain), plain.max_input_tokens + tokens
+    positions, room = _positions(plain), plain.writer.max_tokens + tokens
     return room if positions is None else min(room, positions)
 
 

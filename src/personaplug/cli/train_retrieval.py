@@ -9,11 +9,12 @@ from typing import Any
 from personaplug.cli.encoders import encoder_config, start_torch
 from personaplug.cli.learned import digests_of, plain_of, prompts_of
 from personaplug.cli.queries import draw_queries
-from personaplug.cli.retrievers import build_retriever, with_items
+from personaplug.cli.retrievers import build_retriever, items_beside
 from personaplug.cli.screen import counted, progress
 from personaplug.config import override
 from personaplug.data.rows import OnBad
 from personaplug.errors import ConfigError
+from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.parts import encoder_of_store
@@ -94,7 +95,7 @@ def fit_retrieval(
         pool = _pool(run, out, plain=plain, task=task, store=store)
         train, dev = draw_queries(log, task, draw=run.fitting, on_bad=on_bad)
         said = begin(out, run, task=task)
-        room, began = max(each.max_input_tokens for each in pool), perf_counter()
+        room, began = max(each.max_tokens for each in pool), perf_counter()
         listener = Listener(plain.backbone, run, task, folder=said, max_input_tokens=room)
         choices, dev_choices = (
             _choices(run, examples, pool=pool, task=task, listener=listener) for examples in (train, dev)
@@ -151,28 +152,28 @@ def _fit(
         )
 
 
-def _pool(run: RetrievalRun, out: Path, *, plain: Prompted, task: Task, store: PersonaStore) -> list[Prompted]:
+def _pool(run: RetrievalRun, out: Path, *, plain: Prompted, task: Task, store: PersonaStore) -> list[PromptWriter]:
     """Build what is chosen from; for a retriever, the prompt of the one item that the untrained one holds for best."""
     if not run.is_ranker:
         return prompts_of(run, out, plain=plain, task=task, store=store, query_source=QuerySource.STORE)
     untrained = build_retriever(
         "dense", task, store=store, encoder_name=run.encoder.model, query_source=QuerySource.STORE
     )
-    return [with_items(plain, task, retriever=untrained, k=1, item_tokens=run.scoring.item_tokens)]
+    return [items_beside(plain, task, retriever=untrained, k=1, item_tokens=run.scoring.item_tokens)]
 
 
 def _choices(
-    run: RetrievalRun, examples: Sequence[Example], *, pool: Sequence[Prompted], task: Task, listener: Listener
+    run: RetrievalRun, examples: Sequence[Example], *, pool: Sequence[PromptWriter], task: Task, listener: Listener
 ) -> list[Choice]:
     if not run.is_ranker:
         answer = listener.answer if run.method == "rspg-post" else None
         writers, reads = [each.write for each in pool], run.selection.reads
         return retriever_choices(examples, task=task, writers=writers, answer=answer, reads=reads)
-    write = pool[0].write
-    assert isinstance(write, RetrievalPrompt)
+    writer = pool[0]
+    assert isinstance(writer, RetrievalPrompt)
     count = run.ranker.candidates
     return [
-        item_choice(example, task=task, retriever=write.retriever, count=count, write=write.write)
+        item_choice(example, task=task, retriever=writer.retriever, count=count, write=writer.with_items)
         for example in counted(examples, "find candidates")
     ]
 

@@ -134,8 +134,8 @@ def fit_users(
             run,
             adapters,
             histories=histories,
-            write=prompted.write,
-            max_input_tokens=prompted.max_input_tokens,
+            write=prompted.writer.write,
+            max_input_tokens=prompted.writer.max_tokens,
             on_user=on_user,
         )
     cost = _cost(records, machine=machine, adaptation_seconds=run.adaptation_seconds)
@@ -165,8 +165,8 @@ def _adapt(
             run,
             adapters,
             examples=examples,
-            write=prompted.write,
-            max_input_tokens=prompted.max_input_tokens,
+            write=prompted.writer.write,
+            max_input_tokens=prompted.writer.max_tokens,
             on_step=lambda step, steps: advance(step, "", total=steps),
         )
 
@@ -181,7 +181,7 @@ def _asked(examples: Examples, config: UserLoraConfig) -> Examples:
 def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: str) -> Prompted:
     config, task = run.config, run.task
     plain = without_items(
-        config.method,
+        f"{config.method}, {config.items.retriever}" if k else config.method,
         task,
         backbone=load_backbone(config.backbone, device=device),
         generation=generation,
@@ -190,11 +190,10 @@ def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: 
     )
     if not k:
         return plain
-    named = replace(plain, name=f"{plain.name}, {config.items.retriever}")
     retriever = build_retriever(
         config.items.retriever, task, store=None, encoder_name=None, query_source=QuerySource.ENCODER
     )
-    return with_items(named, task, retriever=retriever, k=k, item_tokens=config.items.item_tokens)
+    return with_items(plain, task, retriever=retriever, k=k, item_tokens=config.items.item_tokens)
 
 
 def _adapters(run: UserLoraRun, prompted: Prompted) -> UserAdapters:

@@ -39,8 +39,7 @@ class PlugMethod:
     def prepare(self, examples: Sequence[Example]) -> None:
         """Have the examples' items encoded where retrieval does it itself: a store's are before anybody asks."""
         if items := self.plug.prompts.items:
-            for example in examples:
-                items.index(example)
+            items.prepare(examples)
 
     def respond(self, examples: Sequence[Example]) -> list[str]:
         """Answer each example in the way of its profile's user; all the work is done, for it may be timed."""
@@ -73,7 +72,7 @@ class PlugMethod:
         batcher, each = self.plug.batcher, self._item_bytes()
         items = batcher.prompts.items
         vectors = np.array([each * len(batcher.seen(example).items) for example in examples])
-        return np.asarray(vectors + [items.kept(example) if items else 0 for example in examples])
+        return np.asarray(vectors + items.user_bytes(examples)) if items else vectors
 
     @torch.inference_mode()
     def attention(self, examples: Sequence[Example]) -> list[ExampleAttention]:

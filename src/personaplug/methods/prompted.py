@@ -1,73 +1,70 @@
-"""The frozen language model with a written prompt and nothing else: ``plain``, and every retrieval prompt."""
+"""The frozen language model with a written prompt and nothing else: ``plain``, and every prompt of a user's texts."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
 from personaplug.methods.last_asked import LastAsked
+from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example
 
 
-def nothing_made(_: object) -> None:
-    """Make nothing of what is about to be asked."""
-
-
-def nothing_kept(_: Example) -> int:
-    """Say that nothing is kept of an example's user."""
-    return 0
-
-
-@dataclass(frozen=True, slots=True)
 class Prompted:
     """Answers prompts with the bare language model.
 
     What else is asked about the examples that were answered last does not write their prompts again.
 
-    Attributes:
+    Args:
         name: In tables.
         backbone: The frozen language model.
-        write: Writes a batch's prompts.
+        writer: Writes the prompts; its longest is the longest that is read.
         generation: How to decode.
-        max_input_tokens: Longer prompts are cut at their end.
         max_output_tokens: Longer right answers are cut where their likelihood is measured.
-        kept: Counts the bytes that the prompt needs to be kept of an example's user.
-        index: Makes what is kept of an example's user and is not in the log, such as vectors of items.
-        reads: Gives all that the language model reads to answer each example; None for the written prompt alone.
     """
 
-    name: str
-    backbone: Backbone
-    write: Callable[[Sequence[Example]], Sequence[str]]
-    generation: GenerationConfig
-    max_input_tokens: int = 256
-    max_output_tokens: int = 128
-    kept: Callable[[Example], int] = nothing_kept
-    index: Callable[[Example], object] = nothing_made
-    reads: Callable[[Sequence[Example]], Sequence[Sequence[str]]] | None = None
-    _prompts: LastAsked[Sequence[str]] = field(init=False)
+    def __init__(
+        self,
+        name: str,
+        backbone: Backbone,
+        *,
+        writer: PromptWriter,
+        generation: GenerationConfig,
+        max_output_tokens: int = 128,
+    ) -> None:
+        self.name = name
+        self.backbone = backbone
+        self.writer = writer
+        self.generation = generation
+        self.max_output_tokens = max_output_tokens
+        self._reads = LastAsked(writer.reads)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_prompts", LastAsked(self.write))
+    def with_writer(self, writer: PromptWriter, *, name: str) -> "Prompted":
+        """Ask the same language model in the same way, with other prompts."""
+        return Prompted(
+            name,
+            self.backbone,
+            writer=writer,
+            generation=self.generation,
+            max_output_tokens=self.max_output_tokens,
+        )
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Make what is kept of the examples' users."""
-        for example in examples:
-            self.index(example)
+        self.writer.prepare(examples)
 
     def respond(self, examples: Sequence[Example]) -> list[str]:
-        """Answer each example."""
-        return self.backbone.generate(self._embedded(self._prompts.anew(examples)), self.generation)
+        """Answer each example; all the work is done, for it may be timed."""
+        return self.backbone.generate(self._embedded(_answered(self._reads.anew(examples))), self.generation)
 
     def log_likelihood(self, examples: Sequence[Example]) -> Float[np.ndarray, " examples"]:
         """Give the mean log-probability of a right answer's token, in nats."""
+        prompts = _answered(self._reads(examples))
         with torch.inference_mode():
-            inputs = self._embedded(self._prompts(examples))
-            scores = self.backbone.score(inputs, targets(examples), max_tokens=self.max_output_tokens)
+            scores = self.backbone.score(self._embedded(prompts), targets(examples), max_tokens=self.max_output_tokens)
         means: Float[np.ndarray, " examples"] = (scores.log_likelihood / scores.tokens).cpu().numpy()
         return means
 
@@ -77,15 +74,14 @@ class Prompted:
 
     def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the tokens that the language model reads to answer each example, in one prompt or several."""
-        read = self.reads(examples) if self.reads else [[prompt] for prompt in self._prompts(examples)]
-        return np.array([self._count(prompts) for prompts in read])
+        return np.array([self._count(prompts) for prompts in self._reads(examples)])
 
     def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the bytes kept of each example's user."""
-        return np.array([self.kept(example) for example in examples])
+        return self.writer.user_bytes(examples)
 
     def _embedded(self, prompts: Sequence[str]) -> TokenEmbeddings:
-        return self.backbone.embed(prompts, max_tokens=self.max_input_tokens)
+        return self.backbone.embed(prompts, max_tokens=self.writer.max_tokens)
 
     def _count(self, prompts: Sequence[str]) -> int:
         return int(self._embedded(prompts).mask.sum())
@@ -101,3 +97,7 @@ def targets(examples: Sequence[Example]) -> list[str]:
     if len(known) < len(examples):
         raise ValueError("the likelihood of an answer that is not known cannot be measured")
     return known
+
+
+def _answered(reads: Sequence[Sequence[str]]) -> list[str]:
+    return [prompts[-1] for prompts in reads]

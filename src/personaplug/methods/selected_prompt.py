@@ -1,15 +1,16 @@
 """Choose a retriever for each query: RSPG (arXiv 2404.05970, section 4), before the language model answers or after."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from personaplug.methods.last_asked import LastAsked
+import numpy as np
+from jaxtyping import Int
+
+from personaplug.methods.prompt_writer import PromptWriter
+from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.records import Example
 from personaplug.rivals.selector import PromptSelector, option_texts
 from personaplug.tasks.task import Task
-
-_Choice = list[tuple[tuple[str, ...], int]]
-"""Of each query, the prompts that there are, and the place of the one that is preferred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,30 +22,40 @@ class SelectedPrompt:
 
     Attributes:
         task: Cuts the query out of an input.
-        writers: What each retriever makes of the examples, in the order the selector was trained with.
+        writers: Of the prompts of each retriever, in the order the selector was trained with.
         selector: Scores the prompts.
+        max_tokens: Longest of all prompts.
         answer: Answers prompts, for the choice after generation; None for the choice before.
     """
 
     task: Task
-    writers: Sequence[Callable[[Sequence[Example]], Sequence[str]]]
+    writers: Sequence[PromptWriter]
     selector: PromptSelector
+    max_tokens: int
     answer: Callable[[Sequence[str]], Sequence[str]] | None = None
-    _choice: LastAsked[_Choice] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_choice", LastAsked(self._choose))
-
-    def __call__(self, examples: Sequence[Example]) -> list[str]:
+    def write(self, examples: Sequence[Example]) -> list[str]:
         """Write a batch's prompts."""
-        return [row[place] for row, place in self._choice.anew(examples)]
+        return [prompts[-1] for prompts in self.reads(examples)]
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Make what each retriever keeps of the examples' users."""
+        for writer in self.writers:
+            writer.prepare(examples)
 
     def reads(self, examples: Sequence[Example]) -> list[list[str]]:
         """Give all prompts that are answered: for the choice after generation each option once, then the chosen one."""
-        return [[*(dict.fromkeys(row) if self.answer else ()), row[place]] for row, place in self._choice(examples)]
-
-    def _choose(self, examples: Sequence[Example]) -> _Choice:
-        rows = list(zip(*(write(examples) for write in self.writers), strict=True))
+        rows = list(zip(*(writer.write(examples) for writer in self.writers), strict=True))
         queries = [self.task.query_text(example.input) for example in examples]
-        options = option_texts(rows, self.answer, reads=self.selector.reads)
-        return list(zip(rows, self.selector.choose(queries, options), strict=True))
+        places = self.selector.choose(queries, option_texts(rows, self.answer, reads=self.selector.reads))
+        return [
+            [*(dict.fromkeys(row) if self.answer else ()), row[place]] for row, place in zip(rows, places, strict=True)
+        ]
+
+    def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count what a choice keeps of each user: the texts once, and each retriever's own vectors of them."""
+        prompts = [writer for writer in self.writers if isinstance(writer, RetrievalPrompt)]
+        if not prompts:
+            return np.zeros(len(examples), dtype=np.int64)
+        vector_bytes = sum(each.vector_bytes for each in prompts)
+        return replace(prompts[0], vector_bytes=vector_bytes).user_bytes(examples)

@@ -5,13 +5,14 @@ A model must be able to follow the request: one as small as the embedded ``nano`
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from personaplug.files import write_text
+from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.methods.prompted import Prompted
 from personaplug.records import Example, fill
 
@@ -29,13 +30,15 @@ class TextProfiles:
     """Written descriptions of users, kept on disk: the same user with the same history is described once.
 
     Attributes:
-        author: Writes; its prompt of an example shows the items of the example's history and ends with the request.
+        author: Writes; its prompt of an example shows the items of the example's history and ends with the input.
+        request: What stands in the place of an input.
         author_id: Names all that decides a description beside the items, so that no other author's is taken for it.
         items: How many of a user's latest are shown.
         folder: One folder a user, named by a hash of the id; deleting it forgets what was written about the user.
     """
 
     author: Prompted
+    request: str
     author_id: str
     items: int
     folder: Path
@@ -45,8 +48,12 @@ class TextProfiles:
         missing = {path: example for example in examples if (path := self._path(example)) and not path.exists()}
         if not missing:
             return
-        for path, text in zip(missing, self.author.respond(list(missing.values())), strict=True):
+        for path, text in zip(missing, self.author.respond(self.requests(list(missing.values()))), strict=True):
             write_text(path, " ".join(text.split()))
+
+    def requests(self, examples: Sequence[Example]) -> list[Example]:
+        """Put the request in the place of what the examples' users ask."""
+        return [replace(example, input=self.request, target=None) for example in examples]
 
     def read(self, example: Example) -> str:
         """Give the description of an example's user; empty for a user without history."""
@@ -67,70 +74,45 @@ class ProfilePrompt:
     Attributes:
         profiles: The descriptions.
         prompts: Writes the prompts without one.
+        max_tokens: Longest prompt.
         profile_tokens: A longer description, in the prompt's words, loses its end; the input is never shortened.
+        cut: Cuts a prompt without one where the language model does: room that a short one leaves is not the input's.
         count_tokens: Counts a text's own tokens as the language model does.
     """
 
     profiles: TextProfiles
-    prompts: Callable[[Sequence[Example]], Sequence[str]]
+    prompts: PromptWriter
+    max_tokens: int
     profile_tokens: int
+    cut: Callable[[str], str]
     count_tokens: Callable[[str], int]
 
-    def __call__(self, examples: Sequence[Example]) -> list[str]:
-        """Write a batch's prompts; without a description it is the plain one."""
-        return [self._with_profile(*each) for each in zip(self.prompts(examples), examples, strict=True)]
+    def write(self, examples: Sequence[Example]) -> list[str]:
+        """Write a batch's prompts, and the descriptions that are missing; without one a prompt is the plain one."""
+        self.profiles.write(examples)
+        prompts = map(self.cut, self.prompts.write(examples))
+        return [self._with_profile(*each) for each in zip(prompts, examples, strict=True)]
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Have the descriptions written that are missing."""
+        self.prompts.prepare(examples)
+        self.profiles.write(examples)
+
+    def reads(self, examples: Sequence[Example]) -> list[list[str]]:
+        """Give each example's prompt, which is all that is read once the user is described."""
+        return [[prompt] for prompt in self.write(examples)]
+
+    def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the bytes of each user's description, beside what the prompt without one needs."""
+        self.profiles.write(examples)
+        profiles = [len(self.profiles.read(example).encode(errors="replace")) for example in examples]
+        return np.asarray(self.prompts.user_bytes(examples) + np.array(profiles, dtype=np.int64))
 
     def _with_profile(self, prompt: str, example: Example) -> str:
         profile = self.profiles.read(example)
         while profile and self.count_tokens(_before(profile, "")) > self.profile_tokens:
             profile = profile[: len(profile) * 9 // 10].rstrip()
         return _before(profile, prompt) if profile else prompt
-
-
-@dataclass(frozen=True, slots=True)
-class TextProfile:
-    """Answers with a description of the user before the input.
-
-    Attributes:
-        prompted: Asks the language model, with a :class:`ProfilePrompt`'s prompts.
-        profiles: The descriptions, written when they are first needed.
-    """
-
-    prompted: Prompted
-    profiles: TextProfiles
-
-    @property
-    def name(self) -> str:
-        """The name in tables."""
-        return self.prompted.name
-
-    def prepare(self, examples: Sequence[Example]) -> None:
-        """Have the descriptions written that are missing."""
-        self.profiles.write(examples)
-
-    def respond(self, examples: Sequence[Example]) -> list[str]:
-        """Answer each example."""
-        self.profiles.write(examples)
-        return self.prompted.respond(examples)
-
-    def log_likelihood(self, examples: Sequence[Example]) -> Float[np.ndarray, " examples"]:
-        """Give the mean log-probability of a right answer's token, in nats."""
-        self.profiles.write(examples)
-        return self.prompted.log_likelihood(examples)
-
-    def answer_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
-        """Count the right answers' tokens, their end included."""
-        return self.prompted.answer_tokens(examples)
-
-    def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
-        """Count the tokens that the language model reads of each example, its user's description included."""
-        self.profiles.write(examples)
-        return self.prompted.prompt_tokens(examples)
-
-    def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
-        """Count the bytes of each user's description."""
-        self.profiles.write(examples)
-        return np.array([len(self.profiles.read(example).encode(errors="replace")) for example in examples])
 
 
 def folder_of(user_id: str) -> str:

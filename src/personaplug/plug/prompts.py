@@ -27,7 +27,7 @@ class Prompts:
 
     def __call__(self, examples: Sequence[Example]) -> list[str]:
         """Write a batch's prompts."""
-        return self.items(examples) if self.items else self.plain(examples)
+        return self.items.write(examples) if self.items else self.plain(examples)
 
     def plain(self, examples: Sequence[Example]) -> list[str]:
         """Write the prompts without anything of the users."""

@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+from jaxtyping import Int
+
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.shared_room import SharedRoom
@@ -91,11 +94,27 @@ class RetrievalPrompt:
             shared=shared,
         )
 
-    def __call__(self, examples: Sequence[Example]) -> list[str]:
+    def write(self, examples: Sequence[Example]) -> list[str]:
         """Write a batch's prompts, its queries encoded together where the retriever reads vectors."""
         if examples and isinstance(self.retriever, DenseRetriever):
             self.retriever.encode([self.task.retrieval_query(example.input) for example in examples])
-        return [self.write(example, self.items(example)) for example in examples]
+        return [self.with_items(example, self.items(example)) for example in examples]
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Have the examples' items encoded where the retriever does it itself; a store's are before anybody asks."""
+        if isinstance(self.retriever, DenseRetriever) and self.retriever.encodes_items:
+            for example in examples:
+                if items := self.task.searched(example.profile).items:
+                    self.retriever.vectors(items)
+
+    def reads(self, examples: Sequence[Example]) -> list[list[str]]:
+        """Give each example's prompt, which is all that is read."""
+        return [[prompt] for prompt in self.write(examples)]
+
+    def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
+        """Count the bytes of the texts, in UTF-8, and vectors of the items that may be retrieved of each user."""
+        items = [self.task.searched(example.profile).items for example in examples]
+        return np.array(list(map(self._item_bytes, items)), dtype=np.int64)
 
     def items(self, example: Example) -> list[HistoryItem]:
         """Choose an example's items, the best first, among those of its history that the task shows."""
@@ -103,25 +122,17 @@ class RetrievalPrompt:
         ranks = self.retriever.rank(self.task.retrieval_query(example.input), items)
         return [items[rank] for rank in ranks[: self.k]]
 
-    def kept(self, example: Example) -> int:
-        """Count the bytes of the texts, in UTF-8, and vectors of the items that may be retrieved."""
-        items = self.task.searched(example.profile).items
-        texts = sum(len(f"{item.input}{item.output}".encode(errors="surrogatepass")) for item in items)
-        return texts + self.vector_bytes * len(items)
-
-    def index(self, example: Example) -> None:
-        """Have an example's items encoded where the retriever does it itself; a store's are before anybody asks."""
-        items = self.task.searched(example.profile).items
-        if items and isinstance(self.retriever, DenseRetriever) and self.retriever.encodes_items:
-            self.retriever.vectors(items)
-
-    def write(self, example: Example, items: Sequence[HistoryItem]) -> str:
+    def with_items(self, example: Example, items: Sequence[HistoryItem]) -> str:
         """Write an example's prompt with these items, each shortened where it is too long."""
         prompt = self.task.prompt_text(example.input)
         if self.shared:
             return self.cut(self.task.with_items(prompt, self.shared.fit(prompt, items)))
         prompt = self.cut(prompt)
         return self.task.with_items(prompt, [self._shortened(item) for item in items])
+
+    def _item_bytes(self, items: Sequence[HistoryItem]) -> int:
+        texts = sum(len(f"{item.input}{item.output}".encode(errors="surrogatepass")) for item in items)
+        return texts + self.vector_bytes * len(items)
 
     def _shortened(self, item: HistoryItem) -> HistoryItem:
         words = self.item_tokens
