@@ -22,7 +22,8 @@ def parrot(monkeypatch):
 @pytest.fixture
 def folder(tmp_path):
     rows = [
-        {"user_id": "u", "time": day, "id": f"q{day}", "input": "i", "output": "3", "split": "test"} for day in (1, 2)
+        {"user_id": "u", "time": f"2024-05-0{day}", "id": f"q{day}", "input": "i", "output": "3", "split": "test"}
+        for day in (1, 2)
     ]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "sent.mbox").write_bytes(make_mail())

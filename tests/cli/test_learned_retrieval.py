@@ -372,7 +372,7 @@ def test_words_of_the_command_line_reach_the_run(place, tmp_path):
         (("--set", "fitting.speed=9"), 1, "fitting.speed=9: unknown key 'speed'"),
         (("--ropg", "nowhere"), 1, "chooses between items"),
         (("--method", "rspg-pre", "--ropg", "nowhere"), 1, "nowhere"),
-        (("--encoder", "minilm"), 1, "vectors were made with fingerprint"),
+        (("--encoder", "minilm"), 1, "made by the encoder 'encoder', not by 'minilm'"),
         (("--store", "nowhere.db"), 1, "nowhere.db"),
     ],
 )

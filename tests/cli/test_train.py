@@ -125,7 +125,7 @@ def test_a_store_of_another_encoder_is_refused_with_a_way_out(train, tmp_path):
     result = train(encoder=other)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "its vectors were made with fingerprint 'encoder@" in result.stderr
-    assert "name with --encoder and --task what the store was indexed with" in result.stderr
+    assert "name with --encoder, --task and --preset what the store was indexed with" in result.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -8,6 +8,7 @@ from personaplug.data.lamp import PROFILE_FIELDS, read_lamp, write_predictions
 from personaplug.data.log import read_log, write_log
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
+from personaplug.plug.batch import Batcher
 from personaplug.plug.run import PRESETS
 from personaplug.tasks.task import load_task
 from tests.lamp_files import QUESTIONS, make_profile, write_split
@@ -79,8 +80,15 @@ def test_every_question_is_asked_with_its_whole_profile(task_name, tmp_path):
     assert [item.input for item in examples["dev0"].profile.items] == (
         ["", "", ""] if task_name == "lamp-7" else ["i0", "i1", "i2"]
     )
-    assert [item.output for item in examples["dev1"].profile.items] == [f"o{n}" for n in range(88, 600)]
+    assert [item.output for item in examples["dev1"].profile.items] == [f"o{n}" for n in range(600)]
     assert examples["dev2"].profile.items == ()
+
+
+def test_the_persona_is_made_of_the_latest_512_items_of_a_profile(task_name, tmp_path):
+    folder = write_split(tmp_path / "data", task_name, "dev", [make_profile(task_name, 600)])
+    example, task = examples_of(folder, task_name, "dev", tmp_path)[0], load_task(task_name)
+    seen = Batcher(task, None, query_vectors=None).seen(example)
+    assert [item.output for item in seen.items] == [f"o{n}" for n in range(88, 600)]
 
 
 def test_the_query_text_is_the_question_without_its_instruction(task_name):

@@ -177,7 +177,8 @@ def test_the_same_seed_builds_the_same_plug(models, store):
 def test_a_prefix_is_drawn_by_the_seed_and_no_other_draw_moves(models, store):
     run = make_run(models, "encoder-decoder", method="tuned-prompt")
     before = torch.random.get_rng_state()
-    built = build_plug(replace(run, training=replace(run.training, seed=3)), TASK, store=store)
+    run = replace(run, training=replace(run.training, seed=3))
+    built = build_plug(run, TASK, store=store, query_source=QuerySource.STORE)
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(3)
     for vector in built.prefix.prompt.vectors:
@@ -199,7 +200,7 @@ def test_a_tuned_prompt_needs_no_store_until_a_user_is_named(models, examples):
 def test_a_store_of_another_encoder_is_refused(models, tmp_path):
     with (
         make_store(tmp_path / "other.db", tiny.text_encoder(seed=1)) as other,
-        pytest.raises(FingerprintMismatchError, match="fingerprint"),
+        pytest.raises(FingerprintMismatchError, match="made by the encoder"),
     ):
         build_plug(make_run(models, "decoder-only"), TASK, store=other, query_source=QuerySource.STORE)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from personaplug.plug.queries import QueryVectors
+from personaplug.plug.query_source import QuerySource
 from tests import tiny
 
 STORED = "a talk about x 0"
@@ -72,3 +73,9 @@ def test_the_vectors_can_stand_in_a_graph_of_gradients(encoder, store):
     weight = torch.ones(encoder.dim, requires_grad=True)
     (QueryVectors(encoder, store)(["a", STORED]) * weight).sum().backward()
     assert weight.grad is not None
+
+
+def test_what_is_asked_anew_is_encoded_each_time_and_nothing_of_it_is_kept(encoder, store):
+    queries = QueryVectors.of(encoder, store, source=QuerySource.ANEW)
+    assert torch.equal(queries([STORED]), queries([STORED]))
+    assert encoder.asked == [STORED, STORED]

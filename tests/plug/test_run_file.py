@@ -11,7 +11,7 @@ from personaplug.embedder.encoder import EncoderConfig
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalRun, SelectionConfig
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import as_kept, at_end_of, is_same_model, read_config, way_to, write_config
 from personaplug.plug.user_lora import UserLoraConfig
@@ -52,6 +52,14 @@ def test_a_name_that_is_no_folder_stays_as_it_is(kind, typed, here):
     write_config(of_model(kind, typed), here / "run" / "config.toml")
     for read in (read_toml, read_config):
         assert read(kind, here / "run" / "config.toml") == of_model(kind, typed)
+
+
+def test_a_reader_of_prompts_in_a_folder_is_found_from_another(here, monkeypatch):
+    run = replace(RetrievalRun(), selection=SelectionConfig(encoder="my models/gpt two"))
+    write_config(run, here / "runs" / "choice" / "config.toml")
+    monkeypatch.chdir(here.parent / "elsewhere")
+    found = read_config(RetrievalRun, here / "runs" / "choice" / "config.toml").selection.encoder
+    assert (here / "my models" / "gpt two").samefile(found)
 
 
 def test_an_absolute_path_stays_as_it_is_when_the_run_alone_is_moved(here):

@@ -57,7 +57,7 @@ def test_a_key_without_rights_is_none(keys):
         keys.add("laptop", rights=[])
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"keys": [{"id": 1}]}', '{"other": 1}'])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"keys": [{"id": 1}]}', '{"other": 1}', "[" * 100_000])
 def test_a_file_of_something_else_is_refused_and_named(keys, content):
     keys.path.parent.mkdir()
     keys.path.write_text(content)

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from personaplug.errors import ConfigError
 from personaplug.plug.lora import LoraConfig, UserAdapters
-from personaplug.plug.run import method_of
+from personaplug.plug.run_folder import method_of
 from personaplug.plug.user_lora import AdaptationConfig, UserLoraRun, UserTrainingConfig
 from personaplug.records import Profile
 from personaplug.training import user_lora

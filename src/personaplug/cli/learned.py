@@ -16,8 +16,8 @@ from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import RetrievalRun, digest_of, load_ranker, load_selector, read_run
-from personaplug.plug.run import method_of
 from personaplug.plug.run_file import at_end_of
+from personaplug.plug.run_folder import check_is_trained, method_of
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.store.sqlite import PersonaStore
 from personaplug.store.text_cache import TextCache
@@ -125,8 +125,7 @@ def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
         kind = METHOD_KINDS.get(method_of(run))
         if kind is None or kind.learns != "ranker":
             raise ConfigError(f"{run} holds a {method_of(run)}, no trained retriever", hint="--ropg takes ropg runs")
-        if not (run / "model.safetensors").is_file():
-            raise ConfigError(f"the training of {run} is not finished", hint="personaplug train ... --resume")
+        check_is_trained(run)
     return tuple(map(digest_of, runs))
 
 

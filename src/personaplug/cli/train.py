@@ -12,6 +12,7 @@ from personaplug.cli.options import ABOVE_ZERO
 from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.method_kinds import RUNS, kind_of
 from personaplug.plug.query_source import QuerySource
+from personaplug.plug.run_folder import CONFIG, holds_run
 
 if TYPE_CHECKING:
     from personaplug.data.rows import OnBad
@@ -105,7 +106,7 @@ def train(
     from personaplug.cli.wiring import run_config
     from personaplug.config import override, read_values
 
-    config = out / "config.toml" if resume and (out / "config.toml").exists() else config
+    config = out / CONFIG if resume and holds_run(out) else config
     method = method or (str(read_values(config).get("method", "plug")) if config else "plug")
     _refuse_unread(
         method,
@@ -259,8 +260,8 @@ def fit(
         check_room(plug)
         seen = task if run.retriever else task.for_persona()
         examples, dev = draw_queries(log, seen, draw=run.training, on_bad=on_bad)
-        if store and plug.batcher.source:
-            plug.batcher.source = snapshot_of(store)
+        if store and plug.source:
+            plug.read_from(snapshot_of(store))
         advance = opened.enter_context(progress(f"train {run.method}"))
         return train_plug(
             plug,

@@ -21,7 +21,8 @@ from personaplug.plug.loading import load_backbone
 from personaplug.plug.lora import UserAdapters
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run_file import read_config
-from personaplug.plug.user_lora import CONFIG, PRESETS, UserLoraConfig, UserLoraRun
+from personaplug.plug.run_folder import CONFIG, check_is_free, check_task, holds_run
+from personaplug.plug.user_lora import PRESETS, UserLoraConfig, UserLoraRun
 from personaplug.tasks.task import Split, Task, load_task
 from personaplug.training.lessons import histories_of
 from personaplug.training.user_lora import adapt, train_users
@@ -42,8 +43,7 @@ def open_user_lora(folder: Path, task: Task, *, k: int | None, generation: Gener
         ConfigError: The folder is no such run, or one of another task.
     """
     run = UserLoraRun.open(folder)
-    if run.task.name != task.name:
-        raise ConfigError(f"{folder} was trained for the task {run.task.name!r}, not {task.name!r}")
+    check_task(folder, run.task.name, wanted=task.name)
     prompted = _prompts(run, k=run.config.items.k if k is None else k, generation=generation, device=device)
     adapters = _adapters(run, prompted)
     if run.config.rests_on_task and run.has_start:
@@ -57,10 +57,9 @@ def user_lora_config(file: Path | None, *, out: Path, resume: bool, preset: str 
     Raises:
         ConfigError: The file does not fit, or ``out`` holds a run that is not to be resumed.
     """
-    held = out / CONFIG
-    if held.exists() and not resume:
-        raise ConfigError(f"{out} already holds a run", hint="give another --out, or --resume to train who is missing")
-    file = held if held.exists() else file
+    if not resume:
+        check_is_free(out, resuming="train who is missing")
+    file = out / CONFIG if holds_run(out) else file
     return read_config(UserLoraConfig, file) if file else PRESETS[preset]
 
 

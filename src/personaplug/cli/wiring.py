@@ -16,12 +16,14 @@ from personaplug.evaluation.harness import Method
 from personaplug.method_kinds import METHOD_KINDS, METHODS, kind_of
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
+from personaplug.plug import run_folder
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.run import PRESETS, RunConfig, method_of
+from personaplug.plug.run import PRESETS, RunConfig
 from personaplug.plug.run_file import at_end_of, read_config
+from personaplug.plug.run_folder import CONFIG, check_task, holds_run, method_of
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 
@@ -78,7 +80,7 @@ def open_run(run: Path, store: Path | None) -> Iterator[PersonaPlug]:
         StoreError: They are not there, or of another encoder.
     """
     path = store or store_of(run)
-    if (run / "config.toml").is_file():
+    if holds_run(run):
         _plug_run(run)
     with PersonaStore.open(path) if path else nullcontext() as opened:
         plug = PersonaPlug.from_pretrained(run, store=opened, device=start_torch(), query_source=QuerySource.STORE)
@@ -89,9 +91,9 @@ def open_run(run: Path, store: Path | None) -> Iterator[PersonaPlug]:
 
 def store_of(run: Path) -> Path | None:
     """Find the store that a run was trained with; None where there was none, or where the folder is no run."""
-    if not (run / "config.toml").is_file():
+    if not holds_run(run):
         return None
-    name = read_values(run / "config.toml").get("store")
+    name = read_values(run / CONFIG).get("store")
     return at_end_of(name, folder=run) if name else None
 
 
@@ -149,7 +151,7 @@ def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) ->
     Raises:
         ConfigError: There are too few.
     """
-    training, vectors, longest = plug.run.training, plug.run.embedder.vectors, plug.batcher.prompts.max_tokens
+    training, vectors, longest = plug.run.training, plug.run.embedder.vectors, plug.prompts.max_tokens
     asked = generation.max_new_tokens if generation else 0
     answer = max(training.max_output_tokens, asked)
     positions = plug.backbone.positions(answer_tokens=answer)
@@ -168,8 +170,7 @@ def _trained(name: str, task: Task, *, options: MethodOptions) -> Method:
     plug = PersonaPlug.from_pretrained(
         folder, store=options.store, device=start_torch(), query_source=options.query_source
     )
-    if plug.batcher.task.name != task.name:
-        raise ConfigError(f"{folder} was trained for the task {plug.batcher.task.name!r}, not {task.name!r}")
+    check_task(folder, plug.task.name, wanted=task.name)
     check_room(plug, options.generation)
     if plug.run.retriever is None:
         return PlugMethod(name, plug, options.generation)
@@ -208,8 +209,7 @@ def _described(plain: Prompted, task: Task, *, options: MethodOptions, run: RunC
 
 def _run_of(name: str, options: MethodOptions) -> Path:
     folder = _needed_run(name, options)
-    if (held := method_of(folder)) != name:
-        raise ConfigError(f"{folder} holds a {held}, not a {name}", hint=f"--method {held}, or another --run")
+    run_folder.check_method(folder, name)
     return folder
 
 
@@ -224,4 +224,4 @@ def _plug_run(folder: Path) -> RunConfig:
     held = method_of(folder)
     if held in METHOD_KINDS and METHOD_KINDS[held].learns != "prefix":
         raise ConfigError(f"{folder} holds a {held}, not a plug or tuned prompt", hint="give another --run, or none")
-    return read_config(RunConfig, folder / "config.toml")
+    return read_config(RunConfig, folder / CONFIG)

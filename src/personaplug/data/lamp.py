@@ -132,7 +132,7 @@ def _read_golds(questions: Path, task_name: str) -> dict[str, str] | None:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise DataError(f"broken JSON: {error.msg}", path=path, line=error.lineno) from error
-    except (UnicodeDecodeError, OSError) as error:
+    except (UnicodeDecodeError, RecursionError, OSError) as error:
         raise DataError(f"cannot be read: {error}", path=path) from error
     try:
         name, golds = content["task"], {as_text(gold["id"]): as_text(gold["output"]) for gold in content["golds"]}

@@ -122,7 +122,7 @@ def _read_object(path: Path) -> dict[str, object]:
         values = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise DataError("there is no such report", path=path, hint="make it with `personaplug evaluate`") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"not JSON: {error}", path=path, hint="give reports of `personaplug evaluate`") from error
     if not isinstance(values, dict):
         raise DataError("not a report", path=path, hint="give reports of `personaplug evaluate`")

@@ -94,5 +94,5 @@ class UserCost:
             return from_mapping(cls, json.loads(path.read_bytes()), where="the costs")
         except FileNotFoundError:
             raise DataError("there is no such file", path=path, hint="train the run to its end") from None
-        except (ConfigError, json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        except (ConfigError, json.JSONDecodeError, UnicodeDecodeError, RecursionError, AttributeError) as error:
             raise DataError(f"not the costs of a run: {error}", path=path, hint="train the run again") from error

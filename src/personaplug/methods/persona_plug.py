@@ -38,7 +38,7 @@ class PlugMethod:
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Have the examples' items encoded where retrieval does it itself: a store's are before anybody asks."""
-        if items := self.plug.batcher.prompts.items:
+        if items := self.plug.prompts.items:
             items.prepare(examples)
 
     def respond(self, examples: Sequence[Example]) -> list[str]:
@@ -94,7 +94,7 @@ class PlugMethod:
 
     def _item_bytes(self) -> int:
         """Count the bytes of an item's vectors: of the views that a persona is made of, the attention's among them."""
-        source, prefix = self.plug.batcher.source, self.plug.prefix
+        source, prefix = self.plug.source, self.plug.prefix
         if source is None or isinstance(prefix, TunedPrefix):
             return 0
         return prefix.embedder.projector.views * source.layout.dim * VECTOR_TYPE.itemsize

@@ -66,7 +66,7 @@ class AdapterFolder:
             return from_mapping(AdapterRecord, json.loads(path.read_bytes()), where="the record")
         except FileNotFoundError:
             return None
-        except (ConfigError, json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        except (ConfigError, json.JSONDecodeError, UnicodeDecodeError, RecursionError, AttributeError) as error:
             raise DataError(
                 f"not an adapter's record: {error}", path=path, hint="delete its folder, train anew"
             ) from error

@@ -19,15 +19,18 @@ from personaplug.plug.loading import load_backbone
 from personaplug.plug.memory import Memory, weigh
 from personaplug.plug.parts import build_batcher, build_prefix, check_layout, encoder_of_store, load_encoder
 from personaplug.plug.prefix import Prefix, TunedPrefix
+from personaplug.plug.prompts import Prompts
+from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config, write_config
+from personaplug.plug.run_folder import CONFIG, TASK, WEIGHTS, check_is_run
 from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example, Profile
+from personaplug.store.base import VectorSource
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task, load_task
 
-_WEIGHTS, _CONFIG, _TASK = "model.safetensors", "config.toml", "task.toml"
 _GIVE_A_STORE = "open it with one: PersonaPlug.from_pretrained(..., store=PersonaStore.open(...))"
 
 
@@ -78,12 +81,35 @@ class PersonaPlug(nn.Module):
             FingerprintMismatchError: The store's vectors are another encoder's.
         """
         folder = Path(folder)
-        if not (folder / _CONFIG).is_file():
-            raise ConfigError(f"{folder} is no run: it has no {_CONFIG}", hint="train one: personaplug train --help")
-        run, task = read_config(RunConfig, folder / _CONFIG), load_task(str(folder / _TASK))
+        check_is_run(folder)
+        run, task = read_config(RunConfig, folder / CONFIG), load_task(str(folder / TASK))
         plug = build_plug(run, task, store=store, device=device, query_source=query_source, backbone=backbone)
-        load_weights(plug.prefix, folder / _WEIGHTS)
+        load_weights(plug.prefix, folder / WEIGHTS)
         return plug.eval()
+
+    @property
+    def task(self) -> Task:
+        """The run's task."""
+        return self.batcher.task
+
+    @property
+    def prompts(self) -> Prompts:
+        """Writes what the language model reads of an example."""
+        return self.batcher.prompts
+
+    @property
+    def query_vectors(self) -> QueryVectors | None:
+        """Encodes queries; None where the query encoder is trained, or no history is read."""
+        return self.batcher.query_vectors
+
+    @property
+    def source(self) -> VectorSource | None:
+        """Holds the vectors of users' histories; None where no history is read."""
+        return self.batcher.source
+
+    def read_from(self, source: VectorSource) -> None:
+        """Take the vectors of histories from another source of the same layout, such as a store's snapshot."""
+        self.batcher.source = source
 
     def over(self, store: PersonaStore, encoder: TextEncoder) -> "PersonaPlug":
         """Give the same plug over the histories of another store; weights and language model are shared, not copied.
@@ -95,7 +121,7 @@ class PersonaPlug(nn.Module):
         Raises:
             FingerprintMismatchError: The encoder makes others.
         """
-        task = self.batcher.task
+        task = self.task
         check_layout(encoder, task, store=store)
         batcher = build_batcher(
             self.run, task, store=store, encoder=encoder, backbone=self.backbone, query_source=QuerySource.STORE
@@ -108,8 +134,8 @@ class PersonaPlug(nn.Module):
         Raises:
             ConfigError: This plug has no store.
         """
-        if self.batcher.query_vectors is not None:
-            return self.batcher.query_vectors.encoder
+        if self.query_vectors is not None:
+            return self.query_vectors.encoder
         if self.store is None:
             raise ConfigError("this plug was made without a store, so no encoder is its own", hint=_GIVE_A_STORE)
         return load_encoder(self.run.encoder, self.store, device=str(self.backbone.device))
@@ -117,14 +143,14 @@ class PersonaPlug(nn.Module):
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
         self.save_config(folder)
-        save_weights(self.prefix, Path(folder) / _WEIGHTS)
+        save_weights(self.prefix, Path(folder) / WEIGHTS)
 
     def save_config(self, folder: Path | str) -> None:
         """Write configuration and task alone: a run that is not trained yet."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_config(self.run, folder / _CONFIG)
-        write_toml(self.batcher.task, folder / _TASK)
+        write_config(self.run, folder / CONFIG)
+        write_toml(self.task, folder / TASK)
 
     def forward(self, batch: PlugBatch) -> dict[str, Tensor]:
         """Give the loss of a batch as the trainer wants it."""
@@ -167,7 +193,11 @@ class PersonaPlug(nn.Module):
     def stream(
         self, text: str, *, user: str, config: GenerationConfig | None = None, with_persona: bool = True
     ) -> Iterator[str]:
-        """Answer as :meth:`generate` does, piece by piece."""
+        """Answer as :meth:`generate` does, piece by piece.
+
+        Raises:
+            ValueError: The answer is to be searched for by beams, as a run of the preset ``paper`` says by itself.
+        """
         with torch.inference_mode():
             inputs = self.asked([self.example(text, user=user)], with_persona=with_persona)
         return self.backbone.stream(inputs, config or self.run.decoding)
@@ -179,7 +209,7 @@ class PersonaPlug(nn.Module):
             ConfigError: This run has no persona.
         """
         example = self.example(text, user=user)
-        retrieved = {item.id for item in self.batcher.prompts.retrieved(example)}
+        retrieved = {item.id for item in self.prompts.retrieved(example)}
         memories = [replace(each, is_in_prompt=each.item.id in retrieved) for each in self.memories([example])[0]]
         return sorted(memories, key=lambda memory: -memory.weight)
 
@@ -197,14 +227,14 @@ class PersonaPlug(nn.Module):
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the prefix of each example into its embedded prompt."""
-        embedded = self.backbone.embed(batch.prompts, max_tokens=self.batcher.prompts.max_tokens)
+        embedded = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
         return embedded.with_prefix(self.prefix(batch.to(self.backbone.device)))
 
     def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
         """Write the examples as :meth:`respond` has them answered."""
         if with_persona:
             return self.inputs(self.batcher(examples))
-        prompts = self.batcher.prompts.plain(examples)
+        prompts = self.prompts.plain(examples)
         return self.backbone.embed(prompts, max_tokens=self.run.training.max_input_tokens)
 
     def example(self, text: str, *, user: str) -> Example:

@@ -125,5 +125,5 @@ def _retriever(
     if run.retriever == "bm25":
         return by_words(task)
     if run.retriever == "dense" and queries and task.retrieval.similarity == "product":
-        return by_product(task, queries.encoder)
+        return by_product(task, queries.encoder, capacity=queries.capacity)
     return by_vectors(task, store, queries=queries) if run.retriever == "dense" and store and queries else None

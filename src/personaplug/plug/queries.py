@@ -11,7 +11,7 @@ from personaplug.embedder.encoder import TextEncoder
 from personaplug.plug.query_source import QuerySource
 from personaplug.store.base import text_hash
 from personaplug.store.sqlite import PersonaStore
-from personaplug.store.text_cache import TextCache
+from personaplug.store.text_cache import TEXTS_KEPT, TextCache
 
 
 class QueryVectors:
@@ -20,10 +20,10 @@ class QueryVectors:
     Args:
         encoder: The frozen encoder that also made the store's vectors.
         store: Its items' own texts are often the queries; None to encode every query.
-        capacity: Vectors kept in memory.
+        capacity: Vectors kept in memory for the next call; at 0 none are, so no call can be told from one before it.
     """
 
-    def __init__(self, encoder: TextEncoder, store: PersonaStore | None, *, capacity: int = 100_000) -> None:
+    def __init__(self, encoder: TextEncoder, store: PersonaStore | None, *, capacity: int = TEXTS_KEPT) -> None:
         self.encoder = encoder
         self.store = store
         self.capacity = capacity
@@ -32,7 +32,8 @@ class QueryVectors:
     @classmethod
     def of(cls, encoder: TextEncoder, store: PersonaStore | None, *, source: QuerySource) -> "QueryVectors":
         """Take them from where they are to come from."""
-        return cls(encoder, store if source is QuerySource.STORE else None)
+        kept = 0 if source is QuerySource.ANEW else TEXTS_KEPT
+        return cls(encoder, store if source is QuerySource.STORE else None, capacity=kept)
 
     def __call__(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
         """Give one unit vector a text, in float32 on the CPU."""

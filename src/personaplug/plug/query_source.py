@@ -13,5 +13,9 @@ class QuerySource(Enum):
     ENCODER = "encoder"
     """Every query is encoded, as one must be that nobody has asked before."""
 
+    ANEW = "anew"
+    """The same, and nothing of it is kept for the next query, which may be another tenant's: nobody can tell what was
+    asked before by the time that an answer takes."""
+
     STORE = "store"
     """The store's vector of the same text, where it holds one; queries are often items of the log."""

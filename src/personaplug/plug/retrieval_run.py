@@ -8,18 +8,16 @@ from typing import Literal
 from personaplug.config import option
 from personaplug.embedder.checkpoint import load_weights
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
-from personaplug.errors import ConfigError, FingerprintMismatchError
+from personaplug.errors import FingerprintMismatchError
 from personaplug.method_kinds import METHOD_KINDS, LearnedRetrieval
 from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.loading import BackboneConfig
-from personaplug.plug.run import method_of
 from personaplug.plug.run_file import read_config
+from personaplug.plug.run_folder import CONFIG, TASK, WEIGHTS, check_is_run, check_is_trained, check_method, check_task
 from personaplug.records import HistoryItem
 from personaplug.rivals.ranker import ItemRanker, RankerConfig
 from personaplug.rivals.selector import PromptSelector, Reading
 from personaplug.tasks.task import Task, load_task
-
-CONFIG, TASK, WEIGHTS = "config.toml", "task.toml", "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +149,10 @@ def read_run(folder: Path, *, method: str, task: Task) -> RetrievalRun:
     Raises:
         ConfigError: The folder is no run, holds another method or task, or its training did not come to an end.
     """
-    if not (folder / CONFIG).is_file():
-        raise ConfigError(f"{folder} is no run: it has no {CONFIG}", hint="train one: personaplug train --help")
-    if (found := method_of(folder)) != method:
-        raise ConfigError(f"{folder} holds a {found}, not a {method}", hint=f"--method {found}, or another --run")
-    if (held := load_task(str(folder / TASK)).name) != task.name:
-        raise ConfigError(f"{folder} was trained for the task {held!r}, not {task.name!r}")
-    if not (folder / WEIGHTS).is_file():
-        raise ConfigError(f"the training of {folder} is not finished", hint="personaplug train ... --resume")
+    check_is_run(folder)
+    check_method(folder, method)
+    check_task(folder, load_task(str(folder / TASK)).name, wanted=task.name)
+    check_is_trained(folder)
     return read_config(RetrievalRun, folder / CONFIG)
 
 

@@ -13,7 +13,7 @@ from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.store.base import VECTOR_TYPE, missing_item, text_hash
 from personaplug.store.sqlite import PersonaStore
-from personaplug.store.text_cache import TextCache
+from personaplug.store.text_cache import TEXTS_KEPT, TextCache
 from personaplug.tasks.task import Task
 
 
@@ -31,12 +31,13 @@ def by_vectors(task: Task, store: PersonaStore, *, queries: QueryVectors) -> Den
     )
 
 
-def by_product(task: Task, encoder: TextEncoder) -> DenseRetriever:
+def by_product(task: Task, encoder: TextEncoder, *, capacity: int = TEXTS_KEPT) -> DenseRetriever:
     """Rank by the plain product of vectors as they are pooled, of what word search reads (LaMP's dense retriever).
 
-    A store holds unit vectors, so items are encoded here, each text once; the latest 100,000 vectors stay in memory.
+    A store holds unit vectors, so items are encoded here. The latest ``capacity`` vectors stay in memory, and their
+    texts are not encoded again.
     """
-    encode, prefix = remembering(encoder.as_pooled().encode), encoder.config.query_prefix
+    encode, prefix = remembering(encoder.as_pooled().encode, capacity=capacity), encoder.config.query_prefix
     return DenseRetriever(
         lambda texts: encode([prefix + text for text in texts]),
         lambda items: encode([_searched(task, item) for item in items]),
@@ -46,10 +47,10 @@ def by_product(task: Task, encoder: TextEncoder) -> DenseRetriever:
 
 
 def remembering(
-    encode: Callable[[Sequence[str]], torch.Tensor],
+    encode: Callable[[Sequence[str]], torch.Tensor], *, capacity: int = TEXTS_KEPT
 ) -> Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]:
-    """Encode each text once; at least one is asked for."""
-    cache = TextCache(encode)
+    """Encode each text once while it is kept; at least one is asked for."""
+    cache = TextCache(encode, capacity=capacity)
     return lambda texts: torch.stack(cache(texts)).numpy()
 
 

@@ -10,6 +10,7 @@ from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS, ItemChooser, Prefixed
 from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.loading import BackboneConfig
+from personaplug.plug.run_folder import CONFIG
 from personaplug.tasks.task import Task
 
 
@@ -137,17 +138,8 @@ def decoding_of(folder: Path) -> GenerationConfig:
     Raises:
         ConfigError: The folder is no run, or its section does not fit.
     """
-    path = folder / "config.toml"
+    path = folder / CONFIG
     values = read_values(path).get("decoding", {})  # runs of before there was this section decode greedily
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: decoding is {values!r}, not a section")
     return from_mapping(GenerationConfig, values, where=f"{path}: decoding")
-
-
-def method_of(folder: Path) -> str:
-    """Read what a run's folder holds, whichever configuration it is written in.
-
-    Raises:
-        ConfigError: The folder is no run.
-    """
-    return str(read_values(folder / "config.toml").get("method"))

@@ -17,9 +17,10 @@ from personaplug.plug.adapter_folder import AdapterFolder
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
 from personaplug.plug.run_file import read_config, write_config
+from personaplug.plug.run_folder import CONFIG, TASK
 from personaplug.tasks.task import Task, load_task
 
-CONFIG, TASK, START, ADAPTERS = "config.toml", "task.toml", "start.safetensors", "adapters"
+START, ADAPTERS = "start.safetensors", "adapters"
 BASE = "base.safetensors"
 
 

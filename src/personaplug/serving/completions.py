@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from personaplug.plug.run_folder import CONFIG
 from personaplug.serving.access import Caller
 from personaplug.serving.answering import PERSONA_HEADER
 from personaplug.serving.asking import model_named, respond
@@ -68,4 +69,4 @@ def _names(service: Service) -> Sequence[str]:
 
 
 def _card(service: Service, name: str) -> ModelCard:
-    return ModelCard(id=name, created=int((service.place.runs[name] / "config.toml").stat().st_mtime))
+    return ModelCard(id=name, created=int((service.place.runs[name] / CONFIG).stat().st_mtime))

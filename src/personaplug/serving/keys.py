@@ -138,7 +138,7 @@ class KeyFile:
     def _read(self) -> tuple[Key, ...]:
         try:
             values = json.loads(self.path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{self.path}: not a file of keys") from error
         if not isinstance(values, dict):
             raise ConfigError(f"{self.path}: not a file of keys")

@@ -16,6 +16,7 @@ from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
+from personaplug.plug.run_folder import CONFIG
 from personaplug.records import Example, Profile
 from personaplug.serving.metrics import Metrics
 from personaplug.serving.personas import Personas
@@ -48,13 +49,13 @@ class ServedModel:
     def __init__(self, plug: PersonaPlug, personas: Personas) -> None:
         self.plug = plug
         self.personas = personas
-        if plug.batcher.source is not None:
-            plug.batcher.source = personas
+        if plug.source is not None:
+            plug.read_from(personas)
 
     @property
     def longest_input(self) -> int:
         """Tokens of the longest prompt, with the vectors before it."""
-        return self.plug.batcher.prompts.max_tokens + self.plug.run.embedder.vectors
+        return self.plug.prompts.max_tokens + self.plug.run.embedder.vectors
 
     def longest_answer(self, *, limit: int) -> int:
         """Say how many tokens an answer may have at most, be the input as long as it may."""
@@ -66,7 +67,7 @@ class ServedModel:
 
         A token has at least one byte, retrieved items fill a prompt to its end.
         """
-        prompts = self.plug.batcher.prompts
+        prompts = self.plug.prompts
         written = len(prompts.task.prompt_text(question.text).encode("utf-8", "surrogatepass")) + _FRAME
         bound = prompts.max_tokens if prompts.items else min(prompts.max_tokens, written)
         return bound + self.plug.run.embedder.vectors + question.config.max_new_tokens
@@ -77,7 +78,7 @@ class ServedModel:
         Raises:
             LongInputError: What must be read is too long by itself.
         """
-        task, count = self.plug.batcher.task, self.plug.backbone.count_tokens
+        task, count = self.plug.task, self.plug.backbone.count_tokens
         text = fitted(
             question.turns or [Turn(question.text)],
             count=lambda text: count(task.prompt_text(text)),
@@ -163,13 +164,13 @@ def open_models(
     with PersonaStore.open(store) as opened:
         plugs: dict[str, PersonaPlug] = {}
         for name, folder in runs.items():
-            wanted = read_config(RunConfig, folder / "config.toml").backbone
+            wanted = read_config(RunConfig, folder / CONFIG).backbone
             shared = next((plug.backbone for plug in plugs.values() if plug.run.backbone == wanted), None)
             backbone = load(wanted) if load and not shared else shared
             plugs[name] = PersonaPlug.from_pretrained(
-                folder, store=opened, device=device, query_source=QuerySource.ENCODER, backbone=backbone
+                folder, store=opened, device=device, query_source=QuerySource.ANEW, backbone=backbone
             )
-            # Encoded: what another tenant's history holds must change nothing, not even a vector's last bits.
+            # What another tenant's history holds, or has asked, must change nothing: no vector's last bits, no time.
         personas = Personas(opened, metrics=metrics)
         encoder = _encoder(list(plugs.values()))
         models = {name: ServedModel(plug, personas) for name, plug in plugs.items()}
@@ -191,4 +192,4 @@ def _encoder(plugs: Sequence[PersonaPlug]) -> TextEncoder:
     personal = [plug for plug in plugs if plug.run.has_persona]
     if not personal:
         raise ConfigError("none of these runs has a persona", hint="serve a plug, alone or beside a tuned prompt")
-    return next((plug for plug in personal if plug.batcher.query_vectors), personal[0]).frozen_encoder()
+    return next((plug for plug in personal if plug.query_vectors), personal[0]).frozen_encoder()

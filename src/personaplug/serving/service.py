@@ -9,6 +9,7 @@ from personaplug.errors import ConfigError
 from personaplug.plug.embedding_table import load_writer_of_inputs
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
+from personaplug.plug.run_folder import CONFIG
 from personaplug.serving.access import Access
 from personaplug.serving.engine import Engine, EngineConfig
 from personaplug.serving.keeper import Keeper
@@ -117,7 +118,7 @@ def _upstream(place: Place) -> Upstream:
     Raises:
         ConfigError: There is none, the runs have several language models, or it serves another.
     """
-    wanted = {read_config(RunConfig, folder / "config.toml").backbone.model for folder in place.runs.values()}
+    wanted = {read_config(RunConfig, folder / CONFIG).backbone.model for folder in place.runs.values()}
     if len(wanted) > 1:
         raise ConfigError(
             f"these runs have different language models: {', '.join(sorted(wanted))}",

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from personaplug.errors import StoreError
-from personaplug.store.bank import Bank, destroy_bank
+from personaplug.store.bank import Bank, BankRows, destroy_bank
 from personaplug.store.bank_place import clear_remains
+from personaplug.store.base import StoreLayout, text_hash
 from personaplug.store.database import Database
+from personaplug.store.rows import read_vectors
+from personaplug.store.schema import order_of_items
 
 
 def beside(path: Path) -> Path:
@@ -79,3 +82,19 @@ def _destroy_unless_current(folder: Path, owner: str | None, current: tuple[str,
         clear_remains(folder)
     else:
         destroy_bank(folder, identity=owner)
+
+
+def bank_rows(file: Database, layout: StoreLayout) -> Iterator[BankRows]:
+    """Give each user's vectors as a bank holds them, by the hash of the user's id; for use inside a transaction.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    users, order = "SELECT user_id, key FROM users ORDER BY text_hash(user_id)", order_of_items(file)
+    for user_id, key in file.stream(users, text_hash=text_hash):
+        items = file.rows(f"SELECT id, vectors FROM items WHERE user = ? ORDER BY {order}", key)
+        with file.reading():
+            ids, vectors = zip(*items, strict=True)
+            read_vectors(stacked := b"".join(vectors), len(ids), len(layout.views), layout.dim)
+            rows = BankRows(text_hash(user_id), ids, stacked)
+        yield rows

@@ -10,9 +10,10 @@ from jaxtyping import Float, Float16
 
 from personaplug.errors import StoreError, UnknownUserError
 from personaplug.records import HistoryItem, Profile
-from personaplug.store.bank import Bank, BankRows, write_bank
+from personaplug.store import schema
+from personaplug.store.bank import Bank, write_bank
 from personaplug.store.bank_place import check_free
-from personaplug.store.base import VECTOR_TYPE, StoreLayout, UserSummary, checked_vectors, missing_item, text_hash
+from personaplug.store.base import VECTOR_TYPE, StoreLayout, UserSummary, checked_vectors, missing_item
 from personaplug.store.database import Database
 from personaplug.store.rows import (
     INSERT,
@@ -24,18 +25,7 @@ from personaplug.store.rows import (
     read_vectors,
     to_microseconds,
 )
-from personaplug.store.schema import (
-    bring_up_to_date,
-    create,
-    hash_of,
-    lay_out,
-    order_of_items,
-    read_layout,
-    read_meta,
-    vector_of,
-    warn_of_readers,
-)
-from personaplug.store.snapshots import destroy_outdated, remember
+from personaplug.store.snapshots import bank_rows, destroy_outdated, remember
 from personaplug.store.wiping import wipe_remains
 
 __all__ = ["PersonaStore", "UserSummary"]
@@ -77,11 +67,11 @@ class PersonaStore:
                     f"{path}: there is no such store",
                     hint=f"make it: personaplug index LOG --task TASK --store {path}",
                 )
-            create(path, layout)
-        warn_of_readers(path)
+            schema.create(path, layout)
+        schema.warn_of_readers(path)
         file = Database(path)
         try:
-            found = read_layout(file)
+            found = schema.read_layout(file)
             (layout or found).check(found, where=str(path))
         except StoreError:
             file.close()
@@ -93,7 +83,7 @@ class PersonaStore:
         """Make an empty store that never touches the disk and is gone once it is closed."""
         file = Database(Path(":memory:"))
         file.rows("PRAGMA temp_store = MEMORY")
-        lay_out(file, layout)
+        schema.lay_out(file, layout)
         return cls(file, layout)
 
     def close(self) -> None:
@@ -111,17 +101,17 @@ class PersonaStore:
     @property
     def version(self) -> int:
         """A number that grows whenever an item comes, changes or goes: a key for caches."""
-        return read_meta(self._file, int, "version")
+        return schema.read_meta(self._file, int, "version")
 
     @property
     def identity(self) -> str:
         """A random name of this store, its own from when it was made."""
-        return read_meta(self._file, str, "identity")
+        return schema.read_meta(self._file, str, "identity")
 
     @property
     def has_remains(self) -> bool:
         """Whether a forget was cut short, which the next one finishes."""
-        return bool(read_meta(self._file, int, "unscrubbed"))
+        return bool(schema.read_meta(self._file, int, "unscrubbed"))
 
     def count(self) -> int:
         """Count the items of all users."""
@@ -145,7 +135,7 @@ class PersonaStore:
         Raises:
             UnknownUserError: The store holds nothing of the user.
         """
-        query = f"SELECT id, input, output, time FROM items WHERE user = ? ORDER BY {order_of_items(self._file)}"
+        query = f"SELECT id, input, output, time FROM items WHERE user = ? ORDER BY {schema.order_of_items(self._file)}"
         rows = self._file.rows(query, self._key(user_id))
         with self._file.reading():
             return Profile(user_id, tuple(read_item(*row) for row in rows))
@@ -191,7 +181,7 @@ class PersonaStore:
         found, dim = {}, self.layout.dim
         for wanted in dict.fromkeys(hashes):
             for view in range(len(self.layout.views)):
-                query = f"SELECT {vector_of(view, dim)} FROM items WHERE {hash_of(view)} = ? LIMIT 1"
+                query = f"SELECT {schema.vector_of(view, dim)} FROM items WHERE {schema.hash_of(view)} = ? LIMIT 1"
                 if row := self._file.rows(query, wanted):
                     with self._file.reading():
                         found[wanted] = read_vectors(row[0][0], dim)
@@ -226,7 +216,7 @@ class PersonaStore:
         )
         with self._file.transaction():
             if written := self.missing(user_id, items):
-                bring_up_to_date(self._file)
+                schema.bring_up_to_date(self._file)
                 self._file.rows("INSERT OR IGNORE INTO users (user_id) VALUES (?)", user_id)
                 key = self._key(user_id)
                 placed = zip(written, places_of(self._file, key, written), strict=True)
@@ -281,7 +271,13 @@ class PersonaStore:
         check_free(folder)
         self.remember(folder)  # before it is written: a folder that is not known here would outlive `forget`
         with self._file.transaction():
-            write_bank(folder, self._bank_rows(), layout=self.layout, identity=self.identity, version=self.version)
+            write_bank(
+                folder,
+                bank_rows(self._file, self.layout),
+                layout=self.layout,
+                identity=self.identity,
+                version=self.version,
+            )
             return Bank.open(folder)  # an open bank stays readable when the next one takes its place
 
     def remember(self, folder: Path) -> None:
@@ -292,16 +288,6 @@ class PersonaStore:
         key = self._key(user_id)
         self._file.rows("DELETE FROM users WHERE key = ?", key)
         return self._file.change("DELETE FROM items WHERE user = ?", [(key,)])
-
-    def _bank_rows(self) -> Iterator[BankRows]:
-        users, order = "SELECT user_id, key FROM users ORDER BY text_hash(user_id)", order_of_items(self._file)
-        for user_id, key in self._file.stream(users, text_hash=text_hash):
-            items = self._file.rows(f"SELECT id, vectors FROM items WHERE user = ? ORDER BY {order}", key)
-            with self._file.reading():
-                ids, vectors = zip(*items, strict=True)
-                read_vectors(stacked := b"".join(vectors), len(ids), len(self.layout.views), self.layout.dim)
-                rows = BankRows(text_hash(user_id), ids, stacked)
-            yield rows
 
     def _keys(self, user_id: str) -> list[int]:
         return [key for (key,) in self._file.rows("SELECT key FROM users WHERE user_id = ?", user_id)]

@@ -7,6 +7,9 @@ from personaplug.store.base import text_hash
 
 Made = TypeVar("Made")
 
+TEXTS_KEPT = 100_000
+"""Texts of which something is kept, where nothing else is said."""
+
 
 class TextCache(Generic[Made]):
     """Make what is new, keep the latest in memory.
@@ -16,7 +19,7 @@ class TextCache(Generic[Made]):
         capacity: Things kept; the oldest go first.
     """
 
-    def __init__(self, make: Callable[[list[str]], Iterable[Made]], *, capacity: int = 100_000) -> None:
+    def __init__(self, make: Callable[[list[str]], Iterable[Made]], *, capacity: int = TEXTS_KEPT) -> None:
         self.make = make
         self.capacity = capacity
         self._kept: dict[bytes, Made] = {}

@@ -35,7 +35,7 @@ def draw_head(studio: Studio) -> str:
     """Say what is shown here: the task, the language model, the store."""
     run = studio.plug.run
     return _TEMPLATES.get_template("head.html").render(
-        task=studio.plug.batcher.task, backbone=run.backbone.model, method=run.method, store=studio.store.path.name
+        task=studio.plug.task, backbone=run.backbone.model, method=run.method, store=studio.store.path.name
     )
 
 

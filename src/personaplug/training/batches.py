@@ -82,6 +82,6 @@ def count_tokens(plug: PersonaPlug, examples: Sequence[Example]) -> list[int]:
 def _count_tokens(plug: PersonaPlug, examples: Sequence[Example]) -> list[int]:
     backbone, config = plug.backbone, plug.run.training
     targets = [example.target or "" for example in examples]
-    inputs = backbone.count_input_tokens(plug.batcher.prompts.plain(examples), max_tokens=config.max_input_tokens)
+    inputs = backbone.count_input_tokens(plug.prompts.plain(examples), max_tokens=config.max_input_tokens)
     answers = backbone.count_answer_tokens(targets, max_tokens=config.max_output_tokens)
     return [own + answer for own, answer in zip(inputs, answers, strict=True)]

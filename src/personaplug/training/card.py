@@ -4,6 +4,7 @@ from pathlib import Path
 
 from personaplug.files import write_text
 from personaplug.plug.run import RunConfig
+from personaplug.plug.run_folder import CARD
 from personaplug.tasks.task import Task
 from personaplug.training.progress import Fitted
 
@@ -55,4 +56,4 @@ def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, quer
         dev=dev,
         folder=folder,
     )
-    write_text(folder / "README.md", text)
+    write_text(folder / CARD, text)

@@ -12,6 +12,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from personaplug.errors import ConfigError
 from personaplug.files import discard_drafts, write_text
+from personaplug.plug.run_folder import check_is_free
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def starting_point(folder: Path, *, resume: bool) -> Path | None:
     if is_finished(folder):
         discard_leftovers(folder)
     if not resume:
-        _check_new(folder)
+        check_is_free(folder, resuming="go on from its last checkpoint")
         return None
     if is_finished(folder):
         raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
@@ -81,13 +82,6 @@ def read_metrics(metrics: Path) -> list[dict[str, Any]]:
         return []
     lines = metrics.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     return [_line(line, where=f"{metrics}:{at}") for at, line in enumerate(lines, 1) if line.endswith("\n")]
-
-
-def _check_new(folder: Path) -> None:
-    if (folder / "config.toml").exists():
-        raise ConfigError(
-            f"{folder} already holds a run", hint="give another --out, or --resume to go on from its last checkpoint"
-        )
 
 
 def _is_usable(checkpoint: Path) -> bool:

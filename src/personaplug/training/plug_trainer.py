@@ -25,6 +25,7 @@ from personaplug.embedder.checkpoint import check_finite, write_tensors
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import SoftPrompt
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.run_folder import WEIGHTS
 from personaplug.records import Example
 from personaplug.training.arguments import trainer_arguments
 from personaplug.training.batches import LengthGroupedVisits, TrainingSet, count_tokens
@@ -158,7 +159,7 @@ class PlugTrainer(Trainer):
         state = state_dict or self.plug.state_dict()
         check_finite(state, where=folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_tensors(state, folder / "model.safetensors", metadata={"format": "pt"})
+        write_tensors(state, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def _longest_first(plug: PersonaPlug, dev: Sequence[Example]) -> Subset[Example]:

@@ -7,8 +7,9 @@ from personaplug.config import write_toml
 from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
 from personaplug.files import discard_drafts, write_text
-from personaplug.plug.retrieval_run import CONFIG, TASK, WEIGHTS, RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run_file import as_kept, read_config
+from personaplug.plug.run_folder import CARD, CONFIG, TASK, WEIGHTS, check_is_free, holds_run
 from personaplug.tasks.task import Task
 from personaplug.training.choosing import Chooser, Chosen
 
@@ -41,15 +42,14 @@ def check_folder(folder: Path, *, resume: bool) -> None:
     Raises:
         ConfigError: The folder holds a run and ``resume`` is False, or that run is finished.
     """
-    if not (folder / CONFIG).exists():
+    if not holds_run(folder):
         return
     is_finished = (folder / WEIGHTS).exists()
     if is_finished:
         forget_said(folder)
         discard_drafts(folder)
     if not resume:
-        hint = "give another --out, or --resume to go on with an interrupted training"
-        raise ConfigError(f"{folder} already holds a run", hint=hint)
+        check_is_free(folder, resuming="go on with an interrupted training")
     if is_finished:
         raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
 
@@ -68,7 +68,7 @@ def begin(folder: Path, run: RetrievalRun, *, task: Task) -> Path:
 
 def finish(folder: Path, run: RetrievalRun, *, task: Task, chooser: Chooser, chosen: Chosen) -> None:
     """Write the card, then the weights, and drop what the language model said."""
-    write_text(folder / "README.md", _card(folder, run, task=task, chosen=chosen))
+    write_text(folder / CARD, _card(folder, run, task=task, chosen=chosen))
     save_weights(chooser, folder / WEIGHTS)
     forget_said(folder)
     discard_drafts(folder)

@@ -9,6 +9,7 @@ from time import perf_counter
 from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.run_folder import WEIGHTS
 from personaplug.records import Example
 from personaplug.training.card import write_card
 from personaplug.training.checkpoints import discard_checkpoints, rewind_metrics, starting_point
@@ -74,7 +75,7 @@ def _encode_queries(
 
     Which texts share a batch decides their vectors' last bits; here the batches do not depend on where training begins.
     """
-    if vectors := plug.batcher.query_vectors:
+    if vectors := plug.query_vectors:
         texts = [plug.batcher.query(example) for example in examples][: vectors.capacity]
         for start in range(0, len(texts), _BLOCK):
             vectors(texts[start : start + _BLOCK])
@@ -84,6 +85,6 @@ def _encode_queries(
 
 def _finish(plug: PersonaPlug, fitted: Fitted, *, folder: Path, queries: int) -> None:
     """Leave card, then weights; a run killed between any two has its checkpoints, and resumed it comes here again."""
-    write_card(folder, plug.run, task=plug.batcher.task, fitted=fitted, queries=queries)
-    save_weights(plug.prefix, folder / "model.safetensors")
+    write_card(folder, plug.run, task=plug.task, fitted=fitted, queries=queries)
+    save_weights(plug.prefix, folder / WEIGHTS)
     discard_checkpoints(folder)

@@ -2,6 +2,7 @@
 
 from personaplug.evaluation.user_cost import UserCost
 from personaplug.files import write_text
+from personaplug.plug.run_folder import CARD
 from personaplug.plug.user_lora import AdaptationConfig, UserLoraRun
 
 _CARD = """# user-lora for {task}
@@ -75,7 +76,7 @@ def write_user_lora_card(run: UserLoraRun, cost: UserCost) -> None:
         all_size=cost.bytes / 1e6,
         machine=cost.machine,
     )
-    write_text(run.path / "README.md", text)
+    write_text(run.path / CARD, text)
 
 
 def _start(adaptation: AdaptationConfig) -> str:

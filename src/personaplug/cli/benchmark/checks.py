@@ -14,7 +14,6 @@ from personaplug.cli.benchmark.runs import AnyRun, base_run, run_of
 from personaplug.cli.benchmark.work import made_rows
 from personaplug.cli.encoders import encoder_config
 from personaplug.cli.screen import counted
-from personaplug.config import read_values
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import Interaction, read_given, read_log
 from personaplug.data.rows import OnBad
@@ -25,6 +24,7 @@ from personaplug.method_kinds import kind_of
 from personaplug.plug.lora import import_peft
 from personaplug.plug.run import PRESETS
 from personaplug.plug.run_file import is_same_model, read_config
+from personaplug.plug.run_folder import CONFIG, holds_run, method_of
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
 
@@ -117,12 +117,12 @@ def _check_folders(recipe: Recipe, place: TaskPlace) -> None:
 
 def _check_run(folder: Path, wanted: AnyRun) -> None:
     """Refuse a run folder that holds another method, encoder or language model."""
-    if not (folder / "config.toml").exists():
+    if not holds_run(folder):
         return
-    held = read_values(folder / "config.toml").get("method")
+    held = method_of(folder)
     if held != wanted.method:
         raise ConfigError(f"{folder} holds a {held}, not a {wanted.method}", hint=f"delete {folder}")
-    found = read_config(type(wanted), folder / "config.toml")
+    found = read_config(type(wanted), folder / CONFIG)
     for part in ("encoder", "backbone"):
         ours, theirs = (getattr(getattr(run, part, None), "model", "") for run in (wanted, found))
         if not is_same_model(ours, theirs):

@@ -14,8 +14,8 @@ from personaplug.cli.train import fit
 from personaplug.cli.train_retrieval import fit_retrieval
 from personaplug.cli.user_lora import fit_users
 from personaplug.evaluation.cost import TrainingCost
-from personaplug.plug.retrieval_run import WEIGHTS
 from personaplug.plug.run import RunConfig
+from personaplug.plug.run_folder import WEIGHTS, holds_run
 from personaplug.training.checkpoints import discard_leftovers, is_finished
 from personaplug.training.retrieval_folder import forget_said
 
@@ -28,7 +28,7 @@ def train_contender(
     Of one that was stopped nobody has counted all seconds: None stands for them. Adapters keep their own, user by user.
     """
     out = place.run(contender, seed, k=k, on=on)
-    was_begun = (out / "config.toml").exists() and not contender.kind.is_per_user
+    was_begun = holds_run(out) and not contender.kind.is_per_user
     outcome = _train(recipe, place, contender=contender, seed=seed, k=k, on=on)
     seconds = {"seconds": None} if was_begun else {}
     write_json(place.trained(contender, seed, k=k, on=on), plain(outcome) | seconds)

@@ -18,6 +18,7 @@ from personaplug.data.rows import OnBad, refuse
 from personaplug.data.sample import SampleName, sample_log
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run_file import write_config
+from personaplug.plug.run_folder import CONFIG
 
 
 def make_log(place: TaskPlace) -> None:
@@ -73,7 +74,7 @@ def method_words(
     run = place.run(contender, seed, k=k if contender.kind.is_trained_for_k else None, on=on)
     if seed is None:
         run.mkdir(parents=True, exist_ok=True)
-        write_config(run_of(recipe, place, contender=contender), run / "config.toml")
+        write_config(run_of(recipe, place, contender=contender), run / CONFIG)
     return MethodWords(
         contender.kind.command,
         QuerySource.ENCODER,

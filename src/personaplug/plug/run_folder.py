@@ -1,0 +1,76 @@
+"""A run's folder, whichever kind of run it holds: what its files are called, and what is refused of it."""
+
+from pathlib import Path
+
+from personaplug.config import read_values
+from personaplug.errors import ConfigError
+
+CONFIG, TASK, WEIGHTS, CARD = "config.toml", "task.toml", "model.safetensors", "README.md"
+
+
+def holds_run(folder: Path) -> bool:
+    """Tell whether a folder holds a run, finished or not."""
+    return (folder / CONFIG).is_file()
+
+
+def check_is_run(folder: Path) -> None:
+    """Refuse a folder without a run.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    if not holds_run(folder):
+        raise ConfigError(f"{folder} is no run: it has no {CONFIG}", hint="train one: personaplug train --help")
+
+
+def check_is_free(folder: Path, *, resuming: str) -> None:
+    """Refuse a folder that already holds a run.
+
+    Args:
+        folder: Where a run is to be.
+        resuming: What ``--resume`` would do.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if holds_run(folder):
+        raise ConfigError(f"{folder} already holds a run", hint=f"give another --out, or --resume to {resuming}")
+
+
+def check_is_trained(folder: Path) -> None:
+    """Refuse a run whose weights are not there yet.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    if not (folder / WEIGHTS).is_file():
+        raise ConfigError(f"the training of {folder} is not finished", hint="personaplug train ... --resume")
+
+
+def check_method(folder: Path, name: str) -> None:
+    """Refuse a run of another method than the one that is wanted.
+
+    Raises:
+        ConfigError: It is another's, or the folder is no run.
+    """
+    if (held := method_of(folder)) != name:
+        raise ConfigError(f"{folder} holds a {held}, not a {name}", hint=f"--method {held}, or another --run")
+
+
+def check_task(folder: Path, held: str, *, wanted: str) -> None:
+    """Refuse a run of another task, by the tasks' names.
+
+    Raises:
+        ConfigError: It is another's.
+    """
+    if held != wanted:
+        raise ConfigError(f"{folder} was trained for the task {held!r}, not {wanted!r}")
+
+
+def method_of(folder: Path) -> str:
+    """Read what a run's folder holds, whichever configuration it is written in.
+
+    Raises:
+        ConfigError: The folder is no run.
+    """
+    return str(read_values(folder / CONFIG).get("method"))
