@@ -157,6 +157,19 @@ def test_an_item_of_all_the_tokens_that_it_may_have_stays_whole_beside_a_whole_i
     assert writer.max_tokens == 200 + len(" ; ") + length * k
 
 
+@pytest.mark.parametrize("backbone", [tiny.encoder_decoder(), tiny.decoder_only(use_chat_template=True)])
+def test_items_whose_own_words_take_all_the_room_leave_the_input_whole(backbone):
+    wordy = replace(TASK.retrieval, item="of what this person once wrote " * 4 + "{input}|{output}")
+    task = replace(TASK, retrieval=wordy)
+    writer = RetrievalPrompt.of(
+        task, RecencyRetriever(), backbone=backbone, k=4, item_tokens=10, beside=60, positions=200
+    )
+    profile = remember(*[("question", "answer")] * 4)
+    (written,) = writer.write([ask("asked last", profile)])
+    assert written.endswith("asked last")
+    assert backbone.count_tokens(written) <= writer.max_tokens
+
+
 def test_of_no_examples_there_are_no_prompts_and_nothing_is_encoded():
     dense = DenseRetriever(lambda _: pytest.fail("encoded"), lambda _: pytest.fail("encoded"))
     assert RetrievalPrompt(TASK, dense, 2, 40, characters, str, 999).write([]) == []

@@ -34,6 +34,7 @@ class RetrievalPrompt:
         vector_bytes: Bytes of an item's vector, where the retriever needs one.
         shared: Cuts items where the task shares a prompt's room between them and the input, which then takes what the
             items leave of ``max_tokens``; None where each item has ``item_tokens`` beside the input.
+        frame_tokens: What the language model puts around every prompt, such as a chat's turn.
     """
 
     task: Task
@@ -45,6 +46,7 @@ class RetrievalPrompt:
     max_tokens: int
     vector_bytes: int = 0
     shared: SharedRoom | None = None
+    frame_tokens: int = 0
 
     @classmethod
     def of(
@@ -92,6 +94,7 @@ class RetrievalPrompt:
             max_tokens=room,
             vector_bytes=vector_bytes,
             shared=shared,
+            frame_tokens=backbone.count_tokens("") - backbone.count_text_tokens(""),
         )
 
     def write(self, examples: Sequence[Example]) -> list[str]:
@@ -123,12 +126,19 @@ class RetrievalPrompt:
         return [items[rank] for rank in ranks[: self.k]]
 
     def with_items(self, example: Example, items: Sequence[HistoryItem]) -> str:
-        """Write an example's prompt with these items, each shortened where it is too long."""
+        """Write an example's prompt with these items, each shortened where it is too long.
+
+        Where the words around items take more room than there is, the last items are left out: the input stays.
+        """
         prompt = self.task.prompt_text(example.input)
         if self.shared:
             return self.cut(self.task.with_items(prompt, self.shared.fit(prompt, items)))
-        prompt = self.cut(prompt)
-        return self.task.with_items(prompt, [self._shortened(item) for item in items])
+        prompt, shown = self.cut(prompt), [self._shortened(item) for item in items]
+        written = self.task.with_items(prompt, shown)
+        while shown and self.count_tokens(written) + self.frame_tokens > self.max_tokens:
+            shown.pop()
+            written = self.task.with_items(prompt, shown)
+        return written
 
     def _item_bytes(self, items: Sequence[HistoryItem]) -> int:
         texts = sum(len(f"{item.input}{item.output}".encode(errors="surrogatepass")) for item in items)
