@@ -242,16 +242,13 @@ def _estranged(own: "Examples", queries: QueryWords, *, method: str) -> "Example
 def _built(method: MethodWords, task: "Task", *, queries: QueryWords, profiles: Path) -> "Iterator[Method]":
     """Build the contender, its store open for as long as it is asked."""
     from personaplug.cli.wiring import MethodOptions, build_method, store_of
-    from personaplug.plug.backbone import GenerationConfig
     from personaplug.plug.run import decoding_of
-    from personaplug.plug.run_folder import holds_run
     from personaplug.store.sqlite import PersonaStore
 
     path = method.store or (store_of(method.run) if method.run else None)
     given = {name: value for name, value in method.decoding.items() if value is not None}
     words: dict[str, Any] = {"seed": queries.seed, **given}
-    has_run = method.run is not None and holds_run(method.run)
-    own = decoding_of(method.run) if method.run and has_run else GenerationConfig()
+    own = decoding_of(method.run)
     with PersonaStore.open(path) if path else nullcontext() as store:
         options = MethodOptions(
             run=method.run,

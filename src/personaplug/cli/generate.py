@@ -60,13 +60,11 @@ def generate(
     """
     from personaplug.cli.screen import printable_lines
     from personaplug.cli.wiring import check_room, open_run
-    from personaplug.plug.backbone import GenerationConfig
     from personaplug.plug.run import decoding_of
-    from personaplug.plug.run_folder import holds_run
 
     if (text is None) == (jsonl is None) or (text is None) != (user is None):
         raise click.UsageError("give TEXT with --user, or --jsonl with a file of questions")
-    own = decoding_of(run) if holds_run(run) else GenerationConfig()
+    own = decoding_of(run)
     given: dict[str, Any] = {name: value for name, value in decoding.items() if value is not None}
     config = replace(own, **given)
     if stream and (jsonl is not None or as_json or config.strategy == "beam"):

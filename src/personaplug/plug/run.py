@@ -10,7 +10,7 @@ from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS, ItemChooser, Prefixed
 from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.loading import BackboneConfig
-from personaplug.plug.run_folder import CONFIG
+from personaplug.plug.run_folder import CONFIG, holds_run
 from personaplug.tasks.task import Task
 
 
@@ -132,14 +132,18 @@ at 1e-4 they would stay where they begin, and the plug would be compared with a 
 """
 
 
-def decoding_of(folder: Path) -> GenerationConfig:
+def decoding_of(folder: Path | None) -> GenerationConfig:
     """Read how answers of a run are decoded where nobody says otherwise, whichever configuration it is written in.
 
+    Where there is no run, or one of before there was this section, that is greedily.
+
     Raises:
-        ConfigError: The folder is no run, or its section does not fit.
+        ConfigError: Its section does not fit.
     """
+    if folder is None or not holds_run(folder):
+        return GenerationConfig()
     path = folder / CONFIG
-    values = read_values(path).get("decoding", {})  # runs of before there was this section decode greedily
+    values = read_values(path).get("decoding", {})
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: decoding is {values!r}, not a section")
     return from_mapping(GenerationConfig, values, where=f"{path}: decoding")
