@@ -4,7 +4,7 @@ from threading import Thread
 
 import pytest
 
-from personaplug.cli import encoders
+from personaplug.plug import encoders
 from personaplug.store.sqlite import PersonaStore
 from tests.cli.fake_encoder import FakeEncoder
 
@@ -19,7 +19,7 @@ ROWS = [
 
 @pytest.fixture(autouse=True)
 def encoder(monkeypatch):
-    monkeypatch.setattr(encoders, "build_encoder", lambda name, like=None: FakeEncoder(name))  # noqa: ARG005
+    monkeypatch.setattr(encoders, "load_encoder", lambda config, **_: FakeEncoder(config.model))
 
 
 @pytest.fixture

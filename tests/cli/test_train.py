@@ -4,10 +4,10 @@ from shutil import copy, copytree
 
 import pytest
 
-from personaplug.cli.encoders import ENCODERS
 from personaplug.cli.train import snapshot_of
 from personaplug.config import write_toml
 from personaplug.embedder.encoder import EncoderConfig
+from personaplug.plug.encoders import ENCODERS
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.store.bank import Bank
 from personaplug.store.sqlite import PersonaStore

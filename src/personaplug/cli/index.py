@@ -12,7 +12,6 @@ from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
     from personaplug.data.rows import OnBad
-    from personaplug.store.base import StoreLayout
     from personaplug.store.indexing import IndexCounts
 
 
@@ -76,14 +75,14 @@ def index(
         click.echo(f"{store_path}: {_in_words(counts)}")
 
 
-def _layout_in(path: Path) -> "StoreLayout | None":
-    """Read what a store's vectors are made of; None where there is no store yet."""
+def _fingerprint_in(path: Path) -> str:
+    """Read which encoder made a store's vectors; empty where there is no store yet."""
     from personaplug.store.sqlite import PersonaStore
 
     if not path.exists():
-        return None
+        return ""
     with PersonaStore.open(path) as store:
-        return store.layout
+        return store.layout.fingerprint
 
 
 def fill_store(
@@ -97,9 +96,10 @@ def fill_store(
     on_bad: "OnBad | None" = None,
 ) -> "IndexCounts":
     """Index a log into a store, with a progress bar on stderr; nothing is stored of a log that is refused."""
-    from personaplug.cli.encoders import build_encoder, encode_with
     from personaplug.cli.screen import counted, progress
     from personaplug.data.log import read_log
+    from personaplug.plug.device import start_torch
+    from personaplug.plug.encoders import encode_with, encoder_config, load_encoder
     from personaplug.store.base import StoreLayout
     from personaplug.store.indexing import check_ids
     from personaplug.store.indexing import index as index_log
@@ -112,7 +112,7 @@ def fill_store(
     if log.is_file():  # and no pipe, which can be read once
         check_ids(counted(rows, "check"))
         rows = read_log(log, task, on_bad=lambda _: None)  # bad rows have been told of
-    reader = build_encoder(encoder, like=_layout_in(store_path))
+    reader = load_encoder(encoder_config(encoder), like=_fingerprint_in(store_path), device=start_torch())
     with ExitStack() as opened:
         others = [opened.enter_context(PersonaStore.open(path)) for path in reuse]
         layout = StoreLayout(reader.fingerprint, task.views, reader.dim)

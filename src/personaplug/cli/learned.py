@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from personaplug.cli.encoders import start_torch
 from personaplug.cli.retrievers import build_retriever, items_beside, with_items, without_items
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
@@ -13,6 +12,7 @@ from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import Backbone, GenerationConfig
+from personaplug.plug.device import start_torch
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import RetrievalRun, digest_of, load_ranker, load_selector, read_run

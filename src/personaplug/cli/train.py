@@ -100,11 +100,11 @@ def train(
       personaplug train log.jsonl --task log --method rspg-pre --ropg runs/kd -k 2 --store log.db --out runs/choice
       personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
     """
-    from personaplug.cli.encoders import encoder_config
     from personaplug.cli.screen import notes
     from personaplug.cli.train_retrieval import fit_retrieval, retrieval_run
     from personaplug.cli.wiring import run_config
     from personaplug.config import override, read_values
+    from personaplug.plug.encoders import encoder_config
 
     config = out / CONFIG if resume and holds_run(out) else config
     method = method or (str(read_values(config).get("method", "plug")) if config else "plug")
@@ -186,8 +186,8 @@ def _refuse_unread(method: str, given: Mapping[str, object]) -> None:
 
 def _encoder_of_store(path: Path, preset: "EncoderConfig") -> "EncoderConfig":
     """Take the encoder that made a store's vectors, where nobody has named one."""
-    from personaplug.cli.encoders import encoder_named_by
     from personaplug.cli.screen import notes
+    from personaplug.plug.encoders import encoder_named_by
     from personaplug.store.sqlite import PersonaStore
 
     with PersonaStore.open(path) as store:
@@ -220,10 +220,10 @@ def train_users(
     preset: str = "default",
 ) -> "UserCost":
     """Train an adapter for each user of a split, as a configuration file or preset and the words of the command say."""
-    from personaplug.cli.encoders import start_torch
     from personaplug.cli.evaluate import this_machine
     from personaplug.cli.user_lora import chosen, fit_users, user_lora_config
     from personaplug.config import override
+    from personaplug.plug.device import start_torch
 
     configured = user_lora_config(config, out=out, resume=resume, preset=preset)
     run = override(chosen(configured, **words), settings)
@@ -240,10 +240,10 @@ def fit(
     on_bad: "OnBad | None" = None,
 ) -> "Fitted":
     """Train a run on a log and leave it, with its model card, in a folder."""
-    from personaplug.cli.encoders import start_torch
     from personaplug.cli.queries import draw_queries
     from personaplug.cli.screen import progress
     from personaplug.cli.wiring import check_room
+    from personaplug.plug.device import start_torch
     from personaplug.plug.model import build_plug
     from personaplug.plug.run_file import way_to
     from personaplug.store.sqlite import PersonaStore

@@ -6,7 +6,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from personaplug.cli.encoders import encoder_config, start_torch
 from personaplug.cli.learned import digests_of, plain_of, prompts_of
 from personaplug.cli.queries import draw_queries
 from personaplug.cli.retrievers import build_retriever, items_beside
@@ -16,8 +15,9 @@ from personaplug.data.rows import OnBad
 from personaplug.errors import ConfigError
 from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.methods.prompted import Prompted
+from personaplug.plug.device import start_torch
+from personaplug.plug.encoders import encoder_config, encoder_of_store, load_encoder
 from personaplug.plug.loading import load_backbone
-from personaplug.plug.parts import encoder_of_store
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import PAPER, FittingConfig, RetrievalRun, ScoringConfig, new_selector
@@ -88,7 +88,7 @@ def fit_retrieval(
         run = replace(run, store=way_to(store_path, folder=out), fingerprint=encoder.fingerprint)
         reader = None
         if run.selection.encoder and not run.is_ranker:
-            reader = run.selection.reader(device=start_torch())
+            reader = load_encoder(run.selection.reader, like=run.selection.fingerprint, device=start_torch())
             run = replace(run, selection=replace(run.selection, fingerprint=reader.fingerprint))
         language_model = load_backbone(run.backbone, device=start_torch())
         plain = plain_of(run, task, backbone=language_model, generation=run.scoring.generation)

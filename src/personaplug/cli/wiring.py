@@ -5,7 +5,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from personaplug.cli.encoders import start_torch
 from personaplug.cli.learned import build_ropg, build_rspg
 from personaplug.cli.profiles import with_profiles
 from personaplug.cli.retrievers import build_retriever, with_items, without_items
@@ -18,6 +17,7 @@ from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
 from personaplug.plug import run_folder
 from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.device import start_torch
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource

@@ -15,9 +15,10 @@ from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError, UnknownUserError
 from personaplug.plug.backbone import AnswerScores, Backbone, GenerationConfig
 from personaplug.plug.batch import Batcher, PlugBatch
+from personaplug.plug.encoders import check_layout, encoder_of_store, load_encoder
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.memory import Memory, weigh
-from personaplug.plug.parts import build_batcher, build_prefix, check_layout, encoder_of_store, load_encoder
+from personaplug.plug.parts import build_batcher, build_prefix
 from personaplug.plug.prefix import Prefix, TunedPrefix
 from personaplug.plug.prompts import Prompts
 from personaplug.plug.queries import QueryVectors
@@ -138,7 +139,7 @@ class PersonaPlug(nn.Module):
             return self.query_vectors.encoder
         if self.store is None:
             raise ConfigError("this plug was made without a store, so no encoder is its own", hint=_GIVE_A_STORE)
-        return load_encoder(self.run.encoder, self.store, device=str(self.backbone.device))
+        return load_encoder(self.run.encoder, like=self.store.layout.fingerprint, device=str(self.backbone.device))
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""

@@ -8,9 +8,9 @@ from typing import Literal
 from personaplug.config import option
 from personaplug.embedder.checkpoint import load_weights
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
-from personaplug.errors import FingerprintMismatchError
 from personaplug.method_kinds import METHOD_KINDS, LearnedRetrieval
 from personaplug.plug.decoding import GenerationConfig
+from personaplug.plug.encoders import encoder_of_run
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG, TASK, WEIGHTS, check_is_run, check_is_trained, check_method, check_task
@@ -74,14 +74,10 @@ class SelectionConfig:
         if self.ropg_digests and len(self.ropg_digests) != len(self.ropg):
             raise ValueError("ropg and ropg_digests differ in length")
 
-    def reader(self, *, device: str) -> TextEncoder:
-        """Load the encoder that is for choosing alone: its first token's state is scored.
-
-        Raises:
-            ConfigError: It is not at hand.
-        """
-        config = EncoderConfig(model=self.encoder, pooling="cls", max_tokens=self.max_tokens)
-        return TextEncoder.load(config.as_in(self.fingerprint) if self.fingerprint else config, device=device).freeze()
+    @property
+    def reader(self) -> EncoderConfig:
+        """The encoder that is for choosing alone: its first token's state is scored."""
+        return EncoderConfig(model=self.encoder, pooling="cls", max_tokens=self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,23 +190,14 @@ def base_encoder(folder: Path, run: RetrievalRun, *, device: str) -> TextEncoder
     Raises:
         FingerprintMismatchError: It is another one by now.
     """
-    encoder = TextEncoder.load(run.encoder.as_in(run.fingerprint), device=device).freeze()
-    return _as_trained_from(folder, encoder, fingerprint=run.fingerprint)
+    return encoder_of_run(run.encoder, fingerprint=run.fingerprint, folder=folder, device=device)
 
 
 def _reader(folder: Path, run: RetrievalRun, *, device: str) -> TextEncoder | None:
-    if not run.selection.encoder:
+    chosen = run.selection
+    if not chosen.encoder:
         return None
-    return _as_trained_from(folder, run.selection.reader(device=device), fingerprint=run.selection.fingerprint)
-
-
-def _as_trained_from(folder: Path, encoder: TextEncoder, *, fingerprint: str) -> TextEncoder:
-    if encoder.fingerprint != fingerprint:
-        raise FingerprintMismatchError(
-            f"{folder} was trained from encoder {fingerprint!r}, not from {encoder.fingerprint!r}",
-            hint=f"bring the former {encoder.config.model!r} back, or train anew",
-        )
-    return encoder
+    return encoder_of_run(chosen.reader, fingerprint=chosen.fingerprint, folder=folder, device=device)
 
 
 def digest_of(folder: Path) -> str:

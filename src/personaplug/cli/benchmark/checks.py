@@ -12,7 +12,6 @@ from personaplug.cli.benchmark.recipe import Contender, Recipe, slug
 from personaplug.cli.benchmark.run import is_finished
 from personaplug.cli.benchmark.runs import AnyRun, base_run, run_of
 from personaplug.cli.benchmark.work import made_rows
-from personaplug.cli.encoders import encoder_config
 from personaplug.cli.screen import counted
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import Interaction, read_given, read_log
@@ -21,6 +20,7 @@ from personaplug.data.sample import SampleName
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
 from personaplug.method_kinds import kind_of
+from personaplug.plug.encoders import encoder_config
 from personaplug.plug.lora import import_peft
 from personaplug.plug.run import PRESETS
 from personaplug.plug.run_file import is_same_model, read_config

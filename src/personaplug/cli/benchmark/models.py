@@ -5,11 +5,11 @@ from transformers import AutoConfig, PreTrainedConfig
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
-from personaplug.cli.encoders import build_encoder, start_torch
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import positions_in
+from personaplug.plug.device import start_torch
+from personaplug.plug.encoders import check_layout, encoder_config, load_encoder
 from personaplug.plug.loading import read_settings
-from personaplug.plug.parts import check_layout
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import RunConfig
 from personaplug.records import fill
@@ -42,7 +42,8 @@ def check_store(recipe: Recipe, place: TaskPlace) -> None:
         FingerprintMismatchError: They are another's.
     """
     with PersonaStore.open(place.store) as store:
-        encoder = build_encoder(base_run(recipe, place).encoder.model, like=store.layout)
+        config = encoder_config(base_run(recipe, place).encoder.model)
+        encoder = load_encoder(config, like=store.layout.fingerprint, device=start_torch())
         check_layout(encoder, place.task, store=store)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Decoding, Recipe
-from personaplug.cli.encoders import encoder_config
 from personaplug.cli.train_retrieval import retrieval_run
 from personaplug.cli.user_lora import chosen
 from personaplug.config import from_mapping, override
+from personaplug.plug.encoders import encoder_config
 from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import PRESETS, RunConfig
 from personaplug.plug.user_lora import PRESETS as USER_LORA_PRESETS

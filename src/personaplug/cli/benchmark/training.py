@@ -8,12 +8,12 @@ from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import adapters_run, base_run, learned_run, run_of
 from personaplug.cli.benchmark.work import method_words, queries_of
-from personaplug.cli.encoders import start_torch
 from personaplug.cli.evaluate import this_machine, write_profiles
 from personaplug.cli.train import fit
 from personaplug.cli.train_retrieval import fit_retrieval
 from personaplug.cli.user_lora import fit_users
 from personaplug.evaluation.cost import TrainingCost
+from personaplug.plug.device import start_torch
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_folder import WEIGHTS, holds_run
 from personaplug.training.checkpoints import discard_leftovers, is_finished
