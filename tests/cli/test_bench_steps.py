@@ -114,7 +114,7 @@ def test_nothing_is_measured_twice_where_k_is_chosen_by_the_measured_queries(met
 def test_queries_are_looked_up_only_where_no_report_has_the_seconds(split, name, source, tmp_path, monkeypatch):
     recipe = Recipe((Source(task="log", log="log.jsonl"),), ("dense",), split=split, dev_queries=9, test_queries=9)
     asked = []
-    monkeypatch.setattr(work, "measure", lambda *_, method, **__: asked.append(method.query_source))
+    monkeypatch.setattr(work, "evaluate", lambda *_, method, **__: asked.append(method.query_source))
     work.measure_contender(recipe, place_in(tmp_path), contender=recipe.contenders[0], name=name, seed=None, k=2)
     assert asked == [source]
 

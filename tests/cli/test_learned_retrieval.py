@@ -11,9 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LongformerConfig, LongformerModel
 
-from personaplug.cli.learned import digests_of, plain_of
 from personaplug.cli.main import main
-from personaplug.cli.wiring import MethodOptions, build_method
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
@@ -26,7 +24,7 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import (
-    PAPER,
+    PRESETS,
     RetrievalRun,
     ScoringConfig,
     base_encoder,
@@ -40,9 +38,13 @@ from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
 from personaplug.training import choosing
 from personaplug.training.ledger import Ledger
+from personaplug.workflows.learned import digests_of, plain_of
+from personaplug.workflows.methods import MethodOptions, build_method
 from tests import tiny
 from tests.cli.conftest import done, run_command
 from tests.processes import die, kill_itself
+
+PAPER = PRESETS["paper"]
 
 LEARNED = get_args(LearnedRetrieval)
 LOG = load_task("log")
@@ -153,7 +155,11 @@ def test_whole_prompts_are_chosen_by_a_long_encoder_of_their_own(place, runs, lo
 
 def test_the_preset_of_the_paper_has_the_settings_of_the_released_code():
     """https://github.com/LaMP-Benchmark/LaMP, ROPG/train_kd.py and RSPG/rspg.py, and Longformer's own name there."""
-    assert (PAPER.ranker.candidates, PAPER.ranker.similarity, PAPER.ranker.temperature) == (20, "product", 1.0)
+    assert (PAPER.ranker.candidates, PAPER.ranker.similarity, PAPER.ranker.temperature) == (
+        20,
+        "product",
+        1.0,
+    )
     assert PAPER.encoder == EncoderConfig(model="facebook/contriever", pooling="mean", max_tokens=512)
     assert (PAPER.selection.encoder, PAPER.selection.reads) == ("allenai/longformer-base-4096", "prompt")
     assert (PAPER.fitting.learning_rate, PAPER.fitting.weight_decay) == (1e-5, 0.0)

@@ -8,7 +8,6 @@ from shutil import copytree
 import pytest
 from safetensors.torch import load_file
 
-from personaplug.cli.user_lora import open_user_lora
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.user_cost import UserCost
 from personaplug.plug.backbone import GenerationConfig
@@ -16,6 +15,7 @@ from personaplug.plug.lora import LoraConfig
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.user_lora import PRESETS, UserLoraRun
 from personaplug.tasks.task import load_task
+from personaplug.workflows.user_lora import open_user_lora
 from tests.cli.conftest import USERS, done
 
 TRAIN = ("--epochs", 1, "--batch-size", 4)
@@ -219,8 +219,8 @@ def test_what_adapters_leave_unread_is_wrong_usage(train, tmp_path, words):
 
 
 def test_a_run_of_another_task_is_refused(place):
-    from personaplug.cli.wiring import MethodOptions, build_method
     from personaplug.errors import ConfigError
+    from personaplug.workflows.methods import MethodOptions, build_method
 
     other = replace(load_task("log"), name="mail")
     with pytest.raises(ConfigError, match="trained for the task 'log', not 'mail'"):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from personaplug.cli.wiring import MethodOptions, build_method
 from personaplug.config import read_toml, write_toml
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
@@ -22,6 +21,7 @@ from personaplug.records import Profile
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
+from personaplug.workflows.methods import MethodOptions, build_method
 from tests import tiny
 from tests.cli.conftest import PERSONA_AND_ITEMS
 from tests.factories import make_item

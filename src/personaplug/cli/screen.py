@@ -4,27 +4,25 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from unicodedata import category
 
+import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segment
+
+from personaplug.data.rows import OnBad, refuse
+from personaplug.workflows.progress import Advance
+from personaplug.workflows.progress import counted as count
 
 T = TypeVar("T")
 
 STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 JOINERS = "\u200c\u200d"  # inside words of Persian or Hindi, and inside emoji
-
-
-class Advance(Protocol):
-    """Tells a bar how far the work is."""
-
-    def __call__(self, done: int, word: str = "", *, total: int | None = None) -> None:
-        """Show how much is done in all, a word about it, and how much there is if that was not known before."""
 
 
 class Screen(Console):
@@ -94,13 +92,31 @@ def progress(what: str, *, total: int | None = None, transient: bool = False) ->
         yield advance
 
 
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Shows a workflow on stderr.
+
+    Attributes:
+        bad_row: Told of each row that cannot be read; raises to stop there.
+    """
+
+    bad_row: OnBad = refuse
+
+    def bar(self, what: str, *, total: int | None = None, transient: bool = False) -> AbstractContextManager[Advance]:
+        """Show a bar."""
+        return progress(what, total=total, transient=transient)
+
+    def note(self, line: str) -> None:
+        """Write a line."""
+        click.echo(printable_lines(line), err=True)
+
+
+BARS = Bars()
+
+
 def counted(rows: Iterable[T], what: str) -> Iterator[T]:
     """Count rows on a bar while they pass."""
-    with progress(what, transient=True) as advance:
-        for number, row in enumerate(rows, start=1):
-            yield row
-            if number % 500 == 0:
-                advance(number)
+    return count(rows, what, progress=BARS)
 
 
 def print_json(value: object) -> None:

@@ -8,6 +8,8 @@ import torch
 from huggingface_hub.utils.tqdm import enable_progress_bars
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+from personaplug.evaluation.machine import describe_machine
+
 _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1  # as in glibc's malloc.h
 
 
@@ -24,6 +26,12 @@ def start_torch() -> str:
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     _keep_freed_memory()
     return "cpu"
+
+
+def this_machine() -> str:
+    """Describe the machine with its GPU, if torch has one."""
+    gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    return ", ".join([describe_machine(), *gpu])
 
 
 def _keep_freed_memory() -> None:

@@ -124,15 +124,18 @@ class RetrievalRun:
         return METHOD_KINDS[self.method].learns == "ranker"
 
 
-PAPER = RetrievalRun(
-    encoder=EncoderConfig(model="facebook/contriever", pooling="mean", max_tokens=512),
-    backbone=BackboneConfig(model="google/flan-t5-xxl"),
-    ranker=RankerConfig(candidates=20, temperature=1.0, similarity="product"),
-    selection=SelectionConfig(reads="prompt", encoder="allenai/longformer-base-4096"),
-    scoring=ScoringConfig(score="metric", max_new_tokens=128, beams=4, relative_errors=True),
-    fitting=FittingConfig(learning_rate=1e-5, head_learning_rate=1e-5, weight_decay=0.0),
-)
-"""The settings of arXiv 2404.05970 and of the code released with it (in https://github.com/LaMP-Benchmark/LaMP).
+PRESETS = {
+    "default": RetrievalRun(),
+    "paper": RetrievalRun(
+        encoder=EncoderConfig(model="facebook/contriever", pooling="mean", max_tokens=512),
+        backbone=BackboneConfig(model="google/flan-t5-xxl"),
+        ranker=RankerConfig(candidates=20, temperature=1.0, similarity="product"),
+        selection=SelectionConfig(reads="prompt", encoder="allenai/longformer-base-4096"),
+        scoring=ScoringConfig(score="metric", max_new_tokens=128, beams=4, relative_errors=True),
+        fitting=FittingConfig(learning_rate=1e-5, head_learning_rate=1e-5, weight_decay=0.0),
+    ),
+}
+"""``paper``: the settings of arXiv 2404.05970 and of the code released with it (in https://github.com/LaMP-Benchmark/LaMP).
 
 Numbers of epochs, batches and the warm-up are ours: those of the code are left to its caller. ``docs/methods.md`` says
 what else is not as published.

@@ -10,7 +10,7 @@ from personaplug.cli.benchmark.owned import check_owned
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe, slug
 from personaplug.cli.benchmark.run import is_finished
-from personaplug.cli.benchmark.runs import AnyRun, base_run, run_of
+from personaplug.cli.benchmark.runs import base_run, run_of
 from personaplug.cli.benchmark.work import made_rows
 from personaplug.cli.screen import counted
 from personaplug.data.lamp import read_lamp
@@ -27,6 +27,7 @@ from personaplug.plug.run_file import is_same_model, read_config
 from personaplug.plug.run_folder import CONFIG, holds_run, method_of
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
+from personaplug.workflows.configs import AnyRun
 
 
 def check(

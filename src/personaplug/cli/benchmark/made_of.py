@@ -10,7 +10,7 @@ from typing import Any
 from personaplug.cli.benchmark.files import plain, write_json
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import AnyRun, base_run, decoding_of, run_of
+from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
 from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import kind_of
@@ -18,6 +18,7 @@ from personaplug.plug.retrieval_run import RetrievalRun
 from personaplug.plug.run import RunConfig
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Columns, History, Query, Retrieval
+from personaplug.workflows.configs import AnyRun
 
 FILE = "made_of.json"
 _BLOCK = 1 << 20

@@ -1,32 +1,29 @@
-"""``personaplug train --method user-lora``, and its runs as a method: one adapter for each user of a split."""
+"""One adapter for each user of a split: train them, and open their run as a method."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from personaplug.cli.retrievers import build_retriever, with_items, without_items
-from personaplug.cli.screen import counted, progress
 from personaplug.data.log import read_log
-from personaplug.data.rows import OnBad
 from personaplug.data.shelf import Shelf
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import with_one_stranger_each
 from personaplug.errors import ConfigError
 from personaplug.evaluation.user_cost import UserCost
 from personaplug.methods.prompted import Prompted
+from personaplug.methods.retrieval import build_retriever, with_items, without_items
 from personaplug.methods.user_lora import UserLora
 from personaplug.plug.adapter_folder import AdapterRecord
 from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.device import start_torch, this_machine
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.lora import UserAdapters
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.run_file import read_config
-from personaplug.plug.run_folder import CONFIG, check_is_free, check_task, holds_run
-from personaplug.plug.user_lora import PRESETS, UserLoraConfig, UserLoraRun
-from personaplug.tasks.task import Split, Task, load_task
+from personaplug.plug.run_folder import check_is_free, check_task
+from personaplug.plug.user_lora import UserLoraConfig, UserLoraRun
+from personaplug.tasks.task import Task, load_task
 from personaplug.training.lessons import histories_of
 from personaplug.training.user_lora import adapt, train_users
 from personaplug.training.user_lora_card import write_user_lora_card
+from personaplug.workflows.progress import SILENT, Progress, counted
 
 
 def open_user_lora(folder: Path, task: Task, *, k: int | None, generation: GenerationConfig, device: str) -> UserLora:
@@ -51,52 +48,14 @@ def open_user_lora(folder: Path, task: Task, *, k: int | None, generation: Gener
     return UserLora(prompted, adapters, run)
 
 
-def user_lora_config(file: Path | None, *, out: Path, resume: bool, preset: str = "default") -> UserLoraConfig:
-    """Read a run's configuration from a file, or from the run to be resumed, or take a preset.
-
-    Raises:
-        ConfigError: The file does not fit, or ``out`` holds a run that is not to be resumed.
-    """
-    if not resume:
-        check_is_free(out, resuming="train who is missing")
-    file = out / CONFIG if holds_run(out) else file
-    return read_config(UserLoraConfig, file) if file else PRESETS[preset]
-
-
-def chosen(
-    config: UserLoraConfig,
-    *,
-    task: str,
-    split: Split | None,
-    stranger: bool,
-    backbone: str | None,
-    k: int | None,
-    queries: int | None,
-    **training: Any,  # noqa: ANN401 (fields of a UserTrainingConfig)
-) -> UserLoraConfig:
-    """Put what was typed in the place of what is configured; what is None was not typed."""
-    typed = {name: value for name, value in training.items() if value is not None}
-    return replace(
-        config,
-        task=task,
-        split=split or config.split,
-        history="stranger" if stranger else config.history,
-        queries=config.queries if queries is None else queries,
-        backbone=replace(config.backbone, model=backbone or config.backbone.model),
-        items=replace(config.items, k=config.items.k if k is None else k),
-        training=replace(config.training, **typed),
-    )
-
-
 def fit_users(
     config: UserLoraConfig,
     log: Path,
     *,
     out: Path,
-    device: str,
-    machine: str,
-    on_bad: OnBad | None = None,
+    resume: bool = False,
     like: Path | None = None,
+    progress: Progress = SILENT,
 ) -> UserCost:
     """Train an adapter for each user whom the queries ask for, and leave them, with what they cost, in a folder.
 
@@ -104,17 +63,22 @@ def fit_users(
         config: How.
         log: Of the users, and of the training queries that what they start from is adapted by.
         out: The folder.
-        device: Where to compute.
-        machine: What it runs on.
-        on_bad: Told of each row that cannot be read; an error where it is None.
+        resume: Go on with whoever is missing in the folder.
         like: A run whose users start from the same, where it has got so far.
+        progress: Shows how far it is, and hears of rows that cannot be read.
+
+    Raises:
+        ConfigError: The folder holds a run that is not to be resumed, or there is no query to train for.
     """
+    if not resume:
+        check_is_free(out, resuming="train who is missing")
     run = UserLoraRun(out, config, load_task(config.task))
     if like:
         run.take_start(like)
-    prompted = _prompts(run, k=config.items.k, generation=GenerationConfig(), device=device)
+    prompted = _prompts(run, k=config.items.k, generation=GenerationConfig(), device=start_torch())
     adapters = _adapters(run, prompted)
-    examples = split_examples(counted(read_log(log, run.task, on_bad=on_bad), "read"), run.task, split=config.split)
+    rows = counted(read_log(log, run.task, on_bad=progress.bad_row), "read", progress=progress)
+    examples = split_examples(rows, run.task, split=config.split)
     histories = histories_of(_asked(examples, config))
     if not histories:
         raise ConfigError(
@@ -122,9 +86,9 @@ def fit_users(
             hint="personaplug data audit shows what the split leaves",
         )
     if config.adaptation.epochs and not run.has_start:
-        _adapt(run, adapters, prompted=prompted, log=log, on_bad=on_bad)
+        _adapt(run, adapters, prompted=prompted, log=log, progress=progress)
     records: list[AdapterRecord] = []
-    with progress("train user-lora", total=len(histories)) as advance:
+    with progress.bar("train user-lora", total=len(histories)) as advance:
 
         def on_user(record: AdapterRecord) -> None:
             records.append(record)
@@ -138,7 +102,7 @@ def fit_users(
             max_input_tokens=prompted.writer.max_tokens,
             on_user=on_user,
         )
-    cost = _cost(records, machine=machine, adaptation_seconds=run.adaptation_seconds)
+    cost = _cost(records, machine=this_machine(), adaptation_seconds=run.adaptation_seconds)
     cost.write(out)
     write_user_lora_card(run, cost)
     return cost
@@ -150,17 +114,17 @@ def _adapt(
     *,
     prompted: Prompted,
     log: Path,
-    on_bad: OnBad | None,
+    progress: Progress,
 ) -> None:
     """Fit what all users start from to the training queries that a plug of the same seed would have."""
     config = run.config
-    with Shelf.of(counted(read_log(log, run.task, on_bad=on_bad), "read")) as shelf:
+    with Shelf.of(counted(read_log(log, run.task, on_bad=progress.bad_row), "read", progress=progress)) as shelf:
         examples = list(shelf.draw(run.task, "train", config.adaptation.queries or None, seed=config.training.seed))
     if not examples:
         raise ConfigError(
             "there is no query in the split 'train' to adapt to the task by", hint="--set adaptation.epochs=0"
         )
-    with progress("adapt to the task") as advance:
+    with progress.bar("adapt to the task") as advance:
         adapt(
             run,
             adapters,

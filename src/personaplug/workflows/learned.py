@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from personaplug.cli.retrievers import build_retriever, items_beside, with_items, without_items
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.methods.learned_retrieval import ranker_as_retriever
 from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.methods.prompted import Prompted
+from personaplug.methods.retrieval import build_retriever, items_beside, with_items, without_items
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.device import start_torch
