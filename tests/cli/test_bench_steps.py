@@ -13,7 +13,7 @@ from personaplug.cli.benchmark.runs import run_of
 from personaplug.cli.benchmark.steps import Step, first_steps, last_steps
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.tasks.task import load_task
 
 
@@ -150,7 +150,7 @@ def test_items_are_as_long_for_whoever_shows_any(tmp_path):
     methods = ("bm25", "text-profile", "plug+dense", "tuned-prompt+bm25", "user-lora+bm25", "ropg-kd", "rspg-post")
     recipe = Recipe((Source(task="log", log="log.jsonl"),), methods, settings=("items.item_tokens=9",))
     runs = [run_of(recipe, place_in(tmp_path), contender=each, k=1) for each in recipe.contenders]
-    lengths = [run.scoring.item_tokens if isinstance(run, RetrievalRun) else run.items.item_tokens for run in runs]
+    lengths = [run.scoring.item_tokens if isinstance(run, RetrievalConfig) else run.items.item_tokens for run in runs]
     assert lengths == [9] * len(methods)
 
 

@@ -25,7 +25,7 @@ from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import (
     PRESETS,
-    RetrievalRun,
+    RetrievalConfig,
     ScoringConfig,
     base_encoder,
     load_ranker,
@@ -165,7 +165,7 @@ def test_the_preset_of_the_paper_has_the_settings_of_the_released_code():
     assert (PAPER.fitting.learning_rate, PAPER.fitting.weight_decay) == (1e-5, 0.0)
     assert (PAPER.scoring.score, PAPER.scoring.relative_errors) == ("metric", True)
     assert PAPER.scoring.generation == GenerationConfig("beam", beams=4, max_new_tokens=128)
-    assert RetrievalRun().scoring.generation == GenerationConfig(max_new_tokens=48)
+    assert RetrievalConfig().scoring.generation == GenerationConfig(max_new_tokens=48)
 
 
 @pytest.mark.parametrize("name", LEARNED)
@@ -404,7 +404,7 @@ def test_an_open_precision_is_that_of_the_training(precision, runs):
 
 def test_beside_an_answer_the_input_has_the_room_that_is_left(place):
     backbone = load_backbone(BackboneConfig(model=place.models["decoder-only"]))
-    run = RetrievalRun(scoring=ScoringConfig(max_input_tokens=500, max_output_tokens=20))
+    run = RetrievalConfig(scoring=ScoringConfig(max_input_tokens=500, max_output_tokens=20))
     assert (
         plain_of(run, LOG, backbone=backbone, generation=GenerationConfig(max_new_tokens=40)).writer.max_tokens
         == 512 - 40
@@ -414,7 +414,7 @@ def test_beside_an_answer_the_input_has_the_room_that_is_left(place):
 @pytest.mark.parametrize("family", ["decoder-only", "encoder-decoder"])
 def test_where_no_items_are_chosen_the_input_has_no_more_room_than_alone(family, place, examples):
     backbone = load_backbone(BackboneConfig(model=place.models[family]))
-    run = RetrievalRun(scoring=ScoringConfig(max_input_tokens=12, max_output_tokens=8))
+    run = RetrievalConfig(scoring=ScoringConfig(max_input_tokens=12, max_output_tokens=8))
     plain = plain_of(run, LOG, backbone=backbone, generation=SHORT)
     long = [replace(example, input="what a long day " * 20) for example in examples]
     alone = plain.prompt_tokens(long).tolist()

@@ -11,14 +11,14 @@ from personaplug.embedder.encoder import EncoderConfig
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalRun, SelectionConfig
+from personaplug.plug.retrieval_run import RetrievalConfig, SelectionConfig
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import as_kept, at_end_of, is_same_model, read_config, way_to, write_config
 from personaplug.plug.user_lora import UserLoraConfig
 from tests import tiny
 from tests.world import TASK, make_run
 
-KINDS = [RunConfig, RetrievalRun, UserLoraConfig]
+KINDS = [RunConfig, RetrievalConfig, UserLoraConfig]
 
 
 def of_model(kind, name):
@@ -55,10 +55,10 @@ def test_a_name_that_is_no_folder_stays_as_it_is(kind, typed, here):
 
 
 def test_a_reader_of_prompts_in_a_folder_is_found_from_another(here, monkeypatch):
-    run = replace(RetrievalRun(), selection=SelectionConfig(encoder="my models/gpt two"))
+    run = replace(RetrievalConfig(), selection=SelectionConfig(encoder="my models/gpt two"))
     write_config(run, here / "runs" / "choice" / "config.toml")
     monkeypatch.chdir(here.parent / "elsewhere")
-    found = read_config(RetrievalRun, here / "runs" / "choice" / "config.toml").selection.encoder
+    found = read_config(RetrievalConfig, here / "runs" / "choice" / "config.toml").selection.encoder
     assert (here / "my models" / "gpt two").samefile(found)
 
 

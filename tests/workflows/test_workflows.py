@@ -8,10 +8,11 @@ import pytest
 from personaplug.errors import ConfigError, DataError
 from personaplug.method_kinds import METHOD_KINDS, kind_of
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
+from personaplug.plug.run_kinds import read_or_preset
 from personaplug.plug.user_lora import UserLoraConfig
-from personaplug.workflows.configs import overridden, read_or_preset
+from personaplug.workflows.configs import overridden
 from personaplug.workflows.evaluate import evaluate
 from personaplug.workflows.index import index
 from personaplug.workflows.overrides import PlugOverrides, RetrievalOverrides, UserLoraOverrides, overrides_for
@@ -27,7 +28,7 @@ ROWS = [
 ]
 
 
-KINDS = {RunConfig: PlugOverrides, RetrievalRun: RetrievalOverrides, UserLoraConfig: UserLoraOverrides}
+KINDS = {RunConfig: PlugOverrides, RetrievalConfig: RetrievalOverrides, UserLoraConfig: UserLoraOverrides}
 
 
 class Listening:
@@ -89,15 +90,15 @@ def test_every_method_that_learns_has_a_configuration_and_what_overrides_it(name
     said = overrides_for(kind)(task="log", backbone="some/model", epochs=3.0, seed=7, max_input_tokens=11)
     run = overridden(read_or_preset(kind, None, preset="default"), said, settings=["backbone.revision=x"], out=tmp_path)
     assert (run.task, run.backbone.model, run.backbone.revision) == ("log", "some/model", "x")
-    fitting = run.fitting if isinstance(run, RetrievalRun) else run.training
-    limits = run.scoring if isinstance(run, RetrievalRun) else run.training
+    fitting = run.fitting if isinstance(run, RetrievalConfig) else run.training
+    limits = run.scoring if isinstance(run, RetrievalConfig) else run.training
     assert (fitting.epochs, fitting.seed, limits.max_input_tokens) == (3, 7, 11)
 
 
 def test_what_is_not_said_stays_as_configured(tmp_path):
     for kind, said in (
         (RunConfig, PlugOverrides),
-        (RetrievalRun, RetrievalOverrides),
+        (RetrievalConfig, RetrievalOverrides),
         (UserLoraConfig, UserLoraOverrides),
     ):
         assert overridden(kind(), said(), out=tmp_path) == kind()
@@ -106,7 +107,7 @@ def test_what_is_not_said_stays_as_configured(tmp_path):
 def test_what_does_not_fit_is_refused_whichever_run_it_is_of(tmp_path):
     for kind, said in (
         (RunConfig, PlugOverrides),
-        (RetrievalRun, RetrievalOverrides),
+        (RetrievalConfig, RetrievalOverrides),
         (UserLoraConfig, UserLoraOverrides),
     ):
         with pytest.raises(ConfigError, match="epochs"):

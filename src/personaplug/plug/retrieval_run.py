@@ -13,11 +13,19 @@ from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.encoders import encoder_of_run
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.run_file import read_config
-from personaplug.plug.run_folder import CONFIG, TASK, WEIGHTS, check_is_run, check_is_trained, check_method, check_task
+from personaplug.plug.run_folder import (
+    CONFIG,
+    WEIGHTS,
+    check_is_run,
+    check_is_trained,
+    check_method,
+    check_task,
+    task_of,
+)
 from personaplug.records import HistoryItem
 from personaplug.rivals.ranker import ItemRanker, RankerConfig
 from personaplug.rivals.selector import PromptSelector, Reading
-from personaplug.tasks.task import Task, load_task
+from personaplug.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ class FittingConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class RetrievalRun:
+class RetrievalConfig:
     """A run's method, parts and training."""
 
     task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
@@ -125,8 +133,8 @@ class RetrievalRun:
 
 
 PRESETS = {
-    "default": RetrievalRun(),
-    "paper": RetrievalRun(
+    "default": RetrievalConfig(),
+    "paper": RetrievalConfig(
         encoder=EncoderConfig(model="facebook/contriever", pooling="mean", max_tokens=512),
         backbone=BackboneConfig(model="google/flan-t5-xxl"),
         ranker=RankerConfig(candidates=20, temperature=1.0, similarity="product"),
@@ -142,7 +150,7 @@ what else is not as published.
 """
 
 
-def read_run(folder: Path, *, method: str, task: Task) -> RetrievalRun:
+def read_run(folder: Path, *, method: str, task: Task) -> RetrievalConfig:
     """Read the configuration of a finished run, of this method and task.
 
     Raises:
@@ -150,12 +158,12 @@ def read_run(folder: Path, *, method: str, task: Task) -> RetrievalRun:
     """
     check_is_run(folder)
     check_method(folder, method)
-    check_task(folder, load_task(str(folder / TASK)).name, wanted=task.name)
+    check_task(folder, task_of(folder).name, wanted=task.name)
     check_is_trained(folder)
-    return read_config(RetrievalRun, folder / CONFIG)
+    return read_config(RetrievalConfig, folder / CONFIG)
 
 
-def load_ranker(folder: Path, run: RetrievalRun, *, device: str = "cpu") -> ItemRanker:
+def load_ranker(folder: Path, run: RetrievalConfig, *, device: str = "cpu") -> ItemRanker:
     """Load a trained retriever.
 
     Raises:
@@ -167,14 +175,14 @@ def load_ranker(folder: Path, run: RetrievalRun, *, device: str = "cpu") -> Item
     return ranker.requires_grad_(requires_grad=False)
 
 
-def load_selector(folder: Path, run: RetrievalRun, *, device: str = "cpu") -> PromptSelector:
+def load_selector(folder: Path, run: RetrievalConfig, *, device: str = "cpu") -> PromptSelector:
     """Load a trained choice; for errors see :func:`load_ranker`."""
     selector = new_selector(run, base_encoder(folder, run, device=device), reader=_reader(folder, run, device=device))
     load_weights(selector, folder / WEIGHTS)
     return selector.requires_grad_(requires_grad=False)
 
 
-def new_selector(run: RetrievalRun, encoder: TextEncoder, *, reader: TextEncoder | None) -> PromptSelector:
+def new_selector(run: RetrievalConfig, encoder: TextEncoder, *, reader: TextEncoder | None) -> PromptSelector:
     """Make an untrained choice.
 
     Args:
@@ -187,7 +195,7 @@ def new_selector(run: RetrievalRun, encoder: TextEncoder, *, reader: TextEncoder
     return PromptSelector(reader or encoder, retrievers, reads=selection.reads)
 
 
-def base_encoder(folder: Path, run: RetrievalRun, *, device: str) -> TextEncoder:
+def base_encoder(folder: Path, run: RetrievalConfig, *, device: str) -> TextEncoder:
     """Load the encoder that a run's training began from.
 
     Raises:
@@ -196,7 +204,7 @@ def base_encoder(folder: Path, run: RetrievalRun, *, device: str) -> TextEncoder
     return encoder_of_run(run.encoder, fingerprint=run.fingerprint, folder=folder, device=device)
 
 
-def _reader(folder: Path, run: RetrievalRun, *, device: str) -> TextEncoder | None:
+def _reader(folder: Path, run: RetrievalConfig, *, device: str) -> TextEncoder | None:
     chosen = run.selection
     if not chosen.encoder:
         return None

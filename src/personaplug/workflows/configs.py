@@ -7,21 +7,18 @@ from typing import Any, TypeVar
 
 from personaplug.config import override, read_values
 from personaplug.errors import ConfigError
-from personaplug.method_kinds import MethodKind
 from personaplug.plug.encoders import encoder_config, encoder_named_by
-from personaplug.plug.retrieval_run import PRESETS as RETRIEVAL_PRESETS
-from personaplug.plug.retrieval_run import RetrievalRun
-from personaplug.plug.run import PRESETS, RunConfig
-from personaplug.plug.run_file import at_end_of, read_config, way_to
+from personaplug.plug.retrieval_run import RetrievalConfig
+from personaplug.plug.run import RunConfig
+from personaplug.plug.run_file import at_end_of, way_to
 from personaplug.plug.run_folder import CONFIG, holds_run
-from personaplug.plug.user_lora import PRESETS as USER_LORA_PRESETS
+from personaplug.plug.run_kinds import AnyRun
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.store.sqlite import PersonaStore
 from personaplug.workflows.learned import digests_of
 from personaplug.workflows.overrides import Overrides, PlugOverrides, RetrievalOverrides, UserLoraOverrides
 from personaplug.workflows.progress import SILENT, Progress
 
-AnyRun = RunConfig | RetrievalRun | UserLoraConfig
 R = TypeVar("R", bound=AnyRun)
 P = TypeVar("P")
 
@@ -34,19 +31,6 @@ def config_file(out: Path, given: Path | None, *, resume: bool) -> Path | None:
 def configured_method(file: Path | None) -> str:
     """Read which method a file is of; a plug where there is none."""
     return str(read_values(file).get("method", "plug")) if file else "plug"
-
-
-def read_or_preset(kind: MethodKind, file: Path | None, *, preset: str) -> AnyRun:
-    """Read a method's configuration from a file, or take a preset.
-
-    Raises:
-        ConfigError: The file does not fit.
-    """
-    if kind.learns == "adapters":
-        return read_config(UserLoraConfig, file) if file else USER_LORA_PRESETS[preset]
-    if kind.is_learned_retrieval:
-        return read_config(RetrievalRun, file) if file else RETRIEVAL_PRESETS[preset]
-    return read_config(RunConfig, file) if file else PRESETS[preset]
 
 
 def overridden(run: R, said: Overrides, *, settings: Sequence[str] = (), out: Path) -> R:
@@ -65,8 +49,8 @@ def overridden(run: R, said: Overrides, *, settings: Sequence[str] = (), out: Pa
         run = override(_over(run, said), settings)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if isinstance(run, RetrievalRun) and isinstance(said, RetrievalOverrides):
-        return _with_retrievers(run, said.ropg, out=out)  # type: ignore[return-value] # R is RetrievalRun here
+    if isinstance(run, RetrievalConfig) and isinstance(said, RetrievalOverrides):
+        return _with_retrievers(run, said.ropg, out=out)  # type: ignore[return-value] # R is RetrievalConfig here
     return run
 
 
@@ -87,7 +71,7 @@ def _over(run: Any, said: Overrides) -> Any:  # noqa: ANN401 (one of three pairs
     run = _with(run, task=said.task, backbone=backbone)
     if isinstance(run, RunConfig) and isinstance(said, PlugOverrides):
         return _over_plug(run, said)
-    if isinstance(run, RetrievalRun) and isinstance(said, RetrievalOverrides):
+    if isinstance(run, RetrievalConfig) and isinstance(said, RetrievalOverrides):
         return _over_retrieval(run, said)
     if isinstance(run, UserLoraConfig) and isinstance(said, UserLoraOverrides):
         return _over_adapters(run, said)
@@ -104,7 +88,7 @@ def _over_plug(run: RunConfig, said: PlugOverrides) -> RunConfig:
     )
 
 
-def _over_retrieval(run: RetrievalRun, said: RetrievalOverrides) -> RetrievalRun:
+def _over_retrieval(run: RetrievalConfig, said: RetrievalOverrides) -> RetrievalConfig:
     return _with(
         run,
         method=said.method,
@@ -150,7 +134,7 @@ def _with(part: P, **said: Any) -> P:  # noqa: ANN401 (fields of a dataclass)
     return replace(part, **given)  # type: ignore[type-var] # every part is a dataclass
 
 
-def _with_retrievers(run: RetrievalRun, ropg: Sequence[Path], *, out: Path) -> RetrievalRun:
+def _with_retrievers(run: RetrievalConfig, ropg: Sequence[Path], *, out: Path) -> RetrievalConfig:
     """Name the trained retrievers that a choice is between, and tell them from all others by their weights."""
     if ropg and run.is_ranker:
         raise ConfigError(f"{run.method} chooses between items, not retrievers", hint="--ropg goes with rspg methods")

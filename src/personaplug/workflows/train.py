@@ -9,9 +9,10 @@ from personaplug.evaluation.user_cost import UserCost
 from personaplug.plug.device import start_torch
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import way_to
+from personaplug.plug.run_kinds import AnyRun
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.store.bank import Bank
 from personaplug.store.snapshots import beside
@@ -21,7 +22,6 @@ from personaplug.training.checkpoints import starting_point
 from personaplug.training.choosing import Chosen
 from personaplug.training.progress import Fitted
 from personaplug.training.trainer import train as train_plug
-from personaplug.workflows.configs import AnyRun
 from personaplug.workflows.methods import check_room
 from personaplug.workflows.progress import SILENT, Progress
 from personaplug.workflows.queries import draw_queries
@@ -56,7 +56,7 @@ def train(
     """
     if isinstance(run, UserLoraConfig):
         return fit_users(run, log, out=out, resume=resume, progress=progress)
-    if isinstance(run, RetrievalRun):
+    if isinstance(run, RetrievalConfig):
         return fit_retrieval(run, log, out=out, store_path=store, resume=resume, progress=progress)
     return _fit_plug(run, log, out=out, store_path=store, resume=resume, progress=progress)
 

@@ -14,7 +14,7 @@ from personaplug.plug.encoders import encoder_of_store, load_encoder
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.retrieval_run import RetrievalRun, new_selector
+from personaplug.plug.retrieval_run import RetrievalConfig, new_selector
 from personaplug.plug.run_file import way_to
 from personaplug.records import Example
 from personaplug.rivals.ranker import ItemRanker
@@ -30,7 +30,7 @@ from personaplug.workflows.queries import draw_queries
 
 
 def fit_retrieval(
-    run: RetrievalRun,
+    run: RetrievalConfig,
     log: Path,
     *,
     out: Path,
@@ -81,7 +81,7 @@ def _fit(
     choices: Sequence[Choice],
     *,
     listener: Listener,
-    run: RetrievalRun,
+    run: RetrievalConfig,
     dev: Sequence[Choice],
     folder: Path,
     progress: Progress,
@@ -102,7 +102,7 @@ def _fit(
         )
 
 
-def _pool(run: RetrievalRun, out: Path, *, plain: Prompted, task: Task, store: PersonaStore) -> list[PromptWriter]:
+def _pool(run: RetrievalConfig, out: Path, *, plain: Prompted, task: Task, store: PersonaStore) -> list[PromptWriter]:
     """Build what is chosen from; for a retriever, the prompt of the one item that the untrained one holds for best."""
     if not run.is_ranker:
         return prompts_of(run, out, plain=plain, task=task, store=store, query_source=QuerySource.STORE)
@@ -113,7 +113,7 @@ def _pool(run: RetrievalRun, out: Path, *, plain: Prompted, task: Task, store: P
 
 
 def _choices(
-    run: RetrievalRun,
+    run: RetrievalConfig,
     examples: Sequence[Example],
     *,
     pool: Sequence[PromptWriter],

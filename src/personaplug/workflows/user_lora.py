@@ -18,7 +18,8 @@ from personaplug.plug.loading import load_backbone
 from personaplug.plug.lora import UserAdapters
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run_folder import check_is_free, check_task
-from personaplug.plug.user_lora import UserLoraConfig, UserLoraRun
+from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.plug.user_lora_folder import UserLoraFolder
 from personaplug.tasks.task import Task, load_task
 from personaplug.training.lessons import histories_of
 from personaplug.training.user_lora import adapt, train_users
@@ -39,7 +40,7 @@ def open_user_lora(folder: Path, task: Task, *, k: int | None, generation: Gener
     Raises:
         ConfigError: The folder is no such run, or one of another task.
     """
-    run = UserLoraRun.open(folder)
+    run = UserLoraFolder.open(folder)
     check_task(folder, run.task.name, wanted=task.name)
     prompted = _prompts(run, k=run.config.items.k if k is None else k, generation=generation, device=device)
     adapters = _adapters(run, prompted)
@@ -72,7 +73,7 @@ def fit_users(
     """
     if not resume:
         check_is_free(out, resuming="train who is missing")
-    run = UserLoraRun(out, config, load_task(config.task))
+    run = UserLoraFolder(out, config, load_task(config.task))
     if like:
         run.take_start(like)
     prompted = _prompts(run, k=config.items.k, generation=GenerationConfig(), device=start_torch())
@@ -109,7 +110,7 @@ def fit_users(
 
 
 def _adapt(
-    run: UserLoraRun,
+    run: UserLoraFolder,
     adapters: UserAdapters,
     *,
     prompted: Prompted,
@@ -142,7 +143,7 @@ def _asked(examples: Examples, config: UserLoraConfig) -> Examples:
     return with_one_stranger_each(examples, seed=seed) if config.history == "stranger" else examples
 
 
-def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: str) -> Prompted:
+def _prompts(run: UserLoraFolder, *, k: int, generation: GenerationConfig, device: str) -> Prompted:
     config, task = run.config, run.task
     plain = without_items(
         f"{config.method}, {config.items.retriever}" if k else config.method,
@@ -160,7 +161,7 @@ def _prompts(run: UserLoraRun, *, k: int, generation: GenerationConfig, device: 
     return with_items(plain, task, retriever=retriever, k=k, item_tokens=config.items.item_tokens)
 
 
-def _adapters(run: UserLoraRun, prompted: Prompted) -> UserAdapters:
+def _adapters(run: UserLoraFolder, prompted: Prompted) -> UserAdapters:
     return UserAdapters(prompted.backbone, run.config.adapter, seed=run.config.training.seed)
 
 

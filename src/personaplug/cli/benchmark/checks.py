@@ -25,9 +25,9 @@ from personaplug.plug.lora import import_peft
 from personaplug.plug.run import PRESETS
 from personaplug.plug.run_file import is_same_model, read_config
 from personaplug.plug.run_folder import CONFIG, holds_run, method_of
+from personaplug.plug.run_kinds import AnyRun
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
-from personaplug.workflows.configs import AnyRun
 
 
 def check(

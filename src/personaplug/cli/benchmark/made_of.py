@@ -14,11 +14,11 @@ from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
 from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import kind_of
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
+from personaplug.plug.run_kinds import AnyRun
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Columns, History, Query, Retrieval
-from personaplug.workflows.configs import AnyRun
 
 FILE = "made_of.json"
 _BLOCK = 1 << 20
@@ -114,7 +114,7 @@ def _unsaid(parts: dict[str, Any]) -> dict[str, Any]:
     run: AnyRun = RunConfig()
     kind = kind_of(parts["method"])
     if kind.is_learned_retrieval:
-        run = RetrievalRun()
+        run = RetrievalConfig()
     elif kind.is_per_user:
         run = UserLoraConfig()
     return {"run": asdict(run)}

@@ -10,7 +10,7 @@ from personaplug.plug.backbone import positions_in
 from personaplug.plug.device import start_torch
 from personaplug.plug.encoders import check_layout, encoder_config, load_encoder
 from personaplug.plug.loading import read_settings
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
 from personaplug.records import fill
 from personaplug.store.sqlite import PersonaStore
@@ -29,7 +29,7 @@ def check_models(recipe: Recipe, place: TaskPlace) -> None:
     settings = read_settings(run.backbone)
     for contender in filter(lambda each: each.kind.learns == "selector", recipe.contenders):
         chooser = run_of(recipe, place, contender=contender, k=recipe.numbers(contender)[0])
-        if isinstance(chooser, RetrievalRun) and chooser.selection.encoder:
+        if isinstance(chooser, RetrievalConfig) and chooser.selection.encoder:
             _check_encoder(chooser.selection.encoder, "")
     for contender in recipe.contenders:
         _check_room(recipe, place, contender=contender, settings=settings)
@@ -53,7 +53,7 @@ def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, setti
     A plug's input is never cut to make room for its vectors; a written prompt's is.
     """
     run = run_of(recipe, place, contender=contender, k=max(recipe.numbers(contender)))
-    limits = run.scoring if isinstance(run, RetrievalRun) else run.training
+    limits = run.scoring if isinstance(run, RetrievalConfig) else run.training
     longest = max(limits.max_output_tokens, decoding_of(recipe, base_run(recipe, place)).max_new_tokens)
     positions = positions_in(settings, answer_tokens=longest)
     if positions is None:

@@ -9,11 +9,12 @@ from personaplug.cli.benchmark.recipe import Contender, Decoding, Recipe
 from personaplug.config import from_mapping, override
 from personaplug.plug.encoders import encoder_config
 from personaplug.plug.retrieval_run import PRESETS as RETRIEVAL_PRESETS
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import PRESETS, RunConfig
+from personaplug.plug.run_kinds import AnyRun
 from personaplug.plug.user_lora import PRESETS as USER_LORA_PRESETS
 from personaplug.plug.user_lora import UserLoraConfig
-from personaplug.workflows.configs import AnyRun, overridden
+from personaplug.workflows.configs import overridden
 from personaplug.workflows.overrides import RetrievalOverrides, UserLoraOverrides
 
 
@@ -85,7 +86,7 @@ def run_of(
 
 def _learned_run(
     recipe: Recipe, place: TaskPlace, *, contender: Contender, base: RunConfig, k: int | None, ropg: Sequence[Path]
-) -> RetrievalRun:
+) -> RetrievalConfig:
     seed, limits = base.training.seed, base.training
     said = RetrievalOverrides(
         task=base.task,
