@@ -8,6 +8,7 @@ import click
 
 from personaplug.cli.options import decoding_options
 from personaplug.cli.skipping import bad_rows, skipping
+from personaplug.method_kinds import METHODS, RUNS
 from personaplug.plug.query_source import QuerySource
 from personaplug.workflows.specs import MethodWords, QueryWords
 
@@ -28,8 +29,7 @@ Examples:
     "--method",
     "method_name",
     required=True,
-    help="plain, recency, random, bm25, dense, text-profile; and of a run: plug, tuned-prompt, each also with +bm25 or "
-    "+dense, ropg-kd, ropg-rl, rspg-pre, rspg-post, user-lora.",
+    help=f"{', '.join(METHODS)}. What is trained is given with --run: {', '.join(RUNS)}.",
 )
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of what was trained.")
 @click.option("--store", type=click.Path(path_type=Path), help="The index of the log; by default the run's own.")
