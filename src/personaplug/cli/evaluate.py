@@ -29,7 +29,7 @@ Examples:
     "--method",
     "method_name",
     required=True,
-    help=f"{', '.join(METHODS)}. What is trained is given with --run: {', '.join(RUNS)}.",
+    help=f"Of a run: {', '.join(RUNS)}. Without one: {', '.join(name for name in METHODS if name not in RUNS)}.",
 )
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of what was trained.")
 @click.option("--store", type=click.Path(path_type=Path), help="The index of the log; by default the run's own.")
