@@ -46,9 +46,10 @@ def test_a_model_in_a_folder_is_found_from_another_and_after_a_move(kind, typed,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("typed", ["google/flan-t5-base", "nano", "my models/none", "../none"])
+@pytest.mark.parametrize("typed", ["google/flan-t5-base", "nano", "smollm2", "my models/none", "../none"])
 def test_a_name_that_is_no_folder_stays_as_it_is(kind, typed, here):
     (here / "nano").mkdir()
+    (here / "smollm2").mkdir()
     write_config(of_model(kind, typed), here / "run" / "config.toml")
     for read in (read_toml, read_config):
         assert read(kind, here / "run" / "config.toml") == of_model(kind, typed)

@@ -12,7 +12,15 @@ from unicodedata import category
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import Segment
 
 from personaplug.data.rows import OnBad, refuse
@@ -60,13 +68,16 @@ def printable_lines(text: str) -> str:
 
 
 @contextmanager
-def progress(what: str, *, total: int | None = None, transient: bool = False) -> Iterator[Advance]:
+def progress(
+    what: str, *, total: int | None = None, transient: bool = False, in_bytes: bool = False
+) -> Iterator[Advance]:
     """Show a bar on stderr.
 
     Args:
         what: What is being done.
         total: How much there is to do; None where it is not known.
         transient: Whether the bar goes when the work is done.
+        in_bytes: Whether bytes are counted, which are shown in megabytes.
 
     Yields:
         A function to tell how much is done in all, and a word about it.
@@ -74,7 +85,7 @@ def progress(what: str, *, total: int | None = None, transient: bool = False) ->
     columns = (
         TextColumn("{task.description:<22}", markup=False),
         BarColumn(bar_width=28),
-        MofNCompleteColumn(),
+        DownloadColumn() if in_bytes else MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

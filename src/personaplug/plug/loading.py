@@ -1,9 +1,9 @@
-"""Load a backbone by name: the embedded ``nano``, a Hugging Face model, or a folder."""
+"""Load a backbone by name: the embedded ``nano``, a model of the catalog, a Hugging Face model, or a folder."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Literal
 
@@ -20,6 +20,7 @@ from transformers import (
 
 from personaplug.config import option
 from personaplug.errors import ConfigError, MissingExtraError
+from personaplug.models.places import located
 from personaplug.nano import load_nano
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
@@ -53,6 +54,7 @@ def load_backbone(config: BackboneConfig, *, device: str = "cpu") -> Backbone:
         ConfigError: No such model is at hand, or it answers no text.
         MissingExtraError: Quantized loading without bitsandbytes.
     """
+    config = replace(config, model=located(config.model))
     dtype = config.torch_dtype(device)
     log.info("language model %s in %s on %s", config.model, dtype, device)
     if config.model == "nano":
@@ -69,6 +71,7 @@ def read_settings(config: BackboneConfig) -> PreTrainedConfig:
     Raises:
         ConfigError: No such model is at hand.
     """
+    config = replace(config, model=located(config.model))
     if config.model == "nano":
         return load_nano().model.config
     with _refusing(config):
