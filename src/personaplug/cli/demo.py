@@ -11,9 +11,12 @@ from personaplug.plug.query_source import QuerySource
 
 if TYPE_CHECKING:
     from personaplug.evaluation.report import Report
+    from personaplug.plug.run import RunConfig
 
 SampleTask = Literal["sample-tags", "sample-headlines"]
-TASKS: tuple[SampleTask, ...] = ("sample-tags", "sample-headlines")
+TASKS: tuple[SampleTask, ...] = ("sample-headlines", "sample-tags")
+SHOWN = 3
+"""Queries whose answers are shown side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,14 @@ LEARNING_RATE = 1e-3
 """Made-up tastes are strong and the steps few: five times the rate that real logs want."""
 
 
+NAMES = {
+    "plain": "without persona",
+    "plug": "with persona",
+    "plug, stranger's history": "with a stranger's",
+}
+"""What the answers that are shown side by side are called, by the label of their report."""
+
+
 @click.command()
 @click.option(
     "--out",
@@ -50,20 +61,19 @@ LEARNING_RATE = 1e-3
     show_default=True,
     help="Folder for all that is made; what an earlier demo left there is made anew.",
 )
-@click.option(
-    "--task", "tasks", type=click.Choice(TASKS), multiple=True, help="Only this sample task; both by default."
-)
+@click.option("--task", type=click.Choice(TASKS), default=TASKS[0], show_default=True, help="Which sample.")
+@click.option("--backbone", default="smollm2", show_default=True, help="The frozen language model.")
 @click.option("--users", type=click.IntRange(40), default=300, show_default=True, help="Users in the sample.")
 @click.option(
-    "--train", "train_queries", type=click.IntRange(32), default=1000, show_default=True, help="Queries to train on."
+    "--train", "train_queries", type=click.IntRange(32), default=600, show_default=True, help="Queries to train on."
 )
 @click.option(
     "--test", "test_queries", type=click.IntRange(20), default=120, show_default=True, help="Queries to measure."
 )
-def demo(out: Path, tasks: tuple[SampleTask, ...], users: int, train_queries: int, test_queries: int) -> None:
+def demo(out: Path, task: SampleTask, backbone: str, users: int, train_queries: int, test_queries: int) -> None:
     """Go the whole way on synthetic users: sample data, index, train, evaluate, report.
 
-    Everything happens on this machine with the embedded language model; nothing is downloaded.
+    Everything happens on this machine; nothing is downloaded.
 
     \b
     Example:
@@ -74,34 +84,32 @@ def demo(out: Path, tasks: tuple[SampleTask, ...], users: int, train_queries: in
     from personaplug.cli.screen import notes, results
     from personaplug.evaluation.comparison import compare
     from personaplug.evaluation.page import to_html
-    from personaplug.evaluation.table import comparison_table
+    from personaplug.evaluation.table import answers_table, comparison_table
     from personaplug.files import write_text
 
-    began, pages = perf_counter(), []
-    for task in tasks or TASKS:
-        notes().rule(f"[bold]{task}", align="left", style="dim")
-        folder = out / task
-        measured = whole_way(task, folder, users=users, train_queries=train_queries, test_queries=test_queries)
-        reports = {report.label: report for report in measured}
-        comparison = compare(reports)
-        page = folder / "report.html"
-        write_text(page, to_html(comparison, reports))
-        pages.append(page)
-        results().print(comparison_table(comparison))
+    began, folder = perf_counter(), out / task
+    notes().rule(f"[bold]{task}", align="left", style="dim")
+    measured = whole_way(
+        task, folder, backbone=backbone, users=users, train_queries=train_queries, test_queries=test_queries
+    )
+    reports = {report.label: report for report in measured}
+    comparison, page = compare(reports), folder / "report.html"
+    write_text(page, to_html(comparison, reports))
+    shown = [report for label, report in reports.items() if label in NAMES]
+    results().print(answers_table(shown, names=NAMES, count=SHOWN))
+    results().print(comparison_table(comparison))
     minutes = (perf_counter() - began) / 60
-    results().print(f"{minutes:.1f} minutes, all on this machine. Pictures, and answers side by side:")
-    for page in pages:
-        results().print(f"  {escape(str(page))}", soft_wrap=True)
+    results().print(f"{minutes:.1f} minutes, all on this machine. Pictures, and all answers side by side:")
+    results().print(f"  {escape(str(page))}", soft_wrap=True)
 
 
 def whole_way(
-    task_name: SampleTask, folder: Path, *, users: int, train_queries: int, test_queries: int
+    task_name: SampleTask, folder: Path, *, backbone: str, users: int, train_queries: int, test_queries: int
 ) -> "list[Report]":
     """Make a sample, index it, train plug and control, and measure every contender on the same queries."""
     from personaplug.cli.screen import BARS
     from personaplug.data.log import write_log
     from personaplug.data.sample import sample_log
-    from personaplug.plug.run import RunConfig, TrainingConfig
     from personaplug.workflows.evaluate import evaluate
     from personaplug.workflows.index import index
     from personaplug.workflows.specs import MethodWords, QueryWords
@@ -111,15 +119,7 @@ def whole_way(
     log, store = folder / "log.jsonl", folder / "store.db"
     write_log(sample_log(task_name, users=users, seed=0), log)
     index(log, task_name, store_path=store, progress=BARS)
-    training = TrainingConfig(
-        epochs=1.0,
-        queries=train_queries,
-        learning_rate=LEARNING_RATE,
-        max_input_tokens=96,
-        max_output_tokens=48,
-        dev_queries=max(20, train_queries // 20),
-    )
-    run = RunConfig(task=task_name, training=training)
+    run = _run(task_name, backbone=backbone, train_queries=train_queries)
     for method in ("tuned-prompt", "plug"):
         _clear(folder / method)
         train(replace(run, method=method), log, out=folder / method, store=store, progress=BARS)
@@ -135,6 +135,21 @@ def whole_way(
         )
         for each in CONTENDERS
     ]
+
+
+def _run(task_name: SampleTask, *, backbone: str, train_queries: int) -> "RunConfig":
+    from personaplug.plug.loading import BackboneConfig
+    from personaplug.plug.run import RunConfig, TrainingConfig
+
+    training = TrainingConfig(
+        epochs=1.0,
+        queries=train_queries,
+        learning_rate=LEARNING_RATE,
+        max_input_tokens=96,
+        max_output_tokens=48,
+        dev_queries=max(20, train_queries // 20),
+    )
+    return RunConfig(task=task_name, backbone=BackboneConfig(model=backbone), training=training)
 
 
 def _run_for(method: str) -> str:

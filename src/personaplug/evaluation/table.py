@@ -1,5 +1,6 @@
 """Scores in the terminal."""
 
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 from rich import box
@@ -52,6 +53,27 @@ def report_table(report: Report) -> Table:
     return table
 
 
+def answers_table(reports: Sequence[Report], *, names: Mapping[str, str], count: int) -> Table:
+    """Lay out the first answers side by side: of each user one, in the order of the queries, none picked.
+
+    Args:
+        reports: On the same queries; the first one's targets are shown as what the user wrote.
+        names: What to call each report, by its label.
+        count: Queries shown.
+    """
+    table = _table(f"{reports[0].task}: the first answers, one a user")
+    table.add_column("", min_width=17, overflow="fold")
+    table.add_column("", overflow="fold")
+    for at in _first_of_users(reports[0], count):
+        asked = reports[0].answers[at]
+        table.add_row(Text("asked", style="dim"), Text(asked.input, style="dim"))
+        table.add_row(Text("the user wrote"), Text(asked.target or MISSING, style="bold green"))
+        for report in reports:
+            table.add_row(Text(names[report.label]), Text(report.answers[at].prediction))
+        table.add_section()
+    return table
+
+
 def overview_table(overview: Overview) -> Table:
     """Lay out all tasks of a bench: a row a contender."""
     table = _table("all tasks")
@@ -63,6 +85,14 @@ def overview_table(overview: Overview) -> Table:
     for row in overview.rows:
         table.add_row(Text(row.label), *map(_cell, row.cells))
     return table
+
+
+def _first_of_users(report: Report, count: int) -> list[int]:
+    """Say where the first query of each user stands, of the first users."""
+    first: dict[str, int] = {}
+    for at, answer in enumerate(report.answers):
+        first.setdefault(answer.user_id, at)
+    return list(first.values())[:count]
 
 
 def _cell(cell: Cell | None) -> Text:
