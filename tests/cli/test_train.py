@@ -275,6 +275,7 @@ def test_an_encoder_that_is_not_the_store_s_is_refused_before_it_is_looked_for(t
 
 HELD_BACK = {
     "plug": {"-k", "--ropg", "--score", "--split", "--stranger"},
+    "tuned-prompt": {"-k", "--encoder", "--ropg", "--score", "--split", "--stranger"},
     "plug+bm25": {"--ropg", "--score", "--split", "--stranger"},
     "ropg-kd": {"-k", "--ropg", "--split", "--stranger"},
     "rspg-pre": {"--split", "--stranger"},
@@ -297,3 +298,11 @@ def test_help_without_a_method_is_the_plugs_and_names_the_others(personaplug):
     assert shown == done(personaplug("train", "--help", "--method", "plug")).stdout
     assert "Options of --method plug" in shown
     assert "user-lora" in shown.rpartition("Other methods")[2]
+
+
+def test_help_is_of_the_method_in_a_file_and_of_the_last_one_typed(personaplug, place):
+    wanted = done(personaplug("train", "--help", "--method", "user-lora")).stdout
+    config = place.adapters / "config.toml"
+    assert done(personaplug("train", "--config", config, "--help")).stdout == wanted
+    assert done(personaplug("train", "--method", "plug", "--method", "user-lora", "--help")).stdout == wanted
+    assert done(personaplug("train", "--config", config / "none", "--help")).exit_code == 0

@@ -9,7 +9,7 @@ from personaplug.errors import ConfigError
 from personaplug.files import discard_drafts, write_text
 from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run_file import as_kept, read_config
-from personaplug.plug.run_folder import CARD, CONFIG, TASK, WEIGHTS, check_is_free, holds_run
+from personaplug.plug.run_folder import CARD, CONFIG, TASK, WEIGHTS, check_is_free, check_is_unfinished, holds_run
 from personaplug.tasks.task import Task
 from personaplug.training.choosing import Chooser, Chosen
 
@@ -50,8 +50,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
         discard_drafts(folder)
     if not resume:
         check_is_free(folder, resuming="go on with an interrupted training")
-    if is_finished:
-        raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
+    check_is_unfinished(folder, is_finished=is_finished)
 
 
 def begin(folder: Path, run: RetrievalConfig, *, task: Task) -> Path:

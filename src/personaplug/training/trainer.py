@@ -76,7 +76,7 @@ def _encode_queries(
     Which texts share a batch decides their vectors' last bits; here the batches do not depend on where training begins.
     """
     if vectors := plug.query_vectors:
-        texts = [plug.batcher.query(example) for example in examples][: vectors.capacity]
+        texts = [plug.query(example) for example in examples][: vectors.capacity]
         for start in range(0, len(texts), _BLOCK):
             vectors(texts[start : start + _BLOCK])
             if on_encoded:

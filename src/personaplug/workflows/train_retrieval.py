@@ -87,7 +87,7 @@ def _fit(
     progress: Progress,
 ) -> Chosen:
     """Score, then fit, each with its bar. A policy gradient has but the options scored that it draws."""
-    asked = [*dev] if run.method == "ropg-rl" else [*choices, *dev]
+    asked = [*dev] if run.kind.by_policy else [*choices, *dev]
     with progress.bar("score prompts") as advance:
         listener.score(asked, on_progress=lambda done, total: advance(done, total=total))
     with progress.bar(f"train {run.method}") as advance:
@@ -122,7 +122,7 @@ def _choices(
     progress: Progress,
 ) -> list[Choice]:
     if not run.is_ranker:
-        answer = listener.answer if run.method == "rspg-post" else None
+        answer = listener.answer if run.kind.reads_answers else None
         writers, reads = [each.write for each in pool], run.selection.reads
         return retriever_choices(examples, task=task, writers=writers, answer=answer, reads=reads)
     writer = pool[0]
