@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,23 @@ def appearing(path: Path) -> Iterator[Path]:
     finally:
         if fresh != path:
             fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Make a folder to work in beside a file that is to appear; it goes at the end, with all that is in it.
+
+    A process that is killed leaves it: see :func:`dead_drafts`.
+
+    Raises:
+        OSError: The folder cannot be made.
+    """
+    folder = _draft(path)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_can_appear(path: Path) -> None:
@@ -63,10 +81,17 @@ def write_text(path: Path, text: str) -> None:
 
 def discard_drafts(folder: Path) -> None:
     """Delete the files that processes which are no more were writing in a folder when they were killed."""
+    for draft in dead_drafts(folder):
+        if draft.is_file():
+            draft.unlink(missing_ok=True)
+
+
+def dead_drafts(folder: Path) -> Iterator[Path]:
+    """List the unfinished files and scratch folders that processes which are no more left in a folder."""
     for draft in folder.glob(".*.*"):
         process = re.search(r"\.([0-9]+)(-[0-9a-f]+)?$", draft.name)
-        if process and draft.is_file() and not _is_alive(int(process[1])):
-            draft.unlink(missing_ok=True)
+        if process and not _is_alive(int(process[1])):
+            yield draft
 
 
 def _is_special(path: Path) -> bool:

@@ -170,6 +170,11 @@ class Backbone(ABC):
         ends = self.reader.ends(text)
         return text if len(ends) < room else text[: ends[room - 1]]
 
+    def framed(self, text: str) -> str:
+        """Write an input as :meth:`embed` reads it, with the tokens that stand around it and without cutting."""
+        before, after = self._frame
+        return str(self.tokenizer.decode([*before, *self.reader.ids([text])[0], *after], skip_special_tokens=False))
+
     def count_tokens(self, text: str) -> int:
         """Count an input's tokens as :meth:`embed` makes them, without cutting."""
         before, after = self._frame
