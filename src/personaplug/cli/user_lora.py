@@ -25,6 +25,7 @@ from personaplug.plug.run_folder import CONFIG, check_is_free, check_task, holds
 from personaplug.plug.user_lora import PRESETS, UserLoraConfig, UserLoraRun
 from personaplug.tasks.task import Split, Task, load_task
 from personaplug.training.lessons import histories_of
+from personaplug.training.prompt_section import prompt_section
 from personaplug.training.user_lora import adapt, train_users
 from personaplug.training.user_lora_card import write_user_lora_card
 
@@ -140,7 +141,8 @@ def fit_users(
         )
     cost = _cost(records, machine=machine, adaptation_seconds=run.adaptation_seconds)
     cost.write(out)
-    write_user_lora_card(run, cost)
+    section = prompt_section(prompted.backbone, run.task, has_items=config.items.k > 0)
+    write_user_lora_card(run, cost, prompt=section)
     return cost
 
 
