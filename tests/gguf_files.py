@@ -22,7 +22,7 @@ def llama():
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(PIECES), hidden_size=DIM, intermediate_size=64, num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS, num_key_value_heads=HEADS, max_position_embeddings=256, initializer_range=0.5,
+        num_attention_heads=HEADS, num_key_value_heads=HEADS, max_position_embeddings=512, initializer_range=0.5,
         rms_norm_eps=1e-5, pad_token_id=0, bos_token_id=1, eos_token_id=2, tie_word_embeddings=True,
     )  # fmt: skip
     return LlamaForCausalLM(config).eval()
@@ -58,7 +58,7 @@ def write_gguf(path, model=None, *, packed=False, chat=None, architecture="llama
 
 
 def _describe(writer, *, chat):
-    writer.add_context_length(256)
+    writer.add_context_length(512)
     writer.add_block_count(LAYERS)
     writer.add_embedding_length(DIM)
     writer.add_feed_forward_length(64)
