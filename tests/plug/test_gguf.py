@@ -1,5 +1,6 @@
 """GGUF files: what is found, what is loaded, what is kept converted, and what is refused in one clear sentence."""
 
+import json
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +17,7 @@ from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.embedding_table import load_writer_of_inputs
 from personaplug.plug.gguf import find_gguf, read_head
 from personaplug.plug.loading import BackboneConfig, load_backbone, read_settings
+from tests import tiny
 from tests.full_disk import full_disk
 from tests.gguf_files import CHAT, PIECES, llama, write_gguf
 
@@ -89,6 +91,27 @@ def test_a_file_whose_name_has_another_ending_loads_like_any(file):
     shutil.rmtree(gguf_copy.cache_folder())
     loaded = weights(load_backbone(BackboneConfig(str(renamed))))
     assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
+
+
+def test_what_lies_beside_a_file_neither_reads_its_texts_nor_is_run(file, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    other = tiny.byte_tokenizer(start=True, end=True)
+    other.add_tokens(["cat"])
+    other.save_pretrained(file.parent)
+    tiny.save_with_own_code(file.parent)
+    asks = json.dumps({"auto_map": {"AutoTokenizer": ["own.Own", "own.Own"]}})
+    (file.parent / "tokenizer_config.json").write_text(asks)
+    backbone = load_backbone(BackboneConfig(str(file)))
+    assert "cat" not in backbone.tokenizer.get_vocab()
+    assert not (file.parent / "ran").exists()
+
+
+def test_a_file_of_a_model_without_a_chat_template_wraps_nothing_and_names_itself_where_one_is_asked_for(tmp_path):
+    write_gguf(tmp_path / "base.gguf")
+    config = BackboneConfig(str(tmp_path / "base.gguf"))
+    assert load_backbone(config).use_chat_template is False
+    with pytest.raises(ConfigError, match=r"base\.gguf' has no chat template"):
+        load_backbone(replace(config, use_chat_template=True))
 
 
 @pytest.mark.parametrize("name", ["google/flan-t5-base", "nano", "models/none"])

@@ -10,6 +10,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from personaplug.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"GGUF"
 _SUFFIX = ".gguf"
-_BROKEN = (ValueError, IndexError, KeyError, OverflowError, RuntimeWarning)
+_BROKEN = (ValueError, IndexError, KeyError, ArithmeticError)
 """What the package ``gguf`` raises for a file that ends too early or holds nonsense."""
 
 
@@ -114,7 +116,8 @@ def _opened(path: Path) -> "GGUFReader":
     from gguf import GGUFReader  # an extra
 
     try:
-        return GGUFReader(path)
+        with np.errstate(over="raise"):  # sizes that are none
+            return GGUFReader(path)
     except _BROKEN as error:
         raise ConfigError(
             f"{path} is cut short or damaged: {path.stat().st_size:,} bytes do not hold what its head promises",

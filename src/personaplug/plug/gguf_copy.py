@@ -7,7 +7,10 @@ transformers unpacks them whatever it is asked for, and for the rest it runs ker
 import json
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -23,7 +26,7 @@ from transformers import (
 )
 
 from personaplug.cache import cache_folder
-from personaplug.errors import ConfigError
+from personaplug.errors import ConfigError, MissingExtraError
 from personaplug.files import dead_drafts, scratch_folder
 from personaplug.plug.gguf import digest_of, read_head
 
@@ -32,7 +35,7 @@ log = logging.getLogger(__name__)
 _FORMAT = 1
 """Of the copies: counted up with each change of what is in them, so that an older one is not taken for a new one."""
 
-_SIZES = "sizes.json"
+_SIZES, _NAME = "sizes.json", "model.gguf"
 _FLOAT32 = 4
 
 
@@ -70,25 +73,20 @@ def read_gguf(
         ConfigError: The file holds no model that can be read, or lacks some of its weights.
         MissingExtraError: The package ``gguf`` is not installed.
     """
-    from transformers import GgufConfig  # only newer versions of transformers have it: an extra
-
-    settings = _settings(file)
+    settings, unpacked = _settings(file), _unpacking()
     kind = AutoModelForSeq2SeqLM if settings.is_encoder_decoder else AutoModelForCausalLM
-    loaded: Any = kind.from_pretrained(
-        file.parent,
-        gguf_file=file.name,
-        dtype=dtype,
-        device_map=device,
-        quantization_config=GgufConfig(dequantize=True),
-        output_loading_info=True,
-    )
+    with _alone(file) as source:
+        loaded: Any = kind.from_pretrained(
+            **source, dtype=dtype, device_map=device, quantization_config=unpacked, output_loading_info=True
+        )
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(**source)
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
         raise ConfigError(
             f"{file} lacks {len(missing)} of the {settings.model_type} model's weights, such as {missing[0]}",
             hint="give another file of this model, or its folder in Hugging Face's format",
         )
-    return model, AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    return model, tokenizer
 
 
 def read_gguf_settings(file: Path) -> PreTrainedConfig:
@@ -100,7 +98,7 @@ def read_gguf_settings(file: Path) -> PreTrainedConfig:
     """
     place = _place(file)
     if _is_whole(place):
-        settings: PreTrainedConfig = AutoConfig.from_pretrained(place)
+        settings: PreTrainedConfig = AutoConfig.from_pretrained(place, trust_remote_code=False)
         return settings
     return _settings(file)
 
@@ -108,13 +106,30 @@ def read_gguf_settings(file: Path) -> PreTrainedConfig:
 def _settings(file: Path) -> PreTrainedConfig:
     head = read_head(file)
     try:
-        settings: PreTrainedConfig = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+        with _alone(file) as source:
+            settings: PreTrainedConfig = AutoConfig.from_pretrained(**source)
     except ValueError as error:
         raise ConfigError(
             f"{file}: transformers cannot read the architecture {head.architecture!r}: {str(error).splitlines()[0]}",
             hint="give the model's folder or name in Hugging Face's format instead",
         ) from error
     return settings
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[dict[str, Any]]:
+    """Say to transformers where a file is; what lies beside it, such as another tokenizer, stays out of its sight."""
+    with TemporaryDirectory() as folder:
+        Path(folder, _NAME).symlink_to(file.resolve())
+        yield {"pretrained_model_name_or_path": folder, "gguf_file": _NAME, "trust_remote_code": False}
+
+
+def _unpacking() -> Any:  # noqa: ANN401 (a type that only newer versions of transformers have)
+    try:
+        from transformers import GgufConfig  # an extra brings these
+    except ImportError as error:
+        raise MissingExtraError("a GGUF file", extra="gguf") from error
+    return GgufConfig(dequantize=True)
 
 
 def _place(file: Path) -> Path:

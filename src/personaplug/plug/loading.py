@@ -140,25 +140,25 @@ def _load_gguf(file: Path, config: BackboneConfig, *, device: str) -> Backbone:
             hint="--set backbone.quantization=none",
         )
     if copy := copy_of(file):
-        return _load_from_hub(replace(config, model=str(copy), revision=""), device=device)
+        return _load_from_hub(config, device=device, copy=copy)
     model, tokenizer = read_gguf(file, dtype=config.torch_dtype(device), device=device)
     return _backbone(model, tokenizer, config)
 
 
-def _load_from_hub(config: BackboneConfig, *, device: str) -> Backbone:
-    dtype = config.torch_dtype(device)
-    source = {"revision": config.revision or None, "trust_remote_code": False}
-    settings = AutoConfig.from_pretrained(config.model, **source)
+def _load_from_hub(config: BackboneConfig, *, device: str, copy: Path | None = None) -> Backbone:
+    dtype, name = config.torch_dtype(device), str(copy or config.model)
+    source = {"revision": None if copy else config.revision or None, "trust_remote_code": False}
+    settings = AutoConfig.from_pretrained(name, **source)
     kind = AutoModelForSeq2SeqLM if settings.is_encoder_decoder else AutoModelForCausalLM
     model: PreTrainedModel = kind.from_pretrained(
-        config.model,
+        name,
         dtype=dtype,
         use_safetensors=True,
         device_map=device,
         quantization_config=_quantization(config, dtype),
         **source,
     )
-    return _backbone(model, AutoTokenizer.from_pretrained(config.model, **source), config)
+    return _backbone(model, AutoTokenizer.from_pretrained(name, **source), config)
 
 
 def _backbone(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: BackboneConfig) -> Backbone:
