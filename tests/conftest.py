@@ -41,6 +41,18 @@ def no_network():
         yield
 
 
+@pytest.fixture(scope="session")
+def smollm2():
+    """Give the path of the real language model, which ``make`` installs."""
+    from personaplug.models.catalog import CATALOG
+    from personaplug.models.places import find
+
+    path = find(CATALOG["smollm2"])
+    if path is None:
+        pytest.skip("smollm2 is not on this machine: personaplug models add smollm2")
+    return path
+
+
 def _refusing_outside(connect):
     def guarded(self, address):
         if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_local(address[0]):

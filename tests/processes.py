@@ -9,7 +9,7 @@ from tempfile import NamedTemporaryFile
 APART = get_context("forkserver")
 APART.set_forkserver_preload(
     [
-        "personaplug.cli.wiring",
+        "personaplug.workflows.methods",
         "personaplug.serving.server",
         "personaplug.training.trainer",
         "personaplug.training.user_lora",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIGHT_ROOMS = ("records", "config", "tasks", "data", "store", "retrieval", "evaluation")
+LIGHT_ROOMS = ("records", "config", "models", "tasks", "data", "store", "retrieval", "evaluation")
 
 IMPORT_ALL = """
 import pkgutil, sys

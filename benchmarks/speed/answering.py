@@ -12,9 +12,9 @@ from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row, Target
 from benchmarks.speed.turns import in_turn
 from benchmarks.speed.world import World, open_world
-from personaplug.cli.retrievers import with_items, without_items
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
+from personaplug.methods.retrieval import with_items, without_items
 from personaplug.nano import load_tokenizer
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.decoder_only import DecoderOnlyBackbone

@@ -11,13 +11,13 @@ import numpy as np
 from benchmarks.speed import memory
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row, Target
-from personaplug.cli.train import fit
 from personaplug.data.log import Interaction, read_log, write_log
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
+from personaplug.workflows.train import train
 
 EACH, QUERIES, TASK = 20, 64, "log"
 _START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -43,7 +43,7 @@ def _peak(folder: Path, rows: int) -> float:
 def _training(folder: Path) -> Callable[[], object]:
     settings = TrainingConfig(epochs=1.0, queries=QUERIES, dev_queries=16)
     run = RunConfig(task=TASK, training=settings)
-    return lambda: fit(run, folder / "log.jsonl", out=folder / "run", store_path=folder / "store.db")
+    return lambda: train(run, folder / "log.jsonl", out=folder / "run", store=folder / "store.db")
 
 
 def _make(folder: Path, rows: int) -> None:

@@ -50,6 +50,10 @@ class ConfigError(PersonaPlugError):
     """A configuration or task file with an unknown key or an impossible value."""
 
 
+class DownloadError(PersonaPlugError):
+    """A language model that cannot be fetched, or is not the one that was asked for."""
+
+
 class StoreError(PersonaPlugError):
     """A store that is not one, is of another version, or lacks what was asked of it."""
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from personaplug.cli import train_retrieval
 from personaplug.cli.benchmark import run as bench_run
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Decoding, read_recipe
 from personaplug.cli.benchmark.runs import base_run, decoding_of
 from personaplug.evaluation.published import published_scores, read_published
 from personaplug.method_kinds import METHOD_KINDS
-from personaplug.plug.retrieval_run import PAPER
+from personaplug.plug.retrieval_run import PRESETS
 from personaplug.tasks.task import load_task
 from tests.cli.bench_world import SMALL, bench, write_recipe
 from tests.cli.conftest import done
@@ -67,8 +66,8 @@ def test_the_shipped_lamp_recipe_goes_from_lamps_files_to_a_report(
 
     All methods on all tasks would be three times as much work, near a minute of a busy core.
     """
-    tiny_reader = replace(PAPER, selection=replace(PAPER.selection, encoder=models["encoder"]))
-    monkeypatch.setattr(train_retrieval, "PAPER", tiny_reader)  # in the place of the Longformer
+    tiny_reader = replace(PRESETS["paper"], selection=replace(PRESETS["paper"].selection, encoder=models["encoder"]))
+    monkeypatch.setitem(PRESETS, "paper", tiny_reader)  # in the place of the Longformer
     recipe = shrunk(tmp_path, models, names, methods)
     tasks = json.loads(done(bench(recipe, "--json")).stdout)["tasks"]
     measured = [(task["task"], task["split"], task["queries"]) for task in tasks]

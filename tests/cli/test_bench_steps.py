@@ -13,7 +13,7 @@ from personaplug.cli.benchmark.runs import run_of
 from personaplug.cli.benchmark.steps import Step, first_steps, last_steps
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.tasks.task import load_task
 
 
@@ -114,7 +114,7 @@ def test_nothing_is_measured_twice_where_k_is_chosen_by_the_measured_queries(met
 def test_queries_are_looked_up_only_where_no_report_has_the_seconds(split, name, source, tmp_path, monkeypatch):
     recipe = Recipe((Source(task="log", log="log.jsonl"),), ("dense",), split=split, dev_queries=9, test_queries=9)
     asked = []
-    monkeypatch.setattr(work, "measure", lambda *_, method, **__: asked.append(method.query_source))
+    monkeypatch.setattr(work, "evaluate", lambda *_, method, **__: asked.append(method.query_source))
     work.measure_contender(recipe, place_in(tmp_path), contender=recipe.contenders[0], name=name, seed=None, k=2)
     assert asked == [source]
 
@@ -150,7 +150,7 @@ def test_items_are_as_long_for_whoever_shows_any(tmp_path):
     methods = ("bm25", "text-profile", "plug+dense", "tuned-prompt+bm25", "user-lora+bm25", "ropg-kd", "rspg-post")
     recipe = Recipe((Source(task="log", log="log.jsonl"),), methods, settings=("items.item_tokens=9",))
     runs = [run_of(recipe, place_in(tmp_path), contender=each, k=1) for each in recipe.contenders]
-    lengths = [run.scoring.item_tokens if isinstance(run, RetrievalRun) else run.items.item_tokens for run in runs]
+    lengths = [run.scoring.item_tokens if isinstance(run, RetrievalConfig) else run.items.item_tokens for run in runs]
     assert lengths == [9] * len(methods)
 
 

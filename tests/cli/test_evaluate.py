@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from personaplug.cli import wiring
 from personaplug.errors import ConfigError
 from personaplug.evaluation.report import Report
 from personaplug.plug.query_source import QuerySource
+from personaplug.workflows import methods
 from tests.evaluation.factories import AttentiveParrot, Parrot
 
 USERS = ("ada", "bob", "eve", "joe")
@@ -25,7 +25,7 @@ def built(monkeypatch):
         built.append((name, task.name, options))
         return Remembering(name, "output of ada 4") if name == "plug" else Parrot(name, "output of nobody")
 
-    monkeypatch.setattr(wiring, "build_method", build)
+    monkeypatch.setattr(methods, "build_method", build)
     return built
 
 
@@ -181,7 +181,7 @@ def test_an_evaluation_that_fails_leaves_the_predictions_that_stand_there(person
     def fail(*_, **__):
         raise ConfigError("no such run")
 
-    monkeypatch.setattr(wiring, "build_method", fail)
+    monkeypatch.setattr(methods, "build_method", fail)
     assert personaplug("evaluate", lamp_log, *words).exit_code == 1
     assert (tmp_path / "p.json").read_text() == "of yesterday"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lamp.jsonl", "p.json"]

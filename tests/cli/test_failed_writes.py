@@ -14,9 +14,9 @@ OLD = b"what stood here before"
 @pytest.fixture
 def parrot(monkeypatch):
     """Let a parrot stand for every method."""
-    from personaplug.cli import wiring
+    from personaplug.workflows import methods
 
-    monkeypatch.setattr(wiring, "build_method", lambda name, task, options: Parrot(name, "3"))  # noqa: ARG005
+    monkeypatch.setattr(methods, "build_method", lambda name, task, options: Parrot(name, "3"))  # noqa: ARG005
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from threading import Thread
 
 import pytest
 
-from personaplug.cli import encoders
 from personaplug.store.sqlite import PersonaStore
+from personaplug.workflows import index as workflow
 from tests.cli.fake_encoder import FakeEncoder
 
 QUESTION = {"user_id": "bob", "time": "2024-02-01", "input": "asked", "output": None}
@@ -19,7 +19,7 @@ ROWS = [
 
 @pytest.fixture(autouse=True)
 def encoder(monkeypatch):
-    monkeypatch.setattr(encoders, "build_encoder", lambda name, like=None: FakeEncoder(name))  # noqa: ARG005
+    monkeypatch.setattr(workflow, "load_encoder", lambda config, **_: FakeEncoder(config.model))
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LongformerConfig, LongformerModel
 
-from personaplug.cli.learned import digests_of, plain_of
 from personaplug.cli.main import main
-from personaplug.cli.wiring import MethodOptions, build_method
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
@@ -26,8 +24,8 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import (
-    PAPER,
-    RetrievalRun,
+    PRESETS,
+    RetrievalConfig,
     ScoringConfig,
     base_encoder,
     load_ranker,
@@ -40,9 +38,13 @@ from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
 from personaplug.training import choosing
 from personaplug.training.ledger import Ledger
+from personaplug.workflows.learned import digests_of, plain_of
+from personaplug.workflows.methods import MethodOptions, build_method
 from tests import tiny
 from tests.cli.conftest import done, run_command
 from tests.processes import die, kill_itself
+
+PAPER = PRESETS["paper"]
 
 LEARNED = get_args(LearnedRetrieval)
 LOG = load_task("log")
@@ -153,13 +155,17 @@ def test_whole_prompts_are_chosen_by_a_long_encoder_of_their_own(place, runs, lo
 
 def test_the_preset_of_the_paper_has_the_settings_of_the_released_code():
     """https://github.com/LaMP-Benchmark/LaMP, ROPG/train_kd.py and RSPG/rspg.py, and Longformer's own name there."""
-    assert (PAPER.ranker.candidates, PAPER.ranker.similarity, PAPER.ranker.temperature) == (20, "product", 1.0)
+    assert (PAPER.ranker.candidates, PAPER.ranker.similarity, PAPER.ranker.temperature) == (
+        20,
+        "product",
+        1.0,
+    )
     assert PAPER.encoder == EncoderConfig(model="facebook/contriever", pooling="mean", max_tokens=512)
     assert (PAPER.selection.encoder, PAPER.selection.reads) == ("allenai/longformer-base-4096", "prompt")
     assert (PAPER.fitting.learning_rate, PAPER.fitting.weight_decay) == (1e-5, 0.0)
     assert (PAPER.scoring.score, PAPER.scoring.relative_errors) == ("metric", True)
     assert PAPER.scoring.generation == GenerationConfig("beam", beams=4, max_new_tokens=128)
-    assert RetrievalRun().scoring.generation == GenerationConfig(max_new_tokens=48)
+    assert RetrievalConfig().scoring.generation == GenerationConfig(max_new_tokens=48)
 
 
 @pytest.mark.parametrize("name", LEARNED)
@@ -398,7 +404,7 @@ def test_an_open_precision_is_that_of_the_training(precision, runs):
 
 def test_beside_an_answer_the_input_has_the_room_that_is_left(place):
     backbone = load_backbone(BackboneConfig(model=place.models["decoder-only"]))
-    run = RetrievalRun(scoring=ScoringConfig(max_input_tokens=500, max_output_tokens=20))
+    run = RetrievalConfig(scoring=ScoringConfig(max_input_tokens=500, max_output_tokens=20))
     assert (
         plain_of(run, LOG, backbone=backbone, generation=GenerationConfig(max_new_tokens=40)).writer.max_tokens
         == 512 - 40
@@ -408,7 +414,7 @@ def test_beside_an_answer_the_input_has_the_room_that_is_left(place):
 @pytest.mark.parametrize("family", ["decoder-only", "encoder-decoder"])
 def test_where_no_items_are_chosen_the_input_has_no_more_room_than_alone(family, place, examples):
     backbone = load_backbone(BackboneConfig(model=place.models[family]))
-    run = RetrievalRun(scoring=ScoringConfig(max_input_tokens=12, max_output_tokens=8))
+    run = RetrievalConfig(scoring=ScoringConfig(max_input_tokens=12, max_output_tokens=8))
     plain = plain_of(run, LOG, backbone=backbone, generation=SHORT)
     long = [replace(example, input="what a long day " * 20) for example in examples]
     alone = plain.prompt_tokens(long).tolist()

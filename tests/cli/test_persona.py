@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from personaplug.cli import encoders as named
 from personaplug.methods.text_profile import folder_of
+from personaplug.plug import encoders as named
 from personaplug.plug.adapter_folder import AdapterFolder
 from personaplug.store.snapshots import beside
 from personaplug.store.sqlite import PersonaStore
@@ -28,11 +28,11 @@ def encoders(monkeypatch):
     """The names of the encoders that were loaded."""
     loaded = []
 
-    def build(name, like=None):  # noqa: ARG001
-        loaded.append(name)
-        return FakeEncoder(name.split("/")[-1])
+    def load(config, **_):
+        loaded.append(config.model)
+        return FakeEncoder(config.model.split("/")[-1])
 
-    monkeypatch.setattr(named, "build_encoder", build)
+    monkeypatch.setattr(named, "load_encoder", load)
     return loaded
 
 

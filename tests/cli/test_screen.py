@@ -37,6 +37,12 @@ def test_a_word_about_the_work_is_no_markup(terminal):
     assert "[/bold] done" in terminal.getvalue()
 
 
+def test_bytes_are_shown_in_megabytes(terminal):
+    with screen.progress("fetch", total=92_871_040, in_bytes=True) as advance:
+        advance(40_000_000)
+    assert "40.0/92.9 MB" in terminal.getvalue()
+
+
 def test_counted_rows_are_the_rows(capsys):
     assert list(screen.counted(iter(range(1200)), "read")) == list(range(1200))
     assert capsys.readouterr() == ("", "")

@@ -5,13 +5,13 @@ from shutil import copy, copytree
 
 import pytest
 
-from personaplug.cli.encoders import ENCODERS
-from personaplug.cli.train import snapshot_of
 from personaplug.config import write_toml
 from personaplug.embedder.encoder import EncoderConfig
+from personaplug.plug.encoders import ENCODERS
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.store.bank import Bank
 from personaplug.store.sqlite import PersonaStore
+from personaplug.workflows.train import snapshot_of
 from tests import tiny
 from tests.cli.conftest import USERS, done
 from tests.factories import make_item
@@ -298,3 +298,29 @@ def test_an_encoder_that_is_not_the_store_s_is_refused_before_it_is_looked_for(t
     result = train(encoder="intfloat/e5-small-v2")
     assert result.exit_code == 1
     assert "its vectors were made by the encoder 'encoder', not by 'intfloat/e5-small-v2'" in result.stderr
+
+
+HELD_BACK = {
+    "plug": {"-k", "--ropg", "--score", "--split", "--stranger"},
+    "plug+bm25": {"--ropg", "--score", "--split", "--stranger"},
+    "ropg-kd": {"-k", "--ropg", "--split", "--stranger"},
+    "rspg-pre": {"--split", "--stranger"},
+    "user-lora": {"--store", "--encoder", "--ropg", "--score"},
+}
+"""Options that a method does not read."""
+
+
+@pytest.mark.parametrize("method", HELD_BACK)
+def test_help_shows_just_the_options_that_the_method_reads(personaplug, method):
+    shown = done(personaplug("train", "--help", "--method", method)).stdout
+    options = {line.split()[0].rstrip(",") for line in shown.splitlines() if line.startswith("  -")}
+    every = set().union(*HELD_BACK.values()) | {"--task", "--out", "--epochs", "--set", "--resume", "-h"}
+    assert options & every == every - HELD_BACK[method]
+    assert done(personaplug("train", f"--method={method}", "--help")).stdout == shown
+
+
+def test_help_without_a_method_is_the_plugs_and_names_the_others(personaplug):
+    shown = done(personaplug("train", "--help")).stdout
+    assert shown == done(personaplug("train", "--help", "--method", "plug")).stdout
+    assert "Options of --method plug" in shown
+    assert "user-lora" in shown.rpartition("Other methods")[2]

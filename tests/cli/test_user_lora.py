@@ -8,14 +8,15 @@ from shutil import copytree
 import pytest
 from safetensors.torch import load_file
 
-from personaplug.cli.user_lora import open_user_lora
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.user_cost import UserCost
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.lora import LoraConfig
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.user_lora import PRESETS, UserLoraRun
+from personaplug.plug.user_lora import PRESETS
+from personaplug.plug.user_lora_folder import UserLoraFolder
 from personaplug.tasks.task import load_task
+from personaplug.workflows.user_lora import open_user_lora
 from tests.cli.conftest import USERS, done
 
 TRAIN = ("--epochs", 1, "--batch-size", 4)
@@ -80,7 +81,7 @@ def test_the_cost_of_a_user_stands_in_the_card_and_in_a_file(train, tmp_path):
 def test_the_preset_of_the_paper_trains_fresh_adapters_over_a_frozen_one_of_the_task(train, evaluate, tmp_path):
     """The numbers are those of https://github.com/TamSiuhin/OPPU, OPPU.py and task_LoRA.py."""
     done(train("--preset", "paper", "--set", "adaptation.queries=3", settings=()))
-    run = UserLoraRun.open(tmp_path / "run")
+    run = UserLoraFolder.open(tmp_path / "run")
     config, training, adaptation = run.config, run.config.training, run.config.adaptation
     assert PRESETS["paper"].backbone.model == "meta-llama/Llama-2-7b-hf"
     assert config.adapter == LoraConfig(rank=8, alpha=8.0, places="query-value", dropout=0.05)
@@ -167,7 +168,7 @@ def test_adapters_of_a_later_split_are_refused_for_an_earlier_one(evaluate, plac
 
 def test_strangers_have_adapters_of_their_own(train, evaluate, tmp_path):
     done(train("--stranger", out="strangers"))
-    assert UserLoraRun.open(tmp_path / "strangers").config.history == "stranger"
+    assert UserLoraFolder.open(tmp_path / "strangers").config.history == "stranger"
     done(evaluate("--stranger", out="strangers"))
     assert Report.read(tmp_path / "report.json").label == "user-lora, stranger's history"
 
@@ -220,8 +221,8 @@ def test_what_adapters_leave_unread_is_wrong_usage(train, tmp_path, words):
 
 
 def test_a_run_of_another_task_is_refused(place):
-    from personaplug.cli.wiring import MethodOptions, build_method
     from personaplug.errors import ConfigError
+    from personaplug.workflows.methods import MethodOptions, build_method
 
     other = replace(load_task("log"), name="mail")
     with pytest.raises(ConfigError, match="trained for the task 'log', not 'mail'"):

@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from personaplug.cli.encoders import build_encoder, encoder_config, encoder_of, start_torch
-from personaplug.cli.wiring import MethodOptions, build_method
 from personaplug.config import read_toml, write_toml
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
@@ -15,12 +13,15 @@ from personaplug.errors import ConfigError, FingerprintMismatchError, StoreError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.method_kinds import METHODS, LearnedRetrieval, Retrieval
 from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.device import start_torch
+from personaplug.plug.encoders import encoder_config, encoder_of, load_encoder
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.records import Profile
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
+from personaplug.workflows.methods import MethodOptions, build_method
 from tests import tiny
 from tests.cli.conftest import PERSONA_AND_ITEMS
 from tests.factories import make_item
@@ -164,7 +165,7 @@ def test_each_process_of_a_training_on_many_gpus_takes_its_own(rank, device, mon
 def test_dense_retrieval_ranks_by_the_stored_vectors(named, options, place, examples, monkeypatch):
     by = {"run": options, "encoder": replace(options, run=None, encoder=place.models["encoder"])}[named]
     method = build_method("dense", LOG, options=replace(by, backbone=place.models["decoder-only"]))
-    encoder = build_encoder(place.models["encoder"])
+    encoder = load_encoder(encoder_config(place.models["encoder"]), device="cpu")
     example = examples[0]
     (query,) = encoder.encode([example.input]).numpy()
     keys = options.store.vectors(example.profile)[:, 0].astype(np.float32)
@@ -218,17 +219,18 @@ def test_an_encoder_has_the_settings_it_was_trained_with():
 
 def test_an_encoder_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match="the encoder 'nowhere' cannot be loaded"):
-        build_encoder("nowhere")
+        load_encoder(encoder_config("nowhere"), device="cpu")
 
 
 def test_a_built_encoder_is_frozen(models):
-    assert not any(weight.requires_grad for weight in build_encoder(models["encoder"]).parameters())
+    encoder = load_encoder(encoder_config(models["encoder"]), device="cpu")
+    assert not any(weight.requires_grad for weight in encoder.parameters())
 
 
 def test_a_stores_encoder_is_found_by_its_fingerprint_and_no_other_is_taken(options, models, tmp_path, monkeypatch):
     layout = options.store.layout
     monkeypatch.chdir(tmp_path)
     tiny.save_model(tiny.text_encoder(), tmp_path / "encoder")
-    assert encoder_of(layout).fingerprint == layout.fingerprint
+    assert encoder_of(layout, device="cpu").fingerprint == layout.fingerprint
     with pytest.raises(FingerprintMismatchError, match="were made by encoder 'other@1'"):
-        encoder_of(StoreLayout("other@1", ("{input}",), 16), name=models["encoder"])
+        encoder_of(StoreLayout("other@1", ("{input}",), 16), name=models["encoder"], device="cpu")

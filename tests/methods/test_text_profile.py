@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from personaplug.cli.profiles import PROFILE_TOKENS, with_profiles
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.methods.input_prompt import InputPrompt
+from personaplug.methods.profiles import PROFILE_TOKENS, with_profiles
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.text_profile import ProfilePrompt, TextProfiles
 from personaplug.plug.backbone import GenerationConfig

@@ -8,7 +8,7 @@ from personaplug.config import override, read_toml, write_toml
 from personaplug.errors import ConfigError, MissingExtraError
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
 from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
-from personaplug.plug.loading import BackboneConfig, load_backbone
+from personaplug.plug.loading import BackboneConfig, in_folder, load_backbone, read_settings
 from tests import tiny
 
 
@@ -95,6 +95,24 @@ def test_an_unknown_model_is_named_with_a_hint():
     with pytest.raises(ConfigError, match="no-such/model") as caught:
         load_backbone(BackboneConfig("no-such/model"))
     assert "google/flan-t5-base" in caught.value.hint
+
+
+@pytest.mark.parametrize("opened_by", [load_backbone, read_settings, in_folder])
+def test_a_model_of_the_catalog_that_is_missing_is_refused_with_the_command_that_fetches_it(
+    opened_by, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PERSONAPLUG_CACHE", str(tmp_path))
+    monkeypatch.setattr("personaplug.models.places.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match="smollm2 is not on this machine") as caught:
+        opened_by(BackboneConfig("smollm2"))
+    assert caught.value.hint == "personaplug models add smollm2"
+
+
+@pytest.mark.parametrize("opened_by", [load_backbone, read_settings, in_folder])
+def test_a_model_of_the_catalog_is_opened_by_its_path(opened_by, monkeypatch):
+    monkeypatch.setattr("personaplug.models.places.find", lambda _: Path("/none/there.gguf"))
+    with pytest.raises(ConfigError, match=r"/none/there\.gguf"):
+        opened_by(BackboneConfig("smollm2"))
 
 
 def test_a_model_that_writes_no_text_is_refused(models):

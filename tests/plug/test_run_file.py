@@ -11,14 +11,14 @@ from personaplug.embedder.encoder import EncoderConfig
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalRun, SelectionConfig
+from personaplug.plug.retrieval_run import RetrievalConfig, SelectionConfig
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import as_kept, at_end_of, is_same_model, read_config, way_to, write_config
 from personaplug.plug.user_lora import UserLoraConfig
 from tests import tiny
 from tests.world import TASK, make_run
 
-KINDS = [RunConfig, RetrievalRun, UserLoraConfig]
+KINDS = [RunConfig, RetrievalConfig, UserLoraConfig]
 
 
 def of_model(kind, name):
@@ -64,19 +64,20 @@ def test_a_file_of_another_kind_that_is_called_like_a_model_on_the_hub_leaves_it
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("typed", ["google/flan-t5-base", "nano", "my models/none", "../none", "none.gguf"])
+@pytest.mark.parametrize("typed", ["google/flan-t5-base", "nano", "smollm2", "my models/none", "../none", "none.gguf"])
 def test_a_name_that_is_no_folder_stays_as_it_is(kind, typed, here):
     (here / "nano").mkdir()
+    (here / "smollm2").mkdir()
     write_config(of_model(kind, typed), here / "run" / "config.toml")
     for read in (read_toml, read_config):
         assert read(kind, here / "run" / "config.toml") == of_model(kind, typed)
 
 
 def test_a_reader_of_prompts_in_a_folder_is_found_from_another(here, monkeypatch):
-    run = replace(RetrievalRun(), selection=SelectionConfig(encoder="my models/gpt two"))
+    run = replace(RetrievalConfig(), selection=SelectionConfig(encoder="my models/gpt two"))
     write_config(run, here / "runs" / "choice" / "config.toml")
     monkeypatch.chdir(here.parent / "elsewhere")
-    found = read_config(RetrievalRun, here / "runs" / "choice" / "config.toml").selection.encoder
+    found = read_config(RetrievalConfig, here / "runs" / "choice" / "config.toml").selection.encoder
     assert (here / "my models" / "gpt two").samefile(found)
 
 

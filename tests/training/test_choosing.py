@@ -8,7 +8,7 @@ import torch
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.plug.loading import BackboneConfig, load_backbone
-from personaplug.plug.retrieval_run import FittingConfig, RetrievalRun, ScoringConfig
+from personaplug.plug.retrieval_run import FittingConfig, RetrievalConfig, ScoringConfig
 from personaplug.records import Example, Profile
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.rivals.ranker import ItemRanker, RankerConfig
@@ -133,7 +133,7 @@ def test_without_training_is_the_first_look_at_the_chooser_and_no_other_retrieve
 def test_the_same_seed_gives_the_same_weights_and_another_others(method, tmp_path):
     def weights(seed, folder):
         ranker = ItemRanker(tiny.text_encoder(), RankerConfig())
-        run = RetrievalRun(method=method, fitting=replace(FAST, epochs=1.0, seed=seed))
+        run = RetrievalConfig(method=method, fitting=replace(FAST, epochs=1.0, seed=seed))
         listener = Listener(tiny.decoder_only(), run, TASK, folder=tmp_path / folder, max_input_tokens=64)
         (tmp_path / folder).mkdir(exist_ok=True)
         train_chooser(ranker, item_choices(range(16)), listener=listener, run=run, folder=tmp_path / folder)
@@ -160,7 +160,7 @@ def test_queries_without_a_choice_are_left_out_and_none_left_is_an_error(tmp_pat
 def test_the_language_model_does_not_move_by_a_bit(method, score, family, models, tmp_path):
     backbone = load_backbone(BackboneConfig(models[family]))
     before = {name: weight.clone() for name, weight in backbone.model.state_dict().items()}
-    run = RetrievalRun(
+    run = RetrievalConfig(
         method=method, fitting=replace(FAST, epochs=1.0), scoring=ScoringConfig(score=score, max_new_tokens=4)
     )
     listener = Listener(backbone, run, TASK, folder=tmp_path, max_input_tokens=64)
@@ -173,7 +173,7 @@ def test_the_language_model_does_not_move_by_a_bit(method, score, family, models
 
 def test_a_likelihood_score_is_that_of_the_whole_answer(tmp_path):
     backbone = tiny.decoder_only()
-    listener = Listener(backbone, RetrievalRun(), TASK, folder=tmp_path, max_input_tokens=64)
+    listener = Listener(backbone, RetrievalConfig(), TASK, folder=tmp_path, max_input_tokens=64)
     (choice,) = item_choices([1], kinds=("lead",))
     listener.score([choice])
     inputs = backbone.embed(choice.prompts)

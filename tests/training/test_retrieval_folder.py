@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from personaplug.errors import ConfigError
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.rivals.ranker import ItemRanker, RankerConfig
 from personaplug.training import retrieval_folder
 from personaplug.training.choosing import Chosen
@@ -13,7 +13,7 @@ from personaplug.training.retrieval_folder import begin, check_folder, finish
 from tests import tiny
 from tests.world import TASK
 
-RUN = RetrievalRun()
+RUN = RetrievalConfig()
 CHOSEN = Chosen(steps=3, queries=5, seconds=1.0, dev_score=None, dev_untrained=None, dev_reference=None)
 
 

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from personaplug.errors import ConfigError
 from personaplug.plug.lora import LoraConfig, UserAdapters
 from personaplug.plug.run_folder import method_of
-from personaplug.plug.user_lora import AdaptationConfig, UserLoraRun, UserTrainingConfig
+from personaplug.plug.user_lora import AdaptationConfig, UserTrainingConfig
+from personaplug.plug.user_lora_folder import UserLoraFolder
 from personaplug.records import Profile
 from personaplug.training import user_lora
 from tests.factories import make_item
@@ -274,7 +275,7 @@ def test_a_killed_run_goes_on_with_the_users_who_are_missing(small, models, tmp_
 
 def test_a_run_is_read_as_it_was_written(small):
     small.save()
-    assert UserLoraRun.open(small.path) == small
+    assert UserLoraFolder.open(small.path) == small
     assert method_of(small.path) == "user-lora"
 
 

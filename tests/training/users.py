@@ -8,7 +8,8 @@ from pathlib import Path
 from personaplug.plug.adapter_folder import AdapterRecord
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.lora import LoraConfig, UserAdapters
-from personaplug.plug.user_lora import AdaptationConfig, UserLoraConfig, UserLoraRun, UserTrainingConfig
+from personaplug.plug.user_lora import AdaptationConfig, UserLoraConfig, UserTrainingConfig
+from personaplug.plug.user_lora_folder import UserLoraFolder
 from personaplug.records import Example, Profile
 from personaplug.training.lessons import histories_of
 from personaplug.training.user_lora import adapt, train_users
@@ -33,21 +34,21 @@ def make_run(
     backbone: str,
     *,
     training: UserTrainingConfig = TRAINING,
-) -> UserLoraRun:
+) -> UserLoraFolder:
     """Describe a run of a tiny model."""
     config = UserLoraConfig(
         task="world", backbone=BackboneConfig(backbone), adapter=LoraConfig(rank=2), training=training
     )
-    return UserLoraRun(path, config, TASK)
+    return UserLoraFolder(path, config, TASK)
 
 
-def make_adapters(run: UserLoraRun) -> UserAdapters:
+def make_adapters(run: UserLoraFolder) -> UserAdapters:
     """Load the run's language model, with places for adapters."""
     return UserAdapters(load_backbone(run.config.backbone), run.config.adapter, seed=run.config.training.seed)
 
 
 def train(
-    run: UserLoraRun, examples: Sequence[Example], adapters: UserAdapters | None = None, **options
+    run: UserLoraFolder, examples: Sequence[Example], adapters: UserAdapters | None = None, **options
 ) -> list[AdapterRecord]:
     """Train the adapters of all users who ask, with plain prompts."""
     return train_users(
@@ -60,7 +61,7 @@ def train(
     )
 
 
-def adapt_run(run: UserLoraRun, examples: Sequence[Example], adapters: UserAdapters) -> None:
+def adapt_run(run: UserLoraFolder, examples: Sequence[Example], adapters: UserAdapters) -> None:
     """Adapt what a run's users start from, with plain prompts."""
     adapt(run, adapters, examples=examples, write=plain_prompts, max_input_tokens=64)
 

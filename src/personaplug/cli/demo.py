@@ -98,18 +98,19 @@ def whole_way(
     task_name: SampleTask, folder: Path, *, users: int, train_queries: int, test_queries: int
 ) -> "list[Report]":
     """Make a sample, index it, train plug and control, and measure every contender on the same queries."""
-    from personaplug.cli.evaluate import measure
-    from personaplug.cli.index import fill_store
-    from personaplug.cli.measured import MethodWords, QueryWords
-    from personaplug.cli.train import fit
+    from personaplug.cli.screen import BARS
     from personaplug.data.log import write_log
     from personaplug.data.sample import sample_log
     from personaplug.plug.run import RunConfig, TrainingConfig
+    from personaplug.workflows.evaluate import evaluate
+    from personaplug.workflows.index import index
+    from personaplug.workflows.specs import MethodWords, QueryWords
+    from personaplug.workflows.train import train
 
     folder.mkdir(parents=True, exist_ok=True)
     log, store = folder / "log.jsonl", folder / "store.db"
     write_log(sample_log(task_name, users=users, seed=0), log)
-    fill_store(log, task_name, store_path=store)
+    index(log, task_name, store_path=store, progress=BARS)
     training = TrainingConfig(
         epochs=1.0,
         queries=train_queries,
@@ -121,15 +122,16 @@ def whole_way(
     run = RunConfig(task=task_name, training=training)
     for method in ("tuned-prompt", "plug"):
         _clear(folder / method)
-        fit(replace(run, method=method), log, out=folder / method, store_path=store)
+        train(replace(run, method=method), log, out=folder / method, store=store, progress=BARS)
     queries = QueryWords(limit=test_queries)
     return [
-        measure(
+        evaluate(
             log,
             task_name,
             method=MethodWords(each.method, QuerySource.ENCODER, run=folder / _run_for(each.method), store=store, k=2),
             queries=replace(queries, stranger=each.stranger),
             out=folder / f"{each.method}{'-stranger' if each.stranger else ''}.json",
+            progress=BARS,
         )
         for each in CONTENDERS
     ]

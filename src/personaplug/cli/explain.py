@@ -33,7 +33,7 @@ def explain(text: str, run: Path, store: Path | None, user: str, top: int, as_js
     Example:
       personaplug explain --run runs/log --user ada "What shall I call this?"
     """
-    from personaplug.cli.wiring import open_run
+    from personaplug.workflows.methods import open_run
 
     with open_run(run, store) as plug:
         assert plug.store is not None

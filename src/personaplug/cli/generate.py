@@ -59,8 +59,8 @@ def generate(
       personaplug generate --run runs/log --jsonl questions.jsonl > answers.jsonl
     """
     from personaplug.cli.screen import printable_lines
-    from personaplug.cli.wiring import check_room, open_run
     from personaplug.plug.run import decoding_of
+    from personaplug.workflows.methods import check_room, open_run
 
     if (text is None) == (jsonl is None) or (text is None) != (user is None):
         raise click.UsageError("give TEXT with --user, or --jsonl with a file of questions")

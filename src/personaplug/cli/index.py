@@ -1,9 +1,6 @@
 """``personaplug index``: encode what is new in a log into a store."""
 
-from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +8,6 @@ import click
 from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
-    from personaplug.data.rows import OnBad
-    from personaplug.store.base import StoreLayout
     from personaplug.store.indexing import IndexCounts
 
 
@@ -56,80 +51,25 @@ def index(
     The whole log is checked first: of one that is refused, nothing is stored.
     Interrupt it whenever you like: the same command goes on from there.
     """
-    from personaplug.cli.screen import print_json
+    from personaplug.cli.screen import Bars, print_json
     from personaplug.plug.run import PRESETS
+    from personaplug.workflows.index import index as index_log
 
     run = PRESETS[preset]
     with bad_rows(skip_bad) as on_bad:
-        counts = fill_store(
+        counts = index_log(
             log,
             task_name,
             store_path=store_path,
             encoder=encoder or run.encoder.model,
             published_views=run.published_views,
             reuse=reuse,
-            on_bad=on_bad,
+            progress=Bars(on_bad),
         )
     if as_json:
         print_json(counts)
     else:
         click.echo(f"{store_path}: {_in_words(counts)}")
-
-
-def _layout_in(path: Path) -> "StoreLayout | None":
-    """Read what a store's vectors are made of; None where there is no store yet."""
-    from personaplug.store.sqlite import PersonaStore
-
-    if not path.exists():
-        return None
-    with PersonaStore.open(path) as store:
-        return store.layout
-
-
-def fill_store(
-    log: Path,
-    task_name: str,
-    *,
-    store_path: Path,
-    encoder: str = "minilm",
-    published_views: bool = False,
-    reuse: Iterable[Path] = (),
-    on_bad: "OnBad | None" = None,
-) -> "IndexCounts":
-    """Index a log into a store, with a progress bar on stderr; nothing is stored of a log that is refused."""
-    from personaplug.cli.encoders import build_encoder, encode_with
-    from personaplug.cli.screen import counted, progress
-    from personaplug.data.log import read_log
-    from personaplug.store.base import StoreLayout
-    from personaplug.store.indexing import check_ids
-    from personaplug.store.indexing import index as index_log
-    from personaplug.store.sqlite import PersonaStore
-    from personaplug.tasks.task import load_task
-
-    task = load_task(task_name)
-    task = task.as_published() if published_views else task
-    rows = read_log(log, task, on_bad=on_bad)
-    if log.is_file():  # and no pipe, which can be read once
-        check_ids(counted(rows, "check"))
-        rows = read_log(log, task, on_bad=lambda _: None)  # bad rows have been told of
-    reader = build_encoder(encoder, like=_layout_in(store_path))
-    with ExitStack() as opened:
-        others = [opened.enter_context(PersonaStore.open(path)) for path in reuse]
-        layout = StoreLayout(reader.fingerprint, task.views, reader.dim)
-        store = opened.enter_context(PersonaStore.open(store_path, layout=layout))
-        advance = opened.enter_context(progress("index"))
-        began = perf_counter()
-        return index_log(
-            rows,
-            store,
-            encode=encode_with(reader),
-            reuse=others,
-            progress=lambda now: advance(now.rows, _rate(now.encoded_texts, perf_counter() - began)),
-        )
-
-
-def _rate(texts: int, seconds: float) -> str:
-    return f"{texts:,} texts encoded, {texts / seconds:,.0f} a second"
 
 
 def _in_words(counts: "IndexCounts") -> str:

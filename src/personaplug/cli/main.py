@@ -14,6 +14,7 @@ INTERRUPTED = 128 + SIGINT  # as shells report a process that a signal ended
 # Each command stands in the module of its name and is imported only when it is called; the line here is its short help.
 COMMANDS = {
     "demo": "Go the whole way on synthetic users: sample data, index, train, evaluate, report.",
+    "models": "Fetch, list and remove the language models that are known by name.",
     "data": "Make an interaction log, and look for faults in one.",
     "index": "Encode what is new in a log into a store.",
     "train": "Fit the plug, or a rival, on a log's training queries; the language model stays as it is.",

@@ -94,8 +94,9 @@ def append(
     as_json: bool,
 ) -> None:
     """Add to a user's history: one item, or a log of the user's own."""
-    from personaplug.cli.encoders import encode_with, encoder_of
     from personaplug.cli.screen import print_json, printable
+    from personaplug.plug.device import start_torch
+    from personaplug.plug.encoders import encode_with, encoder_of
     from personaplug.store.indexing import check_ids, index
 
     if (log is None) == (input_text is None) or (input_text is None) != (output_text is None):
@@ -107,7 +108,7 @@ def append(
     )
     check_ids(rows)
     with _opened(path) as store:
-        counts = index(rows, store, encode=encode_with(encoder_of(store.layout, name=encoder)))
+        counts = index(rows, store, encode=encode_with(encoder_of(store.layout, name=encoder, device=start_torch())))
         summary = store.summary(user)
     if as_json:
         print_json({**asdict(counts), **asdict(summary)})

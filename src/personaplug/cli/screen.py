@@ -4,27 +4,33 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from unicodedata import category
 
+import click
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import Segment
+
+from personaplug.data.rows import OnBad, refuse
+from personaplug.workflows.progress import Advance
+from personaplug.workflows.progress import counted as count
 
 T = TypeVar("T")
 
 STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 JOINERS = "\u200c\u200d"  # inside words of Persian or Hindi, and inside emoji
-
-
-class Advance(Protocol):
-    """Tells a bar how far the work is."""
-
-    def __call__(self, done: int, word: str = "", *, total: int | None = None) -> None:
-        """Show how much is done in all, a word about it, and how much there is if that was not known before."""
 
 
 class Screen(Console):
@@ -62,13 +68,16 @@ def printable_lines(text: str) -> str:
 
 
 @contextmanager
-def progress(what: str, *, total: int | None = None, transient: bool = False) -> Iterator[Advance]:
+def progress(
+    what: str, *, total: int | None = None, transient: bool = False, in_bytes: bool = False
+) -> Iterator[Advance]:
     """Show a bar on stderr.
 
     Args:
         what: What is being done.
         total: How much there is to do; None where it is not known.
         transient: Whether the bar goes when the work is done.
+        in_bytes: Whether bytes are counted, which are shown in megabytes.
 
     Yields:
         A function to tell how much is done in all, and a word about it.
@@ -76,7 +85,7 @@ def progress(what: str, *, total: int | None = None, transient: bool = False) ->
     columns = (
         TextColumn("{task.description:<22}", markup=False),
         BarColumn(bar_width=28),
-        MofNCompleteColumn(),
+        DownloadColumn() if in_bytes else MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -94,13 +103,31 @@ def progress(what: str, *, total: int | None = None, transient: bool = False) ->
         yield advance
 
 
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Shows a workflow on stderr.
+
+    Attributes:
+        bad_row: Told of each row that cannot be read; raises to stop there.
+    """
+
+    bad_row: OnBad = refuse
+
+    def bar(self, what: str, *, total: int | None = None, transient: bool = False) -> AbstractContextManager[Advance]:
+        """Show a bar."""
+        return progress(what, total=total, transient=transient)
+
+    def note(self, line: str) -> None:
+        """Write a line."""
+        click.echo(printable_lines(line), err=True)
+
+
+BARS = Bars()
+
+
 def counted(rows: Iterable[T], what: str) -> Iterator[T]:
     """Count rows on a bar while they pass."""
-    with progress(what, transient=True) as advance:
-        for number, row in enumerate(rows, start=1):
-            yield row
-            if number % 500 == 0:
-                advance(number)
+    return count(rows, what, progress=BARS)
 
 
 def print_json(value: object) -> None:

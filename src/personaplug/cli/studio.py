@@ -47,8 +47,8 @@ def studio(run: Path, store: Path | None, host: str, port: int) -> None:
 @contextmanager
 def open_studio(run: Path, store: Path | None) -> "Iterator[Studio]":
     """Load a run and its store; the thread that enters is the one that may use them."""
-    from personaplug.cli.wiring import open_run
     from personaplug.studio.studio import Studio
+    from personaplug.workflows.methods import open_run
 
     with open_run(run, store) as plug:
         yield Studio(plug, plug.frozen_encoder())

@@ -1,8 +1,7 @@
 """``personaplug train``: fit the plug, the tuned prompt that is its control, or a rival that learns."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,25 +9,45 @@ import click
 
 from personaplug.cli.options import ABOVE_ZERO
 from personaplug.cli.skipping import bad_rows, skipping
-from personaplug.method_kinds import RUNS, kind_of
-from personaplug.plug.query_source import QuerySource
-from personaplug.plug.run_folder import CONFIG, holds_run
+from personaplug.method_kinds import METHOD_KINDS, RUNS, MethodKind, kind_of
+from personaplug.workflows.overrides import (
+    Overrides,
+    PlugOverrides,
+    RetrievalOverrides,
+    UserLoraOverrides,
+    overrides_for,
+)
 
 if TYPE_CHECKING:
-    from personaplug.data.rows import OnBad
-    from personaplug.embedder.encoder import EncoderConfig
-    from personaplug.evaluation.user_cost import UserCost
-    from personaplug.plug.run import RunConfig
-    from personaplug.store.bank import Bank
-    from personaplug.store.sqlite import PersonaStore
-    from personaplug.tasks.task import Split
-    from personaplug.training.choosing import Chosen
-    from personaplug.training.progress import Fitted
+    from personaplug.workflows.train import Outcome
+
+_SAID = {each.name for kind in (PlugOverrides, RetrievalOverrides, UserLoraOverrides) for each in fields(kind)}
 
 
-@click.command()
+class TrainCommand(click.Command):
+    """A command whose help shows what the method reads that was typed with it: a plug's where none was."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Look for the method first: ``--help`` ends the parsing wherever it stands."""
+        ctx.meta["method"] = _typed_method(args)
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options that the method reads."""
+        kind = METHOD_KINDS.get(ctx.meta.get("method", ""), METHOD_KINDS["plug"])
+        options = (each for each in self.get_params(ctx) if isinstance(each, click.Option))
+        read = [option for option in options if _is_read(option.name or "", kind)]
+        with formatter.section(f"Options of --method {kind.name}"):
+            formatter.write_dl([record for record in (option.get_help_record(ctx) for option in read) if record])
+        others = ", ".join(name for name in RUNS if name != kind.name)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(f"Other methods read others: personaplug train --method NAME --help. NAME: {others}.")
+
+
+@click.command(cls=TrainCommand)
 @click.argument("log", type=click.Path(path_type=Path))
-@click.option("--task", "task_name", required=True, help="A built-in task or a .toml file.")
+@click.option("--task", required=True, help="A built-in task or a .toml file.")
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="The index of the log.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--backbone", help="The frozen language model: nano, a Hugging Face name, a folder, or a .gguf file.")
@@ -68,24 +87,17 @@ if TYPE_CHECKING:
 @skipping
 def train(
     log: Path,
-    task_name: str,
+    *,
     store_path: Path | None,
     out: Path,
-    backbone: str | None,
-    encoder: str | None,
     config: Path | None,
     preset: str,
     method: str | None,
-    score: str | None,
-    ropg: tuple[Path, ...],
-    split: "Split | None",
-    stranger: bool,
-    k: int | None,
     settings: tuple[str, ...],
     resume: bool,
     as_json: bool,
     skip_bad: bool,
-    **training: Any,  # noqa: ANN401 (fields of a TrainingConfig)
+    **said: Any,  # noqa: ANN401 (fields of an Overrides)
 ) -> None:
     """Fit the plug, or a rival, on a log's training queries; the language model stays as it is.
 
@@ -101,192 +113,75 @@ def train(
       personaplug train log.jsonl --task log --method rspg-pre --ropg runs/kd -k 2 --store log.db --out runs/choice
       personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
     """
-    from personaplug.cli.encoders import encoder_config
-    from personaplug.cli.screen import notes
-    from personaplug.cli.train_retrieval import fit_retrieval, retrieval_run
-    from personaplug.cli.wiring import run_config
-    from personaplug.config import override, read_values
+    from personaplug.cli.screen import BARS, Bars
+    from personaplug.plug.run import RunConfig
+    from personaplug.plug.run_kinds import read_or_preset
+    from personaplug.workflows.configs import config_file, configured_method, overridden, with_encoder_of_store
+    from personaplug.workflows.train import train as fit
 
-    config = out / CONFIG if resume and holds_run(out) else config
-    method = method or (str(read_values(config).get("method", "plug")) if config else "plug")
-    _refuse_unread(
-        method,
-        {
-            "--score": score,
-            "--ropg": ropg,
-            "--split": split,
-            "--stranger": stranger,
-            "-k": k,
-            "--encoder": encoder,
-            "--store": store_path,
-        },
-    )
-    asks_store = not (encoder or config or any(setting.startswith("encoder.") for setting in settings))
+    config = config_file(out, config, resume=resume)
+    method = method or configured_method(config)
     kind = kind_of(method)
-    if kind.is_learned_retrieval:
-        words = {"task": task_name, "method": method, "score": score, "k": k, "encoder": encoder, "backbone": backbone}
-        rival = retrieval_run(config, preset, words=words | training, settings=settings, ropg=ropg, out=out)
-        if asks_store and store_path:
-            rival = replace(rival, encoder=_encoder_of_store(store_path, rival.encoder))
-        with bad_rows(skip_bad) as on_bad:
-            chosen = fit_retrieval(rival, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
-        _tell(chosen, chosen.words, out=out, as_json=as_json)
-        return
-    if kind.learns == "adapters":
-        words = {"task": task_name, "split": split, "stranger": stranger, "k": k, "backbone": backbone}
-        with bad_rows(skip_bad) as on_bad:
-            cost = train_users(
-                log,
-                config,
-                words=words | training,
-                settings=settings,
-                out=out,
-                resume=resume,
-                on_bad=on_bad,
-                preset=preset,
-            )
-        each = f"{cost.seconds_a_user:.1f} s and {cost.bytes_a_user / 1e6:.2f} MB a user"
-        _tell(cost, f"{cost.users:,} users' adapters, {each}", out=out, as_json=as_json)
-        return
-    run = run_config(config, preset)
-    if backbone:
-        run = replace(run, backbone=replace(run.backbone, model=backbone))
-    elif preset == "paper" and config is None and not resume:
-        notes().print(f"The paper's preset answers with {run.backbone.model}; --backbone nano works offline.")
-    if encoder:
-        run = replace(run, encoder=encoder_config(encoder))
-    given: dict[str, Any] = {name: value for name, value in training.items() if value is not None}
-    run = replace(run, task=task_name, training=replace(run.training, **given))
-    run = replace(run, method=method)  # type: ignore[arg-type]  # click's choices are the field's
-    run = replace(run, items=replace(run.items, k=k)) if k else run
-    run = override(run, settings)
-    if asks_store and store_path and run.reads_vectors:
-        run = replace(run, encoder=_encoder_of_store(store_path, run.encoder))
+    _refuse_unread(kind, said | {"store_path": store_path})
+    run = read_or_preset(kind, config, preset=preset)
+    run = overridden(run, _overrides(kind, said | {"method": method}), settings=settings, out=out)
+    names_encoder = said["encoder"] or config or any(setting.startswith("encoder.") for setting in settings)
+    if store_path and not names_encoder:
+        run = with_encoder_of_store(run, store_path, progress=BARS)
+    if isinstance(run, RunConfig) and preset == "paper" and not (said["backbone"] or config):
+        BARS.note(f"The paper's preset answers with {run.backbone.model}; --backbone nano works offline.")
     with bad_rows(skip_bad) as on_bad:
-        fitted = fit(run, log, out=out, store_path=store_path, resume=resume, on_bad=on_bad)
-    dev = "" if fitted.dev_loss is None else f", {fitted.dev_loss:.3f} nats a token on dev"
-    _tell(fitted, f"{fitted.steps:,} steps in {fitted.seconds:.0f} s{dev}", out=out, as_json=as_json)
+        outcome = fit(run, log, out=out, store=store_path, resume=resume, progress=Bars(on_bad))
+    _tell(outcome, out=out, as_json=as_json)
 
 
-def _refuse_unread(method: str, given: Mapping[str, object]) -> None:
+def _typed_method(args: Sequence[str]) -> str:
+    """Find the value of ``--method`` among the words of a command; empty where there is none."""
+    for at, word in enumerate(args):
+        name, equals, value = word.partition("=")
+        if name == "--method":
+            return value if equals else "".join(args[at + 1 : at + 2])
+    return ""
+
+
+def _overrides(kind: MethodKind, said: Mapping[str, Any]) -> Overrides:
+    """Put what was typed into the class of the method's kind of run."""
+    made = overrides_for(kind)
+    return made(**{each.name: said[each.name] for each in fields(made) if each.name in said})
+
+
+def _is_read(option: str, kind: MethodKind) -> bool:
+    """Tell whether a method reads an option, by its parameter's name."""
+    if option == "k":
+        return kind.is_trained_for_k or kind.learns == "adapters"
+    if option == "ropg":
+        return kind.learns == "selector"
+    if option == "store_path":
+        return kind.learns != "adapters"
+    return option not in _SAID or option == "method" or option in {each.name for each in fields(overrides_for(kind))}
+
+
+def _refuse_unread(kind: MethodKind, said: Mapping[str, object]) -> None:
     """Refuse options that a method would leave unread; the value of one that was not given is empty."""
-    kind, typed = kind_of(method), {option for option, value in given.items() if value}
-    if not kind.is_learned_retrieval and typed & {"--score", "--ropg"}:
+    unread = {option for option, value in said.items() if value and not _is_read(option, kind)}
+    if unread & {"score", "ropg"} and not kind.is_learned_retrieval:
         raise click.UsageError("--score and --ropg go with --method ropg or rspg")
-    if kind.learns != "adapters" and typed & {"--split", "--stranger"}:
+    if unread & {"split", "stranger"}:
         raise click.UsageError("--split and --stranger go with --method user-lora")
-    if "-k" in typed and kind.learns == "ranker":
-        raise click.UsageError(f"-k goes with evaluate: {method} learns from prompts of one item each")
-    if "-k" in typed and not kind.is_trained_for_k and kind.learns != "adapters":
+    if "k" in unread and kind.learns == "ranker":
+        raise click.UsageError(f"-k goes with evaluate: {kind.name} learns from prompts of one item each")
+    if "k" in unread:
         raise click.UsageError("-k goes with --method rspg, user-lora, +bm25 or +dense")
-    if kind.learns == "adapters" and typed & {"--encoder", "--store"}:
+    if unread & {"encoder", "store_path"}:
         raise click.UsageError(
             "--encoder and --store do not go with --method user-lora: name its language model with --backbone"
         )
 
 
-def _encoder_of_store(path: Path, preset: "EncoderConfig") -> "EncoderConfig":
-    """Take the encoder that made a store's vectors, where nobody has named one."""
-    from personaplug.cli.encoders import encoder_named_by
-    from personaplug.cli.screen import notes
-    from personaplug.store.sqlite import PersonaStore
-
-    with PersonaStore.open(path) as store:
-        found = encoder_named_by(store.layout, instead_of=preset)
-    if found != preset:
-        notes().print(
-            f"{path} was indexed with {found.model}: that encoder is taken, not {preset.model}.", markup=False
-        )
-    return found
-
-
-def _tell(outcome: "Fitted | Chosen | UserCost", words: str, *, out: Path, as_json: bool) -> None:
+def _tell(outcome: "Outcome", *, out: Path, as_json: bool) -> None:
     from personaplug.cli.screen import print_json
 
     if as_json:
         print_json(outcome)
     else:
-        click.echo(f"{out}: {words}")
-
-
-def train_users(
-    log: Path,
-    config: Path | None,
-    *,
-    words: dict[str, Any],
-    settings: Sequence[str] = (),
-    out: Path,
-    resume: bool,
-    on_bad: "OnBad | None" = None,
-    preset: str = "default",
-) -> "UserCost":
-    """Train an adapter for each user of a split, as a configuration file or preset and the words of the command say."""
-    from personaplug.cli.encoders import start_torch
-    from personaplug.cli.evaluate import this_machine
-    from personaplug.cli.user_lora import chosen, fit_users, user_lora_config
-    from personaplug.config import override
-
-    configured = user_lora_config(config, out=out, resume=resume, preset=preset)
-    run = override(chosen(configured, **words), settings)
-    return fit_users(run, log, out=out, device=start_torch(), machine=this_machine(), on_bad=on_bad)
-
-
-def fit(
-    run: "RunConfig",
-    log: Path,
-    *,
-    out: Path,
-    store_path: Path | None,
-    resume: bool = False,
-    on_bad: "OnBad | None" = None,
-) -> "Fitted":
-    """Train a run on a log and leave it, with its model card, in a folder."""
-    from personaplug.cli.encoders import start_torch
-    from personaplug.cli.queries import draw_queries
-    from personaplug.cli.screen import progress
-    from personaplug.cli.wiring import check_room
-    from personaplug.plug.model import build_plug
-    from personaplug.plug.run_file import way_to
-    from personaplug.store.sqlite import PersonaStore
-    from personaplug.tasks.task import load_task
-    from personaplug.training.checkpoints import starting_point
-    from personaplug.training.trainer import train as train_plug
-
-    starting_point(out, resume=resume)  # the trainer asks again: that a folder is taken should show before the work
-    task = run.form_of(load_task(run.task))
-    with ExitStack() as opened:
-        store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
-        run = replace(run, store=way_to(store_path, folder=out) if store_path else "")
-        plug = build_plug(run, task, store=store, device=start_torch(), query_source=QuerySource.STORE)
-        check_room(plug)
-        seen = task if run.retriever else task.for_persona()
-        examples, dev = draw_queries(log, seen, draw=run.training, on_bad=on_bad)
-        if store and plug.source:
-            plug.read_from(snapshot_of(store))
-        advance = opened.enter_context(progress(f"train {run.method}"))
-        return train_plug(
-            plug,
-            examples,
-            dev=dev,
-            folder=out,
-            resume=resume,
-            on_progress=lambda now: advance(now.step, now.words, total=now.steps),
-            on_encoded=lambda done, total: advance(done, "queries encoded", total=total),
-        )
-
-
-def snapshot_of(store: "PersonaStore") -> "Bank":
-    """Give the store's memory-mapped snapshot, kept beside it and made anew when the store has changed."""
-    from personaplug.errors import StoreError
-    from personaplug.store.bank import Bank
-    from personaplug.store.snapshots import beside
-
-    folder = beside(store.path)
-    try:
-        bank = Bank.open(folder)
-    except StoreError:
-        return store.snapshot(folder)
-    if not bank.is_current(store):
-        return store.snapshot(folder)
-    store.remember(folder)  # it may have been made under another name, or before the store was restored
-    return bank
+        click.echo(f"{out}: {outcome.words}")

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.lora import UserAdapters, Weights
-from personaplug.plug.user_lora import UserLoraRun
+from personaplug.plug.user_lora_folder import UserLoraFolder
 from personaplug.records import Example
 
 Ask = Callable[[Sequence[Example]], Sequence[str] | np.ndarray]
@@ -32,7 +32,7 @@ class UserLora:
 
     prompted: Prompted
     adapters: UserAdapters
-    run: UserLoraRun
+    run: UserLoraFolder
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Load a backbone by name: the embedded ``nano``, a Hugging Face model, a folder, or a GGUF file."""
+"""Load a backbone by name: the embedded ``nano``, one of the catalog, one of Hugging Face, a folder, or a GGUF file."""
 
 import logging
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from transformers import (
 
 from personaplug.config import option
 from personaplug.errors import ConfigError, MissingExtraError
+from personaplug.models.places import located
 from personaplug.nano import load_nano
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
@@ -75,6 +76,7 @@ def load_backbone(config: BackboneConfig, *, device: str = "cpu") -> Backbone:
         ConfigError: No such model is at hand, or it answers no text.
         MissingExtraError: Quantized loading without bitsandbytes, or a GGUF file without the package ``gguf``.
     """
+    config = replace(config, model=located(config.model))
     dtype = config.torch_dtype(device)
     log.info("language model %s in %s on %s", config.model, dtype, device)
     if config.model == "nano":
@@ -92,6 +94,7 @@ def read_settings(config: BackboneConfig) -> PreTrainedConfig:
     Raises:
         ConfigError: No such model is at hand.
     """
+    config = replace(config, model=located(config.model))
     if config.model == "nano":
         return load_nano().model.config
     with _refusing(config):
@@ -121,6 +124,7 @@ def in_folder(config: BackboneConfig) -> BackboneConfig:
         ConfigError: The file holds no model that can be read, or its copy cannot be kept.
         MissingExtraError: The package ``gguf`` is not installed.
     """
+    config = replace(config, model=located(config.model))
     with _refusing(config):
         file = find_gguf(config.model)
         if file is None:

@@ -9,27 +9,27 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from personaplug.config import write_toml
 from personaplug.embedder.checkpoint import load_weights, save_weights
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError, UnknownUserError
 from personaplug.plug.backbone import AnswerScores, Backbone, GenerationConfig
 from personaplug.plug.batch import Batcher, PlugBatch
+from personaplug.plug.encoders import check_layout, encoder_of_store, load_encoder
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.memory import Memory, weigh
-from personaplug.plug.parts import build_batcher, build_prefix, check_layout, encoder_of_store, load_encoder
+from personaplug.plug.parts import build_batcher, build_prefix
 from personaplug.plug.prefix import Prefix, TunedPrefix
 from personaplug.plug.prompts import Prompts
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
-from personaplug.plug.run_file import read_config, write_config
-from personaplug.plug.run_folder import CONFIG, TASK, WEIGHTS, check_is_run
+from personaplug.plug.run_file import read_config
+from personaplug.plug.run_folder import CONFIG, WEIGHTS, check_is_run, task_of, write_run
 from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example, Profile
 from personaplug.store.base import VectorSource
 from personaplug.store.sqlite import PersonaStore
-from personaplug.tasks.task import Task, load_task
+from personaplug.tasks.task import Task
 
 _GIVE_A_STORE = "open it with one: PersonaPlug.from_pretrained(..., store=PersonaStore.open(...))"
 
@@ -82,7 +82,7 @@ class PersonaPlug(nn.Module):
         """
         folder = Path(folder)
         check_is_run(folder)
-        run, task = read_config(RunConfig, folder / CONFIG), load_task(str(folder / TASK))
+        run, task = read_config(RunConfig, folder / CONFIG), task_of(folder)
         plug = build_plug(run, task, store=store, device=device, query_source=query_source, backbone=backbone)
         load_weights(plug.prefix, folder / WEIGHTS)
         return plug.eval()
@@ -138,7 +138,7 @@ class PersonaPlug(nn.Module):
             return self.query_vectors.encoder
         if self.store is None:
             raise ConfigError("this plug was made without a store, so no encoder is its own", hint=_GIVE_A_STORE)
-        return load_encoder(self.run.encoder, self.store, device=str(self.backbone.device))
+        return load_encoder(self.run.encoder, like=self.store.layout.fingerprint, device=str(self.backbone.device))
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
@@ -147,10 +147,7 @@ class PersonaPlug(nn.Module):
 
     def save_config(self, folder: Path | str) -> None:
         """Write configuration and task alone: a run that is not trained yet."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_config(self.run, folder / CONFIG)
-        write_toml(self.task, folder / TASK)
+        write_run(Path(folder), self.run, task=self.task)
 
     def forward(self, batch: PlugBatch) -> dict[str, Tensor]:
         """Give the loss of a batch as the trainer wants it."""

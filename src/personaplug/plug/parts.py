@@ -1,14 +1,12 @@
-"""The parts of a plug, as its run says: the encoder of its store, what stands before inputs, and what makes batches."""
+"""The parts of a plug, as its run says: what stands before inputs, and what makes batches."""
 
 from copy import deepcopy
 from functools import partial
-from pathlib import Path
 
 import torch
 
-from personaplug.embedder.encoder import EncoderConfig, TextEncoder, named_in
+from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.user_embedder import UserEmbedder
-from personaplug.errors import FingerprintMismatchError
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.batch import Batcher
 from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
@@ -18,51 +16,8 @@ from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrievers import by_product, by_vectors, by_words
 from personaplug.plug.run import RunConfig
 from personaplug.retrieval.base import Retriever
-from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
-
-
-def check_layout(encoder: TextEncoder, task: Task, *, store: PersonaStore) -> None:
-    """Refuse a store whose vectors are not this encoder's for this task, in the form that the task has here.
-
-    Raises:
-        FingerprintMismatchError: They are another's.
-    """
-    wanted = StoreLayout(encoder.fingerprint, task.views, encoder.dim)
-    wanted.check(store.layout, where=str(store.path), hint=_other_form(task, store))
-
-
-def _other_form(task: Task, store: PersonaStore) -> str:
-    """Say what to type where a store is of the task, but not in the form that is wanted."""
-    command = f"personaplug index LOG --task {task.name} --encoder ENCODER"
-    if task.published_views and task.views == task.published_views:
-        return f"the preset paper has an index of its own: {command} --preset paper --store NEW_FILE"
-    if task.as_indexed(store.layout.views) != task:
-        return f"this index is for the preset paper; make another: {command} --store NEW_FILE"
-    return ""
-
-
-def load_encoder(config: EncoderConfig, store: PersonaStore, *, device: str) -> TextEncoder:
-    """Load a run's encoder, frozen, in the precision of a store's vectors."""
-    return TextEncoder.load(config.as_in(store.layout.fingerprint), device=device).freeze()
-
-
-def encoder_of_store(config: EncoderConfig, task: Task, *, store: PersonaStore, device: str) -> TextEncoder:
-    """Load the encoder that made a store's vectors.
-
-    Raises:
-        FingerprintMismatchError: The store's vectors are another encoder's or task's.
-    """
-    made_by = named_in(store.layout.fingerprint)
-    if Path(config.model).name != made_by:  # said before a model is looked for that is of no use
-        raise FingerprintMismatchError(
-            f"{store.path}: its vectors were made by the encoder {made_by!r}, not by {config.model!r}",
-            hint="name with --encoder what the store was indexed with, or index the log into a new one",
-        )
-    encoder = load_encoder(config, store, device=device)
-    check_layout(encoder, task, store=store)
-    return encoder
 
 
 @torch.random.fork_rng(devices=[])  # all is drawn on the CPU

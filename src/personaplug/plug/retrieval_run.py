@@ -8,16 +8,24 @@ from typing import Literal
 from personaplug.config import option
 from personaplug.embedder.checkpoint import load_weights
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
-from personaplug.errors import FingerprintMismatchError
 from personaplug.method_kinds import METHOD_KINDS, LearnedRetrieval
 from personaplug.plug.decoding import GenerationConfig
+from personaplug.plug.encoders import encoder_of_run
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.run_file import read_config
-from personaplug.plug.run_folder import CONFIG, TASK, WEIGHTS, check_is_run, check_is_trained, check_method, check_task
+from personaplug.plug.run_folder import (
+    CONFIG,
+    WEIGHTS,
+    check_is_run,
+    check_is_trained,
+    check_method,
+    check_task,
+    task_of,
+)
 from personaplug.records import HistoryItem
 from personaplug.rivals.ranker import ItemRanker, RankerConfig
 from personaplug.rivals.selector import PromptSelector, Reading
-from personaplug.tasks.task import Task, load_task
+from personaplug.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +82,10 @@ class SelectionConfig:
         if self.ropg_digests and len(self.ropg_digests) != len(self.ropg):
             raise ValueError("ropg and ropg_digests differ in length")
 
-    def reader(self, *, device: str) -> TextEncoder:
-        """Load the encoder that is for choosing alone: its first token's state is scored.
-
-        Raises:
-            ConfigError: It is not at hand.
-        """
-        config = EncoderConfig(model=self.encoder, pooling="cls", max_tokens=self.max_tokens)
-        return TextEncoder.load(config.as_in(self.fingerprint) if self.fingerprint else config, device=device).freeze()
+    @property
+    def reader(self) -> EncoderConfig:
+        """The encoder that is for choosing alone: its first token's state is scored."""
+        return EncoderConfig(model=self.encoder, pooling="cls", max_tokens=self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class FittingConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class RetrievalRun:
+class RetrievalConfig:
     """A run's method, parts and training."""
 
     task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
@@ -128,22 +132,25 @@ class RetrievalRun:
         return METHOD_KINDS[self.method].learns == "ranker"
 
 
-PAPER = RetrievalRun(
-    encoder=EncoderConfig(model="facebook/contriever", pooling="mean", max_tokens=512),
-    backbone=BackboneConfig(model="google/flan-t5-xxl"),
-    ranker=RankerConfig(candidates=20, temperature=1.0, similarity="product"),
-    selection=SelectionConfig(reads="prompt", encoder="allenai/longformer-base-4096"),
-    scoring=ScoringConfig(score="metric", max_new_tokens=128, beams=4, relative_errors=True),
-    fitting=FittingConfig(learning_rate=1e-5, head_learning_rate=1e-5, weight_decay=0.0),
-)
-"""The settings of arXiv 2404.05970 and of the code released with it (in https://github.com/LaMP-Benchmark/LaMP).
+PRESETS = {
+    "default": RetrievalConfig(),
+    "paper": RetrievalConfig(
+        encoder=EncoderConfig(model="facebook/contriever", pooling="mean", max_tokens=512),
+        backbone=BackboneConfig(model="google/flan-t5-xxl"),
+        ranker=RankerConfig(candidates=20, temperature=1.0, similarity="product"),
+        selection=SelectionConfig(reads="prompt", encoder="allenai/longformer-base-4096"),
+        scoring=ScoringConfig(score="metric", max_new_tokens=128, beams=4, relative_errors=True),
+        fitting=FittingConfig(learning_rate=1e-5, head_learning_rate=1e-5, weight_decay=0.0),
+    ),
+}
+"""``paper``: the settings of arXiv 2404.05970 and of the code released with it (in https://github.com/LaMP-Benchmark/LaMP).
 
 Numbers of epochs, batches and the warm-up are ours: those of the code are left to its caller. ``docs/methods.md`` says
 what else is not as published.
 """
 
 
-def read_run(folder: Path, *, method: str, task: Task) -> RetrievalRun:
+def read_run(folder: Path, *, method: str, task: Task) -> RetrievalConfig:
     """Read the configuration of a finished run, of this method and task.
 
     Raises:
@@ -151,12 +158,12 @@ def read_run(folder: Path, *, method: str, task: Task) -> RetrievalRun:
     """
     check_is_run(folder)
     check_method(folder, method)
-    check_task(folder, load_task(str(folder / TASK)).name, wanted=task.name)
+    check_task(folder, task_of(folder).name, wanted=task.name)
     check_is_trained(folder)
-    return read_config(RetrievalRun, folder / CONFIG)
+    return read_config(RetrievalConfig, folder / CONFIG)
 
 
-def load_ranker(folder: Path, run: RetrievalRun, *, device: str = "cpu") -> ItemRanker:
+def load_ranker(folder: Path, run: RetrievalConfig, *, device: str = "cpu") -> ItemRanker:
     """Load a trained retriever.
 
     Raises:
@@ -168,14 +175,14 @@ def load_ranker(folder: Path, run: RetrievalRun, *, device: str = "cpu") -> Item
     return ranker.requires_grad_(requires_grad=False)
 
 
-def load_selector(folder: Path, run: RetrievalRun, *, device: str = "cpu") -> PromptSelector:
+def load_selector(folder: Path, run: RetrievalConfig, *, device: str = "cpu") -> PromptSelector:
     """Load a trained choice; for errors see :func:`load_ranker`."""
     selector = new_selector(run, base_encoder(folder, run, device=device), reader=_reader(folder, run, device=device))
     load_weights(selector, folder / WEIGHTS)
     return selector.requires_grad_(requires_grad=False)
 
 
-def new_selector(run: RetrievalRun, encoder: TextEncoder, *, reader: TextEncoder | None) -> PromptSelector:
+def new_selector(run: RetrievalConfig, encoder: TextEncoder, *, reader: TextEncoder | None) -> PromptSelector:
     """Make an untrained choice.
 
     Args:
@@ -188,29 +195,20 @@ def new_selector(run: RetrievalRun, encoder: TextEncoder, *, reader: TextEncoder
     return PromptSelector(reader or encoder, retrievers, reads=selection.reads)
 
 
-def base_encoder(folder: Path, run: RetrievalRun, *, device: str) -> TextEncoder:
+def base_encoder(folder: Path, run: RetrievalConfig, *, device: str) -> TextEncoder:
     """Load the encoder that a run's training began from.
 
     Raises:
         FingerprintMismatchError: It is another one by now.
     """
-    encoder = TextEncoder.load(run.encoder.as_in(run.fingerprint), device=device).freeze()
-    return _as_trained_from(folder, encoder, fingerprint=run.fingerprint)
+    return encoder_of_run(run.encoder, fingerprint=run.fingerprint, folder=folder, device=device)
 
 
-def _reader(folder: Path, run: RetrievalRun, *, device: str) -> TextEncoder | None:
-    if not run.selection.encoder:
+def _reader(folder: Path, run: RetrievalConfig, *, device: str) -> TextEncoder | None:
+    chosen = run.selection
+    if not chosen.encoder:
         return None
-    return _as_trained_from(folder, run.selection.reader(device=device), fingerprint=run.selection.fingerprint)
-
-
-def _as_trained_from(folder: Path, encoder: TextEncoder, *, fingerprint: str) -> TextEncoder:
-    if encoder.fingerprint != fingerprint:
-        raise FingerprintMismatchError(
-            f"{folder} was trained from encoder {fingerprint!r}, not from {encoder.fingerprint!r}",
-            hint=f"bring the former {encoder.config.model!r} back, or train anew",
-        )
-    return encoder
+    return encoder_of_run(chosen.reader, fingerprint=chosen.fingerprint, folder=folder, device=device)
 
 
 def digest_of(folder: Path) -> str:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from personaplug.config import read_toml, write_toml
+from personaplug.models.catalog import CATALOG
 from personaplug.plug.gguf import is_gguf
 
 R = TypeVar("R")
 _PARTS = ("backbone", "encoder")
-_OURS = ("nano", "minilm")
-"""Models that come with personaplug, whatever folders there are."""
+_OURS = {"nano", "minilm", *CATALOG}
+"""Models that personaplug knows by name, whatever folders there are."""
 
 
 def way_to(path: Path | str, *, folder: Path) -> str:

@@ -2,10 +2,28 @@
 
 from pathlib import Path
 
-from personaplug.config import read_values
+from personaplug.config import read_values, write_toml
 from personaplug.errors import ConfigError
+from personaplug.plug.run_file import write_config
+from personaplug.tasks.task import Task, load_task
 
 CONFIG, TASK, WEIGHTS, CARD = "config.toml", "task.toml", "model.safetensors", "README.md"
+
+
+def write_run(folder: Path, run: object, *, task: Task) -> None:
+    """Write configuration and task; a run has a copy of its task, which stays as it was."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(run, folder / CONFIG)
+    write_toml(task, folder / TASK)
+
+
+def task_of(folder: Path) -> Task:
+    """Read a run's own copy of its task.
+
+    Raises:
+        ConfigError: It is missing, or does not fit.
+    """
+    return load_task(str(folder / TASK))
 
 
 def holds_run(folder: Path) -> bool:

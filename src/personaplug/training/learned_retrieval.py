@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from personaplug.plug.backbone import Backbone
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.tasks.task import Task
 from personaplug.training.checkpoints import METRICS
 from personaplug.training.choice import Choice
@@ -29,7 +29,7 @@ class Listener:
     """
 
     def __init__(
-        self, backbone: Backbone, run: RetrievalRun, task: Task, *, folder: Path, max_input_tokens: int
+        self, backbone: Backbone, run: RetrievalConfig, task: Task, *, folder: Path, max_input_tokens: int
     ) -> None:
         scoring = run.scoring
         answers = generated(backbone, scoring.generation, max_input_tokens=max_input_tokens)
@@ -59,7 +59,7 @@ def train_chooser(
     choices: Sequence[Choice],
     *,
     listener: Listener,
-    run: RetrievalRun,
+    run: RetrievalConfig,
     dev: Sequence[Choice] = (),
     folder: Path,
     on_progress: Callable[[ChoosingProgress], None] | None = None,
@@ -89,13 +89,13 @@ def train_chooser(
     )
 
 
-def _objective(run: RetrievalRun, score: Scores) -> Distillation | PolicyGradient:
+def _objective(run: RetrievalConfig, score: Scores) -> Distillation | PolicyGradient:
     if run.method == "ropg-rl":
         return PolicyGradient(score, torch.Generator().manual_seed(run.fitting.seed))
     return Distillation(score, run.scoring.temperature)
 
 
-def _dev(choices: Sequence[Choice], score: Scores, *, run: RetrievalRun) -> Dev:
+def _dev(choices: Sequence[Choice], score: Scores, *, run: RetrievalConfig) -> Dev:
     if not choices:
         return Dev((), lambda _: 0.0, None)
     scores = option_scores(choices, score).numpy()

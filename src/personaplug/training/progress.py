@@ -39,3 +39,9 @@ class Fitted:
     steps: int
     dev_loss: float | None
     seconds: float
+
+    @property
+    def words(self) -> str:
+        """Say it in a line."""
+        dev = "" if self.dev_loss is None else f", {self.dev_loss:.3f} nats a token on dev"
+        return f"{self.steps:,} steps in {self.seconds:.0f} s{dev}"

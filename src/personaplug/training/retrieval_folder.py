@@ -7,7 +7,7 @@ from personaplug.config import write_toml
 from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
 from personaplug.files import discard_drafts, write_text
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run_file import as_kept, read_config
 from personaplug.plug.run_folder import CARD, CONFIG, TASK, WEIGHTS, check_is_free, holds_run
 from personaplug.tasks.task import Task
@@ -55,7 +55,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
         raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
 
 
-def begin(folder: Path, run: RetrievalRun, *, task: Task) -> Path:
+def begin(folder: Path, run: RetrievalConfig, *, task: Task) -> Path:
     """Write what a run is, before its work; give the folder for what the language model says.
 
     Raises:
@@ -67,7 +67,7 @@ def begin(folder: Path, run: RetrievalRun, *, task: Task) -> Path:
     return folder / _SAID
 
 
-def finish(folder: Path, run: RetrievalRun, *, task: Task, chooser: Chooser, chosen: Chosen, prompt: str) -> None:
+def finish(folder: Path, run: RetrievalConfig, *, task: Task, chooser: Chooser, chosen: Chosen, prompt: str) -> None:
     """Write the card, then the weights, and drop what the language model said.
 
     Args:
@@ -89,7 +89,7 @@ def forget_said(folder: Path) -> None:
     shutil.rmtree(folder / _SAID, ignore_errors=True)
 
 
-def _write_once(value: RetrievalRun | Task, path: Path) -> None:
+def _write_once(value: RetrievalConfig | Task, path: Path) -> None:
     if path.exists():
         if as_kept(read_config(type(value), path), path.parent) != value:
             raise ConfigError(
@@ -100,7 +100,7 @@ def _write_once(value: RetrievalRun | Task, path: Path) -> None:
     write_toml(value, path)
 
 
-def _card(folder: Path, run: RetrievalRun, *, task: Task, chosen: Chosen, prompt: str) -> str:
+def _card(folder: Path, run: RetrievalConfig, *, task: Task, chosen: Chosen, prompt: str) -> str:
     is_likelihood = run.scoring.score == "likelihood"
     share = ", errors as (worst - error) / worst" if run.scoring.relative_errors else ""
     dev = "no dev queries"

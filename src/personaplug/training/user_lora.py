@@ -24,7 +24,8 @@ from personaplug.files import discard_drafts
 from personaplug.plug.adapter_folder import AdapterRecord
 from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
 from personaplug.plug.run_file import as_kept
-from personaplug.plug.user_lora import UserLoraRun, UserTrainingConfig
+from personaplug.plug.user_lora import UserTrainingConfig
+from personaplug.plug.user_lora_folder import UserLoraFolder
 from personaplug.records import Example
 from personaplug.training.divergence import check_loss
 from personaplug.training.lessons import UserHistory, lessons_of
@@ -49,7 +50,7 @@ class Lessons:
 
 
 def adapt(
-    run: UserLoraRun,
+    run: UserLoraFolder,
     adapters: UserAdapters,
     *,
     examples: Sequence[Example],
@@ -85,7 +86,7 @@ def adapt(
 
 
 def train_users(
-    run: UserLoraRun,
+    run: UserLoraFolder,
     adapters: UserAdapters,
     *,
     histories: Sequence[UserHistory],
@@ -162,13 +163,13 @@ def fit(
     return adapters.weights(), len(batches)
 
 
-def _kept(run: UserLoraRun, wanted: AdapterRecord) -> AdapterRecord | None:
+def _kept(run: UserLoraFolder, wanted: AdapterRecord) -> AdapterRecord | None:
     found = run.adapters.record(wanted.user_id)
     return found if found and found.content == wanted.content else None
 
 
 def _trained(
-    run: UserLoraRun,
+    run: UserLoraFolder,
     wanted: AdapterRecord,
     *,
     adapters: UserAdapters,
@@ -184,7 +185,7 @@ def _trained(
     return run.adapters.write(record, partial(adapters.save, weights))
 
 
-def _content(lessons: Lessons, run: UserLoraRun, *, start: Weights, max_input_tokens: int) -> str:
+def _content(lessons: Lessons, run: UserLoraFolder, *, start: Weights, max_input_tokens: int) -> str:
     """Hash all that decides an adapter's weights."""
     config = as_kept(run.config, run.path)  # From any folder a run is resumed from, its language model is the same.
     made_of = [repr((config.backbone, config.adapter, config.training)), max_input_tokens, lessons.prompts]

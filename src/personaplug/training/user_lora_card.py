@@ -3,7 +3,8 @@
 from personaplug.evaluation.user_cost import UserCost
 from personaplug.files import write_text
 from personaplug.plug.run_folder import CARD
-from personaplug.plug.user_lora import AdaptationConfig, UserLoraRun
+from personaplug.plug.user_lora import AdaptationConfig
+from personaplug.plug.user_lora_folder import UserLoraFolder
 
 _CARD = """# user-lora for {task}
 
@@ -43,7 +44,7 @@ _BASE = " What stays under all adapters, and must be loaded with each, is in `ba
 _STRANGER = "; but, as a control, on another user's items, as many and as early, in that user's place"
 
 
-def write_user_lora_card(run: UserLoraRun, cost: UserCost, *, prompt: str) -> None:
+def write_user_lora_card(run: UserLoraFolder, cost: UserCost, *, prompt: str) -> None:
     """Write ``README.md`` into a run folder; ``prompt`` is the section on how the language model was asked."""
     config, days = run.config, run.task.history.embargo_days
     text = _CARD.format(

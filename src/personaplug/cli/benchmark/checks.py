@@ -10,9 +10,8 @@ from personaplug.cli.benchmark.owned import check_owned
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe, slug
 from personaplug.cli.benchmark.run import is_finished
-from personaplug.cli.benchmark.runs import AnyRun, base_run, run_of
+from personaplug.cli.benchmark.runs import base_run, run_of
 from personaplug.cli.benchmark.work import made_rows
-from personaplug.cli.encoders import encoder_config
 from personaplug.cli.screen import counted
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import Interaction, read_given, read_log
@@ -21,10 +20,12 @@ from personaplug.data.sample import SampleName
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
 from personaplug.method_kinds import kind_of
+from personaplug.plug.encoders import encoder_config
 from personaplug.plug.lora import import_peft
 from personaplug.plug.run import PRESETS
 from personaplug.plug.run_file import is_same_model, read_config
 from personaplug.plug.run_folder import CONFIG, holds_run, method_of
+from personaplug.plug.run_kinds import AnyRun
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
 

@@ -10,12 +10,13 @@ from typing import Any
 from personaplug.cli.benchmark.files import plain, write_json
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import AnyRun, base_run, decoding_of, run_of
+from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
 from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import kind_of
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
+from personaplug.plug.run_kinds import AnyRun
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Columns, History, Query, Retrieval
 
@@ -113,7 +114,7 @@ def _unsaid(parts: dict[str, Any]) -> dict[str, Any]:
     run: AnyRun = RunConfig()
     kind = kind_of(parts["method"])
     if kind.is_learned_retrieval:
-        run = RetrievalRun()
+        run = RetrievalConfig()
     elif kind.is_per_user:
         run = UserLoraConfig()
     return {"run": asdict(run)}

@@ -5,12 +5,12 @@ from transformers import AutoConfig, PreTrainedConfig
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
-from personaplug.cli.encoders import build_encoder, start_torch
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import positions_in
+from personaplug.plug.device import start_torch
+from personaplug.plug.encoders import check_layout, encoder_config, load_encoder
 from personaplug.plug.loading import read_settings
-from personaplug.plug.parts import check_layout
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
 from personaplug.records import fill
 from personaplug.store.sqlite import PersonaStore
@@ -29,7 +29,7 @@ def check_models(recipe: Recipe, place: TaskPlace) -> None:
     settings = read_settings(run.backbone)
     for contender in filter(lambda each: each.kind.learns == "selector", recipe.contenders):
         chooser = run_of(recipe, place, contender=contender, k=recipe.numbers(contender)[0])
-        if isinstance(chooser, RetrievalRun) and chooser.selection.encoder:
+        if isinstance(chooser, RetrievalConfig) and chooser.selection.encoder:
             _check_encoder(chooser.selection.encoder, "")
     for contender in recipe.contenders:
         _check_room(recipe, place, contender=contender, settings=settings)
@@ -42,7 +42,8 @@ def check_store(recipe: Recipe, place: TaskPlace) -> None:
         FingerprintMismatchError: They are another's.
     """
     with PersonaStore.open(place.store) as store:
-        encoder = build_encoder(base_run(recipe, place).encoder.model, like=store.layout)
+        config = encoder_config(base_run(recipe, place).encoder.model)
+        encoder = load_encoder(config, like=store.layout.fingerprint, device=start_torch())
         check_layout(encoder, place.task, store=store)
 
 
@@ -52,7 +53,7 @@ def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, setti
     A plug's input is never cut to make room for its vectors; a written prompt's is.
     """
     run = run_of(recipe, place, contender=contender, k=max(recipe.numbers(contender)))
-    limits = run.scoring if isinstance(run, RetrievalRun) else run.training
+    limits = run.scoring if isinstance(run, RetrievalConfig) else run.training
     longest = max(limits.max_output_tokens, decoding_of(recipe, base_run(recipe, place)).max_new_tokens)
     positions = positions_in(settings, answer_tokens=longest)
     if positions is None:

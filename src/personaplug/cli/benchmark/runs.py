@@ -6,16 +6,16 @@ from pathlib import Path
 
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Decoding, Recipe
-from personaplug.cli.encoders import encoder_config
-from personaplug.cli.train_retrieval import retrieval_run
-from personaplug.cli.user_lora import chosen
 from personaplug.config import from_mapping, override
-from personaplug.plug.retrieval_run import RetrievalRun
+from personaplug.plug.encoders import encoder_config
+from personaplug.plug.retrieval_run import PRESETS as RETRIEVAL_PRESETS
+from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import PRESETS, RunConfig
+from personaplug.plug.run_kinds import AnyRun
 from personaplug.plug.user_lora import PRESETS as USER_LORA_PRESETS
 from personaplug.plug.user_lora import UserLoraConfig
-
-AnyRun = RunConfig | RetrievalRun | UserLoraConfig
+from personaplug.workflows.configs import overridden
+from personaplug.workflows.overrides import RetrievalOverrides, UserLoraOverrides
 
 
 def base_run(recipe: Recipe, place: TaskPlace, *, seed: int = 0, settings: Sequence[str] = ()) -> RunConfig:
@@ -45,11 +45,29 @@ def decoding_of(recipe: Recipe, base: RunConfig) -> Decoding:
     return recipe.decoding or from_mapping(Decoding, own, where="decoding of a recipe")
 
 
-def run_of(recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int = 0, k: int | None = None) -> AnyRun:
+def run_of(
+    recipe: Recipe,
+    place: TaskPlace,
+    *,
+    contender: Contender,
+    seed: int = 0,
+    k: int | None = None,
+    on: Measured = "test",
+    ropg: Sequence[Path] = (),
+) -> AnyRun:
     """Make a contender's run; of one that is not trained, what it takes language model and limits from.
 
     Learned retrieval and adapters take language model, encoder, queries and token limits from the common run; their
     contender's own settings say the rest.
+
+    Args:
+        recipe: The recipe.
+        place: The task's.
+        contender: The contender.
+        seed: Of everything random.
+        k: Items in a prompt, where there are any.
+        on: Whom adapters are for: users of dev queries, those who are measured, or the strangers of these.
+        ropg: Trained retrievers that a trained choice chooses from.
 
     Raises:
         ConfigError: A setting does not fit.
@@ -60,69 +78,49 @@ def run_of(recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int 
         return replace(run, method=contender.method, items=items)  # type: ignore[arg-type]
     base = base_run(recipe, place, seed=seed)
     if contender.kind.is_per_user:
-        return adapters_run(recipe, place, contender=contender, base=base, k=k)
+        return _adapters_run(recipe, place, contender=contender, base=base, k=k, on=on)
     if contender.kind.is_learned_retrieval:
-        return learned_run(recipe, place, contender=contender, base=base, k=k)
+        return _learned_run(recipe, place, contender=contender, base=base, k=k, ropg=ropg)
     return override(base, contender.settings)
 
 
-def learned_run(
-    recipe: Recipe, place: TaskPlace, *, contender: Contender, base: RunConfig, k: int | None, ropg: Sequence[Path] = ()
-) -> RetrievalRun:
-    """Make a run of learned retrieval.
-
-    Args:
-        recipe: The recipe.
-        place: The task's.
-        contender: The contender.
-        base: The common run.
-        k: Items in a prompt, for a trained choice.
-        ropg: Trained retrievers to choose from.
-    """
+def _learned_run(
+    recipe: Recipe, place: TaskPlace, *, contender: Contender, base: RunConfig, k: int | None, ropg: Sequence[Path]
+) -> RetrievalConfig:
     seed, limits = base.training.seed, base.training
-    words = {"task": base.task, "method": contender.method, "k": k, "queries": limits.queries, "seed": seed}
-    words |= {"dev_queries": limits.dev_queries, "max_new_tokens": decoding_of(recipe, base).max_new_tokens}
-    words |= {"max_input_tokens": limits.max_input_tokens, "max_output_tokens": limits.max_output_tokens}
-    words |= {"item_tokens": base.items.item_tokens}
-    out = place.run(contender, seed, k=k)
-    run = retrieval_run(None, recipe.preset, words=words, settings=contender.settings, ropg=ropg, out=out)
+    said = RetrievalOverrides(
+        task=base.task,
+        method=contender.method,  # type: ignore[arg-type] # of this kind
+        k=k,
+        queries=limits.queries,
+        dev_queries=limits.dev_queries,
+        seed=seed,
+        max_input_tokens=limits.max_input_tokens,
+        max_output_tokens=limits.max_output_tokens,
+        max_new_tokens=decoding_of(recipe, base).max_new_tokens,
+        item_tokens=base.items.item_tokens,
+        ropg=tuple(ropg),
+    )
+    preset, out = RETRIEVAL_PRESETS[recipe.preset], place.run(contender, seed, k=k)
+    run = overridden(preset, said, settings=contender.settings, out=out)
     return replace(run, encoder=base.encoder, backbone=base.backbone)
 
 
-def adapters_run(
-    recipe: Recipe,
-    place: TaskPlace,
-    *,
-    contender: Contender,
-    base: RunConfig,
-    k: int | None,
-    on: Measured = "test",
+def _adapters_run(
+    recipe: Recipe, place: TaskPlace, *, contender: Contender, base: RunConfig, k: int | None, on: Measured
 ) -> UserLoraConfig:
-    """Make a run of one adapter a user.
-
-    Args:
-        recipe: The recipe.
-        place: The task's.
-        contender: The contender.
-        base: The common run.
-        k: Items in a prompt, where there are any.
-        on: Whom the adapters are for: users of dev queries, those who are measured, or the strangers of these.
-    """
-    limits = base.training
-    retriever = contender.kind.items
-    preset = USER_LORA_PRESETS[recipe.preset]
-    run = chosen(
-        replace(preset, draw=recipe.draw),
+    limits, retriever, preset = base.training, contender.kind.items, USER_LORA_PRESETS[recipe.preset]
+    said = UserLoraOverrides(
         task=place.task_file,
         split="dev" if on == "dev" else recipe.split,
         stranger=on == "stranger",
-        backbone=None,
         k=k if retriever else None,
         queries=recipe.dev_queries if on == "dev" else recipe.test_queries,
         seed=limits.seed,
         max_input_tokens=limits.max_input_tokens,
         max_output_tokens=limits.max_output_tokens,
     )
+    run = overridden(replace(preset, draw=recipe.draw), said, out=place.run(contender, limits.seed, k=k, on=on))
     choosing = retriever or run.items.retriever
     items = replace(run.items, retriever=choosing, item_tokens=base.items.item_tokens)  # type: ignore[arg-type]
     # The queries that plug and tuned prompt learn from: as often, or as a preset that adapts to the task says.

@@ -6,18 +6,18 @@ from typing import Any
 from personaplug.cli.benchmark.files import plain, write_json
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import adapters_run, base_run, learned_run, run_of
+from personaplug.cli.benchmark.runs import run_of
 from personaplug.cli.benchmark.work import method_words, queries_of
-from personaplug.cli.encoders import start_torch
-from personaplug.cli.evaluate import this_machine, write_profiles
-from personaplug.cli.train import fit
-from personaplug.cli.train_retrieval import fit_retrieval
-from personaplug.cli.user_lora import fit_users
+from personaplug.cli.screen import Bars
+from personaplug.data.rows import refuse
 from personaplug.evaluation.cost import TrainingCost
-from personaplug.plug.run import RunConfig
 from personaplug.plug.run_folder import WEIGHTS, holds_run
+from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.training.checkpoints import discard_leftovers, is_finished
 from personaplug.training.retrieval_folder import forget_said
+from personaplug.workflows.evaluate import write_profiles
+from personaplug.workflows.train import train
+from personaplug.workflows.user_lora import fit_users
 
 
 def train_contender(
@@ -40,7 +40,9 @@ def describe_users(recipe: Recipe, place: TaskPlace, *, contender: Contender) ->
     assert method.profiles is not None
     was_begun = method.profiles.exists()
     queries = queries_of(recipe, "test")
-    cost = write_profiles(place.log, place.task_file, method=method, queries=queries, on_bad=place.on_bad)
+    cost = write_profiles(
+        place.log, place.task_file, method=method, queries=queries, progress=Bars(place.on_bad or refuse)
+    )
     write_json(place.trained(contender, None), TrainingCost() if was_begun else cost)
 
 
@@ -48,24 +50,26 @@ def _train(recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int,
     """Train, and give the outcome; nothing where only the word of it was missing."""
     out = place.run(contender, seed, k=k, on=on)
     store = place.store if contender.kind.reads_vectors else None
-    if contender.kind.learns == "prefix":
-        run = run_of(recipe, place, contender=contender, seed=seed, k=k)
-        assert isinstance(run, RunConfig)
-        if is_finished(out):
-            discard_leftovers(out)
-            return {}
-        return fit(run, place.log, out=out, store_path=store, resume=True, on_bad=place.on_bad)
-    base = base_run(recipe, place, seed=seed)
-    if contender.kind.is_per_user:
-        users = adapters_run(recipe, place, contender=contender, base=base, k=k, on=on)
-        device, machine, like = start_torch(), this_machine(), _begun(place, contender, seed=seed, k=k, on=on)
-        return fit_users(users, place.log, out=out, device=device, machine=machine, on_bad=place.on_bad, like=like)
-    if (out / WEIGHTS).exists():
-        forget_said(out)
+    if _only_leftovers(out, contender):
         return {}
-    ropg = _retrievers(recipe, place, seed=seed) if contender.kind.learns == "selector" else []
-    learned = learned_run(recipe, place, contender=contender, base=base, k=k, ropg=ropg)
-    return fit_retrieval(learned, place.log, out=out, store_path=store, resume=True, on_bad=place.on_bad)
+    ropg = _retrievers(recipe, place, seed=seed) if contender.kind.learns == "selector" else ()
+    run = run_of(recipe, place, contender=contender, seed=seed, k=k, on=on, ropg=ropg)
+    progress = Bars(place.on_bad or refuse)
+    if isinstance(run, UserLoraConfig):
+        like = _begun(place, contender, seed=seed, k=k, on=on)
+        return fit_users(run, place.log, out=out, resume=True, like=like, progress=progress)
+    return train(run, place.log, out=out, store=store, resume=True, progress=progress)
+
+
+def _only_leftovers(out: Path, contender: Contender) -> bool:
+    """Tell whether a run is trained and has only something to tidy up, which is done here."""
+    if contender.kind.learns == "prefix" and is_finished(out):
+        discard_leftovers(out)
+        return True
+    if contender.kind.is_learned_retrieval and (out / WEIGHTS).exists():
+        forget_said(out)
+        return True
+    return False
 
 
 def _begun(place: TaskPlace, contender: Contender, *, seed: int, k: int | None, on: Measured) -> Path:

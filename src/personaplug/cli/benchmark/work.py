@@ -9,9 +9,7 @@ from personaplug.cli.benchmark.files import write_json
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
-from personaplug.cli.evaluate import measure
-from personaplug.cli.index import fill_store
-from personaplug.cli.measured import MethodWords, QueryWords
+from personaplug.cli.screen import Bars
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
 from personaplug.data.rows import OnBad, refuse
@@ -19,6 +17,9 @@ from personaplug.data.sample import SampleName, sample_log
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run_file import write_config
 from personaplug.plug.run_folder import CONFIG
+from personaplug.workflows.evaluate import evaluate
+from personaplug.workflows.index import index
+from personaplug.workflows.specs import MethodWords, QueryWords
 
 
 def make_log(place: TaskPlace) -> None:
@@ -37,14 +38,14 @@ def made_rows(place: TaskPlace, *, on_bad: OnBad | None) -> Iterable[Mapping[str
 def index_log(recipe: Recipe, place: TaskPlace, *, reuse: Sequence[Path]) -> None:
     """Index the log; what stands in the stores of other tasks is not encoded again."""
     run = base_run(recipe, place)
-    counts = fill_store(
+    counts = index(
         place.log,
         place.task_file,
         store_path=place.store,
         encoder=run.encoder.model,
         published_views=run.published_views,
         reuse=[store for store in reuse if store.exists()],
-        on_bad=place.on_bad,
+        progress=Bars(place.on_bad or refuse),
     )
     write_json(place.indexed, counts)
 
@@ -64,7 +65,8 @@ def measure_contender(
     if name == "dev" and not recipe.chooses_on_measured:
         method = replace(method, query_source=QuerySource.STORE)  # Its seconds are in no report.
     out = place.report(contender, seed, name=name, k=k)
-    measure(place.log, place.task_file, method=method, queries=queries_of(recipe, name), out=out, on_bad=place.on_bad)
+    queries = queries_of(recipe, name)
+    evaluate(place.log, place.task_file, method=method, queries=queries, out=out, progress=Bars(place.on_bad or refuse))
 
 
 def method_words(

@@ -5,27 +5,27 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from personaplug.cli.encoders import start_torch
-from personaplug.cli.learned import build_ropg, build_rspg
-from personaplug.cli.profiles import with_profiles
-from personaplug.cli.retrievers import build_retriever, with_items, without_items
-from personaplug.cli.user_lora import open_user_lora
 from personaplug.config import read_values
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.method_kinds import METHOD_KINDS, METHODS, kind_of
 from personaplug.methods.persona_plug import PlugMethod
+from personaplug.methods.profiles import with_profiles
 from personaplug.methods.prompted import Prompted
+from personaplug.methods.retrieval import build_retriever, with_items, without_items
 from personaplug.plug import run_folder
 from personaplug.plug.backbone import GenerationConfig
+from personaplug.plug.device import start_torch
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.run import PRESETS, RunConfig
+from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import at_end_of, read_config
 from personaplug.plug.run_folder import CONFIG, check_task, holds_run, method_of
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
+from personaplug.workflows.learned import build_ropg, build_rspg
+from personaplug.workflows.user_lora import open_user_lora
 
 RETRIEVED = 4  # items in a retrieval prompt
 PROFILED = 16  # items that a user is described by
@@ -56,15 +56,6 @@ class MethodOptions:
     k: int | None = None
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     profiles: Path | None = None
-
-
-def run_config(config: Path | None, preset: str) -> RunConfig:
-    """Read a run's configuration from a file, or take a preset.
-
-    Raises:
-        ConfigError: The file does not fit.
-    """
-    return read_config(RunConfig, config) if config else PRESETS[preset]
 
 
 @contextmanager

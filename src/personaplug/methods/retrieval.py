@@ -2,12 +2,12 @@
 
 from functools import partial
 
-from personaplug.cli.encoders import build_encoder, encoder_of
 from personaplug.errors import ConfigError
 from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.backbone import Backbone, GenerationConfig
-from personaplug.plug.parts import check_layout
+from personaplug.plug.device import start_torch
+from personaplug.plug.encoders import check_layout, encoder_config, encoder_of, load_encoder
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
@@ -41,7 +41,8 @@ def build_retriever(
     if name == "bm25":
         return by_words(task)
     if task.retrieval.similarity == "product" and encoder_name:
-        return by_product(task, build_encoder(encoder_name, like=store.layout if store else None))
+        like = store.layout.fingerprint if store else ""
+        return by_product(task, load_encoder(encoder_config(encoder_name), like=like, device=start_torch()))
     if store is None:
         raise ConfigError("dense retrieval needs a store", hint="name it with --store")
     return _dense(task, store, encoder_name=encoder_name, query_source=query_source)
@@ -113,7 +114,7 @@ def _positions(plain: Prompted) -> int | None:
 
 
 def _dense(task: Task, store: PersonaStore, *, encoder_name: str | None, query_source: QuerySource) -> Retriever:
-    encoder = encoder_of(store.layout, name=encoder_name)
+    encoder = encoder_of(store.layout, name=encoder_name, device=start_torch())
     if task.retrieval.similarity == "product":
         return by_product(task, encoder)
     task = task.as_indexed(store.layout.views)

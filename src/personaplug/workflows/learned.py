@@ -3,19 +3,19 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from personaplug.cli.encoders import start_torch
-from personaplug.cli.retrievers import build_retriever, items_beside, with_items, without_items
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.methods.learned_retrieval import ranker_as_retriever
 from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.methods.prompted import Prompted
+from personaplug.methods.retrieval import build_retriever, items_beside, with_items, without_items
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.backbone import Backbone, GenerationConfig
+from personaplug.plug.device import start_torch
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalRun, digest_of, load_ranker, load_selector, read_run
+from personaplug.plug.retrieval_run import RetrievalConfig, digest_of, load_ranker, load_selector, read_run
 from personaplug.plug.run_file import at_end_of
 from personaplug.plug.run_folder import check_is_trained, method_of
 from personaplug.retrieval.dense import DenseRetriever
@@ -71,7 +71,7 @@ def answering(
     return TextCache(lambda prompts: backbone.generate(backbone.embed(prompts, max_tokens=max_tokens), generation))
 
 
-def plain_of(run: RetrievalRun, task: Task, *, backbone: Backbone, generation: GenerationConfig) -> Prompted:
+def plain_of(run: RetrievalConfig, task: Task, *, backbone: Backbone, generation: GenerationConfig) -> Prompted:
     """Make the method without items, which retrieved ones are put into."""
     return without_items(
         run.method,
@@ -84,7 +84,7 @@ def plain_of(run: RetrievalRun, task: Task, *, backbone: Backbone, generation: G
 
 
 def prompts_of(
-    run: RetrievalRun,
+    run: RetrievalConfig,
     folder: Path,
     *,
     plain: Prompted,
@@ -129,7 +129,7 @@ def digests_of(runs: Sequence[Path]) -> tuple[str, ...]:
     return tuple(map(digest_of, runs))
 
 
-def _trained_retrievers(run: RetrievalRun, folder: Path, *, task: Task) -> list[DenseRetriever]:
+def _trained_retrievers(run: RetrievalConfig, folder: Path, *, task: Task) -> list[DenseRetriever]:
     runs = [at_end_of(way, folder=folder) for way in run.selection.ropg]
     for path, digest, now in zip(runs, run.selection.ropg_digests, digests_of(runs), strict=True):
         if digest != now:

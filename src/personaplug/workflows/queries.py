@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Protocol
 
-from personaplug.cli.screen import counted
 from personaplug.data.log import read_log
-from personaplug.data.rows import OnBad
 from personaplug.data.shelf import Shelf
 from personaplug.data.split import Examples
 from personaplug.tasks.task import Task
+from personaplug.workflows.progress import Progress, counted
 
 
 class Draw(Protocol):
@@ -27,9 +26,9 @@ class Draw(Protocol):
         """Of the draw."""
 
 
-def draw_queries(log: Path, task: Task, *, draw: Draw, on_bad: OnBad | None) -> tuple[Examples, Examples]:
+def draw_queries(log: Path, task: Task, *, draw: Draw, progress: Progress) -> tuple[Examples, Examples]:
     """Read a log's train and dev queries, of each as many as the run asks for; users without any stay on disk."""
-    with Shelf.of(counted(read_log(log, task, on_bad=on_bad), "read")) as shelf:
+    with Shelf.of(counted(read_log(log, task, on_bad=progress.bad_row), "read", progress=progress)) as shelf:
         train = shelf.draw(task, "train", draw.queries or None, seed=draw.seed)
         dev = shelf.draw(task, "dev", draw.dev_queries, seed=draw.seed)
     return train, dev

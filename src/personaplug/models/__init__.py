@@ -1,0 +1,1 @@
+"""Language models that are known by name: which there are, where each lies, and how it is fetched."""

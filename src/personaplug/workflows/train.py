@@ -1,0 +1,106 @@
+"""Train a run of any kind on a log, and leave it in a folder: a plug or its control, learned retrieval, adapters."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from personaplug.errors import StoreError
+from personaplug.evaluation.user_cost import UserCost
+from personaplug.plug.device import start_torch
+from personaplug.plug.model import build_plug
+from personaplug.plug.query_source import QuerySource
+from personaplug.plug.retrieval_run import RetrievalConfig
+from personaplug.plug.run import RunConfig
+from personaplug.plug.run_file import way_to
+from personaplug.plug.run_kinds import AnyRun
+from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.store.bank import Bank
+from personaplug.store.snapshots import beside
+from personaplug.store.sqlite import PersonaStore
+from personaplug.tasks.task import load_task
+from personaplug.training.checkpoints import starting_point
+from personaplug.training.choosing import Chosen
+from personaplug.training.progress import Fitted
+from personaplug.training.trainer import train as train_plug
+from personaplug.workflows.methods import check_room
+from personaplug.workflows.progress import SILENT, Progress
+from personaplug.workflows.queries import draw_queries
+from personaplug.workflows.train_retrieval import fit_retrieval
+from personaplug.workflows.user_lora import fit_users
+
+Outcome = Fitted | Chosen | UserCost
+
+
+def train(
+    run: AnyRun,
+    log: Path,
+    *,
+    out: Path,
+    store: Path | None = None,
+    resume: bool = False,
+    progress: Progress = SILENT,
+) -> Outcome:
+    """Train a run on a log and leave it, with its model card, in a folder.
+
+    Args:
+        run: What and how.
+        log: Its training queries and, for adapters, its users.
+        out: The folder.
+        store: The index of the log; adapters and a tuned prompt without retrieved items need none.
+        resume: Go on where a training into this folder was stopped.
+        progress: Shows how far it is, and hears of rows that cannot be read.
+
+    Raises:
+        ConfigError: A store is needed, the folder holds a run that is not to be resumed, or parts do not fit.
+        FingerprintMismatchError: The store's vectors are another encoder's or task's.
+    """
+    if isinstance(run, UserLoraConfig):
+        return fit_users(run, log, out=out, resume=resume, progress=progress)
+    if isinstance(run, RetrievalConfig):
+        return fit_retrieval(run, log, out=out, store_path=store, resume=resume, progress=progress)
+    return _fit_plug(run, log, out=out, store_path=store, resume=resume, progress=progress)
+
+
+def _fit_plug(
+    run: RunConfig,
+    log: Path,
+    *,
+    out: Path,
+    store_path: Path | None,
+    resume: bool,
+    progress: Progress,
+) -> Fitted:
+    starting_point(out, resume=resume)  # the trainer asks again: that a folder is taken should show before the work
+    task = run.form_of(load_task(run.task))
+    with ExitStack() as opened:
+        store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
+        run = replace(run, store=way_to(store_path, folder=out) if store_path else "")
+        plug = build_plug(run, task, store=store, device=start_torch(), query_source=QuerySource.STORE)
+        check_room(plug)
+        seen = task if run.retriever else task.for_persona()
+        examples, dev = draw_queries(log, seen, draw=run.training, progress=progress)
+        if store and plug.source:
+            plug.read_from(snapshot_of(store))
+        advance = opened.enter_context(progress.bar(f"train {run.method}"))
+        return train_plug(
+            plug,
+            examples,
+            dev=dev,
+            folder=out,
+            resume=resume,
+            on_progress=lambda now: advance(now.step, now.words, total=now.steps),
+            on_encoded=lambda done, total: advance(done, "queries encoded", total=total),
+        )
+
+
+def snapshot_of(store: PersonaStore) -> Bank:
+    """Give the store's memory-mapped snapshot, kept beside it and made anew when the store has changed."""
+    folder = beside(store.path)
+    try:
+        bank = Bank.open(folder)
+    except StoreError:
+        return store.snapshot(folder)
+    if not bank.is_current(store):
+        return store.snapshot(folder)
+    store.remember(folder)  # it may have been made under another name, or before the store was restored
+    return bank
