@@ -50,7 +50,7 @@ class TrainCommand(click.Command):
 @click.option("--task", required=True, help="A built-in task or a .toml file.")
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="The index of the log.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-@click.option("--backbone", help="The frozen language model: nano, a Hugging Face name, or a folder.")
+@click.option("--backbone", help="The frozen language model: nano, a Hugging Face name, a folder, or a .gguf file.")
 @click.option("--encoder", help="The frozen encoder, as given to index; by default the one that the store names.")
 @click.option("--config", type=click.Path(path_type=Path), help="A run's config.toml, in place of a preset.")
 @click.option(
@@ -107,7 +107,8 @@ def train(
       personaplug train log.jsonl --task log --method tuned-prompt --out runs/tuned-prompt
       personaplug train log.jsonl --task log --store log.db --method plug+bm25 -k 2 --out runs/mixed
       personaplug train log.jsonl --task log --store log.db --out runs/chat --backbone Qwen/Qwen3-0.6B \\
-        --set backbone.use_chat_template=true --set training.patience=3
+        --set training.patience=3
+      personaplug train log.jsonl --task log --store log.db --out runs/gguf --backbone models/SmolLM2.gguf
       personaplug train log.jsonl --task log --method ropg-kd --store log.db --out runs/kd
       personaplug train log.jsonl --task log --method rspg-pre --ropg runs/kd -k 2 --store log.db --out runs/choice
       personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora

@@ -30,6 +30,7 @@ _CARD = """# {method} for {task}
 | steps | {steps:,} of {batch} queries, seed {seed} |
 | mean score on dev | {dev} |
 
+{prompt}
 Trained weights only, in `model.safetensors`; `config.toml` and `task.toml` say how to build the rest. Use it:
 
     personaplug evaluate LOG --task {task} --method {method} --run {folder} -k {k} --out REPORT.json
@@ -65,9 +66,18 @@ def begin(folder: Path, run: RetrievalConfig, *, task: Task) -> Path:
     return folder / _SAID
 
 
-def finish(folder: Path, run: RetrievalConfig, *, task: Task, chooser: Chooser, chosen: Chosen) -> None:
-    """Write the card, then the weights, and drop what the language model said."""
-    write_text(folder / CARD, _card(folder, run, task=task, chosen=chosen))
+def finish(folder: Path, run: RetrievalConfig, *, task: Task, chooser: Chooser, chosen: Chosen, prompt: str) -> None:
+    """Write the card, then the weights, and drop what the language model said.
+
+    Args:
+        folder: The run's.
+        run: How it was made.
+        task: What it was trained on.
+        chooser: What has learned.
+        chosen: How its training went.
+        prompt: The card's section on how the language model was asked.
+    """
+    write_text(folder / CARD, _card(folder, run, task=task, chosen=chosen, prompt=prompt))
     save_weights(chooser, folder / WEIGHTS)
     forget_said(folder)
     discard_drafts(folder)
@@ -89,7 +99,7 @@ def _write_once(value: RetrievalConfig | Task, path: Path) -> None:
     write_toml(value, path)
 
 
-def _card(folder: Path, run: RetrievalConfig, *, task: Task, chosen: Chosen) -> str:
+def _card(folder: Path, run: RetrievalConfig, *, task: Task, chosen: Chosen, prompt: str) -> str:
     is_likelihood = run.scoring.score == "likelihood"
     share = ", errors as (worst - error) / worst" if run.scoring.relative_errors else ""
     dev = "no dev queries"
@@ -111,4 +121,5 @@ def _card(folder: Path, run: RetrievalConfig, *, task: Task, chosen: Chosen) -> 
         dev=dev,
         folder=folder,
         k=run.selection.k,
+        prompt=prompt,
     )

@@ -15,6 +15,7 @@ from personaplug.training.card import write_card
 from personaplug.training.checkpoints import discard_checkpoints, rewind_metrics, starting_point
 from personaplug.training.plug_trainer import PlugTrainer
 from personaplug.training.progress import Fitted, Progress
+from personaplug.training.prompt_section import prompt_section
 from personaplug.training.recomputation import recomputing
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ def _encode_queries(
 
 def _finish(plug: PersonaPlug, fitted: Fitted, *, folder: Path, queries: int) -> None:
     """Leave card, then weights; a run killed between any two has its checkpoints, and resumed it comes here again."""
-    write_card(folder, plug.run, task=plug.task, fitted=fitted, queries=queries)
+    prompt = prompt_section(plug.backbone, plug.task, has_items=plug.run.retriever is not None)
+    write_card(folder, plug.run, task=plug.task, fitted=fitted, queries=queries, prompt=prompt)
     save_weights(plug.prefix, folder / WEIGHTS)
     discard_checkpoints(folder)
