@@ -57,7 +57,7 @@ def test_a_name_that_is_no_folder_stays_as_it_is(kind, typed, here):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_without_its_models_folder_says_where_the_model_was_sought(kind, here, monkeypatch):
+def test_a_run_without_its_models_folder_says_where_the_model_was_sought(kind, here):
     write_config(of_model(kind, "my models/gpt two"), here / "runs" / "gpt" / "config.toml")
     away = (here / "runs" / "gpt").rename(here.parent / "elsewhere" / "gpt")
     found = read_config(kind, away / "config.toml").backbone

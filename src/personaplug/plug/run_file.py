@@ -31,8 +31,8 @@ def at_end_of(way: str, *, folder: Path) -> Path:
 def read_config(kind: type[R], path: Path) -> R:
     """Read a run's configuration; models in folders are named as seen from here.
 
-    A name that is no way from the file is one on the hub, and stays. A way that leads to no folder is a folder as it was
-    typed, where there is one; else it is written out in full, so that the error of loading it says where it was sought.
+    A name that is no way from the file is one on the hub, and stays. A way that leads to no folder is a folder as it
+    was typed, where there is one; else it is written out, so that the error of loading says where it was sought.
 
     Args:
         kind: A dataclass with a ``backbone``, an ``encoder`` or both.
