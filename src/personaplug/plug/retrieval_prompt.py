@@ -99,9 +99,8 @@ class RetrievalPrompt:
 
     def write(self, examples: Sequence[Example]) -> list[str]:
         """Write a batch's prompts, its queries encoded together where the retriever reads vectors."""
-        if examples and isinstance(self.retriever, DenseRetriever):
-            self.retriever.encode([self.task.retrieval_query(example.input) for example in examples])
-        return [self.with_items(example, self.items(example)) for example in examples]
+        chosen = zip(examples, self._items_of(examples), strict=True)
+        return [self.with_items(example, items) for example, items in chosen]
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Have the examples' items encoded where the retriever does it itself; a store's are before anybody asks."""
@@ -139,6 +138,16 @@ class RetrievalPrompt:
             shown.pop()
             written = self.task.with_items(prompt, shown)
         return written
+
+    def _items_of(self, examples: Sequence[Example]) -> list[list[HistoryItem]]:
+        """Choose each example's items; each query is encoded once, whether or not the retriever remembers."""
+        retriever = self.retriever
+        if not examples or not isinstance(retriever, DenseRetriever):
+            return [self.items(example) for example in examples]
+        queries = retriever.encode([self.task.retrieval_query(example.input) for example in examples])
+        shown = [self.task.searched(example.profile).items for example in examples]
+        ranks = [retriever.rank_by(query, items)[: self.k] for query, items in zip(queries, shown, strict=True)]
+        return [[items[rank] for rank in best] for items, best in zip(shown, ranks, strict=True)]
 
     def _item_bytes(self, items: Sequence[HistoryItem]) -> int:
         texts = sum(len(f"{item.input}{item.output}".encode(errors="surrogatepass")) for item in items)
