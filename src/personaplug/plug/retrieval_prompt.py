@@ -14,6 +14,7 @@ from personaplug.records import Example, HistoryItem, fill
 from personaplug.retrieval.base import Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.tasks.task import Task
+from personaplug.tasks.whole_words import prompt_within
 
 _LONGEST_WORD = 16  # characters
 
@@ -129,9 +130,9 @@ class RetrievalPrompt:
 
         Where the words around items take more room than there is, the last items are left out: the input stays.
         """
-        prompt = self.task.prompt_text(example.input)
+        prompt = prompt_within(self.task, example.input, self.cut)
         if self.shared:
-            return self.cut(self.task.with_items(prompt, self.shared.fit(prompt, items)))
+            return self.cut(prompt_within(self.task, example.input, self.cut, self.shared.fit(prompt, items)))
         prompt, shown = self.cut(prompt), [self._shortened(item) for item in items]
         written = self.task.with_items(prompt, shown)
         while shown and self.count_tokens(written) + self.frame_tokens > self.max_tokens:
