@@ -76,7 +76,7 @@ def check_is_there(name: str) -> None:
     if is_path and not path.exists():
         kind = "file" if path.suffix == ".gguf" else "folder"
         raise ConfigError(
-            f"no such file or folder: the model's {kind} {str(path.absolute())!r} is not there",
+            f"no such file: the model's {kind} {str(path.absolute())!r} is not there",
             hint="copy the model there; or, where a run's config.toml names it, set its `model` to where the model is",
         )
 
