@@ -94,7 +94,9 @@ def by_peft(backbone, adapters, users, known):
 
     def choose(_, inputs, options):
         copies = len(inputs[0]) // len(users)
-        return inputs, options | {"adapter_names": [names.get(user, "__base__") for user in users for _ in range(copies)]}
+        return inputs, options | {
+            "adapter_names": [names.get(user, "__base__") for user in users for _ in range(copies)]
+        }
 
     layers = [layer for layer in model.modules() if isinstance(layer, peft.tuners.lora.LoraLayer)]
     hooks = [layer.register_forward_pre_hook(choose, with_kwargs=True) for layer in layers]

@@ -199,13 +199,13 @@ class UserAdapters:
         """Let a layer add what each row's adapter makes of its input, all rows at once."""
         layer = self._layers[name]
         held = layer.lora_A[_USER].weight  # where, and how precise
-        first = torch.stack([weights[f"{name}.lora_A.weight"] for weights in rows]).to(held).mT
-        second = torch.stack([weights[f"{name}.lora_B.weight"] for weights in rows]).to(held).mT * layer.scaling[_USER]
+        first = torch.stack([weights[f"{name}.lora_A.weight"] for weights in rows]).to(held)
+        second = torch.stack([weights[f"{name}.lora_B.weight"].T for weights in rows]).to(held) * layer.scaling[_USER]
 
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             # A query's own rows (beams, or tokens) are neighbours.
-            read = inputs[0].reshape(len(first), -1, first.shape[1]).to(first.dtype)
-            added: Tensor = read @ first @ second
+            read = inputs[0].reshape(len(first), -1, first.shape[-1]).to(first.dtype)
+            added: Tensor = read @ first.mT @ second
             return output + added.view_as(output).to(output.dtype)
 
         return add
