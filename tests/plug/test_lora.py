@@ -6,6 +6,7 @@ import peft
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from personaplug.errors import ConfigError, MissingExtraError
 from personaplug.plug import lora
@@ -129,6 +130,25 @@ def test_in_half_precision_an_adapter_is_computed_in_float32_as_pefts_is():
     with adapters.answering(USERS, known):
         ours = scores(backbone)
     torch.testing.assert_close(ours, by_peft(backbone, adapters, USERS, known)[0], atol=0.1, rtol=0.02)
+
+
+class Counted(TorchDispatchMode):
+    """Counts the operations on tensors."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_five_users_take_as_many_operations_as_two(backbone, adapters):
+    known, counts = some(adapters, *"abcde"), set()
+    for users in ("ababa", "abcde"):
+        with adapters.answering(users, known), Counted() as counted:
+            scores(backbone)
+        counts.add(counted.count)
+    assert len(counts) == 1
 
 
 def test_all_rows_of_one_user_share_one_copy_of_the_adapter(backbone, adapters):

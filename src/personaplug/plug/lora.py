@@ -165,7 +165,7 @@ class UserAdapters:
         Raises:
             ConfigError: An adapter is of another size, or of another language model.
         """
-        rows = users[:1] if len(set(users)) == 1 else users
+        rows = users[:1] if len(set(users)) == 1 else users  # all rows of one user read one copy
         each = [self._over_task(self.start if user is None else adapters[user]) for user in rows]
         with _hooked([(layer, self._stacked(name, each)) for name, layer in self._layers.items()]):
             yield
