@@ -34,8 +34,8 @@ CHAT_TEMPLATE = '<s>{% for turn in messages %}[{{ turn.content }}]{% endfor %}{{
 FLOAT32 = EncoderConfig(precision="float32")
 
 
-def byte_tokenizer(*, start: bool, end: bool) -> PreTrainedTokenizerFast:
-    """One token a byte; optionally a start token before, an end token after every input."""
+def byte_tokenizer(*, start: bool, end: bool, chats: bool = False) -> PreTrainedTokenizerFast:
+    """One token a byte; optionally a start token before, an end token after every input, and a chat template."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {piece: at for at, piece in enumerate([*SPECIAL, *alphabet])}
     tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
@@ -46,7 +46,7 @@ def byte_tokenizer(*, start: bool, end: bool) -> PreTrainedTokenizerFast:
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
-    fast.chat_template = CHAT_TEMPLATE
+    fast.chat_template = CHAT_TEMPLATE if chats else None
     return fast
 
 
@@ -58,7 +58,7 @@ def encoder_decoder(*, use_chat_template: bool = False) -> Backbone:
         pad_token_id=0, eos_token_id=2, feed_forward_proj="gated-gelu", dropout_rate=0.1, tie_word_embeddings=False,
         initializer_factor=1.4,
     )  # fmt: skip
-    tokenizer = byte_tokenizer(start=False, end=True)
+    tokenizer = byte_tokenizer(start=False, end=True, chats=use_chat_template)
     model = writing_ascii(T5ForConditionalGeneration(config), tokenizer)
     return EncoderDecoderBackbone(model, tokenizer, use_chat_template=use_chat_template)
 
@@ -71,7 +71,7 @@ def decoder_only(*, use_chat_template: bool = False) -> Backbone:
         num_key_value_heads=2, max_position_embeddings=512, pad_token_id=0, bos_token_id=1, eos_token_id=2,
         initializer_range=0.5, attention_dropout=0.1,
     )  # fmt: skip
-    tokenizer = byte_tokenizer(start=True, end=False)
+    tokenizer = byte_tokenizer(start=True, end=False, chats=use_chat_template)
     model = writing_ascii(LlamaForCausalLM(config), tokenizer)
     return DecoderOnlyBackbone(model, tokenizer, use_chat_template=use_chat_template)
 

@@ -19,6 +19,7 @@ from personaplug.nano import load_tokenizer
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrievers import by_words
 from personaplug.records import Example
 
@@ -78,7 +79,7 @@ class Answering:
 def measure(effort: Effort) -> Iterator[Row]:
     """Measure batches of 1, 8 and 32 on the embedded model, and on one whose size is nearer to those in use."""
     with open_world("dev", queries=4 if effort.is_quick else 32, is_quick=effort.is_quick) as world:
-        embedded = world.plug()
+        embedded = world.plug(query_source=QuerySource.STORE)
         larger = world.plug_on(random_llama(TOY if effort.is_quick else QWEN_06B), like=embedded)
         for size in BATCHES:
             if size <= len(world.examples):

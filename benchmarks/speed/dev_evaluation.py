@@ -32,7 +32,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         theirs = _one_by_one(world.published(paper, examples).eval(), examples, config=config)
         words = f"{len(examples)} queries of {world.log.name}, embedded model, {BEAMS} beams, in batches of {AT_ONCE}"
         asked = {
-            "dev evaluation": world.plug().eval(),
+            "dev evaluation": world.plug(query_source=QuerySource.STORE).eval(),
             "dev evaluation, every query encoded": world.plug(query_source=QuerySource.ENCODER).eval(),
             "dev evaluation, preset paper": paper,
         }

@@ -15,6 +15,7 @@ from benchmarks.speed.training import Course, batches_of, our_steps
 from benchmarks.speed.turns import timed
 from benchmarks.speed.world import World, open_world
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.query_source import QuerySource
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 def _plug(world: World, *, device: str, is_quick: bool) -> PersonaPlug:
     backbone = random_llama(TOY if is_quick else LLAMA_1B, device=device, dtype=torch.bfloat16)
-    return world.plug_on(backbone, like=world.plug(device=device))
+    return world.plug_on(backbone, like=world.plug(query_source=QuerySource.STORE, device=device))
 
 
 def _training(world: World, plug: PersonaPlug, *, course: Course, ceiling: Ceiling) -> Row:

@@ -13,6 +13,7 @@ from benchmarks.speed.turns import in_turn, timed
 from benchmarks.speed.user_embedder import BATCH, Size, our_work, published_work
 from benchmarks.speed.world import World, open_world
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+from personaplug.plug.query_source import QuerySource
 
 Work = Callable[[], object]
 _TURNS = 3
@@ -61,7 +62,7 @@ def _prefixes(counts: Sequence[int], size: Size, *, world: World) -> Iterator[Ro
 
 
 def _step(world: World, *, personas: int) -> Work:
-    plug = world.plug(EmbedderConfig(personas=personas)).train()
+    plug = world.plug(EmbedderConfig(personas=personas), query_source=QuerySource.STORE).train()
     batch = plug.batcher(world.examples[:BATCH])
     return lambda: plug.loss(batch).backward()
 

@@ -40,7 +40,10 @@ def measure(effort: Effort) -> Iterator[Row]:
     """Measure our default and our form of the paper, each in turn with the published procedure."""
     course = Course(2, 1) if effort.is_quick else Course()
     with open_world("train", queries=4 if effort.is_quick else 400, is_quick=effort.is_quick) as world:
-        plugs = {"a training step": world.plug(), "a training step, preset paper": paper_plug(world)}
+        plugs = {
+            "a training step": world.plug(query_source=QuerySource.STORE),
+            "a training step, preset paper": paper_plug(world),
+        }
         for name, plug in plugs.items():
             yield _row(name, world, plug=plug, course=course, pairs=effort.pairs)
 
@@ -56,7 +59,7 @@ def _row(name: str, world: World, *, plug: PersonaPlug, course: Course, pairs: i
         "our_examples_per_second": done / median(turns.ours),
         "their_examples_per_second": done / median(turns.theirs),
     }
-    if plug.batcher.query_vectors is not None:
+    if plug.query_vectors is not None:
         encoding = our_steps(world.plug(plug.run.embedder, query_source=QuerySource.ENCODER), batches, course=course)
         details["ratio_where_the_store_holds_no_query"] = median(in_turn(encoding, theirs, pairs=pairs).ratios)
     words = f"{world.log.name}, embedded model, batches of {course.batch}, {course.steps} steps a turn"

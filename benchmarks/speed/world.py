@@ -19,7 +19,6 @@ from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedd
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.prefix import PersonaPrefix
-from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.records import Example
@@ -47,10 +46,10 @@ class World:
         self,
         embedder: EmbedderConfig | None = None,
         *,
-        query_source: QuerySource = QuerySource.STORE,
+        query_source: QuerySource,
         device: str = "cpu",
     ) -> PersonaPlug:
-        """Build an untrained plug on the embedded language model; queries are looked up where not said otherwise."""
+        """Build an untrained plug on the embedded language model."""
         run = RunConfig(task=self.log.task.name, embedder=embedder or EmbedderConfig())
         return build_plug(run, self.log.task, store=self.store, device=device, query_source=query_source)
 
@@ -91,13 +90,13 @@ def open_world(split: Split, *, queries: int, is_quick: bool, device: str = "cpu
 
 def paper_plug(world: World) -> PersonaPlug:
     """Build our plug as the preset ``paper`` has it."""
-    return world.plug(PAPER)
+    return world.plug(PAPER, query_source=QuerySource.STORE)
 
 
 def forget_queries(plug: PersonaPlug) -> None:
     """Let a plug know no query's vector, as at its first step or answer."""
-    if (known := plug.batcher.query_vectors) is not None:
-        plug.batcher.query_vectors = QueryVectors(known.encoder, known.store)
+    if plug.query_vectors is not None:
+        plug.query_vectors.forget()
 
 
 def _of_whole_users(examples: Examples, queries: int) -> Examples:

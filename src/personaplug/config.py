@@ -144,6 +144,8 @@ def _fits(kind: Any, value: object) -> bool:  # noqa: ANN401 (a type form)
 def _describe(kind: Any) -> str:  # noqa: ANN401 (a type form)
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(repr(choice) for choice in get_args(kind))
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(_describe(member) for member in get_args(kind))
     return str(getattr(kind, "__name__", kind))
 
 

@@ -29,6 +29,8 @@ class MethodKind:
         items: What chooses the items that stand in the prompt as text; None where there are none.
         is_per_user: Whether each user has a trained part.
         is_described: Whether a written description of the user stands in the prompt.
+        by_policy: Whether it learns from options that it draws, rather than from all of them.
+        reads_answers: Whether a choice reads what each prompt was answered with, too.
     """
 
     name: str
@@ -38,6 +40,8 @@ class MethodKind:
     items: ItemChooser | None = None
     is_per_user: bool = False
     is_described: bool = False
+    by_policy: bool = False
+    reads_answers: bool = False
 
     @property
     def command(self) -> str:
@@ -85,9 +89,9 @@ METHOD_KINDS = {
         MethodKind("bm25", items="bm25"),
         MethodKind("dense", reads_vectors=True, items="dense"),
         MethodKind("ropg-kd", "ranker", reads_vectors=True, items="ranker"),
-        MethodKind("ropg-rl", "ranker", reads_vectors=True, items="ranker"),
+        MethodKind("ropg-rl", "ranker", reads_vectors=True, items="ranker", by_policy=True),
         MethodKind("rspg-pre", "selector", reads_vectors=True, items="selector"),
-        MethodKind("rspg-post", "selector", reads_vectors=True, items="selector"),
+        MethodKind("rspg-post", "selector", reads_vectors=True, items="selector", reads_answers=True),
         MethodKind("user-lora", "adapters", is_per_user=True),
         MethodKind("text-profile", is_described=True),
         MethodKind("user-lora+bm25", "adapters", is_per_user=True, items="bm25"),
@@ -115,6 +119,17 @@ def kind_of(name: str) -> MethodKind:
     """
     if name not in METHOD_KINDS:
         raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(METHOD_KINDS)}")
+    return METHOD_KINDS[name]
+
+
+def check_command(name: str) -> MethodKind:
+    """Look up a method that commands know: of ``user-lora+bm25`` its run says what chooses its items.
+
+    Raises:
+        ConfigError: There is no such method.
+    """
+    if name not in METHODS:
+        raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(METHODS)}")
     return METHOD_KINDS[name]
 
 

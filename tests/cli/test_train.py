@@ -1,5 +1,6 @@
 import json
 import tomllib
+from pathlib import Path
 from shutil import copy, copytree
 
 import pytest
@@ -14,6 +15,7 @@ from personaplug.workflows.train import snapshot_of
 from tests import tiny
 from tests.cli.conftest import USERS, done
 from tests.factories import make_item
+from tests.gguf_files import CHAT, write_gguf
 
 QUERIES = sum(count - 3 for count in USERS.values())  # the first has no history, the last two are for dev and test
 
@@ -248,6 +250,31 @@ def test_models_named_by_relative_paths_are_found_from_elsewhere_and_after_a_mov
     done(personaplug("evaluate", place.log, "--task", "log", *measured))
 
 
+def test_a_gguf_file_named_by_a_relative_path_is_found_from_elsewhere_and_after_a_move(
+    personaplug, place, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PERSONAPLUG_CACHE", str(tmp_path / "cache"))
+    write_gguf(tmp_path / "world" / "models" / "tiny.gguf", chat=CHAT)
+    monkeypatch.chdir(tmp_path / "world")
+    given = "--method", "tuned-prompt", "--backbone", "models/tiny.gguf", "--epochs", 1, "--out", "runs/tuned"
+    done(personaplug("train", place.log, "--task", "log", *given))
+    card = Path("runs/tuned/README.md").read_text()
+    assert "in its chat template" in card
+    assert "```text\n<s>INPUT</s>\n```" in card
+    monkeypatch.chdir(tmp_path)
+    moved = (tmp_path / "world").rename(tmp_path / "moved") / "runs" / "tuned"
+    for run in (moved, "moved/runs/tuned"):
+        done(personaplug("generate", "--run", run, "--store", place.store, "--user", "ada", "tea?"))
+
+
+def test_a_file_that_is_no_gguf_ends_the_command_with_one_error(train, tmp_path):
+    (tmp_path / "broken.gguf").write_bytes(b"no model")
+    result = train(family=str(tmp_path / "broken.gguf"))
+    assert result.exit_code == 1
+    assert result.stderr.count("broken.gguf is no GGUF file") == 1
+    assert not (tmp_path / "run" / "config.toml").exists()
+
+
 @pytest.mark.parametrize("method", ["plug", "ropg-kd"])
 def test_where_nobody_names_the_encoder_the_store_does_whatever_the_preset(
     method, train, models, tmp_path, monkeypatch
@@ -275,6 +302,7 @@ def test_an_encoder_that_is_not_the_store_s_is_refused_before_it_is_looked_for(t
 
 HELD_BACK = {
     "plug": {"-k", "--ropg", "--score", "--split", "--stranger"},
+    "tuned-prompt": {"-k", "--encoder", "--ropg", "--score", "--split", "--stranger"},
     "plug+bm25": {"--ropg", "--score", "--split", "--stranger"},
     "ropg-kd": {"-k", "--ropg", "--split", "--stranger"},
     "rspg-pre": {"--split", "--stranger"},
@@ -297,3 +325,11 @@ def test_help_without_a_method_is_the_plugs_and_names_the_others(personaplug):
     assert shown == done(personaplug("train", "--help", "--method", "plug")).stdout
     assert "Options of --method plug" in shown
     assert "user-lora" in shown.rpartition("Other methods")[2]
+
+
+def test_help_is_of_the_method_in_a_file_and_of_the_last_one_typed(personaplug, place):
+    wanted = done(personaplug("train", "--help", "--method", "user-lora")).stdout
+    config = place.adapters / "config.toml"
+    assert done(personaplug("train", "--config", config, "--help")).stdout == wanted
+    assert done(personaplug("train", "--method", "plug", "--method", "user-lora", "--help")).stdout == wanted
+    assert done(personaplug("train", "--config", config / "none", "--help")).exit_code == 0

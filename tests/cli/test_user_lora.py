@@ -75,6 +75,7 @@ def test_the_cost_of_a_user_stands_in_the_card_and_in_a_file(train, tmp_path):
     card = (tmp_path / "run" / "README.md").read_text()
     assert f"**MB a user** | {cost.bytes_a_user / 1e6:.3f} " in card
     assert f"**seconds a user** | {cost.seconds_a_user:.2f} " in card
+    assert "How the language model was asked, without a chat template" in card
 
 
 def test_the_preset_of_the_paper_trains_fresh_adapters_over_a_frozen_one_of_the_task(train, evaluate, tmp_path):

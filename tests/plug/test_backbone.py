@@ -213,6 +213,26 @@ def test_a_chat_is_read_as_its_template_writes_it_and_the_prefix_follows_the_hea
     assert torch.equal(prefixed, torch.cat([embedded(chat, ids[:2]), prefix[0], embedded(chat, ids[2:])]))
 
 
+TURNS = '{% for turn in messages %}<s>{{ turn.content }}<unk> {% endfor %}{{ "!" if add_generation_prompt }}'
+
+
+@pytest.mark.parametrize(("template", "end"), [(TURNS, 3), (TURNS.replace("<unk>", "."), 2), ("<s>always this", 2)])
+def test_a_chats_answer_ends_with_the_command_that_its_template_puts_behind_one(family, template, end):
+    chat = tiny.FAMILIES[family](use_chat_template=True)
+    chat.tokenizer.chat_template = template
+    assert chat._answer_ids(["yes"], max_tokens=9) == [[*chat._ids("yes"), end]]
+    assert chat._ends == {2, end}
+
+
+def test_a_chat_falls_silent_at_the_end_of_its_turn(family):
+    chat = tiny.FAMILIES[family](use_chat_template=True)
+    chat.tokenizer.chat_template = TURNS
+    chat.model.generation_config.suppress_tokens = [token for token in range(260) if token != 3]
+    writing = Writing(SHORT)
+    chat.write(chat.embed(INPUTS[:1]), [writing])
+    assert (writing.tokens, writing.ending) == ([], "stop")
+
+
 MODELS = {"t5": tiny.encoder_decoder, "bert": tiny.joined_encoder_decoder}
 MODELS |= {"llama": tiny.decoder_only, "gpt2": tiny.absolute_decoder_only}
 

@@ -1,13 +1,22 @@
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import torch
 
+from personaplug.config import override, read_toml, write_toml
 from personaplug.errors import ConfigError, MissingExtraError
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
 from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
-from personaplug.plug.loading import BackboneConfig, load_backbone, read_settings
+from personaplug.plug.loading import BackboneConfig, in_folder, load_backbone, read_settings
 from tests import tiny
+
+
+@dataclass(frozen=True)
+class Run:
+    """As much of a run as names a language model."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
 
 
 def test_a_folder_of_either_family_loads_as_the_model_it_was_saved_from(models, family):
@@ -34,9 +43,44 @@ def test_a_model_in_bfloat16_scores_with_a_prefix_in_float32(models, family):
     assert backbone.score(inputs, ["this"]).log_likelihood.isfinite().all()
 
 
-def test_a_chat_template_is_used_where_it_is_asked_for(models, family):
-    chat = load_backbone(BackboneConfig(models[family], use_chat_template=True))
-    assert chat.count_tokens("what") == len("[what]!") + 1
+@pytest.mark.parametrize(("asked", "is_used"), [("auto", True), (True, True), (False, False)])
+def test_a_chat_template_is_used_unless_it_is_declined(family, asked, is_used, tmp_path):
+    folder = tiny.save_model(tiny.FAMILIES[family](use_chat_template=True), tmp_path)
+    chat = load_backbone(BackboneConfig(folder, use_chat_template=asked))
+    assert chat.use_chat_template is is_used
+    assert (chat.count_tokens("what") == len("[what]!") + 1) is is_used
+
+
+def test_a_tokenizer_without_a_chat_template_wraps_nothing_by_default(models, family):
+    assert load_backbone(BackboneConfig(models[family])).use_chat_template is False
+
+
+def test_the_embedded_language_model_is_no_chat():
+    assert load_backbone(BackboneConfig("nano")).use_chat_template is False
+
+
+def test_a_chat_template_that_is_not_there_is_refused_before_any_work(models, family):
+    with pytest.raises(ConfigError, match="no chat template") as caught:
+        load_backbone(BackboneConfig(models[family], use_chat_template=True))
+    changed = override(Run(), [caught.value.hint.removeprefix("--set ")])
+    assert changed.backbone.use_chat_template == "auto"
+
+
+@pytest.mark.parametrize(("written", "read"), [("true", True), ("false", False), ('"auto"', "auto")])
+def test_whether_inputs_are_wrapped_is_read_as_it_was_written(written, read, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(f"[backbone]\nuse_chat_template = {written}\n")
+    assert read_toml(Run, path) == Run(BackboneConfig(use_chat_template=read))
+    write_toml(read_toml(Run, path), path)
+    assert f"use_chat_template = {written}\n" in path.read_text()
+
+
+@pytest.mark.parametrize("written", ['"yes"', "1", '"true"'])
+def test_whether_inputs_are_wrapped_is_never_guessed(written, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(f"[backbone]\nuse_chat_template = {written}\n")
+    with pytest.raises(ConfigError, match="not bool or one of 'auto'"):
+        read_toml(Run, path)
 
 
 @pytest.mark.parametrize("quantization", ["8bit", "4bit"])
@@ -53,7 +97,7 @@ def test_an_unknown_model_is_named_with_a_hint():
     assert "google/flan-t5-base" in caught.value.hint
 
 
-@pytest.mark.parametrize("opened_by", [load_backbone, read_settings])
+@pytest.mark.parametrize("opened_by", [load_backbone, read_settings, in_folder])
 def test_a_model_of_the_catalog_that_is_missing_is_refused_with_the_command_that_fetches_it(
     opened_by, tmp_path, monkeypatch
 ):
@@ -64,10 +108,10 @@ def test_a_model_of_the_catalog_that_is_missing_is_refused_with_the_command_that
     assert caught.value.hint == "personaplug models add smollm2"
 
 
-@pytest.mark.parametrize("opened_by", [load_backbone, read_settings])
+@pytest.mark.parametrize("opened_by", [load_backbone, read_settings, in_folder])
 def test_a_model_of_the_catalog_is_opened_by_its_path(opened_by, monkeypatch):
     monkeypatch.setattr("personaplug.models.places.find", lambda _: Path("/none/there.gguf"))
-    with pytest.raises(ConfigError, match=r"'/none/there\.gguf'"):
+    with pytest.raises(ConfigError, match=r"/none/there\.gguf"):
         opened_by(BackboneConfig("smollm2"))
 
 

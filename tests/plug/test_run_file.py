@@ -46,7 +46,25 @@ def test_a_model_in_a_folder_is_found_from_another_and_after_a_move(kind, typed,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("typed", ["google/flan-t5-base", "nano", "smollm2", "my models/none", "../none"])
+@pytest.mark.parametrize("name", ["tiny.gguf", "sha256-0123"])
+def test_a_gguf_file_is_found_from_another_folder_and_after_a_move(kind, name, here, monkeypatch):
+    (here / "my models" / name).write_bytes(b"GGUF and so on")
+    write_config(of_model(kind, f"my models/{name}"), here / "runs" / "gguf" / "config.toml")
+    assert read_toml(kind, here / "runs" / "gguf" / "config.toml").backbone.model == f"../../my models/{name}"
+    monkeypatch.chdir(here.parent / "elsewhere")
+    moved = here.rename(here.with_name("moved"))
+    found = read_config(kind, moved / "runs" / "gguf" / "config.toml").backbone.model
+    assert (moved / "my models" / name).samefile(found)
+
+
+def test_a_file_of_another_kind_that_is_called_like_a_model_on_the_hub_leaves_its_name_alone(here):
+    (here / "gpt2").write_text("notes on it")
+    write_config(of_model(RunConfig, "gpt2"), here / "run" / "config.toml")
+    assert read_config(RunConfig, here / "run" / "config.toml").backbone.model == "gpt2"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("typed", ["google/flan-t5-base", "nano", "smollm2", "my models/none", "../none", "none.gguf"])
 def test_a_name_that_is_no_folder_stays_as_it_is(kind, typed, here):
     (here / "nano").mkdir()
     (here / "smollm2").mkdir()
@@ -97,9 +115,12 @@ def test_whoever_follows_the_way_to_a_path_comes_to_it(steps, folder, tmp_path_f
     assert at_end_of(way_to(path, folder=folder), folder=folder).resolve() == path.resolve()
 
 
-def test_a_folder_by_two_names_is_one_model_and_two_folders_are_two(here):
+def test_a_folder_or_file_by_two_names_is_one_model_and_two_of_them_are_two(here):
     assert is_same_model("my models/gpt two", str(here / "my models" / "gpt two"))
     assert not is_same_model("my models", "my models/gpt two")
+    (here / "tiny.gguf").touch()
+    assert is_same_model("tiny.gguf", str(here / "tiny.gguf"))
+    assert not is_same_model("tiny.gguf", "my models")
     assert is_same_model("google/x", "google/x")
     assert not is_same_model("google/x", "google/y")
 

@@ -142,8 +142,8 @@ def test_no_layer_of_the_language_model_is_loaded(front, server):
 
 
 @pytest.mark.parametrize("use_chat_template", [False, True])
-def test_inputs_are_written_as_the_whole_model_would(llama, use_chat_template):
-    config = BackboneConfig(llama, use_chat_template=use_chat_template)
+def test_inputs_are_written_as_the_whole_model_would(tmp_path, use_chat_template):
+    config = BackboneConfig(tiny.save_model(tiny.decoder_only(use_chat_template=use_chat_template), tmp_path))
     whole, table = load_backbone(config), load_writer_of_inputs(config)
     texts = ["about x", "", "</s> 🙂 " * 9]
     for limit in (7, 256):

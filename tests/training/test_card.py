@@ -17,12 +17,37 @@ METHODS = {
 @pytest.mark.parametrize(("method", "vectors"), METHODS.items())
 def test_a_card_says_what_the_run_is_made_of_and_how_good_it_is(method, vectors, tmp_path):
     run = replace(PRESETS["default"], method=method)
-    write_card(tmp_path, run, task=TASK, fitted=Fitted(steps=1200, dev_loss=0.61234, seconds=5.0), queries=11_754)
+    write_card(
+        tmp_path,
+        run,
+        task=TASK,
+        fitted=Fitted(steps=1200, dev_loss=0.61234, seconds=5.0),
+        queries=11_754,
+        prompt="how it was asked",
+    )
     card = (tmp_path / "README.md").read_text()
-    for words in (method, TASK.name, TASK.description, "nano", "minilm", vectors, "11,754", "1,200", "0.6123 nats"):
+    for words in (
+        method,
+        TASK.name,
+        TASK.description,
+        "nano",
+        "minilm",
+        vectors,
+        "11,754",
+        "1,200",
+        "0.6123 nats",
+        "how it was asked",
+    ):
         assert words in card
 
 
 def test_a_card_of_a_run_without_dev_queries_says_so(tmp_path):
-    write_card(tmp_path, PRESETS["default"], task=TASK, fitted=Fitted(steps=1, dev_loss=None, seconds=1.0), queries=1)
+    write_card(
+        tmp_path,
+        PRESETS["default"],
+        task=TASK,
+        fitted=Fitted(steps=1, dev_loss=None, seconds=1.0),
+        queries=1,
+        prompt="",
+    )
     assert "no dev queries" in (tmp_path / "README.md").read_text()

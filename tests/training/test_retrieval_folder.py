@@ -31,7 +31,7 @@ def test_what_a_kill_after_the_weights_leaves_is_dropped_where_the_run_is_found_
     chooser = ItemRanker(tiny.text_encoder(), RankerConfig())
     with monkeypatch.context() as patch:
         patch.setattr(retrieval_folder.shutil, "rmtree", lambda *_, **__: None)  # killed before it
-        finish(tmp_path, RUN, task=TASK, chooser=chooser, chosen=CHOSEN)
+        finish(tmp_path, RUN, task=TASK, chooser=chooser, chosen=CHOSEN, prompt="")
     assert answers.exists()
     with pytest.raises(ConfigError, match=str(tmp_path)):
         check_folder(tmp_path, resume=resume)
@@ -54,7 +54,8 @@ def test_the_card_tells_the_start_from_what_is_no_chooser_at_all(method, other, 
     chosen = replace(CHOSEN, dev_score=0.75, dev_untrained=0.25, dev_reference=0.5)
     finish(
         tmp_path, replace(RUN, method=method), task=TASK,
-        chooser=ItemRanker(tiny.text_encoder(), RankerConfig()), chosen=chosen,
+        chooser=ItemRanker(tiny.text_encoder(), RankerConfig()), chosen=chosen, prompt="how it was asked",
     )  # fmt: skip
     card = (tmp_path / "README.md").read_text()
     assert f"| mean score on dev | 0.7500; without training 0.2500; of {other} 0.5000 |" in card
+    assert "how it was asked" in card

@@ -2,18 +2,21 @@
 
 import json
 from contextlib import contextmanager
+from dataclasses import fields
 
 import pytest
 
 from personaplug.errors import ConfigError, DataError
 from personaplug.method_kinds import METHOD_KINDS, kind_of
+from personaplug.methods.retrieval import build_retriever
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_kinds import read_or_preset
 from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.tasks.task import load_task
 from personaplug.workflows.configs import overridden
-from personaplug.workflows.evaluate import evaluate
+from personaplug.workflows.evaluate import evaluate, write_profiles
 from personaplug.workflows.index import index
 from personaplug.workflows.overrides import PlugOverrides, RetrievalOverrides, UserLoraOverrides, overrides_for
 from personaplug.workflows.progress import SILENT, counted
@@ -96,26 +99,48 @@ def test_every_method_that_learns_has_a_configuration_and_what_overrides_it(name
 
 
 def test_what_is_not_said_stays_as_configured(tmp_path):
-    for kind, said in (
-        (RunConfig, PlugOverrides),
-        (RetrievalConfig, RetrievalOverrides),
-        (UserLoraConfig, UserLoraOverrides),
-    ):
+    for kind, said in KINDS.items():
         assert overridden(kind(), said(), out=tmp_path) == kind()
 
 
 def test_what_does_not_fit_is_refused_whichever_run_it_is_of(tmp_path):
-    for kind, said in (
-        (RunConfig, PlugOverrides),
-        (RetrievalConfig, RetrievalOverrides),
-        (UserLoraConfig, UserLoraOverrides),
-    ):
+    for kind, said in KINDS.items():
         with pytest.raises(ConfigError, match="epochs"):
             overridden(kind(), said(epochs=-1.0), out=tmp_path)
-    with pytest.raises(TypeError, match="UserLoraOverrides do not go with a RunConfig"):
+    with pytest.raises(ConfigError, match="UserLoraOverrides do not go with a RunConfig"):
         overridden(RunConfig(), UserLoraOverrides(), out=tmp_path)
 
 
 def test_rows_pass_in_order_whether_or_not_somebody_counts():
     for progress in (SILENT, Listening()):
         assert list(counted(range(1001), "rows", progress=progress)) == list(range(1001))
+
+
+SAYING = {
+    "task": "other",
+    "method": {RunConfig: "tuned-prompt", RetrievalConfig: "rspg-pre"}, "backbone": "b", "encoder": "e",
+    "k": 9, "queries": 9, "epochs": 9.0, "batch_size": 9, "max_input_tokens": 9, "max_output_tokens": 9, "seed": 9,
+    "score": "metric", "dev_queries": 9, "item_tokens": 9, "max_new_tokens": 9, "split": "dev", "history": "stranger",
+}  # fmt: skip
+"""Something else than the default for everything that can be said."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_is_said_changes_the_run(kind, tmp_path):
+    for name in {each.name for each in fields(KINDS[kind])} - {"ropg"}:  # ropg wants trained runs
+        value = SAYING[name][kind] if name == "method" else SAYING[name]
+        assert overridden(kind(), KINDS[kind](**{name: value}), out=tmp_path) != kind(), name
+
+
+def test_descriptions_are_written_by_a_method_that_describes_and_into_a_folder(log):
+    for words in (
+        MethodWords("bm25", QuerySource.ENCODER, profiles=log.parent),
+        MethodWords("text-profile", QuerySource.ENCODER),
+    ):
+        with pytest.raises(ConfigError, match="needs a folder"):
+            write_profiles(log, "log", method=words, queries=QueryWords())
+
+
+def test_no_name_is_taken_for_another_retrievers():
+    with pytest.raises(ConfigError, match="no untrained retriever 'oldest'"):
+        build_retriever("oldest", load_task("log"), store=None, encoder_name=None, query_source=QuerySource.ENCODER)

@@ -33,7 +33,12 @@ Examples:
 )
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of what was trained.")
 @click.option("--store", type=click.Path(path_type=Path), help="The index of the log; by default the run's own.")
-@click.option("--backbone", default="nano", show_default=True, help="The language model, where there is no run.")
+@click.option(
+    "--backbone",
+    default="nano",
+    show_default=True,
+    help="The language model, as for train, where no run is.",
+)
 @click.option("--encoder", help="As given to index, where neither run nor store tells: for dense.")
 @click.option("--stranger", is_flag=True, help="Give each query another user's history: a control.")
 @click.option("--limit", type=click.IntRange(1), help="Measure so many queries, drawn with the seed.")

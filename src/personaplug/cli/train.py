@@ -29,7 +29,7 @@ class TrainCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Look for the method first: ``--help`` ends the parsing wherever it stands."""
-        ctx.meta["method"] = _typed_method(args)
+        ctx.meta["method"] = _value_of("--method", args) or _method_in_file(_value_of("--config", args))
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -50,7 +50,7 @@ class TrainCommand(click.Command):
 @click.option("--task", required=True, help="A built-in task or a .toml file.")
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="The index of the log.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-@click.option("--backbone", help="The frozen language model: nano, a Hugging Face name, or a folder.")
+@click.option("--backbone", help="The frozen language model: nano, a Hugging Face name, a folder, or a .gguf file.")
 @click.option("--encoder", help="The frozen encoder, as given to index; by default the one that the store names.")
 @click.option("--config", type=click.Path(path_type=Path), help="A run's config.toml, in place of a preset.")
 @click.option(
@@ -107,7 +107,8 @@ def train(
       personaplug train log.jsonl --task log --method tuned-prompt --out runs/tuned-prompt
       personaplug train log.jsonl --task log --store log.db --method plug+bm25 -k 2 --out runs/mixed
       personaplug train log.jsonl --task log --store log.db --out runs/chat --backbone Qwen/Qwen3-0.6B \\
-        --set backbone.use_chat_template=true --set training.patience=3
+        --set training.patience=3
+      personaplug train log.jsonl --task log --store log.db --out runs/gguf --backbone models/SmolLM2.gguf
       personaplug train log.jsonl --task log --method ropg-kd --store log.db --out runs/kd
       personaplug train log.jsonl --task log --method rspg-pre --ropg runs/kd -k 2 --store log.db --out runs/choice
       personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
@@ -122,6 +123,7 @@ def train(
     method = method or configured_method(config)
     kind = kind_of(method)
     _refuse_unread(kind, said | {"store_path": store_path})
+    said["history"] = "stranger" if said.pop("stranger") else None
     run = read_or_preset(kind, config, preset=preset)
     run = overridden(run, _overrides(kind, said | {"method": method}), settings=settings, out=out)
     names_encoder = said["encoder"] or config or any(setting.startswith("encoder.") for setting in settings)
@@ -134,13 +136,25 @@ def train(
     _tell(outcome, out=out, as_json=as_json)
 
 
-def _typed_method(args: Sequence[str]) -> str:
-    """Find the value of ``--method`` among the words of a command; empty where there is none."""
+def _value_of(option: str, args: Sequence[str]) -> str:
+    """Find the value of an option among the words of a command, the last as click does; empty where there is none."""
+    found = ""
     for at, word in enumerate(args):
         name, equals, value = word.partition("=")
-        if name == "--method":
-            return value if equals else "".join(args[at + 1 : at + 2])
-    return ""
+        if name == option:
+            found = value if equals else "".join(args[at + 1 : at + 2])
+    return found
+
+
+def _method_in_file(name: str) -> str:
+    """Read which method a configuration is of, for the help; empty where there is no such file, or a broken one."""
+    from personaplug.config import read_values
+    from personaplug.errors import ConfigError
+
+    try:
+        return str(read_values(Path(name)).get("method", "")) if name else ""
+    except ConfigError:  # said when the file is read to be used
+        return ""
 
 
 def _overrides(kind: MethodKind, said: Mapping[str, Any]) -> Overrides:
@@ -151,13 +165,17 @@ def _overrides(kind: MethodKind, said: Mapping[str, Any]) -> Overrides:
 
 def _is_read(option: str, kind: MethodKind) -> bool:
     """Tell whether a method reads an option, by its parameter's name."""
-    if option == "k":
-        return kind.is_trained_for_k or kind.learns == "adapters"
-    if option == "ropg":
-        return kind.learns == "selector"
-    if option == "store_path":
-        return kind.learns != "adapters"
-    return option not in _SAID or option == "method" or option in {each.name for each in fields(overrides_for(kind))}
+    by_rule = {
+        "k": kind.is_trained_for_k or kind.learns == "adapters",
+        "ropg": kind.learns == "selector",
+        "encoder": kind.reads_vectors,
+        "store_path": kind.learns != "adapters",
+        "stranger": kind.learns == "adapters",
+        "method": True,
+    }
+    if option in by_rule:
+        return by_rule[option]
+    return option not in _SAID or option in {each.name for each in fields(overrides_for(kind))}
 
 
 def _refuse_unread(kind: MethodKind, said: Mapping[str, object]) -> None:
@@ -171,10 +189,12 @@ def _refuse_unread(kind: MethodKind, said: Mapping[str, object]) -> None:
         raise click.UsageError(f"-k goes with evaluate: {kind.name} learns from prompts of one item each")
     if "k" in unread:
         raise click.UsageError("-k goes with --method rspg, user-lora, +bm25 or +dense")
-    if unread & {"encoder", "store_path"}:
+    if unread & {"encoder", "store_path"} and kind.learns == "adapters":
         raise click.UsageError(
             "--encoder and --store do not go with --method user-lora: name its language model with --backbone"
         )
+    for option in sorted(unread - {"ropg", "encoder"}):  # of these the run says what is wrong, or they do no harm
+        raise click.UsageError(f"--method {kind.name} reads no --{option.replace('_', '-')}")
 
 
 def _tell(outcome: "Outcome", *, out: Path, as_json: bool) -> None:

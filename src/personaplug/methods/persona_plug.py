@@ -69,9 +69,8 @@ class PlugMethod:
 
         A tuned prompt keeps nothing of its own.
         """
-        batcher, each = self.plug.batcher, self._item_bytes()
-        items = batcher.prompts.items
-        vectors = np.array([each * len(batcher.seen(example).items) for example in examples])
+        items, each = self.plug.prompts.items, self._item_bytes()
+        vectors = np.array([each * len(self.plug.seen(example).items) for example in examples])
         return np.asarray(vectors + items.user_bytes(examples)) if items else vectors
 
     @torch.inference_mode()
@@ -81,7 +80,7 @@ class PlugMethod:
         if isinstance(prefix, TunedPrefix):
             return []
         batch = self._asked(examples)[0].to(self.plug.backbone.device)
-        histories = [self.plug.batcher.seen(example).items for example in examples]
+        histories = [self.plug.seen(example).items for example in examples]
         measured = [memories for memories in weigh(prefix, batch, histories=histories) if len(memories) > 1]
         return [
             ExampleAttention.of(

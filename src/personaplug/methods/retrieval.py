@@ -32,7 +32,7 @@ def build_retriever(
         query_source: Where the vectors of queries come from, for ``dense``.
 
     Raises:
-        ConfigError: A store is needed and not given.
+        ConfigError: There is no such retriever, or a store is needed and not given.
     """
     if name == "recency":
         return RecencyRetriever()
@@ -40,6 +40,8 @@ def build_retriever(
         return RandomRetriever()
     if name == "bm25":
         return by_words(task)
+    if name != "dense":
+        raise ConfigError(f"there is no untrained retriever {name!r}", hint="recency, random, bm25 or dense")
     if task.retrieval.similarity == "product" and encoder_name:
         like = store.layout.fingerprint if store else ""
         return by_product(task, load_encoder(encoder_config(encoder_name), like=like, device=start_torch()))

@@ -170,6 +170,11 @@ class Backbone(ABC):
         ends = self.reader.ends(text)
         return text if len(ends) < room else text[: ends[room - 1]]
 
+    def framed(self, text: str) -> str:
+        """Write an input as :meth:`embed` reads it, with the tokens that stand around it and without cutting."""
+        before, after = self._frame
+        return str(self.tokenizer.decode([*before, *self.reader.ids([text])[0], *after], skip_special_tokens=False))
+
     def count_tokens(self, text: str) -> int:
         """Count an input's tokens as :meth:`embed` makes them, without cutting."""
         before, after = self._frame
@@ -208,13 +213,27 @@ class Backbone(ABC):
 
     @property
     def _chat_turn(self) -> str:
-        messages = [{"role": "user", "content": _MARK}]
+        return self._chat({"role": "user", "content": _MARK}, is_asked=True)
+
+    @cached_property
+    def _end(self) -> int:
+        """Find the token that ends an answer: a chat's is the command that its template puts behind one, if it does.
+
+        It may be another than the tokenizer's own, as Gemma's ``<end_of_turn>`` is.
+        """
+        end: int = self.tokenizer.eos_token_id
+        if not self.use_chat_template:
+            return end
+        chat = self._chat({"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}, is_asked=False)
+        behind = self._ids(chat.rpartition(_MARK)[2].strip()) if _MARK in chat else []
+        return behind[0] if behind and behind[0] in self.tokenizer.added_tokens_decoder else end
+
+    def _chat(self, *messages: dict[str, str], is_asked: bool) -> str:
         # Most templates know of no thinking, and take no notice of the last word.
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-            )
+        text = self.tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=is_asked, enable_thinking=False
         )
+        return str(text)
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
@@ -226,7 +245,8 @@ class Backbone(ABC):
     def _ends(self) -> set[int]:
         """Find the tokens that end an answer; a model may have several."""
         ends = self.model.generation_config.eos_token_id
-        return set(ends) if isinstance(ends, list) else {ends} - {None}
+        own = set(ends) if isinstance(ends, list) else {ends} - {None}
+        return own | {self._end} if self.use_chat_template else own
 
     def _room(self, max_tokens: int) -> int:
         """Count the tokens of an input's own that there is room for, at least one."""
@@ -244,7 +264,7 @@ class Backbone(ABC):
 
     def _answer_ids(self, targets: Sequence[str], *, max_tokens: int) -> list[list[int]]:
         ids = self.reader.ids(targets, most=max_tokens - 1)
-        return [[*row, self.tokenizer.eos_token_id] for row in ids]
+        return [[*row, self._end] for row in ids]
 
     def _decoding(self, inputs: TokenEmbeddings, *, longest: int, beams: int = 1) -> dict[str, object]:
         """Say to transformers how to decode; what is drawn, is drawn by :class:`OwnDraws`."""
@@ -256,6 +276,7 @@ class Backbone(ABC):
             "do_sample": False,
             "repetition_penalty": 1.0,  # some models' own settings have another: an answer is decoded as it was asked
             "pad_token_id": self.tokenizer.pad_token_id,
+            "eos_token_id": sorted(self._ends) or None,
         }
 
 

@@ -16,7 +16,7 @@ from transformers.utils.hub import cached_file
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
-from personaplug.plug.loading import BackboneConfig, read_settings
+from personaplug.plug.loading import BackboneConfig, in_folder, read_settings
 
 _HINT = "serve this run with --engine local"
 _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
@@ -33,6 +33,7 @@ def load_writer_of_inputs(config: BackboneConfig, *, device: str = "cpu", positi
     Raises:
         ConfigError: There is no such model, it is an encoder-decoder, or its embeddings are no plain table.
     """
+    config = in_folder(config)
     settings = read_settings(config)
     if settings.is_encoder_decoder:
         message = f"{config.model} is an encoder-decoder: only decoder-only language models take prompt embeddings"
@@ -42,7 +43,7 @@ def load_writer_of_inputs(config: BackboneConfig, *, device: str = "cpu", positi
         settings.max_position_embeddings = min(positions, own)
     model = _without_layers(config, settings, device=device)
     tokenizer = AutoTokenizer.from_pretrained(config.model, revision=config.revision or None, trust_remote_code=False)
-    return DecoderOnlyBackbone(model, tokenizer, use_chat_template=config.use_chat_template)
+    return DecoderOnlyBackbone(model, tokenizer, use_chat_template=config.wraps_inputs(tokenizer))
 
 
 def _without_layers(config: BackboneConfig, settings: PreTrainedConfig, *, device: str) -> PreTrainedModel:

@@ -1,10 +1,11 @@
-"""Load a backbone by name: the embedded ``nano``, a model of the catalog, a Hugging Face model, or a folder."""
+"""Load a backbone by name: the embedded ``nano``, one of the catalog, one of Hugging Face, a folder, or a GGUF file."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -16,6 +17,7 @@ from transformers import (
     BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
 )
 
 from personaplug.config import option
@@ -25,6 +27,8 @@ from personaplug.nano import load_nano
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
 from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
+from personaplug.plug.gguf import find_gguf
+from personaplug.plug.gguf_copy import copy_of, read_gguf, read_gguf_settings
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +37,13 @@ log = logging.getLogger(__name__)
 class BackboneConfig:
     """Which frozen language model answers."""
 
-    model: str = option("nano", "a Hugging Face name or folder; nano comes with personaplug")
+    model: str = option("nano", "a Hugging Face name or folder, or a .gguf file; nano comes with personaplug")
     revision: str = option("", "branch, tag or commit on the hub; empty for the default")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "auto: bfloat16 on a GPU, else float32")
     quantization: Literal["none", "8bit", "4bit"] = option("none", "needs a GPU and the extra: quantized")
-    use_chat_template: bool = option(False, "wrap inputs as a user's turn, for instruction-tuned models")
+    use_chat_template: bool | Literal["auto"] = option(
+        "auto", "wrap inputs as a user's turn; auto: where the model's tokenizer has a chat template"
+    )
 
     def torch_dtype(self, device: str) -> torch.dtype:
         """Settle the precision for a device."""
@@ -46,13 +52,29 @@ class BackboneConfig:
         kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
         return kinds[self.dtype]
 
+    def wraps_inputs(self, tokenizer: PreTrainedTokenizerBase) -> bool:
+        """Settle whether inputs stand in the tokenizer's chat template.
+
+        Raises:
+            ConfigError: They should, and it has none.
+        """
+        has_template = bool(tokenizer.chat_template)
+        if self.use_chat_template == "auto":
+            return has_template
+        if self.use_chat_template and not has_template:
+            raise ConfigError(
+                f"the tokenizer of {self.model!r} has no chat template",
+                hint="--set backbone.use_chat_template=auto",
+            )
+        return self.use_chat_template
+
 
 def load_backbone(config: BackboneConfig, *, device: str = "cpu") -> Backbone:
     """Load a language model and freeze it. Remote code is never run, pickled weights are never read.
 
     Raises:
         ConfigError: No such model is at hand, or it answers no text.
-        MissingExtraError: Quantized loading without bitsandbytes.
+        MissingExtraError: Quantized loading without bitsandbytes, or a GGUF file without the package ``gguf``.
     """
     config = replace(config, model=located(config.model))
     dtype = config.torch_dtype(device)
@@ -62,7 +84,8 @@ def load_backbone(config: BackboneConfig, *, device: str = "cpu") -> Backbone:
         model: PreTrainedModel = nano.model.to(device)  # type: ignore[arg-type]  # torch's own signature is lost
         return EncoderDecoderBackbone(model, nano.tokenizer)
     with _refusing(config):
-        return _load_from_hub(config, dtype=dtype, device=device)
+        file = find_gguf(config.model)
+        return _load_gguf(file, config, device=device) if file else _load_from_hub(config, device=device)
 
 
 def read_settings(config: BackboneConfig) -> PreTrainedConfig:
@@ -75,6 +98,8 @@ def read_settings(config: BackboneConfig) -> PreTrainedConfig:
     if config.model == "nano":
         return load_nano().model.config
     with _refusing(config):
+        if file := find_gguf(config.model):
+            return read_gguf_settings(file)
         settings: PreTrainedConfig = AutoConfig.from_pretrained(
             config.model, revision=config.revision or None, trust_remote_code=False
         )
@@ -88,29 +113,61 @@ def _refusing(config: BackboneConfig) -> Iterator[None]:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"the language model {config.model!r} cannot be loaded: {str(error).splitlines()[0]}",
-            hint="give nano, a Hugging Face model name such as google/flan-t5-base, or the folder of a model",
+            hint="give nano, a Hugging Face name such as google/flan-t5-base, the folder of a model, or a .gguf file",
         ) from error
 
 
-def _load_from_hub(config: BackboneConfig, *, dtype: torch.dtype, device: str) -> Backbone:
-    source = {"revision": config.revision or None, "trust_remote_code": False}
-    settings = read_settings(config)
-    tokenizer = AutoTokenizer.from_pretrained(config.model, **source)
+def in_folder(config: BackboneConfig) -> BackboneConfig:
+    """Name a GGUF file's model by the folder of its converted copy; any other stays as it is.
+
+    Raises:
+        ConfigError: The file holds no model that can be read, or its copy cannot be kept.
+        MissingExtraError: The package ``gguf`` is not installed.
+    """
+    config = replace(config, model=located(config.model))
+    with _refusing(config):
+        file = find_gguf(config.model)
+        if file is None:
+            return config
+        copy = copy_of(file)
+    if copy is None:
+        raise ConfigError(
+            f"no converted copy of {config.model!r} can be kept", hint="point PERSONAPLUG_CACHE to a disk with room"
+        )
+    return replace(config, model=str(copy), revision="")
+
+
+def _load_gguf(file: Path, config: BackboneConfig, *, device: str) -> Backbone:
+    if config.quantization != "none":
+        raise ConfigError(
+            f"{config.model!r} is a GGUF file, whose weights are quantized already",
+            hint="--set backbone.quantization=none",
+        )
+    if copy := copy_of(file):
+        return _load_from_hub(config, device=device, copy=copy)
+    model, tokenizer = read_gguf(file, dtype=config.torch_dtype(device), device=device)
+    return _backbone(model, tokenizer, config)
+
+
+def _load_from_hub(config: BackboneConfig, *, device: str, copy: Path | None = None) -> Backbone:
+    dtype, name = config.torch_dtype(device), str(copy or config.model)
+    source = {"revision": None if copy else config.revision or None, "trust_remote_code": False}
+    settings = AutoConfig.from_pretrained(name, **source)
     kind = AutoModelForSeq2SeqLM if settings.is_encoder_decoder else AutoModelForCausalLM
     model: PreTrainedModel = kind.from_pretrained(
-        config.model,
+        name,
         dtype=dtype,
         use_safetensors=True,
         device_map=device,
         quantization_config=_quantization(config, dtype),
         **source,
     )
-    family = _family(settings)
-    return family(model, tokenizer, use_chat_template=config.use_chat_template)
+    return _backbone(model, AutoTokenizer.from_pretrained(name, **source), config)
 
 
-def _family(settings: PreTrainedConfig) -> type[Backbone]:
-    return EncoderDecoderBackbone if settings.is_encoder_decoder else DecoderOnlyBackbone
+def _backbone(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: BackboneConfig) -> Backbone:
+    family = EncoderDecoderBackbone if model.config.is_encoder_decoder else DecoderOnlyBackbone
+    return family(model, tokenizer, use_chat_template=config.wraps_inputs(tokenizer))
 
 
 def _quantization(config: BackboneConfig, dtype: torch.dtype) -> BitsAndBytesConfig | None:

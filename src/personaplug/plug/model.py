@@ -73,7 +73,7 @@ class PersonaPlug(nn.Module):
             folder: As written by :meth:`save_pretrained`.
             store: The users' histories, encoded by the run's encoder.
             device: Where to compute.
-            query_source: Where the vectors of queries come from; this default is the only one.
+            query_source: Where the vectors of queries come from. The default is for answering; who measures says it.
             backbone: The run's language model, where it is loaded already.
 
         Raises:
@@ -106,6 +106,14 @@ class PersonaPlug(nn.Module):
     def source(self) -> VectorSource | None:
         """Holds the vectors of users' histories; None where no history is read."""
         return self.batcher.source
+
+    def query(self, example: Example) -> str:
+        """Read an example's query out of its input."""
+        return self.batcher.query(example)
+
+    def seen(self, example: Example) -> Profile:
+        """Give the part of an example's history that the persona is made of."""
+        return self.batcher.seen(example)
 
     def read_from(self, source: VectorSource) -> None:
         """Take the vectors of histories from another source of the same layout, such as a store's snapshot."""
@@ -220,7 +228,7 @@ class PersonaPlug(nn.Module):
         if isinstance(self.prefix, TunedPrefix):
             raise ConfigError("a tuned prompt has no memories to weigh", hint="give the run of a plug")
         batch = self.batcher(examples).to(self.backbone.device)
-        return weigh(self.prefix, batch, histories=[self.batcher.seen(example).items for example in examples])
+        return weigh(self.prefix, batch, histories=[self.seen(example).items for example in examples])
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the prefix of each example into its embedded prompt."""

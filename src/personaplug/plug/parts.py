@@ -7,6 +7,7 @@ import torch
 
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.user_embedder import UserEmbedder
+from personaplug.errors import ConfigError
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.batch import Batcher
 from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
@@ -77,8 +78,12 @@ def build_batcher(
 def _retriever(
     run: RunConfig, task: Task, *, store: PersonaStore | None, queries: QueryVectors | None
 ) -> Retriever | None:
+    if run.retriever is None:
+        return None
     if run.retriever == "bm25":
         return by_words(task)
-    if run.retriever == "dense" and queries and task.retrieval.similarity == "product":
+    if run.retriever != "dense" or not (store and queries):
+        raise ConfigError(f"{run.method}: its items are chosen by {run.retriever}, which a plug cannot ask for items")
+    if task.retrieval.similarity == "product":
         return by_product(task, queries.encoder, capacity=queries.capacity)
-    return by_vectors(task, store, queries=queries) if run.retriever == "dense" and store and queries else None
+    return by_vectors(task, store, queries=queries)

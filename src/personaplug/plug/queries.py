@@ -35,6 +35,10 @@ class QueryVectors:
         kept = 0 if source is QuerySource.ANEW else TEXTS_KEPT
         return cls(encoder, store if source is QuerySource.STORE else None, capacity=kept)
 
+    def forget(self) -> None:
+        """Let go of what is kept in memory, as before the first call."""
+        self._cache = TextCache(self._make, capacity=self.capacity)
+
     def __call__(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
         """Give one unit vector a text, in float32 on the CPU."""
         vectors = self._cache([self.encoder.config.query_prefix + text for text in texts])

@@ -7,7 +7,7 @@ class QuerySource(Enum):
     """Where the vectors of queries come from.
 
     A text's two vectors are alike but for rounding and, encoded, take the encoder's time: a choice between them decides
-    what is measured, so nobody has one by default.
+    what is measured, so nobody has one by default but ``PersonaPlug.from_pretrained``, which measures nothing.
     """
 
     ENCODER = "encoder"

@@ -8,7 +8,7 @@ from typing import Literal
 from personaplug.config import option
 from personaplug.embedder.checkpoint import load_weights
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
-from personaplug.method_kinds import METHOD_KINDS, LearnedRetrieval
+from personaplug.method_kinds import METHOD_KINDS, LearnedRetrieval, MethodKind
 from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.encoders import encoder_of_run
 from personaplug.plug.loading import BackboneConfig
@@ -127,9 +127,14 @@ class RetrievalConfig:
     fitting: FittingConfig = field(default_factory=FittingConfig)
 
     @property
+    def kind(self) -> MethodKind:
+        """The method's row."""
+        return METHOD_KINDS[self.method]
+
+    @property
     def is_ranker(self) -> bool:
         """Whether a retriever is trained; else the choice between retrievers is."""
-        return METHOD_KINDS[self.method].learns == "ranker"
+        return self.kind.learns == "ranker"
 
 
 PRESETS = {

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from personaplug.config import read_toml, write_toml
 from personaplug.models.catalog import CATALOG
+from personaplug.plug.gguf import is_gguf
 
 R = TypeVar("R")
 _PARTS = ("backbone", "encoder")
@@ -54,8 +55,8 @@ def as_kept(run: R, folder: Path) -> R:
 
 
 def is_same_model(one: str, other: str) -> bool:
-    """Tell whether two names stand for one model; a folder has many."""
-    return one == other or (Path(one).is_dir() and Path(other).is_dir() and Path(one).samefile(other))
+    """Tell whether two names stand for one model; a folder or file has many."""
+    return one == other or (_is_here(one) and _is_here(other) and Path(one).samefile(other))
 
 
 def _renamed(run: R, rename: Callable[[str], str]) -> R:
@@ -68,7 +69,7 @@ def _renamed(run: R, rename: Callable[[str], str]) -> R:
 
 
 def _kept(name: str, *, folder: Path) -> str:
-    if name in _OURS or Path(name).is_absolute() or not Path(name).is_dir():
+    if name in _OURS or Path(name).is_absolute() or not _is_here(name):
         return name
     way = way_to(name, folder=folder)
     return way if _is_way(way) else os.path.join(os.curdir, way)  # noqa: PTH118 (a Path drops the dot)
@@ -76,7 +77,12 @@ def _kept(name: str, *, folder: Path) -> str:
 
 def _found(name: str, *, folder: Path) -> str:
     place = at_end_of(name, folder=folder)
-    return os.path.relpath(place) if _is_way(name) and place.is_dir() else name
+    return os.path.relpath(place) if _is_way(name) and place.exists() else name
+
+
+def _is_here(name: str) -> bool:
+    """Tell a model's folder or GGUF file from a name on the hub; a file of another kind may be called like one."""
+    return Path(name).is_dir() or is_gguf(Path(name))
 
 
 def _is_way(name: str) -> bool:

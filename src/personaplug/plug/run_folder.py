@@ -4,7 +4,7 @@ from pathlib import Path
 
 from personaplug.config import read_values, write_toml
 from personaplug.errors import ConfigError
-from personaplug.plug.run_file import write_config
+from personaplug.plug.run_file import at_end_of, write_config
 from personaplug.tasks.task import Task, load_task
 
 CONFIG, TASK, WEIGHTS, CARD = "config.toml", "task.toml", "model.safetensors", "README.md"
@@ -65,6 +65,16 @@ def check_is_trained(folder: Path) -> None:
         raise ConfigError(f"the training of {folder} is not finished", hint="personaplug train ... --resume")
 
 
+def check_is_unfinished(folder: Path, *, is_finished: bool) -> None:
+    """Refuse to go on with a run that was trained to its end.
+
+    Raises:
+        ConfigError: It was.
+    """
+    if is_finished:
+        raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
+
+
 def check_method(folder: Path, name: str) -> None:
     """Refuse a run of another method than the one that is wanted.
 
@@ -91,4 +101,19 @@ def method_of(folder: Path) -> str:
     Raises:
         ConfigError: The folder is no run.
     """
-    return str(read_values(folder / CONFIG).get("method"))
+    return method_in(folder / CONFIG)
+
+
+def method_in(file: Path) -> str:
+    """Read which method a configuration is of; the plug, where it does not say.
+
+    Raises:
+        ConfigError: There is no such file, or it is not TOML.
+    """
+    return str(read_values(file).get("method", "plug"))
+
+
+def store_of(folder: Path) -> Path | None:
+    """Find the store that a run was trained with; None where there was none, or where the folder is no run."""
+    name = read_values(folder / CONFIG).get("store") if holds_run(folder) else None
+    return at_end_of(str(name), folder=folder) if name else None

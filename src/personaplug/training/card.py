@@ -24,6 +24,7 @@ _CARD = """# {title}
 | steps | {steps:,} of {batch} queries, seed {seed} |
 | loss on dev | {dev} |
 
+{prompt}
 Trained weights only, in `model.safetensors`; `config.toml` and `task.toml` say how to build the rest. Use it:
 
 ```python
@@ -35,8 +36,8 @@ plug.generate("...", user="USER")
 """
 
 
-def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, queries: int) -> None:
-    """Write ``README.md`` into a run folder."""
+def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, queries: int, prompt: str) -> None:
+    """Write ``README.md`` into a run folder; ``prompt`` is the section on how the language model was asked."""
     dev = "no dev queries" if fitted.dev_loss is None else f"{fitted.dev_loss:.4f} nats an answer token"
     text = _CARD.format(
         title=f"{run.method} for {task.name}",
@@ -55,5 +56,6 @@ def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, quer
         seed=run.training.seed,
         dev=dev,
         folder=folder,
+        prompt=prompt,
     )
     write_text(folder / CARD, text)

@@ -12,7 +12,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from personaplug.errors import ConfigError
 from personaplug.files import discard_drafts, write_text
-from personaplug.plug.run_folder import check_is_free
+from personaplug.plug.run_folder import check_is_free, check_is_unfinished
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,7 @@ def starting_point(folder: Path, *, resume: bool) -> Path | None:
     if not resume:
         check_is_free(folder, resuming="go on from its last checkpoint")
         return None
-    if is_finished(folder):
-        raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
+    check_is_unfinished(folder, is_finished=is_finished(folder))
     found = sorted((folder / CHECKPOINTS).glob("checkpoint-*"), key=_step, reverse=True)
     return next((path for path in found if _is_usable(path)), None)
 

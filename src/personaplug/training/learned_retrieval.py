@@ -90,7 +90,7 @@ def train_chooser(
 
 
 def _objective(run: RetrievalConfig, score: Scores) -> Distillation | PolicyGradient:
-    if run.method == "ropg-rl":
+    if run.kind.by_policy:
         return PolicyGradient(score, torch.Generator().manual_seed(run.fitting.seed))
     return Distillation(score, run.scoring.temperature)
 

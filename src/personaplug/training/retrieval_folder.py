@@ -9,7 +9,7 @@ from personaplug.errors import ConfigError
 from personaplug.files import discard_drafts, write_text
 from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run_file import as_kept, read_config
-from personaplug.plug.run_folder import CARD, CONFIG, TASK, WEIGHTS, check_is_free, holds_run
+from personaplug.plug.run_folder import CARD, CONFIG, TASK, WEIGHTS, check_is_free, check_is_unfinished, holds_run
 from personaplug.tasks.task import Task
 from personaplug.training.choosing import Chooser, Chosen
 
@@ -30,6 +30,7 @@ _CARD = """# {method} for {task}
 | steps | {steps:,} of {batch} queries, seed {seed} |
 | mean score on dev | {dev} |
 
+{prompt}
 Trained weights only, in `model.safetensors`; `config.toml` and `task.toml` say how to build the rest. Use it:
 
     personaplug evaluate LOG --task {task} --method {method} --run {folder} -k {k} --out REPORT.json
@@ -50,8 +51,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
         discard_drafts(folder)
     if not resume:
         check_is_free(folder, resuming="go on with an interrupted training")
-    if is_finished:
-        raise ConfigError(f"the run in {folder} is finished", hint="evaluate it, or train anew with another --out")
+    check_is_unfinished(folder, is_finished=is_finished)
 
 
 def begin(folder: Path, run: RetrievalConfig, *, task: Task) -> Path:
@@ -66,9 +66,18 @@ def begin(folder: Path, run: RetrievalConfig, *, task: Task) -> Path:
     return folder / _SAID
 
 
-def finish(folder: Path, run: RetrievalConfig, *, task: Task, chooser: Chooser, chosen: Chosen) -> None:
-    """Write the card, then the weights, and drop what the language model said."""
-    write_text(folder / CARD, _card(folder, run, task=task, chosen=chosen))
+def finish(folder: Path, run: RetrievalConfig, *, task: Task, chooser: Chooser, chosen: Chosen, prompt: str) -> None:
+    """Write the card, then the weights, and drop what the language model said.
+
+    Args:
+        folder: The run's.
+        run: How it was made.
+        task: What it was trained on.
+        chooser: What has learned.
+        chosen: How its training went.
+        prompt: The card's section on how the language model was asked.
+    """
+    write_text(folder / CARD, _card(folder, run, task=task, chosen=chosen, prompt=prompt))
     save_weights(chooser, folder / WEIGHTS)
     forget_said(folder)
     discard_drafts(folder)
@@ -90,7 +99,7 @@ def _write_once(value: RetrievalConfig | Task, path: Path) -> None:
     write_toml(value, path)
 
 
-def _card(folder: Path, run: RetrievalConfig, *, task: Task, chosen: Chosen) -> str:
+def _card(folder: Path, run: RetrievalConfig, *, task: Task, chosen: Chosen, prompt: str) -> str:
     is_likelihood = run.scoring.score == "likelihood"
     share = ", errors as (worst - error) / worst" if run.scoring.relative_errors else ""
     dev = "no dev queries"
@@ -112,4 +121,5 @@ def _card(folder: Path, run: RetrievalConfig, *, task: Task, chosen: Chosen) -> 
         dev=dev,
         folder=folder,
         k=run.selection.k,
+        prompt=prompt,
     )

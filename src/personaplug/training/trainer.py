@@ -15,6 +15,7 @@ from personaplug.training.card import write_card
 from personaplug.training.checkpoints import discard_checkpoints, rewind_metrics, starting_point
 from personaplug.training.plug_trainer import PlugTrainer
 from personaplug.training.progress import Fitted, Progress
+from personaplug.training.prompt_section import prompt_section
 from personaplug.training.recomputation import recomputing
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def _encode_queries(
     Which texts share a batch decides their vectors' last bits; here the batches do not depend on where training begins.
     """
     if vectors := plug.query_vectors:
-        texts = [plug.batcher.query(example) for example in examples][: vectors.capacity]
+        texts = [plug.query(example) for example in examples][: vectors.capacity]
         for start in range(0, len(texts), _BLOCK):
             vectors(texts[start : start + _BLOCK])
             if on_encoded:
@@ -85,6 +86,7 @@ def _encode_queries(
 
 def _finish(plug: PersonaPlug, fitted: Fitted, *, folder: Path, queries: int) -> None:
     """Leave card, then weights; a run killed between any two has its checkpoints, and resumed it comes here again."""
-    write_card(folder, plug.run, task=plug.task, fitted=fitted, queries=queries)
+    prompt = prompt_section(plug.backbone, plug.task, has_items=plug.run.retriever is not None)
+    write_card(folder, plug.run, task=plug.task, fitted=fitted, queries=queries, prompt=prompt)
     save_weights(plug.prefix, folder / WEIGHTS)
     discard_checkpoints(folder)

@@ -28,6 +28,7 @@ One LoRA adapter a user, trained on what is strictly earlier than that user's fi
 | **MB a user** | {size:.3f} (all {all_size:,.1f}) |
 | machine | {machine} |
 
+{prompt}
 Every user starts from the weights in `start.safetensors`.{base} An adapter is a folder below `adapters/`, in PEFT's own
 format, named by a hash of the user's id; `record.json` in it says whose it is. Deleting the folder forgets the user.
 The costs are in `cost.json`, too.
@@ -43,8 +44,8 @@ _BASE = " What stays under all adapters, and must be loaded with each, is in `ba
 _STRANGER = "; but, as a control, on another user's items, as many and as early, in that user's place"
 
 
-def write_user_lora_card(run: UserLoraFolder, cost: UserCost) -> None:
-    """Write ``README.md`` into a run folder."""
+def write_user_lora_card(run: UserLoraFolder, cost: UserCost, *, prompt: str) -> None:
+    """Write ``README.md`` into a run folder; ``prompt`` is the section on how the language model was asked."""
     config, days = run.config, run.task.history.embargo_days
     text = _CARD.format(
         task=run.task.name,
@@ -76,6 +77,7 @@ def write_user_lora_card(run: UserLoraFolder, cost: UserCost) -> None:
         size=cost.bytes_a_user / 1e6,
         all_size=cost.bytes / 1e6,
         machine=cost.machine,
+        prompt=prompt,
     )
     write_text(run.path / CARD, text)
 

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from personaplug.config import override, read_values
+from personaplug.config import override
 from personaplug.errors import ConfigError
 from personaplug.plug.encoders import encoder_config, encoder_named_by
 from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import at_end_of, way_to
-from personaplug.plug.run_folder import CONFIG, holds_run
+from personaplug.plug.run_folder import CONFIG, holds_run, method_in
 from personaplug.plug.run_kinds import AnyRun
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.store.sqlite import PersonaStore
@@ -20,7 +20,7 @@ from personaplug.workflows.overrides import Overrides, PlugOverrides, RetrievalO
 from personaplug.workflows.progress import SILENT, Progress
 
 R = TypeVar("R", bound=AnyRun)
-P = TypeVar("P")
+V = TypeVar("V")
 
 
 def config_file(out: Path, given: Path | None, *, resume: bool) -> Path | None:
@@ -30,7 +30,7 @@ def config_file(out: Path, given: Path | None, *, resume: bool) -> Path | None:
 
 def configured_method(file: Path | None) -> str:
     """Read which method a file is of; a plug where there is none."""
-    return str(read_values(file).get("method", "plug")) if file else "plug"
+    return method_in(file) if file else "plug"
 
 
 def overridden(run: R, said: Overrides, *, settings: Sequence[str] = (), out: Path) -> R:
@@ -46,12 +46,13 @@ def overridden(run: R, said: Overrides, *, settings: Sequence[str] = (), out: Pa
         ConfigError: Something does not fit.
     """
     try:
-        run = override(_over(run, said), settings)
+        made = override(_over(run, said), settings)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if isinstance(run, RetrievalConfig) and isinstance(said, RetrievalOverrides):
-        return _with_retrievers(run, said.ropg, out=out)  # type: ignore[return-value] # R is RetrievalConfig here
-    return run
+    if isinstance(made, RetrievalConfig) and isinstance(said, RetrievalOverrides):
+        made = _with_retrievers(made, said.ropg, out=out)
+    assert isinstance(made, type(run)), "what is said of a run makes no other kind of it"
+    return made
 
 
 def with_encoder_of_store(run: R, store_path: Path, *, progress: Progress = SILENT) -> R:
@@ -66,72 +67,88 @@ def with_encoder_of_store(run: R, store_path: Path, *, progress: Progress = SILE
     return replace(run, encoder=found)
 
 
-def _over(run: Any, said: Overrides) -> Any:  # noqa: ANN401 (one of three pairs)
-    backbone = _with(run.backbone, model=said.backbone)
-    run = _with(run, task=said.task, backbone=backbone)
+def _over(run: AnyRun, said: Overrides) -> AnyRun:
     if isinstance(run, RunConfig) and isinstance(said, PlugOverrides):
         return _over_plug(run, said)
     if isinstance(run, RetrievalConfig) and isinstance(said, RetrievalOverrides):
         return _over_retrieval(run, said)
     if isinstance(run, UserLoraConfig) and isinstance(said, UserLoraOverrides):
         return _over_adapters(run, said)
-    raise TypeError(f"{type(said).__name__} do not go with a {type(run).__name__}")
+    raise ConfigError(f"{type(said).__name__} do not go with a {type(run).__name__}")
 
 
 def _over_plug(run: RunConfig, said: PlugOverrides) -> RunConfig:
-    return _with(
+    training = run.training
+    return replace(
         run,
-        method=said.method,
-        encoder=encoder_config(said.encoder) if said.encoder else None,
-        items=_with(run.items, k=said.k),
-        training=_with(run.training, queries=said.queries, **_of_training(said)),
+        task=_or(said.task, run.task),
+        method=_or(said.method, run.method),
+        backbone=replace(run.backbone, model=_or(said.backbone, run.backbone.model)),
+        encoder=encoder_config(said.encoder) if said.encoder else run.encoder,
+        items=replace(run.items, k=_or(said.k, run.items.k)),
+        training=replace(
+            training,
+            queries=_or(said.queries, training.queries),
+            epochs=_or(said.epochs, training.epochs),
+            batch_size=_or(said.batch_size, training.batch_size),
+            max_input_tokens=_or(said.max_input_tokens, training.max_input_tokens),
+            max_output_tokens=_or(said.max_output_tokens, training.max_output_tokens),
+            seed=_or(said.seed, training.seed),
+        ),
     )
 
 
 def _over_retrieval(run: RetrievalConfig, said: RetrievalOverrides) -> RetrievalConfig:
-    return _with(
+    fitting, scoring = run.fitting, run.scoring
+    return replace(
         run,
-        method=said.method,
-        encoder=encoder_config(said.encoder) if said.encoder else None,
-        selection=_with(run.selection, k=said.k),
-        fitting=_with(
-            run.fitting,
-            queries=said.queries,
-            dev_queries=said.dev_queries,
-            epochs=said.epochs,
-            batch_size=said.batch_size,
-            seed=said.seed,
+        task=_or(said.task, run.task),
+        method=_or(said.method, run.method),
+        backbone=replace(run.backbone, model=_or(said.backbone, run.backbone.model)),
+        encoder=encoder_config(said.encoder) if said.encoder else run.encoder,
+        selection=replace(run.selection, k=_or(said.k, run.selection.k)),
+        fitting=replace(
+            fitting,
+            queries=_or(said.queries, fitting.queries),
+            dev_queries=_or(said.dev_queries, fitting.dev_queries),
+            epochs=_or(said.epochs, fitting.epochs),
+            batch_size=_or(said.batch_size, fitting.batch_size),
+            seed=_or(said.seed, fitting.seed),
         ),
-        scoring=_with(
-            run.scoring,
-            score=said.score,
-            item_tokens=said.item_tokens,
-            max_new_tokens=said.max_new_tokens,
-            max_input_tokens=said.max_input_tokens,
-            max_output_tokens=said.max_output_tokens,
+        scoring=replace(
+            scoring,
+            score=_or(said.score, scoring.score),
+            item_tokens=_or(said.item_tokens, scoring.item_tokens),
+            max_new_tokens=_or(said.max_new_tokens, scoring.max_new_tokens),
+            max_input_tokens=_or(said.max_input_tokens, scoring.max_input_tokens),
+            max_output_tokens=_or(said.max_output_tokens, scoring.max_output_tokens),
         ),
     )
 
 
 def _over_adapters(run: UserLoraConfig, said: UserLoraOverrides) -> UserLoraConfig:
-    return _with(
+    training = run.training
+    return replace(
         run,
-        split=said.split,
-        history="stranger" if said.stranger else None,
-        queries=said.queries,
-        items=_with(run.items, k=said.k),
-        training=_with(run.training, **_of_training(said)),
+        task=_or(said.task, run.task),
+        split=_or(said.split, run.split),
+        history=_or(said.history, run.history),
+        queries=_or(said.queries, run.queries),
+        backbone=replace(run.backbone, model=_or(said.backbone, run.backbone.model)),
+        items=replace(run.items, k=_or(said.k, run.items.k)),
+        training=replace(
+            training,
+            epochs=_or(said.epochs, training.epochs),
+            batch_size=_or(said.batch_size, training.batch_size),
+            max_input_tokens=_or(said.max_input_tokens, training.max_input_tokens),
+            max_output_tokens=_or(said.max_output_tokens, training.max_output_tokens),
+            seed=_or(said.seed, training.seed),
+        ),
     )
 
 
-def _of_training(said: Overrides) -> dict[str, Any]:
-    names = ("epochs", "batch_size", "max_input_tokens", "max_output_tokens", "seed")
-    return {name: getattr(said, name) for name in names}
-
-
-def _with(part: P, **said: Any) -> P:  # noqa: ANN401 (fields of a dataclass)
-    given = {name: value for name, value in said.items() if value is not None}
-    return replace(part, **given)  # type: ignore[type-var] # every part is a dataclass
+def _or(said: V | None, configured: V) -> V:
+    return configured if said is None else said
 
 
 def _with_retrievers(run: RetrievalConfig, ropg: Sequence[Path], *, out: Path) -> RetrievalConfig:

@@ -15,13 +15,15 @@ from personaplug.data.lamp import check_predictions, write_predictions
 from personaplug.data.log import Interaction, read_log
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import count_shorter, with_one_stranger_each, with_strangers
+from personaplug.errors import ConfigError
 from personaplug.evaluation import harness
 from personaplug.evaluation.cost import TrainingCost
 from personaplug.evaluation.report import Report, Setting
 from personaplug.files import check_can_appear
-from personaplug.method_kinds import kind_of
+from personaplug.method_kinds import check_command, kind_of
 from personaplug.plug.device import this_machine
 from personaplug.plug.run import decoding_of
+from personaplug.plug.run_folder import store_of
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task, load_task
 from personaplug.workflows import methods
@@ -53,7 +55,7 @@ def evaluate(
     Raises:
         ConfigError: There is no such method, or parts do not fit.
     """
-    methods.check_method(method.name)
+    check_command(method.name)
     task = load_task(task_name)
     # What is wrong with the task or a file shows now, not at the end.
     if predictions:
@@ -93,11 +95,16 @@ def write_profiles(
     queries: QueryWords,
     progress: Progress = SILENT,
 ) -> TrainingCost:
-    """Have ``text-profile``'s descriptions written for these queries, and tell how long that took."""
+    """Have ``text-profile``'s descriptions written for these queries, and tell how long that took.
+
+    Raises:
+        ConfigError: The method describes nobody, or there is no folder for what it writes.
+    """
+    if not kind_of(method.name).is_described or method.profiles is None:
+        raise ConfigError(f"{method.name} needs a folder, and to be a method that describes users, to write profiles")
     task = load_task(task_name)
     examples = _drawn(log, task, queries=queries, progress=progress)
     size = queries.batch_size
-    assert method.profiles is not None, "who calls this says where"
     with _built(method, task, queries=queries, profiles=method.profiles) as author:
         assert isinstance(author, harness.PreparingMethod)
         began = perf_counter()
@@ -144,7 +151,7 @@ def _estranged(own: Examples, queries: QueryWords, *, method: str, progress: Pro
 @contextmanager
 def _built(method: MethodWords, task: Task, *, queries: QueryWords, profiles: Path) -> Iterator[harness.Method]:
     """Build the contender, its store open for as long as it is asked."""
-    path = method.store or (methods.store_of(method.run) if method.run else None)
+    path = method.store or (store_of(method.run) if method.run else None)
     given = {name: value for name, value in method.decoding.items() if value is not None}
     words: dict[str, Any] = {"seed": queries.seed, **given}
     own = decoding_of(method.run)

@@ -59,7 +59,7 @@ def build_rspg(
     plain = plain_of(run, task, backbone=load_backbone(run.backbone, device=start_torch()), generation=generation)
     pool = prompts_of(run, folder, plain=plain, task=task, store=store, query_source=query_source)
     room = max(each.max_tokens for each in pool)
-    answer = answering(plain.backbone, generation, max_tokens=room) if name == "rspg-post" else None
+    answer = answering(plain.backbone, generation, max_tokens=room) if run.kind.reads_answers else None
     writer = SelectedPrompt(task, pool, load_selector(folder, run, device=start_torch()), room, answer)
     return plain.with_writer(writer, name=f"{name}, k={k}")
 

@@ -1,27 +1,25 @@
-"""Words to objects: the only place where a name chooses what is built, by exact match."""
+"""Methods by name, each by exact match: the first trip from what a person types to what answers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from personaplug.config import read_values
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
-from personaplug.method_kinds import METHOD_KINDS, METHODS, kind_of
+from personaplug.method_kinds import METHOD_KINDS, check_command, kind_of
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.profiles import with_profiles
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.retrieval import build_retriever, with_items, without_items
-from personaplug.plug import run_folder
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.device import start_torch
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
-from personaplug.plug.run_file import at_end_of, read_config
-from personaplug.plug.run_folder import CONFIG, check_task, holds_run, method_of
+from personaplug.plug.run_file import read_config
+from personaplug.plug.run_folder import CONFIG, check_method, check_task, holds_run, method_of, store_of
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
 from personaplug.workflows.learned import build_ropg, build_rspg
@@ -80,32 +78,13 @@ def open_run(run: Path, store: Path | None) -> Iterator[PersonaPlug]:
         yield plug
 
 
-def store_of(run: Path) -> Path | None:
-    """Find the store that a run was trained with; None where there was none, or where the folder is no run."""
-    if not holds_run(run):
-        return None
-    name = read_values(run / CONFIG).get("store")
-    return at_end_of(name, folder=run) if name else None
-
-
-def check_method(name: str) -> None:
-    """Refuse a name that no contender has.
-
-    Raises:
-        ConfigError: There is no such method.
-    """
-    if name not in METHODS:
-        raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(METHODS)}")
-
-
 def build_method(name: str, task: Task, *, options: MethodOptions) -> Method:
     """Build a contender by its exact name.
 
     Raises:
         ConfigError: There is no such method, or it needs a run or a store that was not given.
     """
-    check_method(name)
-    kind = kind_of(name)
+    kind = check_command(name)
     if kind.learns == "prefix":
         return _trained(name, task, options=options)
     if kind.is_learned_retrieval:
@@ -200,7 +179,7 @@ def _described(plain: Prompted, task: Task, *, options: MethodOptions, run: RunC
 
 def _run_of(name: str, options: MethodOptions) -> Path:
     folder = _needed_run(name, options)
-    run_folder.check_method(folder, name)
+    check_method(folder, name)
     return folder
 
 

@@ -82,11 +82,11 @@ class UserLoraOverrides(Overrides):
 
     Attributes:
         split: Whose users get one.
-        stranger: Make it of another user's history; False says nothing.
+        history: Make it of the user's own, or of another user's, as a control.
     """
 
     split: "Split | None" = None
-    stranger: bool = False
+    history: Literal["own", "stranger"] | None = None
 
 
 def overrides_for(kind: MethodKind) -> type[Overrides]:

@@ -23,6 +23,7 @@ from personaplug.tasks.task import Task, load_task
 from personaplug.training.choice import Choice, item_choice, retriever_choices
 from personaplug.training.choosing import Chooser, Chosen
 from personaplug.training.learned_retrieval import Listener, train_chooser
+from personaplug.training.prompt_section import prompt_section
 from personaplug.training.retrieval_folder import begin, check_folder, finish
 from personaplug.workflows.learned import plain_of, prompts_of
 from personaplug.workflows.progress import SILENT, Progress, counted
@@ -72,7 +73,8 @@ def fit_retrieval(
         )
         chosen = _fit(chooser, choices, listener=listener, run=run, dev=dev_choices, folder=out, progress=progress)
         chosen = replace(chosen, seconds=perf_counter() - began)  # what was asked before the first step is most of it
-        finish(out, run, task=task, chooser=chooser, chosen=chosen)
+        section = prompt_section(language_model, task, has_items=True)
+        finish(out, run, task=task, chooser=chooser, chosen=chosen, prompt=section)
     return chosen
 
 
@@ -87,7 +89,7 @@ def _fit(
     progress: Progress,
 ) -> Chosen:
     """Score, then fit, each with its bar. A policy gradient has but the options scored that it draws."""
-    asked = [*dev] if run.method == "ropg-rl" else [*choices, *dev]
+    asked = [*dev] if run.kind.by_policy else [*choices, *dev]
     with progress.bar("score prompts") as advance:
         listener.score(asked, on_progress=lambda done, total: advance(done, total=total))
     with progress.bar(f"train {run.method}") as advance:
@@ -122,7 +124,7 @@ def _choices(
     progress: Progress,
 ) -> list[Choice]:
     if not run.is_ranker:
-        answer = listener.answer if run.method == "rspg-post" else None
+        answer = listener.answer if run.kind.reads_answers else None
         writers, reads = [each.write for each in pool], run.selection.reads
         return retriever_choices(examples, task=task, writers=writers, answer=answer, reads=reads)
     writer = pool[0]

@@ -22,6 +22,7 @@ from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.plug.user_lora_folder import UserLoraFolder
 from personaplug.tasks.task import Task, load_task
 from personaplug.training.lessons import histories_of
+from personaplug.training.prompt_section import prompt_section
 from personaplug.training.user_lora import adapt, train_users
 from personaplug.training.user_lora_card import write_user_lora_card
 from personaplug.workflows.progress import SILENT, Progress, counted
@@ -105,7 +106,8 @@ def fit_users(
         )
     cost = _cost(records, machine=this_machine(), adaptation_seconds=run.adaptation_seconds)
     cost.write(out)
-    write_user_lora_card(run, cost)
+    section = prompt_section(prompted.backbone, run.task, has_items=config.items.k > 0)
+    write_user_lora_card(run, cost, prompt=section)
     return cost
 
 

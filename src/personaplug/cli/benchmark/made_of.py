@@ -14,10 +14,8 @@ from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
 from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import kind_of
-from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
-from personaplug.plug.run_kinds import AnyRun
-from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.plug.run_kinds import presets_of
 from personaplug.tasks.task import Columns, History, Query, Retrieval
 
 FILE = "made_of.json"
@@ -111,13 +109,7 @@ def _unsaid(parts: dict[str, Any]) -> dict[str, Any]:
     if "method" not in parts:
         rules = {"columns": Columns(), "query": Query(), "retrieval": Retrieval(), "history": History()}
         return {"task": {name: plain(rule) for name, rule in rules.items()}, "encoder": asdict(EncoderConfig())}
-    run: AnyRun = RunConfig()
-    kind = kind_of(parts["method"])
-    if kind.is_learned_retrieval:
-        run = RetrievalConfig()
-    elif kind.is_per_user:
-        run = UserLoraConfig()
-    return {"run": asdict(run)}
+    return {"run": asdict(presets_of(kind_of(parts["method"]))["default"])}
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, object]]:  # noqa: ANN401 (as parsed from JSON)

@@ -8,7 +8,7 @@ from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import positions_in
 from personaplug.plug.device import start_torch
-from personaplug.plug.encoders import check_layout, encoder_config, load_encoder
+from personaplug.plug.encoders import encoder_of_store
 from personaplug.plug.loading import read_settings
 from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
@@ -42,9 +42,7 @@ def check_store(recipe: Recipe, place: TaskPlace) -> None:
         FingerprintMismatchError: They are another's.
     """
     with PersonaStore.open(place.store) as store:
-        config = encoder_config(base_run(recipe, place).encoder.model)
-        encoder = load_encoder(config, like=store.layout.fingerprint, device=start_torch())
-        check_layout(encoder, place.task, store=store)
+        encoder_of_store(base_run(recipe, place).encoder, place.task, store=store, device=start_torch())
 
 
 def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, settings: PreTrainedConfig) -> None:

@@ -113,7 +113,7 @@ def _adapters_run(
     said = UserLoraOverrides(
         task=place.task_file,
         split="dev" if on == "dev" else recipe.split,
-        stranger=on == "stranger",
+        history="stranger" if on == "stranger" else None,
         k=k if retriever else None,
         queries=recipe.dev_queries if on == "dev" else recipe.test_queries,
         seed=limits.seed,
