@@ -22,6 +22,7 @@ PARTS = (
     "dev-evaluation",
     "fetching",
     "answering",
+    "adapters",
     "start-up",
     "training-memory",
     "growth",

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.speed import answering
+from benchmarks.speed import adapters, answering
 from benchmarks.speed.answering import Answering
+from benchmarks.speed.effort import Effort
 from benchmarks.speed.pictures import between, read_results
 from benchmarks.speed.row import Row, Target, how_made, results_here, write_rows
 from benchmarks.speed.table import gpu_table, table
@@ -55,6 +56,13 @@ def test_a_personas_seconds_are_ours_beside_the_bare_model_as_beside_retrieved_i
     for row in rows:
         assert row.details["lowest_ratio"] == row.details["highest_ratio"] == row.value
         assert row.details["cpu_ratio"] == pytest.approx(row.value)
+
+
+def test_a_batch_of_adapters_is_answered_in_turn_with_the_bare_model():
+    (row,) = adapters.measure(Effort(is_quick=True, pairs=1))
+    assert row.name == "adapters of 8 users against none"
+    assert row.target == Target("at most", 1.3)
+    assert row.value == pytest.approx(row.details["our_seconds"] / row.details["their_seconds"])
 
 
 @pytest.mark.parametrize(("bound", "holding"), [("at least", {5.0, 6.0}), ("at most", {4.0, 5.0})])

@@ -224,10 +224,18 @@ def test_outputs_of_another_form_are_an_error(content, folder):
         read(folder)
 
 
-@pytest.mark.parametrize("content", [b'{"task":\n oh', b'{"task": "caf\xe9"}'])
+@pytest.mark.parametrize(
+    "content", [b'{"task":\n oh', b'{"task": "caf\xe9"}', b"[" * 200_000], ids=lambda content: content[:9]
+)
 def test_broken_outputs_are_an_error(content, folder):
     (folder / "dev_outputs.json").write_bytes(content)
     with pytest.raises(DataError, match=r"broken JSON|cannot be read"):
+        read(folder)
+
+
+def test_questions_nested_too_deep_are_an_error_that_names_the_file(folder):
+    (folder / "dev_questions.json").write_text('[{"id": "dev0", "profile": ' + "[" * 200_000)
+    with pytest.raises(DataError, match=r"dev_questions\.json:1: the element that begins here is broken"):
         read(folder)
 
 

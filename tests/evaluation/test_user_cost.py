@@ -20,7 +20,9 @@ def test_nobody_costs_nothing(tmp_path):
     assert UserCost.read(tmp_path) == cost
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"users": 1}', '{"other": 1}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"users": 1}', '{"other": 1}', "[" * 200_000], ids=lambda content: content[:9]
+)
 def test_a_file_that_holds_no_costs_is_named(content, tmp_path):
     (tmp_path / "cost.json").write_text(content)
     with pytest.raises(DataError, match=r"cost\.json: not the costs of a run"):

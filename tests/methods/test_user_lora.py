@@ -80,13 +80,6 @@ def test_a_mixed_batch_is_as_likely_as_one_by_one(method):
     np.testing.assert_allclose(method.log_likelihood(mixed()), alone, atol=1e-3)
 
 
-def test_where_adapters_cannot_be_mixed_each_user_has_a_batch_and_the_order_stays(method):
-    together, likely = method.respond(mixed()), method.log_likelihood(mixed())
-    method.adapters.mixes = False
-    assert method.respond(mixed()) == together
-    np.testing.assert_allclose(method.log_likelihood(mixed()), likely, atol=1e-3)
-
-
 def test_an_adapter_makes_the_users_own_answer_likelier_than_another_users(method):
     own = method.log_likelihood([ask("ben")])
     anothers = replace(ask("ben"), profile=replace(ask("cyd").profile))

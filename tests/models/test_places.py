@@ -62,8 +62,10 @@ def test_an_unknown_name_is_refused_with_those_that_are_known():
     assert "smollm2" in caught.value.hint
 
 
-def test_other_names_stay_as_they_are(cached):
+def test_other_names_stay_as_they_are(cached, tmp_path, monkeypatch):
     assert located("tiny") == str(cached)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()
     for name in ("nano", "google/flan-t5-base", "./tiny", "models/tiny.gguf"):
         assert located(name) == name
 

@@ -75,7 +75,9 @@ def test_a_process_that_dies_while_writing_leaves_no_half_adapter(folder, dies_a
     assert folder.weights(RECORD.user_id)["w"].tolist() == [3.0] * 3
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"user_id": 1}', '{"other": 1}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"user_id": 1}', '{"other": 1}', "[" * 200_000], ids=lambda content: content[:9]
+)
 def test_a_record_that_is_none_is_named(folder, content):
     folder.write(RECORD, saving(1.0))
     (folder.place(RECORD.user_id) / "record.json").write_text(content)

@@ -6,6 +6,7 @@ import peft
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from personaplug.errors import ConfigError, MissingExtraError
 from personaplug.plug import lora
@@ -85,18 +86,79 @@ def test_a_batch_of_many_users_is_as_likely_as_one_by_one(backbone, adapters):
     assert abs(together[0] - together[2]) > 0.1
 
 
-def test_a_model_that_cannot_mix_gives_the_same_one_user_at_a_time(backbone, adapters):
+def by_peft(backbone, adapters, users, known):
+    """Score as PEFT's own mixed batch does: one adapter after another, each on its rows."""
+    model, names = adapters._model, {user: f"of_{user}" for user in known}
+    for user, name in names.items():
+        model.add_adapter(name, adapters.settings)
+        peft.set_peft_model_state_dict(model, known[user], adapter_name=name)
+
+    def choose(_, inputs, options):
+        copies = len(inputs[0]) // len(users)
+        return inputs, options | {
+            "adapter_names": [names.get(user, "__base__") for user in users for _ in range(copies)]
+        }
+
+    layers = [layer for layer in model.modules() if isinstance(layer, peft.tuners.lora.LoraLayer)]
+    hooks = [layer.register_forward_pre_hook(choose, with_kwargs=True) for layer in layers]
+    model.eval()
+    model.base_model.enable_adapter_layers()
+    found = scores(backbone), answers(backbone), answers(backbone, config=BEAMS)
+    model.base_model.disable_adapter_layers()
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+@pytest.mark.parametrize("users", [USERS, ("ada",) * 5, ("ben", "ada", None, "cyd", "ben")], ids=str)
+@pytest.mark.parametrize("config", [LoraConfig(rank=2), LoraConfig(rank=3, alpha=5.0, places="query-value")], ids=repr)
+def test_a_batch_is_answered_as_by_pefts_own_loop_over_adapters(backbone, config, users):
+    adapters = UserAdapters(backbone, config)
+    known = some(adapters, "ada", "ben", "cyd")
+    with adapters.answering(users, known):
+        ours = scores(backbone), answers(backbone), answers(backbone, config=BEAMS)
+    theirs = by_peft(backbone, adapters, users, known)
+    torch.testing.assert_close(ours[0], theirs[0], atol=2e-3, rtol=1e-4)
+    assert ours[1:] == theirs[1:]
+
+
+def test_in_half_precision_an_adapter_is_computed_in_float32_as_pefts_is():
+    backbone = tiny.decoder_only()
+    backbone.model.bfloat16()
+    adapters = UserAdapters(backbone, LoraConfig(rank=2))
     known = some(adapters, "ada", "ben")
-    with adapters.answering(["ben"] * len(TEXTS), known):
-        mixing = scores(backbone)
-    adapters.mixes = False
-    with adapters.answering(["ben"] * len(TEXTS), known):
-        torch.testing.assert_close(scores(backbone), mixing, atol=1e-3, rtol=1e-4)
-    bare = scores(backbone)
-    with adapters.answering([None] * len(TEXTS), known):
-        assert torch.equal(scores(backbone), bare)
-    with pytest.raises(ValueError, match="one adapter a batch"), adapters.answering(USERS, known):
-        pass
+    with adapters.answering(USERS, known):
+        ours = scores(backbone)
+    torch.testing.assert_close(ours, by_peft(backbone, adapters, USERS, known)[0], atol=0.1, rtol=0.02)
+
+
+class Counted(TorchDispatchMode):
+    """Counts the operations on tensors."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_five_users_take_as_many_operations_as_two(backbone, adapters):
+    known, counts = some(adapters, *"abcde"), set()
+    for users in ("ababa", "abcde"):
+        with adapters.answering(users, known), Counted() as counted:
+            scores(backbone)
+        counts.add(counted.count)
+    assert len(counts) == 1
+
+
+def test_all_rows_of_one_user_share_one_copy_of_the_adapter(backbone, adapters):
+    known = some(adapters, "ada", "ben")
+    stacked, copies = adapters._stacked, set()
+    adapters._stacked = lambda name, rows: copies.add(len(rows)) or stacked(name, rows)
+    for users in (["ada"] * 5, USERS):
+        with adapters.answering(users, known):
+            scores(backbone)
+    assert copies == {1, len(USERS)}
 
 
 def test_a_place_forgets_the_user_before(backbone, adapters):

@@ -3,9 +3,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from personaplug.plug.batch import Batcher
+from personaplug.plug.prompts import Prompts
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource
+from personaplug.plug.retrieval_prompt import RetrievalPrompt
+from personaplug.plug.retrievers import by_vectors
 from tests import tiny
+from tests.world import TASK
 
 STORED = "a talk about x 0"
 
@@ -73,6 +78,19 @@ def test_the_vectors_can_stand_in_a_graph_of_gradients(encoder, store):
     weight = torch.ones(encoder.dim, requires_grad=True)
     (QueryVectors(encoder, store)(["a", STORED]) * weight).sum().backward()
     assert weight.grad is not None
+
+
+def test_each_query_of_a_batch_is_encoded_once_for_persona_and_retrieval_and_anew_for_the_next_batch(
+    encoder, store, examples
+):
+    queries = QueryVectors.of(encoder, store, source=QuerySource.ANEW)
+    dense = by_vectors(TASK, store, queries=queries)
+    items = RetrievalPrompt(TASK, dense, k=1, item_tokens=99, count_tokens=len, cut=str, max_tokens=999)
+    batcher = Batcher(TASK, store, query_vectors=queries, prompts=Prompts(TASK, items=items))
+    asked = [replace(example, input=f"query {at}") for at, example in enumerate(examples[-3:])]
+    for batches in (1, 2):
+        batcher(asked)
+        assert sorted(encoder.asked) == sorted(["query 0", "query 1", "query 2"] * batches)
 
 
 def test_what_is_asked_anew_is_encoded_each_time_and_nothing_of_it_is_kept(encoder, store):

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personaplug.methods.input_prompt import InputPrompt
+from personaplug.plug.prompts import Prompts
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrievers import by_words
 from personaplug.records import Example, HistoryItem, Profile
@@ -168,6 +170,24 @@ def test_items_whose_own_words_take_all_the_room_leave_the_input_whole(backbone)
     (written,) = writer.write([ask("asked last", profile)])
     assert written.endswith("asked last")
     assert backbone.count_tokens(written) <= writer.max_tokens
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+@pytest.mark.parametrize("has_items", [True, False])
+@pytest.mark.parametrize("prompt", ["Ticket: {input}\nWrite the reply now:", "{input} {input} ends"])
+def test_words_behind_the_input_are_never_cut_off_by_a_long_input(prompt, has_items, share):
+    backbone = next(iter(tiny.FAMILIES.values()))()
+    task = replace(TASK, prompt=prompt, retrieval=replace(TASK.retrieval, input_share=share))
+    writer = RetrievalPrompt.of(
+        task, RecencyRetriever(), backbone=backbone, k=2, item_tokens=10, beside=60, positions=200
+    )
+    profile = remember(*[("question", "answer")] * (2 if has_items else 0))
+    plain = Prompts(task, 60, cut=writer.cut).plain
+    for write in (writer.write, InputPrompt(task, writer.cut, 60).write, plain):
+        (written,) = write([ask("the printer burns " * 100, profile)])
+        assert written.endswith(prompt.rpartition("{input}")[2])
+        assert "the p" in written
+        assert backbone.count_tokens(written) <= (writer.max_tokens if write == writer.write else 60)
 
 
 def test_of_no_examples_there_are_no_prompts_and_nothing_is_encoded():

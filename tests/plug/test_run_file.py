@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaplug.config import read_toml, write_toml
-from personaplug.embedder.encoder import EncoderConfig
-from personaplug.plug.loading import BackboneConfig
+from personaplug.embedder.encoder import EncoderConfig, TextEncoder
+from personaplug.errors import ConfigError
+from personaplug.plug.loading import BackboneConfig, load_backbone, read_settings
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import RetrievalConfig, SelectionConfig
@@ -64,13 +65,26 @@ def test_a_file_of_another_kind_that_is_called_like_a_model_on_the_hub_leaves_it
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("typed", ["google/flan-t5-base", "nano", "smollm2", "my models/none", "../none", "none.gguf"])
+@pytest.mark.parametrize("typed", ["google/flan-t5-base", "nano", "smollm2", "my models/none", "none.gguf"])
 def test_a_name_that_is_no_folder_stays_as_it_is(kind, typed, here):
     (here / "nano").mkdir()
     (here / "smollm2").mkdir()
     write_config(of_model(kind, typed), here / "run" / "config.toml")
     for read in (read_toml, read_config):
         assert read(kind, here / "run" / "config.toml") == of_model(kind, typed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_without_its_models_folder_says_where_the_model_was_sought(kind, here):
+    write_config(of_model(kind, "my models/gpt two"), here / "runs" / "gpt" / "config.toml")
+    away = (here / "runs" / "gpt").rename(here.parent / "elsewhere" / "gpt")
+    found = read_config(kind, away / "config.toml").backbone
+    for load in (load_backbone, read_settings, lambda config: TextEncoder.load(EncoderConfig(config.model))):
+        with pytest.raises(ConfigError) as caught:
+            load(found)
+        assert str(here.parent / "my models" / "gpt two") in str(caught.value)
+        assert "is not there" in str(caught.value)
+        assert "config.toml" in caught.value.hint
 
 
 def test_a_reader_of_prompts_in_a_folder_is_found_from_another(here, monkeypatch):

@@ -16,6 +16,7 @@ from personaplug.serving import asking as asking_room
 from personaplug.serving.access import KeyAccess, OpenAccess
 from personaplug.serving.app import create_app
 from personaplug.serving.keys import KeyFile
+from personaplug.serving.limits import Limits
 from personaplug.serving.server import listen_for
 from personaplug.serving.service import Place, Service
 from personaplug.wordless import WithoutWords
@@ -322,3 +323,15 @@ def test_without_keys_a_name_that_a_web_page_may_have_is_refused(server):
         open_service.access = access
         client = TestClient(create_app(open_service), base_url=f"http://{host}")
         assert client.get("/v1/models").status_code == status
+
+
+def test_without_keys_broken_bodies_count_like_other_requests_and_foreign_host_names_use_up_nothing(server):
+    service = Service(server.service.place, OpenAccess(), limits=Limits(requests_per_minute=3))
+    service.engine, service.keeper = server.service.engine, server.service.keeper
+    app = create_app(service)
+    foreign, own = (TestClient(app, base_url=f"http://{host}") for host in ("evil.example", "localhost:8000"))
+    json = {"Content-Type": "application/json"}
+    answers = [
+        client.post("/v1/completions", content=b"{", headers=json).status_code for client in [foreign] * 5 + [own] * 5
+    ]
+    assert answers == [400] * 5 + [400] * 3 + [429] * 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from personaplug.errors import FingerprintMismatchError, StoreError, UnknownUserError
 from personaplug.records import Profile
-from personaplug.store import sqlite
+from personaplug.store import user_keys
 from personaplug.store.base import text_hash
 from personaplug.store.sqlite import PersonaStore, UserSummary
 from tests.factories import START, make_item, make_items
@@ -164,7 +164,7 @@ def test_an_error_inside_undoes_all_that_was_appended_together(store):
 
 
 def test_users_come_sorted_and_all_across_pages(store, monkeypatch):
-    monkeypatch.setattr(sqlite, "USERS_A_PAGE", 2)
+    monkeypatch.setattr(user_keys, "USERS_A_PAGE", 2)
     names = ["b", "a", "", "ü", "Z", "c", "d"]
     for name in names:
         append(store, name, ITEMS[0])

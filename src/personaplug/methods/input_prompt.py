@@ -8,6 +8,7 @@ from jaxtyping import Int
 
 from personaplug.records import Example
 from personaplug.tasks.task import Task
+from personaplug.tasks.whole_words import prompt_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class InputPrompt:
 
     def write(self, examples: Sequence[Example]) -> list[str]:
         """Write a batch's prompts."""
-        return [self.cut(self.task.prompt_text(example.input)) for example in examples]
+        return [self.cut(prompt_within(self.task, example.input, self.cut)) for example in examples]
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Make nothing of users who are not read."""

@@ -20,9 +20,7 @@ NOBODY = ""
 
 @dataclass(frozen=True, slots=True)
 class UserLora:
-    """Answers with the users' adapters; users without history get what all start from.
-
-    Rows of several users share a batch where the language model's layers can mix adapters; else each user has a batch.
+    """Answers with the users' adapters, many users' in one batch; users without history get what all start from.
 
     Attributes:
         prompted: Writes the prompts and asks the language model.
@@ -68,13 +66,8 @@ class UserLora:
     def _ask(self, examples: Sequence[Example], ask: Ask) -> list[object]:
         users = [self._user(example) for example in examples]
         loaded = {user: self._weights(user) for user in set(users) if user is not None}
-        answers: list[object] = [None] * len(examples)
-        for rows in _batches(users, mixes=self.adapters.mixes):
-            with self.adapters.answering([users[row] for row in rows], loaded):
-                found = ask([examples[row] for row in rows])
-            for row, answer in zip(rows, found, strict=True):
-                answers[row] = answer
-        return answers
+        with self.adapters.answering(users, loaded):
+            return list(ask(examples))
 
     def _weights(self, user: str) -> Weights:
         return self.run.start(self.adapters) if user == NOBODY else self.run.adapters.weights(user)
@@ -96,9 +89,3 @@ class UserLora:
                 hint="train another run for the split that is evaluated (with --stranger, for strangers)",
             )
         return user
-
-
-def _batches(users: Sequence[str | None], *, mixes: bool) -> list[list[int]]:
-    if mixes:
-        return [list(range(len(users)))]
-    return [[row for row, other in enumerate(users) if other == user] for user in dict.fromkeys(users)]

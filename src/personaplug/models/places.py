@@ -57,9 +57,28 @@ def located(name: str) -> str:
     """Turn the name of a model of the catalog into its path; any other name, a folder's or the hub's, stays.
 
     Raises:
-        ConfigError: The catalog's model is not on this machine.
+        ConfigError: The catalog's model is not on this machine, or the name is a path that leads nowhere.
     """
-    return str(path_of(name)) if name in CATALOG else name
+    if name in CATALOG:
+        return str(path_of(name))
+    check_is_there(name)
+    return name
+
+
+def check_is_there(name: str) -> None:
+    """Refuse a path that leads nowhere, before it is taken for a name on the hub.
+
+    Raises:
+        ConfigError: It is one; names that are no paths pass.
+    """
+    path = Path(name)
+    is_path = path.is_absolute() or name.partition("/")[0] in (".", "..")
+    if is_path and not path.exists():
+        kind = "file" if path.suffix == ".gguf" else "folder"
+        raise ConfigError(
+            f"no such file: the model's {kind} {str(path.absolute())!r} is not there",
+            hint="copy the model there; or, where a run's config.toml names it, set its `model` to where the model is",
+        )
 
 
 def _has_size(path: Path, model: CatalogModel) -> bool:

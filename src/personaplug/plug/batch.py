@@ -1,6 +1,7 @@
 """Turn examples into what the plug reads: prompts, queries and encoded histories."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,7 +73,11 @@ class Batcher:
         self.read = read
 
     def __call__(self, examples: Sequence[Example]) -> PlugBatch:
-        """Make one batch of at least one example."""
+        """Make one batch of at least one example; persona and retrieval share the vectors of its queries."""
+        with self.query_vectors.held() if self.query_vectors else nullcontext():
+            return self._batch(examples)
+
+    def _batch(self, examples: Sequence[Example]) -> PlugBatch:
         queries = tuple(self.query(example) for example in examples)
         query_vectors = self.query_vectors(queries) if self.query_vectors else None
         return PlugBatch(

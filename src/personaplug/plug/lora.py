@@ -1,8 +1,8 @@
 """LoRA adapters of many users on one frozen language model, by way of PEFT (LoRA: arXiv 2106.09685).
 
 PEFT puts small trained matrices beside the model's own, which stay as they are: outside of the verbs here the language
-model is the bare one. Where its layers allow it, each row of a batch goes through an adapter of its own
-(https://huggingface.co/docs/peft/developer_guides/lora, "Inference with different LoRA adapters in the same batch").
+model is the bare one. PEFT trains one adapter at a time. Each row of an answered batch has an adapter of its own: those
+of all rows are stacked, and a layer multiplies all rows at once, where PEFT would take one adapter after another.
 """
 
 import warnings
@@ -31,20 +31,15 @@ Weights = Mapping[str, Tensor]
 
 ADAPTER_FILE = "adapter_model.safetensors"
 
-_PLACE = "place{}"
-"""Names a place to PEFT, which takes any part of a tensor's dotted name that equals one for the place."""
+_USER, _TASK = "place0", "task"
+"""Names of places to PEFT, which takes any part of a tensor's dotted name that equals one for the place."""
 
-_FIRST, _BARE = _PLACE.format(0), "__base__"  # the latter is PEFT's name for no adapter
-
-_TASK = "task"
+_Hook = Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]
 
 _QUERY_VALUE = frozenset(
     {"q", "v", "q_proj", "v_proj", "q_lin", "v_lin", "query", "value", "query_key_value", "qkv_proj", "c_attn", "Wqkv"}
 )
 """What models call their maps of queries and values, alone or in one map with the keys'."""
-
-_MIXING = ("Linear", "Linear8bitLt", "Linear4bit")
-"""PEFT's layers that let every row choose its adapter; those of other quantizations know one for all rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +66,7 @@ class LoraConfig:
 
 
 class UserAdapters:
-    """Places for adapters on a backbone, each of which holds one user's at a time.
+    """A place for adapters on a backbone, which trains one user's at a time, and answers by many users' at once.
 
     Args:
         backbone: Its model gets the places; its own weights stay as they are.
@@ -80,8 +75,6 @@ class UserAdapters:
 
     Attributes:
         start: What an untrained adapter weighs: its second matrix is zero, so the model answers as the bare one.
-        mixes: Whether the rows of one batch may have different adapters.
-        has_task: Whether an adapter of everybody stands beside the language model, frozen, under every user's.
 
     Raises:
         ConfigError: The model has no attention with linear maps in it.
@@ -102,23 +95,31 @@ class UserAdapters:
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # PEFT asks the model by a name that transformers will drop
             torch.manual_seed(seed)
-            self._model = library.PeftModel(backbone.model, self.settings, adapter_name=_FIRST)
+            self._model = library.PeftModel(backbone.model, self.settings, adapter_name=_USER)
         self._model.eval()
         self._tuner = self._model.base_model
-        self._layers = [each for each in self._tuner.modules() if isinstance(each, library.tuners.lora.LoraLayer)]
+        self._layers = {
+            name: module
+            for name, module in self._model.named_modules()
+            if isinstance(module, library.tuners.lora.LoraLayer)
+        }
         self._read: Callable[[str], dict[str, Tensor]] = lambda place: library.get_peft_model_state_dict(
             self._model, adapter_name=place, save_embedding_layers=False
         )
         # A state's tensors are the parameters themselves, so that writing into them places an adapter.
-        self._places = {_FIRST: self._read(_FIRST)}
+        self._places = {_USER: self._read(_USER)}
         self.start: Weights = self.weights()
-        self.mixes = all(type(layer).__name__ in _MIXING for layer in self._layers)
-        self.has_task = False
+        self._task: Weights = {}
         self._tuner.disable_adapter_layers()
+
+    @property
+    def has_task(self) -> bool:
+        """Whether an adapter of everybody stands beside the language model, frozen, under every user's."""
+        return bool(self._task)
 
     def weights(self) -> Weights:
         """Copy the adapter that was trained last, in float32 on the CPU."""
-        return {name: tensor.detach().cpu().clone() for name, tensor in self._places[_FIRST].items()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in self._places[_USER].items()}
 
     def rest_on(self, task: Weights) -> None:
         """Put an adapter of everybody beside the language model, under the users': frozen, for every row.
@@ -130,7 +131,7 @@ class UserAdapters:
             task: What it weighs.
         """
         self._place(_TASK, task)
-        self.has_task = True
+        self._task = task
 
     @contextmanager
     def training(self, start: Weights) -> Iterator[list[nn.Parameter]]:
@@ -139,9 +140,10 @@ class UserAdapters:
         Args:
             start: What the adapter weighs at first.
         """
-        self._place(_FIRST, start)
-        dropouts = [module for layer in self._layers for module in layer.lora_dropout.modules()]
-        with self._enabled():
+        self._place(_USER, start)
+        dropouts = [module for layer in self._layers.values() for module in layer.lora_dropout.modules()]
+        with _hooked([(layer, _with_task) for layer in self._layers.values() if self.has_task]):
+            self._tuner.enable_adapter_layers()
             try:
                 for module in dropouts:
                     module.training = True  # these alone: the language model's own dropout stays off
@@ -149,6 +151,7 @@ class UserAdapters:
             finally:
                 for module in dropouts:
                     module.training = False
+                self._tuner.disable_adapter_layers()
 
     @contextmanager
     def answering(self, users: Sequence[str | None], adapters: Mapping[str, Weights]) -> Iterator[None]:
@@ -161,61 +164,51 @@ class UserAdapters:
 
         Raises:
             ConfigError: An adapter is of another size, or of another language model.
-            ValueError: The rows are of different users, and this model cannot mix them.
         """
-        if not self.mixes:
-            with self._all_rows(_only(users), adapters):
-                yield
-            return
-        known = dict.fromkeys(user for user in users if user is not None)
-        places = {user: _PLACE.format(number) for number, user in enumerate(known)}
-        for user, place in places.items():
-            self._place(place, adapters[user])
-        choose = _choosing([_BARE if user is None else places[user] for user in users])
-        with self._enabled():
-            hooks = [layer.register_forward_pre_hook(choose, with_kwargs=True) for layer in self._layers]
-            try:
-                yield
-            finally:
-                for hook in hooks:
-                    hook.remove()
+        rows = users[:1] if len(set(users)) == 1 else users  # all rows of one user read one copy
+        each = [self._over_task(self.start if user is None else adapters[user]) for user in rows]
+        with _hooked([(layer, self._stacked(name, each)) for name, layer in self._layers.items()]):
+            yield
 
     def save(self, weights: Weights, folder: Path) -> None:
         """Write an adapter as PEFT itself would, for other tools to load: two files, no pickle."""
         write_tensors(weights, folder / ADAPTER_FILE)
         self.settings.save_pretrained(str(folder))
 
-    @contextmanager
-    def _all_rows(self, user: str | None, adapters: Mapping[str, Weights]) -> Iterator[None]:
-        if user is None:
-            yield
-            return
-        self._place(_FIRST, adapters[user])
-        with self._enabled():
-            yield
-
-    @contextmanager
-    def _enabled(self) -> Iterator[None]:
-        self._tuner.enable_adapter_layers()
-        hooks = [layer.register_forward_hook(_with_task) for layer in self._layers] if self.has_task else []
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-            self._tuner.disable_adapter_layers()
-
     def _place(self, place: str, weights: Weights) -> None:
         if place not in self._places:
             self._model.add_adapter(place, self.settings)
             self._model.eval()
             self._places[place] = self._read(place)
-        held = self._places[place]
-        if {name: tensor.shape for name, tensor in held.items()} != {n: tensor.shape for n, tensor in weights.items()}:
-            raise ConfigError("an adapter does not fit this language model", hint="was config.toml edited?")
+        self._check(weights)
         with torch.no_grad():
-            for name, tensor in held.items():
+            for name, tensor in self._places[place].items():
                 tensor.copy_(weights[name])
+
+    def _check(self, weights: Weights) -> None:
+        if _shapes(weights) != _shapes(self.start):
+            raise ConfigError("an adapter does not fit this language model", hint="was config.toml edited?")
+
+    def _over_task(self, weights: Weights) -> Weights:
+        """Put an adapter over that of everybody: the two are one, of both their ranks."""
+        self._check(weights)
+        both = {name: [task, weights[name]] for name, task in self._task.items()}
+        return {**weights, **{name: torch.cat(each, dim=int("lora_B" in name)) for name, each in both.items()}}
+
+    def _stacked(self, name: str, rows: Sequence[Weights]) -> _Hook:
+        """Let a layer add what each row's adapter makes of its input, all rows at once."""
+        layer = self._layers[name]
+        held = layer.lora_A[_USER].weight  # where, and how precise
+        first = torch.stack([weights[f"{name}.lora_A.weight"] for weights in rows]).to(held)
+        second = torch.stack([weights[f"{name}.lora_B.weight"].T for weights in rows]).to(held) * layer.scaling[_USER]
+
+        def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+            # A query's own rows (beams, or tokens) are neighbours.
+            read = inputs[0].reshape(len(first), -1, first.shape[-1]).to(first.dtype)
+            added: Tensor = read @ first.mT @ second
+            return output + added.view_as(output).to(output.dtype)
+
+        return add
 
 
 def import_peft() -> Any:  # noqa: ANN401 (a module that may be absent)
@@ -262,14 +255,14 @@ def attention_projections(
     return found
 
 
-def _choosing(names: Sequence[str]) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[Any, Any]]:
-    """Tell a layer which adapter each of its rows has: a query's own rows (beams, or tokens) are neighbours."""
-
-    def choose(_: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any]:
-        copies = len(inputs[0]) // len(names)
-        return inputs, options | {"adapter_names": [name for name in names for _ in range(copies)]}
-
-    return choose
+@contextmanager
+def _hooked(hooks: Sequence[tuple[nn.Module, _Hook]]) -> Iterator[None]:
+    handles = [module.register_forward_hook(hook) for module, hook in hooks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _with_task(layer: Any, inputs: tuple[Any, ...], output: Tensor) -> Tensor:  # noqa: ANN401 (PEFT's)
@@ -279,7 +272,5 @@ def _with_task(layer: Any, inputs: tuple[Any, ...], output: Tensor) -> Tensor:  
     return output + added.to(output.dtype)
 
 
-def _only(users: Sequence[str | None]) -> str | None:
-    if len(set(users)) > 1:
-        raise ValueError("this language model's layers take one adapter a batch")
-    return users[0]
+def _shapes(weights: Weights) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in weights.items()}

@@ -1,7 +1,8 @@
 """What the language model reads of an example: the input in the task's words, after retrieved items in a mixed run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
@@ -9,6 +10,7 @@ from personaplug.plug.run import RunConfig
 from personaplug.records import Example, HistoryItem
 from personaplug.retrieval.base import Retriever
 from personaplug.tasks.task import Task
+from personaplug.tasks.whole_words import prompt_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,13 @@ class Prompts:
         task: In whose words.
         max_tokens: Longer prompts are cut at their end.
         items: Puts retrieved items before the input; None for the input alone.
+        cut: Cuts a prompt without items where the language model does; words behind the input stay.
     """
 
     task: Task
     max_tokens: int = 256
     items: RetrievalPrompt | None = None
+    cut: Callable[[str], str] = str
 
     def __call__(self, examples: Sequence[Example]) -> list[str]:
         """Write a batch's prompts."""
@@ -31,7 +35,7 @@ class Prompts:
 
     def plain(self, examples: Sequence[Example]) -> list[str]:
         """Write the prompts without anything of the users."""
-        return [self.task.prompt_text(example.input) for example in examples]
+        return [prompt_within(self.task, example.input, self.cut) for example in examples]
 
     def retrieved(self, example: Example) -> Sequence[HistoryItem]:
         """Give the items of an example's history that stand in its prompt, the best first."""
@@ -51,8 +55,9 @@ def build_prompts(run: RunConfig, task: Task, *, backbone: Backbone, retriever: 
         ConfigError: The language model has no room for so many items.
     """
     longest = run.training.max_input_tokens
+    cut = partial(backbone.cut, max_tokens=longest)
     if retriever is None:
-        return Prompts(task, longest)
+        return Prompts(task, longest, cut=cut)
     positions = backbone.positions(answer_tokens=run.training.max_output_tokens)
     items = RetrievalPrompt.of(
         task,
@@ -65,4 +70,4 @@ def build_prompts(run: RunConfig, task: Task, *, backbone: Backbone, retriever: 
     )
     if run.has_persona and task.retrieval.similarity == "cosine":
         items = replace(items, vector_bytes=0)  # The persona keeps them anyway.
-    return Prompts(task, items.max_tokens, items)
+    return Prompts(task, items.max_tokens, items, cut)

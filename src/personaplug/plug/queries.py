@@ -1,6 +1,7 @@
 """Vectors of queries from a frozen encoder, each text encoded once."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -43,6 +44,10 @@ class QueryVectors:
         """Give one unit vector a text, in float32 on the CPU."""
         vectors = self._cache([self.encoder.config.query_prefix + text for text in texts])
         return torch.stack(vectors) if vectors else self.encoder.encode([])
+
+    def held(self) -> AbstractContextManager[None]:
+        """Hold the vectors of one batch until its end, so that no text of it is encoded twice, whatever is kept."""
+        return self._cache.held()
 
     def _make(self, texts: list[str]) -> list[Float[Tensor, " dim"]]:
         hashes = [text_hash(text) for text in texts]

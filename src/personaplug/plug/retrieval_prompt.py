@@ -14,6 +14,7 @@ from personaplug.records import Example, HistoryItem, fill
 from personaplug.retrieval.base import Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.tasks.task import Task
+from personaplug.tasks.whole_words import prompt_within
 
 _LONGEST_WORD = 16  # characters
 
@@ -99,9 +100,8 @@ class RetrievalPrompt:
 
     def write(self, examples: Sequence[Example]) -> list[str]:
         """Write a batch's prompts, its queries encoded together where the retriever reads vectors."""
-        if examples and isinstance(self.retriever, DenseRetriever):
-            self.retriever.encode([self.task.retrieval_query(example.input) for example in examples])
-        return [self.with_items(example, self.items(example)) for example in examples]
+        chosen = zip(examples, self._items_of(examples), strict=True)
+        return [self.with_items(example, items) for example, items in chosen]
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Have the examples' items encoded where the retriever does it itself; a store's are before anybody asks."""
@@ -130,15 +130,25 @@ class RetrievalPrompt:
 
         Where the words around items take more room than there is, the last items are left out: the input stays.
         """
-        prompt = self.task.prompt_text(example.input)
+        prompt = prompt_within(self.task, example.input, self.cut)
         if self.shared:
-            return self.cut(self.task.with_items(prompt, self.shared.fit(prompt, items)))
+            return self.cut(prompt_within(self.task, example.input, self.cut, self.shared.fit(prompt, items)))
         prompt, shown = self.cut(prompt), [self._shortened(item) for item in items]
         written = self.task.with_items(prompt, shown)
         while shown and self.count_tokens(written) + self.frame_tokens > self.max_tokens:
             shown.pop()
             written = self.task.with_items(prompt, shown)
         return written
+
+    def _items_of(self, examples: Sequence[Example]) -> list[list[HistoryItem]]:
+        """Choose each example's items; each query is encoded once, whether or not the retriever remembers."""
+        retriever = self.retriever
+        if not examples or not isinstance(retriever, DenseRetriever):
+            return [self.items(example) for example in examples]
+        queries = retriever.encode([self.task.retrieval_query(example.input) for example in examples])
+        shown = [self.task.searched(example.profile).items for example in examples]
+        ranks = [retriever.rank_by(query, items)[: self.k] for query, items in zip(queries, shown, strict=True)]
+        return [[items[rank] for rank in best] for items, best in zip(shown, ranks, strict=True)]
 
     def _item_bytes(self, items: Sequence[HistoryItem]) -> int:
         texts = sum(len(f"{item.input}{item.output}".encode(errors="surrogatepass")) for item in items)

@@ -32,7 +32,8 @@ def at_end_of(way: str, *, folder: Path) -> Path:
 def read_config(kind: type[R], path: Path) -> R:
     """Read a run's configuration; models in folders are named as seen from here.
 
-    A name that leads to no folder from the file is one on the hub, or a folder as it was typed, and stays.
+    A name that is no way from the file is one on the hub, and stays. A way that leads to no folder is a folder as it
+    was typed, where there is one; else it is written out, so that the error of loading says where it was sought.
 
     Args:
         kind: A dataclass with a ``backbone``, an ``encoder`` or both.
@@ -77,7 +78,9 @@ def _kept(name: str, *, folder: Path) -> str:
 
 def _found(name: str, *, folder: Path) -> str:
     place = at_end_of(name, folder=folder)
-    return os.path.relpath(place) if _is_way(name) and place.exists() else name
+    if not _is_way(name) or (_is_here(name) and not place.exists()):
+        return name
+    return os.path.relpath(place) if place.exists() else str(place.absolute())
 
 
 def _is_here(name: str) -> bool:

@@ -15,7 +15,7 @@ class DenseRetriever:
     """Inner product of the query's vector with each item's.
 
     Attributes:
-        encode: Encodes queries, one row a text; it remembers, so that a batch can be encoded before it is ranked.
+        encode: Encodes queries, one row a text; a batch's together.
         vectors: Gives the items' vectors, one row an item: looked up in a store, or encoded here and now.
         vector_bytes: What a vector takes that is kept.
         encodes_items: Whether the items' vectors are made when they are first asked for; a store's are there before.
@@ -28,9 +28,11 @@ class DenseRetriever:
 
     def rank(self, query: str, items: Sequence[HistoryItem]) -> list[int]:
         """Rank items by similarity to the query."""
-        if not items:
-            return []
-        return nearest(self.encode([query])[0], self.vectors(items))
+        return self.rank_by(self.encode([query])[0], items) if items else []
+
+    def rank_by(self, query: Float[np.ndarray, " dim"], items: Sequence[HistoryItem]) -> list[int]:
+        """Rank items by similarity to a query that is encoded already."""
+        return nearest(query, self.vectors(items)) if items else []
 
 
 def nearest(query: Float[np.ndarray, " dim"], keys: Float[np.ndarray, "items dim"]) -> list[int]:

@@ -8,7 +8,7 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import Float, Float16
 
-from personaplug.errors import StoreError, UnknownUserError
+from personaplug.errors import StoreError
 from personaplug.records import HistoryItem, Profile
 from personaplug.store import schema
 from personaplug.store.bank import Bank, write_bank
@@ -26,11 +26,10 @@ from personaplug.store.rows import (
     to_microseconds,
 )
 from personaplug.store.snapshots import bank_rows, destroy_outdated, remember
+from personaplug.store.user_keys import delete_user, key_of, keys_of, sorted_users
 from personaplug.store.wiping import wipe_remains
 
 __all__ = ["PersonaStore", "UserSummary"]
-
-USERS_A_PAGE = 1000
 
 
 class PersonaStore:
@@ -119,15 +118,7 @@ class PersonaStore:
 
     def users(self) -> Iterator[str]:
         """Iterate over the user ids, sorted; users that come or go meanwhile may be among them or not."""
-        page = self._file.rows("SELECT user_id FROM users ORDER BY user_id LIMIT ?", USERS_A_PAGE)
-        while page:
-            ids = [user_id for (user_id,) in page]
-            if not all(type(user_id) is str for user_id in ids) or ids != sorted(ids):
-                raise self._file.damage()
-            yield from ids
-            # Page by page, since an unfinished SELECT would keep `forget` from truncating the write-ahead log.
-            following = "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?"
-            page = self._file.rows(following, ids[-1], USERS_A_PAGE)
+        return sorted_users(self._file)
 
     def get(self, user_id: str) -> Profile:
         """Read all of a user's items; those of one moment stand in the order in which they were first appended.
@@ -136,7 +127,7 @@ class PersonaStore:
             UnknownUserError: The store holds nothing of the user.
         """
         query = f"SELECT id, input, output, time FROM items WHERE user = ? ORDER BY {schema.order_of_items(self._file)}"
-        rows = self._file.rows(query, self._key(user_id))
+        rows = self._file.rows(query, key_of(self._file, user_id))
         with self._file.reading():
             return Profile(user_id, tuple(read_item(*row) for row in rows))
 
@@ -147,7 +138,7 @@ class PersonaStore:
             UnknownUserError: It holds nothing.
         """
         query = "SELECT count(*), min(time), max(time) FROM items WHERE user = ?"
-        ((items, first, last),) = self._file.rows(query, self._key(user_id))
+        ((items, first, last),) = self._file.rows(query, key_of(self._file, user_id))
         with self._file.reading():
             return UserSummary(user_id, items, from_microseconds(first), from_microseconds(last))
 
@@ -218,7 +209,7 @@ class PersonaStore:
             if written := self.missing(user_id, items):
                 schema.bring_up_to_date(self._file)
                 self._file.rows("INSERT OR IGNORE INTO users (user_id) VALUES (?)", user_id)
-                key = self._key(user_id)
+                key = key_of(self._file, user_id)
                 placed = zip(written, places_of(self._file, key, written), strict=True)
                 self._file.change("DELETE FROM items WHERE user = ? AND id = ?", [(key, item.id) for item in written])
                 rows = [item_row(key, each, at, vectors_of[each.id], layout=self.layout) for each, at in placed]
@@ -249,11 +240,11 @@ class PersonaStore:
         if was_cut_short := self.has_remains:
             wipe_remains(self._file, identity=self.identity)
         with self._file.transaction():
-            if not any(self._keys(user_id) for user_id in user_ids):
+            if not any(keys_of(self._file, user_id) for user_id in user_ids):
                 destroy_outdated(self._file, identity=self.identity, version=self.version)
                 if was_cut_short:
                     return 0
-            gone = sum(self._delete(user_id) for user_id in dict.fromkeys(user_ids))
+            gone = sum(delete_user(self._file, user_id) for user_id in dict.fromkeys(user_ids))
             self._grow_version()
             self._file.rows("UPDATE meta SET value = ? WHERE key = 'unscrubbed'", self.version)
         wipe_remains(self._file, identity=self.identity)
@@ -283,23 +274,6 @@ class PersonaStore:
     def remember(self, folder: Path) -> None:
         """Note for good that a snapshot of this store is in a folder, so that :meth:`forget` deletes it."""
         remember(self._file, folder.resolve())
-
-    def _delete(self, user_id: str) -> int:
-        key = self._key(user_id)
-        self._file.rows("DELETE FROM users WHERE key = ?", key)
-        return self._file.change("DELETE FROM items WHERE user = ?", [(key,)])
-
-    def _keys(self, user_id: str) -> list[int]:
-        return [key for (key,) in self._file.rows("SELECT key FROM users WHERE user_id = ?", user_id)]
-
-    def _key(self, user_id: str) -> int:
-        keys = self._keys(user_id)
-        if not keys:
-            raise UnknownUserError(
-                f"{self.path}: there is nothing of user {user_id!r}",
-                hint=f"who is there: personaplug persona list --store {self.path}",
-            )
-        return keys[0]
 
     def _grow_version(self) -> None:
         self._file.rows("UPDATE meta SET value = value + 1 WHERE key = 'version'")

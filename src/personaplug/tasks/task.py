@@ -117,7 +117,7 @@ class Task:
         description: One sentence.
         kind: What the answer is.
         metrics: The scores of a report, the main one first.
-        prompt: What the language model reads, with ``{input}``, which should stand last: a long one is cut at its end.
+        prompt: What the language model reads, with ``{input}``: a long one is cut at its end, the words around it stay.
         views: The texts of a history item that the encoder reads, with ``{input}`` and ``{output}``. The first is what
             the attention compares with the query; the persona is made of all.
         published_views: In place of the views under the preset ``paper``: the one text of an item that the code
