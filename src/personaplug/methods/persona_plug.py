@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from personaplug.embedder.projector import Projector
 from personaplug.evaluation.attention import ExampleAttention
 from personaplug.methods.last_asked import LastAsked
 from personaplug.methods.prompted import targets
@@ -71,8 +72,8 @@ class PlugMethod:
         """
         batcher, each = self.plug.batcher, self._item_bytes()
         items = batcher.prompts.items
-        vectors = np.array([each * len(batcher.seen(example).items) for example in examples])
-        return np.asarray(vectors + items.user_bytes(examples)) if items else vectors
+        kept = np.array([each * len(batcher.seen(example).items) + self._text_bytes(example) for example in examples])
+        return np.asarray(kept + items.user_bytes(examples)) if items else kept
 
     @torch.inference_mode()
     def attention(self, examples: Sequence[Example]) -> list[ExampleAttention]:
@@ -97,7 +98,14 @@ class PlugMethod:
         source, prefix = self.plug.source, self.plug.prefix
         if source is None or isinstance(prefix, TunedPrefix):
             return 0
-        return prefix.embedder.projector.views * source.layout.dim * VECTOR_TYPE.itemsize
+        projector = prefix.embedder.projector
+        views = projector.views if isinstance(projector, Projector) else 1
+        return views * source.layout.dim * VECTOR_TYPE.itemsize
+
+    def _text_bytes(self, example: Example) -> int:
+        """Count the bytes of the outputs that a persona made of them reads."""
+        batcher = self.plug.batcher
+        return sum(len(item.output.encode()) for item in batcher.seen(example).items) if batcher.wordings else 0
 
     @torch.inference_mode()
     def _read(self, examples: Sequence[Example]) -> tuple[PlugBatch, TokenEmbeddings]:

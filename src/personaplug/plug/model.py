@@ -227,9 +227,9 @@ class PersonaPlug(nn.Module):
         return weigh(self.prefix, batch, histories=[self.batcher.seen(example).items for example in examples])
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
-        """Put the prefix of each example into its embedded prompt."""
+        """Put the vectors of each example into its embedded prompt."""
         embedded = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
-        return embedded.with_prefix(self.prefix(batch.to(self.backbone.device)))
+        return embedded.with_prefix(self.prefix(batch.to(self.backbone.device)), place=self.run.embedder.place)
 
     def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
         """Write the examples as :meth:`respond` has them answered."""

@@ -15,6 +15,7 @@ from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrievers import by_product, by_vectors, by_words
 from personaplug.plug.run import RunConfig
+from personaplug.plug.wordings import Wordings
 from personaplug.retrieval.base import Retriever
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
@@ -71,7 +72,13 @@ def build_batcher(
         return Batcher(task, None, query_vectors=None, prompts=prompts)
     asked = None if run.embedder.trains_query_encoder else queries
     read = partial(backbone.cut, max_tokens=run.training.max_input_tokens) if run.training.cuts_queries else None
-    return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read)
+    wordings = _wordings(run, backbone, source=query_source) if run.embedder.made_of == "outputs" else None
+    return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read, wordings=wordings)
+
+
+def _wordings(run: RunConfig, backbone: Backbone, *, source: QuerySource) -> Wordings:
+    longest = run.training.max_output_tokens - 1  # as of an answer, whose end is the last
+    return Wordings.of(backbone, places=run.embedder.output_tokens, longest=longest, source=source)
 
 
 def _retriever(
