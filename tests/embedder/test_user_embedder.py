@@ -170,7 +170,7 @@ def test_a_trained_query_encoder_needs_no_query_map():
         {"gain": float("nan")},
         {"made_of": "words"},
         {"place": "beside"},
-    ],  # fmt: skip
+    ],
 )
 def test_impossible_values_are_refused(values):
     with pytest.raises(ConfigError, match="here"):
