@@ -1,4 +1,4 @@
-"""Turn a query and a user's history into the vectors that stand before the input: ``[instruction ; persona]``."""
+"""Turn a query and a user's history into the vectors that stand beside the input: ``[instruction ; persona]``."""
 
 from dataclasses import dataclass
 from math import isfinite

@@ -21,7 +21,7 @@ from personaplug.store.base import VECTOR_TYPE
 
 
 class PlugMethod:
-    """Answers with a trained prefix before the input.
+    """Answers with a trained prefix before or after the input.
 
     What else is asked about the examples that were answered last does not read them again.
 
@@ -61,7 +61,7 @@ class PlugMethod:
         return np.array(self.plug.backbone.count_answer_tokens(targets(examples), max_tokens=limit))
 
     def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
-        """Count the tokens that the language model reads of each example, and the vectors before them."""
+        """Count the tokens that the language model reads of each example, and the vectors beside them."""
         counts: Int[np.ndarray, " examples"] = self._asked(examples)[1].mask.sum(dim=1).cpu().numpy()
         return counts
 
@@ -98,14 +98,17 @@ class PlugMethod:
         source, prefix = self.plug.source, self.plug.prefix
         if source is None or isinstance(prefix, TunedPrefix):
             return 0
-        projector = prefix.embedder.projector
-        views = projector.views if isinstance(projector, Projector) else 1
+        config, projector = prefix.embedder.config, prefix.embedder.projector
+        attended = 1 if config.weighting == "attention" else 0
+        views = projector.views if isinstance(projector, Projector) else attended
         return views * source.layout.dim * VECTOR_TYPE.itemsize
 
     def _text_bytes(self, example: Example) -> int:
-        """Count the bytes of the outputs that a persona made of them reads."""
+        """Count the bytes of the outputs that a persona made of them reads, unless items' whole texts are counted."""
         batcher = self.plug.batcher
-        return sum(len(item.output.encode()) for item in batcher.seen(example).items) if batcher.wordings else 0
+        if batcher.wordings is None or batcher.prompts.items:
+            return 0
+        return sum(len(item.output.encode()) for item in batcher.seen(example).items)
 
     @torch.inference_mode()
     def _read(self, examples: Sequence[Example]) -> tuple[PlugBatch, TokenEmbeddings]:

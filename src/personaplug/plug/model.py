@@ -41,7 +41,7 @@ class PersonaPlug(nn.Module):
     Only the prefix has weights that train; the language model is no part of the module tree.
 
     Args:
-        prefix: Makes the vectors before the input.
+        prefix: Makes the vectors before or after the input.
         backbone: The frozen language model.
         batcher: Makes batches of the run's task.
         run: How all this was made.
@@ -173,7 +173,7 @@ class PersonaPlug(nn.Module):
     ) -> list[str]:
         """Answer a batch of examples, of as many users as may be.
 
-        Without persona the bare language model answers: nothing of the user stands before the input, no retrieved item
+        Without persona the bare language model answers: nothing of the user stands beside the input, no retrieved item
         either.
         """
         return self.backbone.generate(self.asked(examples, with_persona=with_persona), config or self.run.decoding)

@@ -1,4 +1,4 @@
-"""The parts of a plug, as its run says: what stands before inputs, and what makes batches."""
+"""The parts of a plug, as its run says: what stands beside inputs, and what makes batches."""
 
 from copy import deepcopy
 from functools import partial
@@ -23,7 +23,7 @@ from personaplug.tasks.task import Task
 
 @torch.random.fork_rng(devices=[])  # all is drawn on the CPU
 def build_prefix(run: RunConfig, encoder: TextEncoder | None, *, backbone: Backbone, views: int) -> Prefix:
-    """Make what stands before the inputs, not yet trained, by the run's training seed.
+    """Make what stands beside the inputs, not yet trained, by the run's training seed.
 
     Args:
         run: Method and shape.
