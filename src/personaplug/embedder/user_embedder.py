@@ -89,6 +89,8 @@ class EmbedderConfig:
 
 
 PAPER = EmbedderConfig(
+    place="before",
+    made_of="encoder",
     personas=1,
     instructions=1,
     instruction_form="mlp",
