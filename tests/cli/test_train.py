@@ -183,7 +183,7 @@ def test_inputs_longer_than_the_language_model_reads_are_refused(train):
     result = train("--max-input-tokens", 480, "--max-output-tokens", 28, family="decoder-only")
     assert (result.exit_code, result.stdout) == (1, "")
     assert (
-        "inputs of 480 tokens after 5 vectors: the language model has room for 484, beside answers of 28"
+        "inputs of 480 tokens beside 5 vectors: the language model has room for 484, beside answers of 28"
         in result.stderr
     )
     assert "Hint: --max-input-tokens 479" in result.stderr

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from personaplug.embedder.history import History, HistoryBatch
+from personaplug.embedder.wording import Wording
 
-VIEWS, DIM, LLM_DIM = 2, 16, 12
+VIEWS, DIM, LLM_DIM, PLACES = 2, 16, 12, 3
 
 few = settings(max_examples=20)
 """For laws over tensors: each example costs milliseconds, and shapes are few."""
@@ -19,7 +20,40 @@ def random_history(count: int, *, seed: int) -> History:
     """One user's history of unit vectors."""
     draw = torch.Generator().manual_seed(seed)
     vectors = functional.normalize(torch.randn(count, VIEWS, DIM, generator=draw), dim=-1)
-    return History(vectors, 1000.0 * torch.rand(count, generator=draw))
+    return History(vectors, 1000.0 * torch.rand(count, generator=draw), random_wording(count, seed=seed))
+
+
+def random_wording(count: int, *, seed: int) -> Wording:
+    """Outputs of one token at least, each of a random length."""
+    draw = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, PLACES + 1, (count, 1), generator=draw)
+    mask = torch.arange(PLACES) < lengths
+    return Wording(torch.randn(count, PLACES, LLM_DIM, generator=draw) * mask[:, :, None], mask)
+
+
+def only(history: History, places: Sequence[int]) -> History:
+    """The items at these places, in this order."""
+    wording = Wording(history.wording.vectors[places], history.wording.mask[places])
+    return History(history.vectors[places], history.ages[places], wording)
+
+
+def with_padding(batch: HistoryBatch, extra: int, *, junk: float) -> HistoryBatch:
+    """The same histories with so many more places for items, and junk where there is none."""
+    wording = Wording(
+        functional.pad(batch.wording.vectors, (0, 0, 0, 0, 0, extra)),
+        functional.pad(batch.wording.mask, (0, 0, 0, extra)),
+    )
+    padded = HistoryBatch(
+        functional.pad(batch.vectors, (0, 0, 0, 0, 0, extra)),
+        functional.pad(batch.ages, (0, extra)),
+        functional.pad(batch.mask, (0, extra)),
+        wording,
+    )
+    padded.vectors[~padded.mask] = junk
+    padded.ages[~padded.mask] = abs(junk)
+    wording.vectors[~padded.mask] = junk
+    wording.mask[~padded.mask] = junk > 0
+    return padded
 
 
 def random_histories(counts: Sequence[int], *, seed: int) -> list[History]:

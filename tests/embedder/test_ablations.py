@@ -15,6 +15,7 @@ from tests.embedder.histories import (
     VIEWS,
     as_if_trained,
     few,
+    only,
     pack,
     random_histories,
     random_history,
@@ -39,10 +40,6 @@ def build(request):
 
 def trained(embedder):
     return {name: weight for name, weight in embedder.named_parameters() if weight.requires_grad and weight.numel()}
-
-
-def only(history, places):
-    return History(history.vectors[places], history.ages[places])
 
 
 def test_without_instructions_the_prefix_is_the_persona_and_none_of_their_weights_is_left(build):

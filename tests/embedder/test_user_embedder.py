@@ -4,28 +4,31 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn import functional
 
 from personaplug.config import from_mapping
-from personaplug.embedder.history import History, HistoryBatch
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
 from personaplug.errors import ConfigError
 from tests.embedder.histories import (
     DIM,
     LLM_DIM,
+    PLACES,
     VIEWS,
     as_if_trained,
     few,
+    only,
     pack,
     random_histories,
     random_history,
     random_queries,
+    with_padding,
 )
 
 NORM = 5.0
 CONFIGS = {
     "default": EmbedderConfig(),
     "paper": PAPER,
+    "outputs": EmbedderConfig(made_of="outputs", output_tokens=PLACES - 1, gain=0.5),
+    "outputs alone": EmbedderConfig(made_of="outputs", output_tokens=PLACES - 1, gain=0.5, is_residual=False),
     "bare": EmbedderConfig(personas=2, instructions=0, is_residual=False, use_recency=False, learn_temperature=False),
 }
 COUNTS = st.lists(st.integers(0, 7), min_size=1, max_size=5)
@@ -74,7 +77,7 @@ def test_the_paper_preset_computes_the_equations_of_the_paper(count, seed):
 def test_item_order_is_irrelevant(embedder, count, seed, data):
     history, query = random_history(count, seed=seed), random_queries(1, seed=seed)
     order = data.draw(st.permutations(range(count)))
-    shuffled = History(history.vectors[order], history.ages[order])
+    shuffled = only(history, order)
     torch.testing.assert_close(embedder(query, pack(shuffled)), embedder(query, pack(history)), atol=1e-4, rtol=1e-4)
 
 
@@ -82,13 +85,7 @@ def test_item_order_is_irrelevant(embedder, count, seed, data):
 @given(counts=COUNTS, extra=st.integers(1, 4), junk=st.floats(-9, 9, width=32), seed=SEEDS)
 def test_what_stands_in_the_padding_changes_nothing(embedder, counts, extra, junk, seed):
     batch, queries = pack(*random_histories(counts, seed=seed)), random_queries(len(counts), seed=seed)
-    padded = HistoryBatch(
-        functional.pad(batch.vectors, (0, 0, 0, 0, 0, extra)),
-        functional.pad(batch.ages, (0, extra)),
-        functional.pad(batch.mask, (0, extra)),
-    )
-    padded.vectors[~padded.mask] = junk
-    padded.ages[~padded.mask] = abs(junk)
+    padded = with_padding(batch, extra, junk=junk)
     torch.testing.assert_close(embedder(queries, padded), embedder(queries, batch), atol=1e-4, rtol=1e-4)
 
 
@@ -114,16 +111,19 @@ def test_an_empty_history_gives_exactly_the_generic_persona_and_finite_gradients
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in trained)
 
 
-def test_at_the_start_a_residual_plug_gives_every_user_the_generic_persona():
-    model = fresh(EmbedderConfig(is_residual=True))
+@pytest.mark.parametrize("made_of", ["encoder", "outputs"])
+def test_at_the_start_a_residual_plug_gives_every_user_the_generic_persona(made_of):
+    model = fresh(EmbedderConfig(is_residual=True, made_of=made_of, output_tokens=PLACES - 1))
     personas = model(random_queries(3, seed=1), pack(*random_histories([4, 0, 1], seed=1)))[:, 1:]
     assert torch.equal(personas, model.generic(3))
 
 
-def test_a_fresh_residual_plug_can_still_learn_from_its_histories():
-    model = fresh(EmbedderConfig(is_residual=True))
+@pytest.mark.parametrize("made_of", ["encoder", "outputs"])
+def test_a_fresh_residual_plug_can_still_learn_from_its_histories(made_of):
+    model = fresh(EmbedderConfig(is_residual=True, made_of=made_of, output_tokens=PLACES - 1))
     model(random_queries(2, seed=1), pack(*random_histories([4, 3], seed=1))).square().sum().backward()
-    assert model.projector.outer.weight.grad.abs().sum() > 0
+    outer = model.projector.outer if made_of == "outputs" else model.projector.outer.weight
+    assert outer.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("llm_dim", [12, 64])
@@ -144,7 +144,7 @@ def test_fresh_default_vectors_are_as_long_as_the_token_embeddings():
 def test_instructions_stand_before_the_persona_and_are_the_same_for_every_user(embedder):
     prefix = embedder(random_queries(2, seed=1), pack(*random_histories([3, 5], seed=1)))
     count = embedder.config.instructions
-    assert prefix.shape == (2, count + embedder.config.personas, LLM_DIM)
+    assert prefix.shape == (2, embedder.config.vectors, LLM_DIM)
     assert torch.equal(prefix[:, :count], embedder.instruction(2))
     assert torch.equal(prefix[0, :count], prefix[1, :count])
     assert not torch.allclose(prefix[0, count:], prefix[1, count:])
@@ -160,7 +160,17 @@ def test_a_trained_query_encoder_needs_no_query_map():
 
 
 @pytest.mark.parametrize(
-    "values", [{"personas": 0}, {"instructions": -1}, {"temperature": 0.0}, {"temperature": float("nan")}]
+    "values",
+    [
+        {"personas": 0},
+        {"instructions": -1},
+        {"temperature": 0.0},
+        {"temperature": float("nan")},
+        {"output_tokens": 0},
+        {"gain": float("nan")},
+        {"made_of": "words"},
+        {"place": "beside"},
+    ],
 )
 def test_impossible_values_are_refused(values):
     with pytest.raises(ConfigError, match="here"):

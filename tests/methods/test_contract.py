@@ -143,10 +143,24 @@ def test_a_plug_keeps_no_vectors_of_views_that_it_does_not_read(models, store, e
     assert first.user_bytes(examples).tolist() == kept
 
 
-def test_a_plug_with_items_in_its_prompts_keeps_their_texts_too(models, store, examples):
-    plug, mixed = (build(name, "decoder-only", models, store) for name in ("plug", "plug+bm25"))
+@pytest.mark.parametrize(("weighting", "views"), [("attention", 1), ("mean", 0)])
+def test_a_plug_made_of_outputs_keeps_what_it_is_weighed_by_and_their_texts(models, store, examples, weighting, views):
+    config = EmbedderConfig(made_of="outputs", weighting=weighting)
+    plug = build("plug", "decoder-only", models, store, embedder=config)
+    dim, float16 = 16, 2
     items = [each.profile.latest(20).items for each in examples]
-    texts = [sum(len(f"{item.input}{item.output}") for item in each) for each in items]
+    kept = [sum(views * dim * float16 + len(item.output) for item in each) for each in items]
+    assert plug.user_bytes(examples).tolist() == kept
+
+
+@pytest.mark.parametrize("made_of", ["encoder", "outputs"])
+def test_a_plug_with_items_in_its_prompts_keeps_their_texts_too(models, store, examples, made_of):
+    config = EmbedderConfig(made_of=made_of)
+    plug, mixed = (build(name, "decoder-only", models, store, embedder=config) for name in ("plug", "plug+bm25"))
+    items = [each.profile.latest(20).items for each in examples]
+    texts = [
+        sum(len(item.input) + (len(item.output) if made_of == "encoder" else 0) for item in each) for each in items
+    ]
     assert (mixed.user_bytes(examples) - plug.user_bytes(examples)).tolist() == texts
 
 

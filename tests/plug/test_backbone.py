@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
 from personaplug.plug.writing import Writing
+from personaplug.training.recomputation import recomputing
 from tests import tiny
 
 few = settings(max_examples=12)
@@ -20,6 +22,7 @@ ANSWERS = ["no", "a very long answer indeed", "", "yes 🙂"]
 SHORT = GenerationConfig(max_new_tokens=10)
 BEAM = GenerationConfig(strategy="beam", max_new_tokens=10)
 WORDS = st.text(max_size=12)
+PLACES = ("before", "after")
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +40,9 @@ def random_prefixes(backbone, rows, *, count=3, seed=0):
     return backbone.embedding_norm * functional.normalize(draw, dim=-1)
 
 
-def inputs_of(backbone, texts, prefixes):
+def inputs_of(backbone, texts, prefixes, *, place="before"):
     inputs = backbone.embed(texts)
-    return inputs if prefixes is None else inputs.with_prefix(prefixes)
+    return inputs if prefixes is None else inputs.with_prefix(prefixes, place=place)
 
 
 def embedded(backbone, ids):
@@ -83,34 +86,37 @@ def test_a_command_that_the_tokenizer_does_not_flag_is_read_as_words_in_inputs_a
 
 
 @few
-@given(pairs=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=4), has_prefix=st.booleans())
-def test_batched_scores_equal_one_by_one(backbone, pairs, has_prefix):
+@given(pairs=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=4), place=st.sampled_from([None, *PLACES]))
+def test_batched_scores_equal_one_by_one(backbone, pairs, place):
     texts, targets = map(list, zip(*pairs, strict=True))
-    prefixes = random_prefixes(backbone, len(texts)) if has_prefix else None
-    together = backbone.score(inputs_of(backbone, texts, prefixes), targets)
+    prefixes = random_prefixes(backbone, len(texts)) if place else None
+    together = backbone.score(inputs_of(backbone, texts, prefixes, place=place), targets)
     for row, (text, target) in enumerate(pairs):
         own = None if prefixes is None else prefixes[row : row + 1]
-        alone = backbone.score(inputs_of(backbone, [text], own), [target])
+        alone = backbone.score(inputs_of(backbone, [text], own, place=place), [target])
         torch.testing.assert_close(together.log_likelihood[row], alone.log_likelihood[0], atol=1e-3, rtol=1e-4)
         assert together.tokens[row] == alone.tokens[0]
 
 
 @pytest.mark.parametrize("config", [SHORT, BEAM], ids=["greedy", "beam"])
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("count", [None, 0, 3])
-def test_batched_answers_equal_one_by_one(backbone, config, count):
+def test_batched_answers_equal_one_by_one(backbone, config, count, place):
     prefixes = None if count is None else random_prefixes(backbone, len(INPUTS), count=count)
-    together = backbone.generate(inputs_of(backbone, INPUTS, prefixes), config)
+    together = backbone.generate(inputs_of(backbone, INPUTS, prefixes, place=place), config)
     own = [None if prefixes is None else prefixes[row : row + 1] for row in range(len(INPUTS))]
-    alone = [backbone.generate(inputs_of(backbone, [text], own[row]), config)[0] for row, text in enumerate(INPUTS)]
+    each = [inputs_of(backbone, [text], own[row], place=place) for row, text in enumerate(INPUTS)]
+    alone = [backbone.generate(inputs, config)[0] for inputs in each]
     assert together == alone
     assert len(set(together)) > 1
 
 
-def test_places_known_by_number_are_counted_without_padding():
+@pytest.mark.parametrize("place", PLACES)
+def test_places_known_by_number_are_counted_without_padding(place):
     backbone = tiny.absolute_decoder_only()
     prefixes = random_prefixes(backbone, len(INPUTS))
-    together = inputs_of(backbone, INPUTS, prefixes)
-    alone = [inputs_of(backbone, [text], prefixes[row : row + 1]) for row, text in enumerate(INPUTS)]
+    together = inputs_of(backbone, INPUTS, prefixes, place=place)
+    alone = [inputs_of(backbone, [text], prefixes[row : row + 1], place=place) for row, text in enumerate(INPUTS)]
     scores = [backbone.score(each, [answer]).log_likelihood for each, answer in zip(alone, ANSWERS, strict=True)]
     torch.testing.assert_close(
         backbone.score(together, ANSWERS).log_likelihood, torch.cat(scores), atol=1e-3, rtol=1e-4
@@ -143,17 +149,22 @@ def test_an_encoder_decoders_score_is_its_models_own_loss(text, target):
 
 
 @few
-@given(text=WORDS, target=WORDS, count=st.integers(0, 3))
-def test_a_decoder_onlys_score_is_the_log_softmax_along_one_sequence(text, target, count):
-    """Against one plain pass over [start, prefix, input, separator, answer, end], without masks or positions."""
+@given(text=WORDS, target=WORDS, count=st.integers(0, 3), place=st.sampled_from(PLACES), is_trained=st.booleans())
+def test_a_decoder_onlys_score_is_the_log_softmax_along_one_sequence(text, target, count, place, is_trained):
+    """Against one plain pass over [start, prefix, input, separator, answer, end], without masks or positions.
+
+    Or, with the vectors after the input, over [start, input, separator, vectors, answer, end].
+    """
     backbone = tiny.decoder_only()
     start, end = [backbone.tokenizer.bos_token_id], [backbone.tokenizer.eos_token_id]
     asked, answered = backbone._ids(text + "\n"), backbone._ids(target) + end
     prefix = random_prefixes(backbone, 1, count=count)
-    parts = [embedded(backbone, start), prefix[0], embedded(backbone, asked), embedded(backbone, answered)]
+    read = [prefix[0], embedded(backbone, asked)]
+    parts = [embedded(backbone, start), *(read if place == "before" else read[::-1]), embedded(backbone, answered)]
     logits = backbone.model(inputs_embeds=torch.cat(parts)[None]).logits[0].log_softmax(dim=-1)
     by_hand = sum(logits[at - 1 - len(answered), token] for at, token in enumerate(answered))
-    scores = backbone.score(backbone.embed([text]).with_prefix(prefix), [target])
+    with torch.set_grad_enabled(is_trained):
+        scores = backbone.score(backbone.embed([text]).with_prefix(prefix, place=place), [target])
     torch.testing.assert_close(scores.log_likelihood[0], by_hand, atol=1e-3, rtol=1e-4)
     assert scores.tokens[0] == len(answered)
 
@@ -166,6 +177,65 @@ def test_the_loss_is_the_mean_over_all_answer_tokens_and_reaches_the_prefix(back
     loss.backward()
     assert prefixes.grad.isfinite().all()
     assert (prefixes.grad.abs().sum(dim=-1) > 0).all()
+
+
+DECODERS = {"llama": tiny.decoder_only, "gpt2": tiny.absolute_decoder_only}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_an_input_read_ahead_gives_the_loss_and_gradients_of_one_pass(name, monkeypatch):
+    backbone = DECODERS[name]()
+    prefixes = random_prefixes(backbone, len(INPUTS)).requires_grad_()
+    ahead, plain = ([], [])
+    for found in (ahead, plain):
+        loss = backbone.loss(inputs_of(backbone, INPUTS, prefixes, place="after"), ANSWERS)
+        found += [loss.detach(), *torch.autograd.grad(loss, [prefixes])]
+        monkeypatch.setattr(type(backbone), "_may_read_ahead", lambda *_: False)
+    for one, other in zip(ahead, plain, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    assert (ahead[1].abs().sum(dim=-1) > 0).all()
+
+
+@pytest.mark.parametrize(("place", "passes"), [("before", [True]), ("after", [False, True])])
+def test_what_stands_before_the_vectors_is_read_once_and_without_gradients(place, passes, monkeypatch):
+    backbone = tiny.decoder_only()
+    own, with_gradients, lengths = backbone.model.forward, [], []
+
+    def forward(**given):
+        with_gradients.append(torch.is_grad_enabled())
+        lengths.append(given["inputs_embeds"].shape[1])
+        return own(**given)
+
+    monkeypatch.setattr(backbone.model, "forward", forward)
+    inputs = inputs_of(backbone, INPUTS, random_prefixes(backbone, len(INPUTS)), place=place)
+    backbone.loss(inputs, ANSWERS)
+    longest = max(backbone.count_answer_tokens(ANSWERS))
+    assert with_gradients == passes
+    assert sum(lengths) == inputs.embeds.shape[1] + longest
+    assert lengths[-1] == (sum(lengths) if place == "before" else 3 + longest)
+
+
+def test_a_model_whose_weights_train_reads_all_with_gradients():
+    """The gradient of a weight has a part in what stands before the vectors too."""
+    backbone = tiny.decoder_only()
+    weight = backbone.model.model.layers[0].self_attn.k_proj.weight.requires_grad_()
+    inputs = inputs_of(backbone, INPUTS, random_prefixes(backbone, len(INPUTS)), place="after")
+    (found,) = torch.autograd.grad(backbone.loss(inputs, ANSWERS), [weight])
+    plain = replace(inputs, tail=0)
+    (expected,) = torch.autograd.grad(backbone.loss(plain, ANSWERS), [weight])
+    torch.testing.assert_close(found, expected)
+
+
+def test_activations_that_are_computed_again_are_those_of_one_pass():
+    backbone = tiny.decoder_only()
+    prefixes = random_prefixes(backbone, len(INPUTS)).requires_grad_()
+    losses = []
+    for enabled in (False, True):
+        with recomputing(backbone.model, enabled=enabled):
+            losses.append(backbone.loss(inputs_of(backbone, INPUTS, prefixes, place="after"), ANSWERS))
+            (gradient,) = torch.autograd.grad(losses[-1], [prefixes])
+            assert gradient.abs().sum() > 0
+    torch.testing.assert_close(*losses)
 
 
 def test_a_long_answer_is_scored_up_to_the_limit(backbone):

@@ -17,11 +17,14 @@ SHORT = GenerationConfig(max_new_tokens=8)
 BEAM = GenerationConfig(strategy="beam", max_new_tokens=8)
 QUESTION = "your own view about x"
 
+OUTPUTS = EmbedderConfig(made_of="outputs", output_tokens=2, gain=1.0, place="after")
 METHODS = {
     "default": {},
     "paper": {"embedder": PAPER},
     "bare": {"embedder": EmbedderConfig(personas=2, instructions=0)},
     "tuned": {"method": "tuned-prompt"},
+    "outputs": {"embedder": OUTPUTS},
+    "after": {"embedder": EmbedderConfig(place="after")},
 }
 
 
@@ -99,6 +102,26 @@ def test_the_loss_is_that_of_the_backbone_over_the_prefixed_prompts(default, exa
     scores = default.score(examples)
     torch.testing.assert_close(default(batch)["loss"], -scores.log_likelihood.sum() / scores.tokens.sum())
     assert default.loss(batch).requires_grad
+
+
+@pytest.mark.parametrize("method", ["outputs", "after"], indirect=True)
+def test_vectors_after_the_input_are_the_last_that_the_language_model_reads(plug, examples):
+    count = plug.run.embedder.vectors
+    bare = plug.asked(examples, with_persona=False).rows
+    vectors = plug.prefix(plug.batcher(examples))
+    for row, asked, own in zip(plug.asked(examples).rows, bare, vectors, strict=True):
+        assert torch.equal(row[:-count], asked)
+        assert torch.equal(row[-count:], own)
+
+
+def test_a_persona_of_outputs_knows_what_its_user_wrote(models, family, store, examples):
+    plug = build(models, family, store, method="outputs")
+    dee = examples[-1]
+    other = replace(dee.profile, items=tuple(replace(item, output="maybe") for item in dee.profile.items))
+    own, changed = (plug.prefix(plug.batcher([each])) for each in (dee, replace(dee, profile=other)))
+    count = plug.run.embedder.instructions
+    assert torch.equal(own[:, :count], changed[:, :count])
+    assert not torch.isclose(own[:, count:], changed[:, count:]).all(dim=-1).any()
 
 
 @pytest.mark.parametrize("user", list(USERS))

@@ -43,6 +43,17 @@ def test_a_prefix_stands_after_the_leading_tokens_and_padding_stays_on_its_side(
 
 
 @few
+@given(lengths=LENGTHS, side=SIDES, count=st.integers(0, 3))
+def test_vectors_after_the_input_are_the_last_of_every_row_and_are_counted(lengths, side, count):
+    rows = list(rows_of(lengths))
+    vectors = -1.0 - torch.arange(len(rows) * count * DIM, dtype=torch.float32).reshape(len(rows), count, DIM)
+    result = pad_rows(rows, side=side, lead=1).with_prefix(vectors, place="after")
+    for own, row, behind in zip(result.rows, rows, vectors, strict=True):
+        assert own.tolist() == [*row.tolist(), *behind.tolist()]
+    assert (result.side, result.lead, result.tail) == (side, 1, count)
+
+
+@few
 @given(lengths=LENGTHS, side=SIDES)
 def test_places_are_counted_without_padding(lengths, side):
     padded = pad_rows(list(rows_of(lengths)), side=side)

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.run import PRESETS
 from personaplug.training.card import write_card
 from personaplug.training.progress import Fitted
@@ -12,6 +13,13 @@ METHODS = {
     "plug+bm25": "4, chosen by bm25",
     "tuned-prompt": "5, the same for every user",
 }
+
+
+def test_a_card_says_where_the_vectors_stand_and_how_many_are_the_users(tmp_path):
+    embedder = EmbedderConfig(instructions=8, made_of="outputs", output_tokens=3, place="after")
+    run, fitted = replace(PRESETS["default"], embedder=embedder), Fitted(steps=1, dev_loss=None, seconds=1.0)
+    write_card(tmp_path, run, task=TASK, fitted=fitted, queries=1)
+    assert "| vectors after the input | 8 for the task, 4 for the user |" in (tmp_path / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("method", "vectors"), METHODS.items())

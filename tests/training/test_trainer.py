@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from personaplug.embedder.user_embedder import PAPER
+from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
@@ -72,6 +72,7 @@ METHODS = {
     "default": ("encoder-decoder", {}),
     "paper": ("decoder-only", {"embedder": PAPER}),
     "mixed": ("decoder-only", {"method": "plug+dense"}),
+    "outputs": ("decoder-only", {"embedder": EmbedderConfig(made_of="outputs", place="after")}),
 }
 
 

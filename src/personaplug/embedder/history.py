@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from personaplug.embedder.wording import Wording
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -15,10 +17,12 @@ class History:
     Attributes:
         vectors: One unit vector per view of each item (see ``Task.views``); a view without text is all zeros.
         ages: Days between each item and the query, at least zero.
+        wording: How each item's output is worded; None where the persona is not made of that.
     """
 
     vectors: Float[Tensor, "items views dim"]
     ages: Float[Tensor, " items"]
+    wording: Wording | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,13 @@ class HistoryBatch:
         vectors: As in :class:`History`; whatever stands where ``mask`` is False has no influence.
         ages: As in :class:`History`.
         mask: True where an item is real. A row may be all False: a user without a history.
+        wording: As in :class:`History`, ``[batch, items]`` of them.
     """
 
     vectors: Float[Tensor, "batch items views dim"]
     ages: Float[Tensor, "batch items"]
     mask: Bool[Tensor, "batch items"]
+    wording: Wording | None = None
 
     def __post_init__(self) -> None:
         if not self.vectors.shape[:2] == self.ages.shape == self.mask.shape:
@@ -61,8 +67,10 @@ class HistoryBatch:
         for row, history in enumerate(histories):
             count = len(history.ages)
             vectors[row, :count], ages[row, :count], mask[row, :count] = history.vectors, history.ages, True
-        return cls(vectors, ages, mask)
+        wordings = [history.wording for history in histories if history.wording is not None]
+        return cls(vectors, ages, mask, Wording.pack(wordings, longest=longest) if wordings else None)
 
     def to(self, device: torch.device) -> "HistoryBatch":
         """Move to a device."""
-        return HistoryBatch(self.vectors.to(device), self.ages.to(device), self.mask.to(device))
+        wording = None if self.wording is None else self.wording.to(device)
+        return HistoryBatch(self.vectors.to(device), self.ages.to(device), self.mask.to(device), wording)

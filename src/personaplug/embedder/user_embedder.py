@@ -1,6 +1,7 @@
-"""Turn a query and a user's history into the vectors that stand before the input: ``[instruction ; persona]``."""
+"""Turn a query and a user's history into the vectors that stand beside the input: ``[instruction ; persona]``."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 import torch
@@ -14,13 +15,22 @@ from personaplug.embedder.history import HistoryBatch
 from personaplug.embedder.instruction import InstructionMLP, SoftPrompt
 from personaplug.embedder.projector import Projector
 from personaplug.embedder.selection import selected
+from personaplug.embedder.wording import WordingProjector, worded
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderConfig:
     """What kind of persona to make; the defaults are ours, :data:`PAPER` is the paper's."""
 
-    personas: int = option(4, "persona vectors, each with an attention of its own")
+    personas: int = option(4, "encoder: persona vectors, each with an attention of its own")
+    place: Literal["before", "after"] = option(
+        "before", "where the vectors stand: before the input, or after it, right before the answer"
+    )
+    made_of: Literal["encoder", "outputs"] = option(
+        "encoder", "the encoder's vectors of items, or their outputs in the language model's own embeddings"
+    )
+    output_tokens: int = option(5, "outputs: first tokens with a persona vector each; one more is the mean of the rest")
+    gain: float = option(0.0, "outputs: how much of their mean embeddings the persona starts with")
     instructions: int = option(1, "trained vectors that are the same for every user")
     instruction_form: Literal["vectors", "mlp"] = option(
         "vectors", "trained directly, or through an MLP as in the paper"
@@ -47,13 +57,25 @@ class EmbedderConfig:
     def __post_init__(self) -> None:
         if self.personas < 1 or self.instructions < 0:
             raise ValueError(f"{self.personas} personas and {self.instructions} instructions: need at least 1 and 0")
+        if self.output_tokens < 1 or not isfinite(self.gain):
+            raise ValueError(f"output_tokens {self.output_tokens} must be at least 1, gain {self.gain} a number")
         if not self.temperature > 0 or self.items < 0:
             raise ValueError(f"temperature {self.temperature} must be above zero, items {self.items} at least 0")
 
     @property
     def vectors(self) -> int:
-        """How many vectors stand before the input."""
-        return self.instructions + self.personas
+        """How many vectors stand beside the input."""
+        return self.instructions + self.persona_vectors
+
+    @property
+    def persona_vectors(self) -> int:
+        """How many of them are the user's."""
+        return self.personas if self.made_of == "encoder" else self.output_tokens + 1
+
+    @property
+    def attentions(self) -> int:
+        """How many ways items are weighed: one a persona vector; one for all that are made of outputs."""
+        return self.personas if self.made_of == "encoder" else 1
 
     @property
     def trains_query_encoder(self) -> bool:
@@ -67,6 +89,8 @@ class EmbedderConfig:
 
 
 PAPER = EmbedderConfig(
+    place="before",
+    made_of="encoder",
     personas=1,
     instructions=1,
     instruction_form="mlp",
@@ -98,10 +122,15 @@ class UserEmbedder(nn.Module):
         # Drawn first: of one seed, a residual persona begins as the very vectors of its control, the tuned prompt.
         kind = InstructionMLP if config.instruction_form == "mlp" and config.instructions else SoftPrompt
         self.instruction = kind(config.instructions, llm_dim, norm=embedding_norm)
-        self.generic = SoftPrompt(config.personas, llm_dim, norm=embedding_norm)
+        self.generic = SoftPrompt(config.persona_vectors, llm_dim, norm=embedding_norm)
         self.aggregator = _aggregator(config)
+        self.query_map = QueryMap(config.attentions, dim) if config.trains_query_map else None
+        if config.made_of == "outputs":
+            self.projector: Projector | WordingProjector = WordingProjector(
+                llm_dim, norm=embedding_norm, gain=config.gain
+            )
+            return
         used = views if config.values == "all" else 1
-        self.query_map = QueryMap(config.personas, dim) if config.trains_query_map else None
         self.projector = Projector(
             used, dim, llm_dim=llm_dim, normalize=config.normalize, is_centered=config.is_centered
         )
@@ -127,31 +156,35 @@ class UserEmbedder(nn.Module):
 
     def weights(
         self, query: Float[Tensor, "batch dim"], history: HistoryBatch
-    ) -> Float[Tensor, "batch personas items"]:
+    ) -> Float[Tensor, "batch attentions items"]:
         """Say how much each item weighs in each persona vector."""
         queries = (
-            query[:, None].expand(-1, self.config.personas, -1) if self.query_map is None else self.query_map(query)
+            query[:, None].expand(-1, self.config.attentions, -1) if self.query_map is None else self.query_map(query)
         )
         seen = selected(history, query, count=self.config.items, by=self.config.items_by)
         weights: Tensor = self.aggregator(queries, seen)
         return weights
 
     def persona(
-        self, weights: Float[Tensor, "batch personas items"], history: HistoryBatch
+        self, weights: Float[Tensor, "batch attentions items"], history: HistoryBatch
     ) -> Float[Tensor, "batch personas llm_dim"]:
-        """Sum the projected items, scaled to the size of token embeddings."""
+        """Sum the projected items, scaled to the size of token embeddings; what no item speaks of stays generic."""
         generic = self.generic(len(weights))
-        own = self.scale * self.projector(weights, history)
+        if isinstance(self.projector, WordingProjector):
+            assert history.wording is not None
+            own, is_own = self.projector(weights, history.wording), worded(weights, history.wording)
+        else:
+            own, is_own = self.scale * self.projector(weights, history), ~history.is_empty[:, None]
         if self.config.is_residual:
             own = own + generic
-        return torch.where(history.is_empty[:, None, None], generic, own)
+        return torch.where(is_own[:, :, None], own, generic)
 
 
 def _aggregator(config: EmbedderConfig) -> Aggregator | MeanPooling:
     if config.weighting == "mean":
         return MeanPooling()
     return Aggregator(
-        config.personas,
+        config.attentions,
         temperature=config.temperature,
         learn_temperature=config.learn_temperature,
         use_recency=config.use_recency,

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from personaplug.embedder.projector import Projector
 from personaplug.evaluation.attention import ExampleAttention
 from personaplug.methods.last_asked import LastAsked
 from personaplug.methods.prompted import targets
@@ -20,7 +21,7 @@ from personaplug.store.base import VECTOR_TYPE
 
 
 class PlugMethod:
-    """Answers with a trained prefix before the input.
+    """Answers with a trained prefix before or after the input.
 
     What else is asked about the examples that were answered last does not read them again.
 
@@ -60,7 +61,7 @@ class PlugMethod:
         return np.array(self.plug.backbone.count_answer_tokens(targets(examples), max_tokens=limit))
 
     def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
-        """Count the tokens that the language model reads of each example, and the vectors before them."""
+        """Count the tokens that the language model reads of each example, and the vectors beside them."""
         counts: Int[np.ndarray, " examples"] = self._asked(examples)[1].mask.sum(dim=1).cpu().numpy()
         return counts
 
@@ -70,8 +71,8 @@ class PlugMethod:
         A tuned prompt keeps nothing of its own.
         """
         items, each = self.plug.prompts.items, self._item_bytes()
-        vectors = np.array([each * len(self.plug.seen(example).items) for example in examples])
-        return np.asarray(vectors + items.user_bytes(examples)) if items else vectors
+        kept = np.array([each * len(self.plug.seen(example).items) + self._text_bytes(example) for example in examples])
+        return np.asarray(kept + items.user_bytes(examples)) if items else kept
 
     @torch.inference_mode()
     def attention(self, examples: Sequence[Example]) -> list[ExampleAttention]:
@@ -96,7 +97,17 @@ class PlugMethod:
         source, prefix = self.plug.source, self.plug.prefix
         if source is None or isinstance(prefix, TunedPrefix):
             return 0
-        return prefix.embedder.projector.views * source.layout.dim * VECTOR_TYPE.itemsize
+        config, projector = prefix.embedder.config, prefix.embedder.projector
+        attended = 1 if config.weighting == "attention" else 0
+        views = projector.views if isinstance(projector, Projector) else attended
+        return views * source.layout.dim * VECTOR_TYPE.itemsize
+
+    def _text_bytes(self, example: Example) -> int:
+        """Count the bytes of the outputs that a persona made of them reads, unless items' whole texts are counted."""
+        batcher = self.plug.batcher
+        if batcher.wordings is None or batcher.prompts.items:
+            return 0
+        return sum(len(item.output.encode()) for item in batcher.seen(example).items)
 
     @torch.inference_mode()
     def _read(self, examples: Sequence[Example]) -> tuple[PlugBatch, TokenEmbeddings]:

@@ -97,6 +97,11 @@ class Backbone(ABC):
         lengths = [self._table(tokens).float().norm(dim=-1) for tokens in every_token.split(8192)]
         return float(torch.cat(lengths).mean())
 
+    def look_up(self, tokens: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens llm_dim"]:
+        """Give the embeddings of tokens, as the model reads them."""
+        embeddings: Tensor = self._table(tokens)
+        return embeddings
+
     def positions(self, *, answer_tokens: int) -> int | None:
         """Say how many tokens, or vectors in their place, an input may have; None for any number."""
         return positions_in(self.model.config, answer_tokens=answer_tokens)

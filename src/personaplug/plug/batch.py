@@ -12,6 +12,7 @@ from torch import Tensor
 from personaplug.embedder.history import History, HistoryBatch
 from personaplug.plug.prompts import Prompts
 from personaplug.plug.queries import QueryVectors
+from personaplug.plug.wordings import Wordings
 from personaplug.records import Example, Profile
 from personaplug.store.base import VectorSource
 from personaplug.tasks.task import Task
@@ -55,6 +56,7 @@ class Batcher:
         query_vectors: Encodes queries; None where the query encoder is trained and reads texts.
         prompts: What the language model reads of an example; the input alone where not given.
         read: Cuts an input before its query is read out of it; None to leave it whole.
+        wordings: Reads how the items' outputs are worded; None where the prefix is not made of that.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class Batcher:
         query_vectors: QueryVectors | None,
         prompts: Prompts | None = None,
         read: Callable[[str], str] | None = None,
+        wordings: Wordings | None = None,
     ) -> None:
         self.task = task
         self.source = source
         self.query_vectors = query_vectors
         self.prompts = prompts or Prompts(task)
         self.read = read
+        self.wordings = wordings
 
     def __call__(self, examples: Sequence[Example]) -> PlugBatch:
         """Make one batch of at least one example; persona and retrieval share the vectors of its queries."""
@@ -100,7 +104,8 @@ class Batcher:
         vectors = np.array(self.source.vectors(profile), dtype=np.float32)
         seconds = [(example.time - item.time).total_seconds() for item in profile.items]
         ages = torch.tensor(seconds, dtype=torch.float32).clamp(min=0.0) / _DAY
-        return History(torch.from_numpy(vectors), ages)
+        wording = self.wordings([item.output for item in profile.items]) if self.wordings else None
+        return History(torch.from_numpy(vectors), ages, wording)
 
     def seen(self, example: Example) -> Profile:
         """Give the part of an example's history that the task lets the persona see: the latest items."""

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from transformers import Cache
 
 from personaplug.plug.backbone import IGNORED, Backbone
 from personaplug.plug.tokens import Side, TokenEmbeddings
@@ -20,13 +21,37 @@ class DecoderOnlyBackbone(Backbone):
             torch.cat([inputs.mask, labels != IGNORED], dim=1),
             self.side,
         )
+        known = inputs.embeds.shape[1] - inputs.tail if self._may_read_ahead(inputs) else 0
         outputs = self.model(
-            inputs_embeds=whole.embeds,
+            inputs_embeds=whole.embeds[:, known:],
             attention_mask=whole.mask.long(),
-            position_ids=whole.position_ids,
+            position_ids=whole.position_ids[:, known:],
+            past_key_values=self._read_ahead(whole, known) if known else None,
             logits_to_keep=labels.shape[1] + 1,
-            use_cache=False,
+            use_cache=known > 0,
         )
         # The logits before each answer token predict it.
         logits: Tensor = outputs.logits[:, :-1]
         return logits
+
+    def _may_read_ahead(self, inputs: TokenEmbeddings) -> bool:
+        """Tell whether gradients are wanted, and none of them reaches what stands before the vectors."""
+        return (
+            torch.is_grad_enabled()
+            and inputs.tail > 0
+            and not self.model.is_activation_checkpointing  # It keeps no keys and values.
+            and not any(weight.requires_grad for weight in self.model.parameters())
+        )
+
+    @torch.no_grad()
+    def _read_ahead(self, whole: TokenEmbeddings, known: int) -> Cache:
+        """Let the frozen model read the first tokens of each row, and give the keys and values it makes of them."""
+        outputs = self.model(
+            inputs_embeds=whole.embeds[:, :known],
+            attention_mask=whole.mask[:, :known].long(),
+            position_ids=whole.position_ids[:, :known],
+            logits_to_keep=1,
+            use_cache=True,
+        )
+        cache: Cache = outputs.past_key_values
+        return cache

@@ -40,7 +40,7 @@ class PersonaPlug(nn.Module):
     Only the prefix has weights that train; the language model is no part of the module tree.
 
     Args:
-        prefix: Makes the vectors before the input.
+        prefix: Makes the vectors before or after the input.
         backbone: The frozen language model.
         batcher: Makes batches of the run's task.
         run: How all this was made.
@@ -177,7 +177,7 @@ class PersonaPlug(nn.Module):
     ) -> list[str]:
         """Answer a batch of examples, of as many users as may be.
 
-        Without persona the bare language model answers: nothing of the user stands before the input, no retrieved item
+        Without persona the bare language model answers: nothing of the user stands beside the input, no retrieved item
         either.
         """
         return self.backbone.generate(self.asked(examples, with_persona=with_persona), config or self.run.decoding)
@@ -231,9 +231,9 @@ class PersonaPlug(nn.Module):
         return weigh(self.prefix, batch, histories=[self.seen(example).items for example in examples])
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
-        """Put the prefix of each example into its embedded prompt."""
+        """Put the vectors of each example into its embedded prompt."""
         embedded = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
-        return embedded.with_prefix(self.prefix(batch.to(self.backbone.device)))
+        return embedded.with_prefix(self.prefix(batch.to(self.backbone.device)), place=self.run.embedder.place)
 
     def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
         """Write the examples as :meth:`respond` has them answered."""

@@ -1,4 +1,4 @@
-"""The parts of a plug, as its run says: what stands before inputs, and what makes batches."""
+"""The parts of a plug, as its run says: what stands beside inputs, and what makes batches."""
 
 from copy import deepcopy
 from functools import partial
@@ -16,6 +16,7 @@ from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrievers import by_product, by_vectors, by_words
 from personaplug.plug.run import RunConfig
+from personaplug.plug.wordings import Wordings
 from personaplug.retrieval.base import Retriever
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
@@ -23,7 +24,7 @@ from personaplug.tasks.task import Task
 
 @torch.random.fork_rng(devices=[])  # all is drawn on the CPU
 def build_prefix(run: RunConfig, encoder: TextEncoder | None, *, backbone: Backbone, views: int) -> Prefix:
-    """Make what stands before the inputs, not yet trained, by the run's training seed.
+    """Make what stands beside the inputs, not yet trained, by the run's training seed.
 
     Args:
         run: Method and shape.
@@ -72,7 +73,13 @@ def build_batcher(
         return Batcher(task, None, query_vectors=None, prompts=prompts)
     asked = None if run.embedder.trains_query_encoder else queries
     read = partial(backbone.cut, max_tokens=run.training.max_input_tokens) if run.training.cuts_queries else None
-    return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read)
+    wordings = _wordings(run, backbone, source=query_source) if run.embedder.made_of == "outputs" else None
+    return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read, wordings=wordings)
+
+
+def _wordings(run: RunConfig, backbone: Backbone, *, source: QuerySource) -> Wordings:
+    longest = run.training.max_output_tokens - 1  # as of an answer, whose end is the last
+    return Wordings.of(backbone, places=run.embedder.output_tokens, longest=longest, source=source)
 
 
 def _retriever(

@@ -1,4 +1,4 @@
-"""What stands before the input: a user's persona, or vectors trained without any user."""
+"""The vectors beside the input: a user's persona, or vectors trained without any user."""
 
 from jaxtyping import Float
 from torch import Tensor, nn

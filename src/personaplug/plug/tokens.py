@@ -1,7 +1,7 @@
 """Inputs as a language model reads them: embeddings instead of ids, so that a persona can stand among them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 Side = Literal["left", "right"]
+Place = Literal["before", "after"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,14 @@ class TokenEmbeddings:
         mask: True where a token is real.
         side: Where the padding stands.
         lead: Tokens at the start of every input that stay first, before any prefix (a start token, a chat header).
+        tail: Vectors at the end of every input that are no tokens: what stands before them knows nothing of them.
     """
 
     embeds: Float[Tensor, "batch tokens llm_dim"]
     mask: Bool[Tensor, "batch tokens"]
     side: Side
     lead: int = 0
+    tail: int = 0
 
     @property
     def rows(self) -> list[Tensor]:
@@ -38,12 +41,16 @@ class TokenEmbeddings:
         """Each token's place in its own input, counted without padding."""
         return (self.mask.long().cumsum(dim=1) - 1).clamp(min=0)
 
-    def with_prefix(self, prefix: Float[Tensor, "batch prefix llm_dim"]) -> "TokenEmbeddings":
-        """Put a prefix into each input, after its leading tokens; padding stays where it was."""
+    def with_prefix(
+        self, prefix: Float[Tensor, "batch prefix llm_dim"], *, place: Place = "before"
+    ) -> "TokenEmbeddings":
+        """Put vectors into each input, after its leading tokens or at its very end; padding stays where it was."""
         prefix = prefix.to(self.embeds.dtype)
-        rows = [
-            torch.cat([row[: self.lead], own, row[self.lead :]]) for row, own in zip(self.rows, prefix, strict=True)
-        ]
+        pairs = list(zip(self.rows, prefix, strict=True))
+        if place == "after":
+            rows = [torch.cat([row, own]) for row, own in pairs]
+            return replace(pad_rows(rows, side=self.side, lead=self.lead), tail=prefix.shape[1])
+        rows = [torch.cat([row[: self.lead], own, row[self.lead :]]) for row, own in pairs]
         return pad_rows(rows, side=self.side, lead=self.lead)
 
 

@@ -54,7 +54,7 @@ class ServedModel:
 
     @property
     def longest_input(self) -> int:
-        """Tokens of the longest prompt, with the vectors before it."""
+        """Tokens of the longest prompt, with the vectors beside it."""
         return self.plug.prompts.max_tokens + self.plug.run.embedder.vectors
 
     def longest_answer(self, *, limit: int) -> int:

@@ -18,7 +18,7 @@ _CARD = """# {title}
 | task | {task} |
 | language model (frozen) | {backbone} |
 | encoder of histories (frozen) | {encoder} |
-| vectors before the input | {vectors} |
+| vectors {place} the input | {vectors} |
 | the user's items in the prompt | {items} |
 | training queries | {queries:,} |
 | steps | {steps:,} of {batch} queries, seed {seed} |
@@ -45,8 +45,9 @@ def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, quer
         method=run.method,
         task=task.name,
         backbone=run.backbone.model,
+        place=run.embedder.place,
         encoder=run.encoder.model,
-        vectors=f"{run.embedder.instructions} for the task, {run.embedder.personas} for the user"
+        vectors=f"{run.embedder.instructions} for the task, {run.embedder.persona_vectors} for the user"
         if run.has_persona
         else f"{run.embedder.vectors}, the same for every user",
         items=f"{run.items.k}, chosen by {run.retriever}" if run.retriever else "none",

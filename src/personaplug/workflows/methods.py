@@ -112,7 +112,7 @@ def build_method(name: str, task: Task, *, options: MethodOptions) -> Method:
 
 
 def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) -> None:
-    """Refuse a plug whose longest input, with the vectors before it, its language model has no positions for.
+    """Refuse a plug whose longest input, with the vectors beside it, its language model has no positions for.
 
     Args:
         plug: About to be trained, or to answer.
@@ -129,7 +129,7 @@ def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) ->
         return
     hint = f"--max-input-tokens {positions - vectors}" if positions > vectors else "a smaller --max-output-tokens"
     raise ConfigError(
-        f"inputs of {longest} tokens after {vectors} vectors: the language model has room for "
+        f"inputs of {longest} tokens beside {vectors} vectors: the language model has room for "
         f"{max(0, positions)}, beside answers of {answer}",
         hint=f"--max-new-tokens {training.max_output_tokens}" if asked == answer else hint,
     )

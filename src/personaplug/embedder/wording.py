@@ -1,0 +1,75 @@
+"""Make a persona of how a user's outputs are worded, in the language model's own embedding space.
+
+The published persona is made of a sentence encoder's vectors, which tell topics apart and hardly any wording. Here an
+item is the language model's own embeddings of its output: of the first tokens each its own, and the mean of the rest.
+The place counts: one mean over all tokens carries nothing of a person (TAP-PER, arXiv 2606.04547, takes such means).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How outputs are worded, place by place: their first tokens, then the mean of all further ones.
+
+    Attributes:
+        vectors: Embeddings in the language model's input table; zeros where ``mask`` is False.
+        mask: True where an output has such a token.
+    """
+
+    vectors: Float[Tensor, "*items places llm_dim"]
+    mask: Bool[Tensor, "*items places"]
+
+    @classmethod
+    def pack(cls, wordings: "Sequence[Wording]", *, longest: int) -> "Wording":
+        """Pad the items of several users to the longest history; at least one user must be given."""
+        _, places, llm_dim = wordings[0].vectors.shape
+        vectors = wordings[0].vectors.new_zeros(len(wordings), longest, places, llm_dim)
+        mask = wordings[0].mask.new_zeros(len(wordings), longest, places)
+        for row, wording in enumerate(wordings):
+            count = len(wording.mask)
+            vectors[row, :count], mask[row, :count] = wording.vectors, wording.mask
+        return cls(vectors, mask)
+
+    def to(self, device: torch.device) -> "Wording":
+        """Move to a device."""
+        return Wording(self.vectors.to(device), self.mask.to(device))
+
+
+class WordingProjector(nn.Module):
+    """Mean wordings of a user, each as long as a token embedding: ``gain * x + W x``, with ``W`` zero at the start.
+
+    Args:
+        llm_dim: Dimension of the language model's embeddings.
+        norm: Mean length of its token embeddings.
+        gain: Where the trained gain starts.
+    """
+
+    def __init__(self, llm_dim: int, *, norm: float, gain: float) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain))
+        self.outer = nn.Parameter(torch.zeros(llm_dim, llm_dim))
+        self.norm: Tensor
+        self.register_buffer("norm", torch.tensor(norm))
+
+    def forward(
+        self, weights: Float[Tensor, "batch 1 items"], wording: Wording
+    ) -> Float[Tensor, "batch places llm_dim"]:
+        """Give a vector a place; zeros at places that no item of any weight has.
+
+        Items without a place take no part in its mean: the length is given, and the others' weights say the direction.
+        """
+        means = torch.einsum("bi,bipd->bpd", weights[:, 0].float(), wording.vectors.float())
+        means = self.norm * functional.normalize(means, dim=-1)
+        return self.gain * means + functional.linear(means, self.outer)
+
+
+def worded(weights: Float[Tensor, "batch 1 items"], wording: Wording) -> Bool[Tensor, "batch places"]:
+    """Say which places some item of a history has that weighs anything."""
+    return torch.einsum("bi,bip->bp", weights[:, 0].detach(), wording.mask.to(weights.dtype)) > 0

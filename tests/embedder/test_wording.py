@@ -1,0 +1,99 @@
+"""The persona that is made of how outputs are worded; the laws of every persona are in test_user_embedder.py."""
+
+from dataclasses import replace
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personaplug.embedder.user_embedder import EmbedderConfig, UserEmbedder
+from personaplug.embedder.wording import Wording
+from tests.embedder.histories import (
+    DIM,
+    LLM_DIM,
+    PLACES,
+    VIEWS,
+    as_if_trained,
+    few,
+    only,
+    pack,
+    random_histories,
+    random_history,
+    random_queries,
+    random_wording,
+)
+
+NORM = 5.0
+SEEDS = st.integers(0, 99)
+
+
+def fresh(**settings):
+    torch.manual_seed(0)
+    config = EmbedderConfig(made_of="outputs", output_tokens=PLACES - 1, **settings)
+    return UserEmbedder(config, views=VIEWS, dim=DIM, llm_dim=LLM_DIM, embedding_norm=NORM).eval()
+
+
+def persona(embedder, query, *histories):
+    """The user's own vectors alone."""
+    return embedder(query, pack(*histories))[:, embedder.config.instructions :]
+
+
+@few
+@given(count=st.integers(1, 8), gain=st.floats(-2, 2), seed=SEEDS)
+def test_the_fresh_persona_is_the_gain_times_the_weighted_mean_embedding_beside_the_generic_one(count, gain, seed):
+    """By hand, item by item: softmax of the cosines over a temperature of 0.1, a mean a place, the given length."""
+    model = fresh(gain=gain, temperature=0.1)
+    query, history = random_queries(1, seed=seed), random_history(count, seed=seed)
+    shares = ((history.vectors[:, 0].double() @ query[0].double()) / 0.1).softmax(dim=0)
+    for place, made in enumerate(persona(model, query, history)[0].double()):
+        total = sum(share * own[place].double() for share, own in zip(shares, history.wording.vectors, strict=True))
+        expected = model.generic(1)[0, place].double()
+        if history.wording.mask[:, place].any():
+            expected = expected + gain * NORM * total / total.norm()
+        torch.testing.assert_close(made, expected, atol=1e-4, rtol=1e-4)
+
+
+@few
+@given(count=st.integers(1, 6), seed=SEEDS)
+def test_an_item_that_weighs_nothing_changes_nothing(count, seed):
+    model, history = as_if_trained(fresh(gain=1.0, items=count)), random_history(count + 1, seed=seed)
+    query = random_queries(1, seed=seed)
+    latest = only(history, list(range(1, count + 1)))
+    torch.testing.assert_close(persona(model, query, history), persona(model, query, latest), atol=1e-5, rtol=1e-5)
+
+
+def test_a_place_that_no_output_has_stays_generic_and_the_others_are_moved():
+    for model in (as_if_trained(fresh(gain=1.0, is_residual=residual)) for residual in (True, False)):
+        history = random_history(3, seed=1)
+        mask = torch.ones(3, PLACES, dtype=torch.bool)
+        mask[:, -1] = False
+        short = replace(history, wording=Wording(torch.randn(3, PLACES, LLM_DIM) * mask[:, :, None], mask))
+        made = persona(model, random_queries(1, seed=1), short)[0]
+        assert torch.equal(made[-1], model.generic(1)[0, -1])
+        assert not torch.isclose(made[:-1], model.generic(1)[0, :-1]).all(dim=-1).any()
+
+
+def test_an_output_without_a_place_takes_no_part_in_its_mean():
+    model, query, history = as_if_trained(fresh(gain=1.0)), random_queries(1, seed=2), random_history(2, seed=2)
+    mask = torch.tensor([[True] * PLACES, [True] + [False] * (PLACES - 1)])
+    both = replace(history, wording=Wording(torch.randn(2, PLACES, LLM_DIM) * mask[:, :, None], mask))
+    alone = only(both, [0])
+    made, expected = (persona(model, query, each)[0] for each in (both, alone))
+    torch.testing.assert_close(made[1:], expected[1:])
+    assert not torch.allclose(made[0], expected[0])
+
+
+def test_all_vectors_share_one_attention():
+    model = fresh()
+    weights = model.weights(random_queries(2, seed=3), pack(*random_histories([4, 2], seed=3)))
+    assert weights.shape == (2, 1, 4)
+    assert model.config.vectors == 1 + PLACES
+
+
+def test_what_a_persona_of_outputs_reads_of_an_item_besides_its_output_is_the_attentions_view():
+    model, query, history = as_if_trained(fresh(gain=1.0)), random_queries(1, seed=4), random_history(4, seed=4)
+    other = history.vectors.clone()
+    other[:, 1] = random_history(4, seed=5).vectors[:, 1]
+    assert torch.equal(persona(model, query, replace(history, vectors=other)), persona(model, query, history))
+    reworded = replace(history, wording=random_wording(4, seed=6))
+    assert not torch.allclose(persona(model, query, reworded), persona(model, query, history))

@@ -1,0 +1,55 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from personaplug.plug.query_source import QuerySource
+from personaplug.plug.wordings import Wordings
+from tests import tiny
+
+few = settings(max_examples=15)
+TEXTS = st.lists(st.text(max_size=9), min_size=1, max_size=4)
+PLACES, LONGEST = 3, 6
+
+
+@pytest.fixture(scope="module")
+def backbone(family):
+    return tiny.FAMILIES[family]()
+
+
+@few
+@given(texts=TEXTS)
+def test_the_first_tokens_have_a_place_each_and_the_last_is_the_mean_of_the_rest(backbone, texts):
+    made = Wordings(backbone, places=PLACES, longest=LONGEST)(texts)
+    table = backbone.model.get_input_embeddings().weight
+    assert made.vectors.shape == (len(texts), PLACES + 1, backbone.dim)
+    for text, vectors, mask in zip(texts, made.vectors, made.mask, strict=True):
+        ids = backbone._ids(text)[:LONGEST]
+        bags = [*([token] for token in ids[:PLACES]), *[[]] * (PLACES - len(ids)), ids[PLACES:]]
+        assert mask.tolist() == [bool(bag) for bag in bags]
+        for bag, vector in zip(bags, vectors, strict=True):
+            expected = table[bag].mean(dim=0) if bag else torch.zeros(backbone.dim)
+            torch.testing.assert_close(vector, expected)
+
+
+def test_a_command_in_an_output_is_read_as_words(backbone):
+    made = Wordings(backbone, places=4, longest=9)(["</s>"])
+    spelled = [token for character in "</s>" for token in backbone._ids(character)]
+    assert torch.equal(made.vectors[0, :4], backbone.model.get_input_embeddings().weight[spelled])
+
+
+def test_no_history_has_no_wording_but_a_shape(backbone):
+    made = Wordings(backbone, places=PLACES, longest=LONGEST)([])
+    assert made.vectors.shape == (0, PLACES + 1, backbone.dim)
+    assert made.mask.shape == (0, PLACES + 1)
+
+
+@pytest.mark.parametrize(("source", "times"), [(QuerySource.STORE, 1), (QuerySource.ANEW, 2)])
+def test_a_text_is_read_once_unless_each_is_to_be_read_anew(backbone, monkeypatch, source, times):
+    asked = []
+    own = backbone.reader.ids
+    monkeypatch.setattr(backbone.reader, "ids", lambda texts, **more: asked.extend(texts) or own(texts, **more))
+    wordings = Wordings.of(backbone, places=PLACES, longest=LONGEST, source=source)
+    first, again = (wordings(["one", "two"]) for _ in range(2))
+    assert torch.equal(first.vectors, again.vectors)
+    assert asked == ["one", "two"] * times
