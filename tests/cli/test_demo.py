@@ -1,10 +1,10 @@
-"""``personaplug demo`` on the embedded language model itself, as small as it goes."""
+"""``personaplug demo`` on a tiny language model, as small as it goes."""
 
 import json
 
 import pytest
 
-from personaplug.cli.demo import TASKS
+from personaplug.cli.demo import SHOWN, TASKS
 from tests.cli.conftest import done
 
 SMALLEST = ("--users", 40, "--train", 32, "--test", 20)
@@ -12,11 +12,13 @@ ROWS = ("plain", "tuned-prompt", "bm25, k=2", "plug")
 
 
 @pytest.mark.timeout(600)
-def test_the_demo_ends_with_a_row_for_every_contender_and_a_page_with_pictures(personaplug, tmp_path):
+def test_the_demo_ends_with_a_row_for_every_contender_and_a_page_with_pictures(personaplug, models, tmp_path):
     out = tmp_path / "[red]"  # markup to a careless terminal
-    result = done(personaplug("demo", "--out", out, "--task", TASKS[0], *SMALLEST))
+    result = done(personaplug("demo", "--out", out, "--backbone", models["decoder-only"], *SMALLEST))
 
     shown = " ".join(result.stdout.split())
+    for name in ("the user wrote", "without persona", "with persona", "with a stranger's"):
+        assert shown.count(name) == SHOWN
     assert all(f" {row} " in shown for row in [*ROWS, "plug, stranger's"])
     page = out / TASKS[0] / "report.html"
     assert result.stdout.splitlines()[-1].strip() == str(page)

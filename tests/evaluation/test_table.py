@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
 from personaplug.evaluation.comparison import compare
-from personaplug.evaluation.table import comparison_table, report_table
+from personaplug.evaluation.table import answers_table, comparison_table, report_table
 from tests.evaluation.factories import make_examples, make_report, make_reports
 
 
@@ -43,3 +45,14 @@ def test_a_report_is_shown_with_its_counts():
     table = lines(report_table(make_report("plug", history="stranger")))
     assert table[0] == "tags, test: plug, stranger's history"
     assert "Accuracy ↑ 1.000 [1.000, 1.000] 12 4" in table
+
+
+def test_answers_stand_side_by_side_one_a_user_in_the_order_of_the_queries_and_no_text_is_markup():
+    examples = [replace(each, input=f"[red]{at}") for at, each in enumerate(make_examples(8))]
+    reports = [make_report("plain", says="b", examples=examples), make_report("plug", says="a", examples=examples)]
+    shown = lines(answers_table(reports, names={"plain": "without", "plug": "with"}, count=2))
+    users = [answer.user_id for answer in reports[0].answers]
+    first = [users.index(user) for user in dict.fromkeys(users)][:2]
+    assert [line.split()[-1] for line in shown if "asked" in line] == [f"[red]{at}" for at in first]
+    assert [line.split()[-1] for line in shown if line.split()[:1] == ["with"]] == ["a", "a"]
+    assert [line.split()[-1] for line in shown if line.split()[:1] == ["without"]] == ["b", "b"]

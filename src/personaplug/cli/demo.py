@@ -12,9 +12,13 @@ from personaplug.plug.query_source import QuerySource
 if TYPE_CHECKING:
     from personaplug.evaluation.report import Report
     from personaplug.plug.run import RunConfig
+    from personaplug.workflows.specs import MethodWords
 
 SampleTask = Literal["sample-tags", "sample-headlines"]
 TASKS: tuple[SampleTask, ...] = ("sample-headlines", "sample-tags")
+LONGEST_ANSWER = 32
+"""Tokens; the longest right answers have fewer."""
+
 SHOWN = 3
 """Queries whose answers are shown side by side."""
 
@@ -44,6 +48,16 @@ CONTENDERS = (
 LEARNING_RATE = 1e-3
 """Made-up tastes are strong and the steps few: five times the rate that real logs want."""
 
+SETTINGS = (
+    "embedder.made_of=outputs",
+    "embedder.place=after",
+    "embedder.instructions=8",
+    "embedder.is_residual=false",
+    "embedder.gain=1",
+    "embedder.temperature=0.1",
+)
+"""How a user's outputs are worded, right before the answer: what carries a person on a real language model."""
+
 
 NAMES = {
     "plain": "without persona",
@@ -65,10 +79,10 @@ NAMES = {
 @click.option("--backbone", default="smollm2", show_default=True, help="The frozen language model.")
 @click.option("--users", type=click.IntRange(40), default=300, show_default=True, help="Users in the sample.")
 @click.option(
-    "--train", "train_queries", type=click.IntRange(32), default=600, show_default=True, help="Queries to train on."
+    "--train", "train_queries", type=click.IntRange(32), default=400, show_default=True, help="Queries to train on."
 )
 @click.option(
-    "--test", "test_queries", type=click.IntRange(20), default=120, show_default=True, help="Queries to measure."
+    "--test", "test_queries", type=click.IntRange(20), default=80, show_default=True, help="Queries to measure."
 )
 def demo(out: Path, task: SampleTask, backbone: str, users: int, train_queries: int, test_queries: int) -> None:
     """Go the whole way on synthetic users: sample data, index, train, evaluate, report.
@@ -112,7 +126,7 @@ def whole_way(
     from personaplug.data.sample import sample_log
     from personaplug.workflows.evaluate import evaluate
     from personaplug.workflows.index import index
-    from personaplug.workflows.specs import MethodWords, QueryWords
+    from personaplug.workflows.specs import QueryWords
     from personaplug.workflows.train import train
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +142,7 @@ def whole_way(
         evaluate(
             log,
             task_name,
-            method=MethodWords(each.method, QuerySource.ENCODER, run=folder / _run_for(each.method), store=store, k=2),
+            method=_words(each.method, folder, store=store),
             queries=replace(queries, stranger=each.stranger),
             out=folder / f"{each.method}{'-stranger' if each.stranger else ''}.json",
             progress=BARS,
@@ -137,7 +151,16 @@ def whole_way(
     ]
 
 
+def _words(method: str, folder: Path, *, store: Path) -> "MethodWords":
+    from personaplug.workflows.specs import MethodWords
+
+    run = folder / _run_for(method)
+    decoding = {"max_new_tokens": LONGEST_ANSWER}
+    return MethodWords(method, QuerySource.ENCODER, run=run, store=store, k=2, decoding=decoding)
+
+
 def _run(task_name: SampleTask, *, backbone: str, train_queries: int) -> "RunConfig":
+    from personaplug.config import override
     from personaplug.plug.loading import BackboneConfig
     from personaplug.plug.run import RunConfig, TrainingConfig
 
@@ -149,7 +172,8 @@ def _run(task_name: SampleTask, *, backbone: str, train_queries: int) -> "RunCon
         max_output_tokens=48,
         dev_queries=max(20, train_queries // 20),
     )
-    return RunConfig(task=task_name, backbone=BackboneConfig(model=backbone), training=training)
+    run = RunConfig(task=task_name, backbone=BackboneConfig(model=backbone), training=training)
+    return override(run, SETTINGS)
 
 
 def _run_for(method: str) -> str:

@@ -62,6 +62,7 @@ def answers_table(reports: Sequence[Report], *, names: Mapping[str, str], count:
         count: Queries shown.
     """
     table = _table(f"{reports[0].task}: the first answers, one a user")
+    table.show_header = False
     table.add_column("", min_width=17, overflow="fold")
     table.add_column("", overflow="fold")
     for at in _first_of_users(reports[0], count):
