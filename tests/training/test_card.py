@@ -18,7 +18,7 @@ METHODS = {
 def test_a_card_says_where_the_vectors_stand_and_how_many_are_the_users(tmp_path):
     embedder = EmbedderConfig(instructions=8, made_of="outputs", output_tokens=3, place="after")
     run, fitted = replace(PRESETS["default"], embedder=embedder), Fitted(steps=1, dev_loss=None, seconds=1.0)
-    write_card(tmp_path, run, task=TASK, fitted=fitted, queries=1)
+    write_card(tmp_path, run, task=TASK, fitted=fitted, queries=1, prompt="how it was asked")
     assert "| vectors after the input | 8 for the task, 4 for the user |" in (tmp_path / "README.md").read_text()
 
 
