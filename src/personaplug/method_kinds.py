@@ -117,9 +117,7 @@ def kind_of(name: str) -> MethodKind:
     Raises:
         ConfigError: There is no such method.
     """
-    if name not in METHOD_KINDS:
-        raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(METHOD_KINDS)}")
-    return METHOD_KINDS[name]
+    return _found(name, tuple(METHOD_KINDS))
 
 
 def check_command(name: str) -> MethodKind:
@@ -128,12 +126,16 @@ def check_command(name: str) -> MethodKind:
     Raises:
         ConfigError: There is no such method.
     """
-    if name not in METHODS:
-        raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(METHODS)}")
-    return METHOD_KINDS[name]
+    return _found(name, METHODS)
 
 
 def kind_in_label(label: str) -> str:
     """Find the method of a label such as ``plug+bm25, k=2``; empty where it names none of ours."""
     name = label.partition(",")[0]
     return name if name in METHOD_KINDS else ""
+
+
+def _found(name: str, names: tuple[str, ...]) -> MethodKind:
+    if name not in names:
+        raise ConfigError(f"there is no method {name!r}", hint=f"methods: {', '.join(names)}")
+    return METHOD_KINDS[name]

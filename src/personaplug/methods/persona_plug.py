@@ -104,10 +104,10 @@ class PlugMethod:
 
     def _text_bytes(self, example: Example) -> int:
         """Count the bytes of the outputs that a persona made of them reads, unless items' whole texts are counted."""
-        batcher = self.plug.batcher
-        if batcher.wordings is None or batcher.prompts.items:
+        run = self.plug.run
+        if not run.has_persona or run.embedder.made_of != "outputs" or self.plug.prompts.items:
             return 0
-        return sum(len(item.output.encode()) for item in batcher.seen(example).items)
+        return sum(len(item.output.encode()) for item in self.plug.seen(example).items)
 
     @torch.inference_mode()
     def _read(self, examples: Sequence[Example]) -> tuple[PlugBatch, TokenEmbeddings]:
