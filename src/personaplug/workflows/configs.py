@@ -9,17 +9,19 @@ from personaplug.config import override
 from personaplug.errors import ConfigError
 from personaplug.plug.encoders import encoder_config, encoder_named_by
 from personaplug.plug.retrieval_run import RetrievalConfig
-from personaplug.plug.run import RunConfig
+from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.plug.run_file import at_end_of, way_to
 from personaplug.plug.run_folder import CONFIG, holds_run, method_in
 from personaplug.plug.run_kinds import AnyRun
-from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.plug.user_lora import UserLoraConfig, UserTrainingConfig
 from personaplug.store.sqlite import PersonaStore
 from personaplug.workflows.learned import digests_of
 from personaplug.workflows.overrides import Overrides, PlugOverrides, RetrievalOverrides, UserLoraOverrides
 from personaplug.workflows.progress import SILENT, Progress
 
 R = TypeVar("R", bound=AnyRun)
+K = TypeVar("K", RunConfig, RetrievalConfig, UserLoraConfig)
+T = TypeVar("T", TrainingConfig, UserTrainingConfig)
 V = TypeVar("V")
 
 
@@ -69,32 +71,27 @@ def with_encoder_of_store(run: R, store_path: Path, *, progress: Progress = SILE
 
 def _over(run: AnyRun, said: Overrides) -> AnyRun:
     if isinstance(run, RunConfig) and isinstance(said, PlugOverrides):
-        return _over_plug(run, said)
+        return _over_plug(_over_every(run, said), said)
     if isinstance(run, RetrievalConfig) and isinstance(said, RetrievalOverrides):
-        return _over_retrieval(run, said)
+        return _over_retrieval(_over_every(run, said), said)
     if isinstance(run, UserLoraConfig) and isinstance(said, UserLoraOverrides):
-        return _over_adapters(run, said)
+        return _over_adapters(_over_every(run, said), said)
     raise ConfigError(f"{type(said).__name__} do not go with a {type(run).__name__}")
 
 
+def _over_every(run: K, said: Overrides) -> K:
+    backbone = replace(run.backbone, model=_or(said.backbone, run.backbone.model))
+    return replace(run, task=_or(said.task, run.task), backbone=backbone)
+
+
 def _over_plug(run: RunConfig, said: PlugOverrides) -> RunConfig:
-    training = run.training
+    training = _over_training(run.training, said)
     return replace(
         run,
-        task=_or(said.task, run.task),
         method=_or(said.method, run.method),
-        backbone=replace(run.backbone, model=_or(said.backbone, run.backbone.model)),
         encoder=encoder_config(said.encoder) if said.encoder else run.encoder,
         items=replace(run.items, k=_or(said.k, run.items.k)),
-        training=replace(
-            training,
-            queries=_or(said.queries, training.queries),
-            epochs=_or(said.epochs, training.epochs),
-            batch_size=_or(said.batch_size, training.batch_size),
-            max_input_tokens=_or(said.max_input_tokens, training.max_input_tokens),
-            max_output_tokens=_or(said.max_output_tokens, training.max_output_tokens),
-            seed=_or(said.seed, training.seed),
-        ),
+        training=replace(training, queries=_or(said.queries, training.queries)),
     )
 
 
@@ -102,9 +99,7 @@ def _over_retrieval(run: RetrievalConfig, said: RetrievalOverrides) -> Retrieval
     fitting, scoring = run.fitting, run.scoring
     return replace(
         run,
-        task=_or(said.task, run.task),
         method=_or(said.method, run.method),
-        backbone=replace(run.backbone, model=_or(said.backbone, run.backbone.model)),
         encoder=encoder_config(said.encoder) if said.encoder else run.encoder,
         selection=replace(run.selection, k=_or(said.k, run.selection.k)),
         fitting=replace(
@@ -127,23 +122,24 @@ def _over_retrieval(run: RetrievalConfig, said: RetrievalOverrides) -> Retrieval
 
 
 def _over_adapters(run: UserLoraConfig, said: UserLoraOverrides) -> UserLoraConfig:
-    training = run.training
     return replace(
         run,
-        task=_or(said.task, run.task),
         split=_or(said.split, run.split),
         history=_or(said.history, run.history),
         queries=_or(said.queries, run.queries),
-        backbone=replace(run.backbone, model=_or(said.backbone, run.backbone.model)),
         items=replace(run.items, k=_or(said.k, run.items.k)),
-        training=replace(
-            training,
-            epochs=_or(said.epochs, training.epochs),
-            batch_size=_or(said.batch_size, training.batch_size),
-            max_input_tokens=_or(said.max_input_tokens, training.max_input_tokens),
-            max_output_tokens=_or(said.max_output_tokens, training.max_output_tokens),
-            seed=_or(said.seed, training.seed),
-        ),
+        training=_over_training(run.training, said),
+    )
+
+
+def _over_training(training: T, said: Overrides) -> T:
+    return replace(
+        training,
+        epochs=_or(said.epochs, training.epochs),
+        batch_size=_or(said.batch_size, training.batch_size),
+        max_input_tokens=_or(said.max_input_tokens, training.max_input_tokens),
+        max_output_tokens=_or(said.max_output_tokens, training.max_output_tokens),
+        seed=_or(said.seed, training.seed),
     )
 
 
