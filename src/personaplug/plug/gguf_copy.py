@@ -27,8 +27,8 @@ from transformers import (
 
 from personaplug.cache import cache_folder
 from personaplug.errors import ConfigError, MissingExtraError
-from personaplug.files import dead_drafts, scratch_folder
-from personaplug.plug.gguf import digest_of, read_head
+from personaplug.files import dead_drafts, scratch_folder, sha256_of
+from personaplug.plug.gguf import read_head
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ def _unpacking() -> Any:  # noqa: ANN401 (a type that only newer versions of tra
 
 
 def _place(file: Path) -> Path:
-    return cache_folder() / "gguf" / f"{digest_of(file)}-{_FORMAT}"
+    return cache_folder() / "gguf" / f"{sha256_of(file)}-{_FORMAT}"
 
 
 def _is_whole(folder: Path) -> bool:

@@ -1,6 +1,5 @@
 """A run of learned retrieval: how a retriever, or the choice between retrievers, was trained with a language model."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 from personaplug.config import option
 from personaplug.embedder.checkpoint import load_weights
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
+from personaplug.files import sha256_of
 from personaplug.method_kinds import METHOD_KINDS, LearnedRetrieval, MethodKind
 from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.encoders import encoder_of_run
@@ -218,7 +218,7 @@ def _reader(folder: Path, run: RetrievalConfig, *, device: str) -> TextEncoder |
 
 def digest_of(folder: Path) -> str:
     """Tell a run's weights from all others."""
-    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
+    return sha256_of(folder / WEIGHTS)[:16]
 
 
 def item_words(task: Task, item: HistoryItem) -> str:
