@@ -8,7 +8,11 @@ from typing import Literal
 
 from personaplug.errors import ConfigError
 
-Prefixed = Literal["plug", "plug+bm25", "plug+dense", "tuned-prompt", "tuned-prompt+bm25", "tuned-prompt+dense"]
+Prefixed = Literal[
+    "plug", "plug+bm25", "plug+dense",
+    "tuned-prompt", "tuned-prompt+bm25", "tuned-prompt+dense",
+    "tuned-lora", "tuned-lora+bm25", "tuned-lora+dense",
+]  # fmt: skip
 Retrieval = Literal["recency", "random", "bm25", "dense"]
 LearnedRetrieval = Literal["ropg-kd", "ropg-rl", "rspg-pre", "rspg-post"]
 AdapterItems = Literal["bm25", "recency", "random"]
@@ -22,11 +26,12 @@ class MethodKind:
 
     Attributes:
         name: As recipes and reports know it.
-        learns: What is trained in a run of its own: vectors before the input, a ranker of items, a selector of ranked
-            items, or adapters; None where nothing is.
+        learns: What is trained in a run of its own: what stands beside the input, the same function for all users; a
+            ranker of items, a selector of ranked items, or adapters; None where nothing is.
         has_persona: Whether the vectors before the input are made of the user's history.
         reads_vectors: Whether it needs the vectors of the user's items, from a store.
         items: What chooses the items that stand in the prompt as text; None where there are none.
+        is_shared_adapter: Whether no vectors stand beside the input, but one adapter of all users beside the model.
         is_per_user: Whether each user has a trained part.
         is_described: Whether a written description of the user stands in the prompt.
         by_policy: Whether it learns from options that it draws, rather than from all of them.
@@ -38,6 +43,7 @@ class MethodKind:
     has_persona: bool = False
     reads_vectors: bool = False
     items: ItemChooser | None = None
+    is_shared_adapter: bool = False
     is_per_user: bool = False
     is_described: bool = False
     by_policy: bool = False
@@ -70,8 +76,8 @@ class MethodKind:
 
     @property
     def meets_strangers(self) -> bool:
-        """Whether it is measured with strangers' histories too: what has learnt to make something of a history."""
-        return self.has_persona or self.is_per_user
+        """Whether it is measured with strangers' histories too: whatever reads a history, as vectors or as text."""
+        return self.has_persona or self.is_per_user or self.shows_items
 
 
 METHOD_KINDS = {
@@ -84,6 +90,9 @@ METHOD_KINDS = {
         MethodKind("tuned-prompt", "prefix"),
         MethodKind("tuned-prompt+bm25", "prefix", items="bm25"),
         MethodKind("tuned-prompt+dense", "prefix", reads_vectors=True, items="dense"),
+        MethodKind("tuned-lora", "prefix", is_shared_adapter=True),
+        MethodKind("tuned-lora+bm25", "prefix", is_shared_adapter=True, items="bm25"),
+        MethodKind("tuned-lora+dense", "prefix", is_shared_adapter=True, reads_vectors=True, items="dense"),
         MethodKind("recency", items="recency"),
         MethodKind("random", items="random"),
         MethodKind("bm25", items="bm25"),

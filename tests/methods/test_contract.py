@@ -26,9 +26,9 @@ from personaplug.retrieval.recency import RecencyRetriever
 from tests.world import TASK, as_if_trained, make_run
 
 SHORT = GenerationConfig(max_new_tokens=8)
-TRAINED = ("tuned-prompt", "tuned-prompt+bm25", "plug", "plug+bm25", "plug+dense")
+TRAINED = ("tuned-prompt", "tuned-lora", "tuned-prompt+bm25", "tuned-lora+dense", "plug", "plug+bm25", "plug+dense")
 RETRIEVAL = ("bm25", "recency", "random", "dense")
-READS_HISTORY = (*RETRIEVAL, *TRAINED[1:])
+READS_HISTORY = (*RETRIEVAL, *TRAINED[2:])
 END = 1  # the token that closes an answer; the tiny models' other tokens are bytes
 
 
@@ -122,7 +122,7 @@ def test_the_tokens_of_a_prompt_are_what_the_language_model_reads(method, name, 
     if name in TRAINED:
         plug = method.plug
         texts = plug.batcher.prompts(examples)
-        wanted = [plug.run.embedder.vectors + plug.backbone.count_tokens(text) for text in texts]
+        wanted = [plug.run.vectors + plug.backbone.count_tokens(text) for text in texts]
     else:
         wanted = list(map(method.backbone.count_tokens, method.writer.write(examples)))
     assert method.prompt_tokens(examples).tolist() == wanted

@@ -14,6 +14,7 @@ import uvicorn
 
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
+from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.ports import address_of
 from personaplug.serving.access import KeyAccess
 from personaplug.serving.keys import RIGHTS, KeyFile
@@ -23,6 +24,7 @@ from personaplug.serving.service import Place, Service
 from tests.world import TASK, as_if_trained, encoder_in, make_run, make_store
 
 RUNS = {"llama": "decoder-only", "again": "decoder-only", "t5": "encoder-decoder", "tuned": "decoder-only"}
+RUNS |= {"adapted": "decoder-only"}
 """Families by the names of the runs; the second has the language model of the first, the last has no persona."""
 
 CALLERS = {
@@ -82,6 +84,7 @@ def save_runs(folder: Path, models: Mapping[str, str]) -> Place:
     with make_store(folder / "store.db", encoder_in(models)) as store:
         for seed, (name, family) in enumerate(RUNS.items()):
             run = make_run(models, family, method="tuned-prompt" if name == "tuned" else "plug")
+            run = replace(run, adapter=SharedAdapterConfig(rank=2 if name == "adapted" else 0))
             plug = build_plug(replace(run, store="../store.db"), TASK, store=store, query_source=QuerySource.STORE)
             as_if_trained(plug, seed=seed).save_pretrained(folder / name)
     return Place({name: folder / name for name in RUNS}, folder / "store.db")

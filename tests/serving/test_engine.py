@@ -22,6 +22,8 @@ MIXED = [
     Question("llama", "", None, replace(SHORT, max_new_tokens=3)),
     Question("again", "about x", "ada", SHORT, with_persona=False),
     Question("t5", "about x", "cyd", SHORT),
+    Question("adapted", "about x", "ada", SHORT),
+    Question("adapted", "about x", "ada", SHORT, with_persona=False),
     Question("tuned", "about x", "cyd", DRAWN),
     Question("t5", "about z", "stranger", DRAWN, is_streamed=True),
     Question("llama", "about x", "dee", SHORT, stops=("a",)),
@@ -65,6 +67,18 @@ def test_every_answer_of_shared_batches_is_that_of_the_question_alone(serve):
     assert len({answer.text for answer in together}) > 4
     assert batches(singles) == len(MIXED)
     assert batches(metrics) < len(MIXED)
+
+
+def test_an_adapter_of_all_users_has_its_own_rows_of_a_shared_batch_alone(serve):
+    asked = [
+        Question(model, "about x", "ada", SHORT, with_persona=is_on)
+        for model in ("llama", "adapted")
+        for is_on in (True, False)
+    ]
+    (own, bare, adapted, off), metrics = serve(lambda engine: answers(engine, asked))
+    assert batches(metrics) == 1
+    assert bare.text == off.text
+    assert len({own.text, bare.text, adapted.text}) == 3
 
 
 def test_runs_of_one_language_model_share_batches(serve):

@@ -249,13 +249,19 @@ def test_it_begins_only_with_a_server_that_fits(place, fake):
         Service(replace(place, **{"vllm": fake.url, **changes}), OpenAccess(), limits=LIMITS).open()
 
     with pytest.raises(ConfigError, match="different language models"):
-        opened()
+        opened(runs={name: place.runs[name] for name in ("llama", "t5")})
     with pytest.raises(ConfigError, match=rf"serves {NAME}, not .*t5|encoder-decoder"):
         opened(runs={"t5": place.runs["t5"]})
     with pytest.raises(ConfigError, match=r"no vLLM server answers at http://127\.0\.0\.1:9: ConnectError"):
         opened(runs={"llama": place.runs["llama"]}, vllm="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match="no vLLM server answers"):
         opened(runs={"llama": place.runs["llama"]}, vllm="no address")
+
+
+def test_an_adapter_of_all_users_is_not_answered_by_a_server_that_has_none(place, fake):
+    with pytest.raises(ConfigError, match="adapted has an adapter of all users") as caught:
+        Service(replace(place, vllm=fake.url), OpenAccess(), limits=LIMITS).open()
+    assert "--engine local" in str(caught.value.hint)
 
 
 def test_a_server_with_no_room_for_an_answer_is_not_begun_with(place, fake, monkeypatch):

@@ -203,7 +203,7 @@ def test_wherever_a_run_is_interrupted_it_goes_on_to_the_same_numbers(fresh, tmp
     assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("last_act", ["write_card", "save_weights", "discard_checkpoints"])
+@pytest.mark.parametrize("last_act", ["write_card", "write_weights", "discard_checkpoints"])
 def test_a_run_killed_after_its_last_step_is_resumed_to_its_card_and_weights(
     last_act, models, store, tmp_path, monkeypatch
 ):

@@ -120,7 +120,8 @@ class Backbone(ABC):
     def score(self, inputs: TokenEmbeddings, targets: Sequence[str], *, max_tokens: int = 128) -> AnswerScores:
         """Give the log-likelihood of each answer; longer answers are cut at ``max_tokens``."""
         labels = self._labels(targets, max_tokens=max_tokens)
-        logits = self._answer_logits(inputs, labels).float()
+        with inputs.beside():
+            logits = self._answer_logits(inputs, labels).float()
         each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
         return AnswerScores(-each.view_as(labels).sum(dim=1), (labels != IGNORED).sum(dim=1))
 
@@ -133,7 +134,8 @@ class Backbone(ABC):
         """
         config = config or GenerationConfig()
         if config.strategy == "beam":
-            ids = self.model.generate(**self._decoding(inputs, longest=config.max_new_tokens, beams=config.beams))
+            with inputs.beside():
+                ids = self.model.generate(**self._decoding(inputs, longest=config.max_new_tokens, beams=config.beams))
             return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
         writings = [Writing(config) for _ in inputs.embeds]
         self.write(inputs, writings)
@@ -154,11 +156,12 @@ class Backbone(ABC):
     def write(self, inputs: TokenEmbeddings, writings: Sequence[Writing]) -> None:
         """Answer a batch of inputs, each into its own writing, token by token, until all have ended."""
         configs = [writing.config for writing in writings]
-        self.model.generate(
-            **self._decoding(inputs, longest=max(config.max_new_tokens for config in configs)),
-            logits_processor=LogitsProcessorList([OwnDraws(configs)]),
-            stopping_criteria=StoppingCriteriaList([WritingRows(writings, ends=self._ends, decode=self._decode)]),
-        )
+        with inputs.beside():
+            self.model.generate(
+                **self._decoding(inputs, longest=max(config.max_new_tokens for config in configs)),
+                logits_processor=LogitsProcessorList([OwnDraws(configs)]),
+                stopping_criteria=StoppingCriteriaList([WritingRows(writings, ends=self._ends, decode=self._decode)]),
+            )
 
     def longest_answer(self, *, input_tokens: int) -> int | None:
         """Say how many tokens an answer to so long an input may have; None for any number."""

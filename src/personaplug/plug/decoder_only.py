@@ -1,5 +1,7 @@
 """Decoder-only backbones: Llama, Qwen, GPT and their kin."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
 from transformers import Cache
@@ -39,6 +41,7 @@ class DecoderOnlyBackbone(Backbone):
         return (
             torch.is_grad_enabled()
             and inputs.tail > 0
+            and inputs.beside is nullcontext
             and not self.model.is_activation_checkpointing  # It keeps no keys and values.
             and not any(weight.requires_grad for weight in self.model.parameters())
         )

@@ -25,8 +25,9 @@ class EncoderDecoderBackbone(Backbone):
         """Answer a batch of inputs."""
         if config is None or config.strategy != "beam" or not self._searches_plainly(config):
             return super().generate(inputs, config)
-        search = BeamSearch(self.model, inputs, beams=config.beams, ends=self._ends)
-        return [self._decode(tokens).strip() for tokens in search.run(most=config.max_new_tokens)]
+        with inputs.beside():
+            found = BeamSearch(self.model, inputs, beams=config.beams, ends=self._ends).run(most=config.max_new_tokens)
+        return [self._decode(tokens).strip() for tokens in found]
 
     def _answer_logits(self, inputs: TokenEmbeddings, labels: Tensor) -> Tensor:
         outputs = self.model(

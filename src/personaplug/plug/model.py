@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from personaplug.embedder.checkpoint import load_weights, save_weights
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError, UnknownUserError
 from personaplug.plug.backbone import AnswerScores, Backbone, GenerationConfig
@@ -17,15 +16,17 @@ from personaplug.plug.batch import Batcher, PlugBatch
 from personaplug.plug.encoders import check_layout, encoder_of_store, load_encoder
 from personaplug.plug.loading import load_backbone
 from personaplug.plug.memory import Memory, weigh
-from personaplug.plug.parts import build_batcher, build_prefix
+from personaplug.plug.parts import build_adapter, build_batcher, build_prefix, needed_store
 from personaplug.plug.prefix import Prefix, TunedPrefix
 from personaplug.plug.prompts import Prompts
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
-from personaplug.plug.run_folder import CONFIG, WEIGHTS, check_is_run, task_of, write_run
+from personaplug.plug.run_folder import CONFIG, check_is_run, task_of, write_run
+from personaplug.plug.shared_adapter import SharedAdapter
 from personaplug.plug.tokens import TokenEmbeddings
+from personaplug.plug.weights import take_weights, write_weights
 from personaplug.records import Example, Profile
 from personaplug.store.base import VectorSource
 from personaplug.store.sqlite import PersonaStore
@@ -37,7 +38,7 @@ _GIVE_A_STORE = "open it with one: PersonaPlug.from_pretrained(..., store=Person
 class PersonaPlug(nn.Module):
     """Answers in each user's way.
 
-    Only the prefix has weights that train; the language model is no part of the module tree.
+    Only the prefix and the adapter have weights that train; the language model is no part of the module tree.
 
     Args:
         prefix: Makes the vectors before or after the input.
@@ -45,13 +46,22 @@ class PersonaPlug(nn.Module):
         batcher: Makes batches of the run's task.
         run: How all this was made.
         store: Where ``generate(..., user=...)`` finds histories; None where only examples are answered.
+        adapter: Of all users, beside the language model while it answers with what the plug gives it.
     """
 
     def __init__(
-        self, prefix: Prefix, backbone: Backbone, *, batcher: Batcher, run: RunConfig, store: PersonaStore | None = None
+        self,
+        prefix: Prefix,
+        backbone: Backbone,
+        *,
+        batcher: Batcher,
+        run: RunConfig,
+        store: PersonaStore | None = None,
+        adapter: SharedAdapter | None = None,
     ) -> None:
         super().__init__()
         self.prefix = prefix.to(backbone.device)
+        self.adapter = adapter.to(backbone.device) if adapter else None
         self.backbone = backbone
         self.batcher = batcher
         self.run = run
@@ -84,7 +94,7 @@ class PersonaPlug(nn.Module):
         check_is_run(folder)
         run, task = read_config(RunConfig, folder / CONFIG), task_of(folder)
         plug = build_plug(run, task, store=store, device=device, query_source=query_source, backbone=backbone)
-        load_weights(plug.prefix, folder / WEIGHTS)
+        take_weights(plug.prefix, plug.adapter, folder)
         return plug.eval()
 
     @property
@@ -134,7 +144,8 @@ class PersonaPlug(nn.Module):
         batcher = build_batcher(
             self.run, task, store=store, encoder=encoder, backbone=self.backbone, query_source=QuerySource.STORE
         )
-        return PersonaPlug(self.prefix, self.backbone, batcher=batcher, run=self.run, store=store).eval()
+        plug = PersonaPlug(self.prefix, self.backbone, batcher=batcher, run=self.run, store=store, adapter=self.adapter)
+        return plug.eval()
 
     def frozen_encoder(self) -> TextEncoder:
         """Give the encoder that makes vectors of the store's layout; it is loaded where queries have a trained copy.
@@ -151,7 +162,7 @@ class PersonaPlug(nn.Module):
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
         self.save_config(folder)
-        save_weights(self.prefix, Path(folder) / WEIGHTS)
+        write_weights(self.prefix, self.adapter, Path(folder))
 
     def save_config(self, folder: Path | str) -> None:
         """Write configuration and task alone: a run that is not trained yet."""
@@ -233,7 +244,8 @@ class PersonaPlug(nn.Module):
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the vectors of each example into its embedded prompt."""
         embedded = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
-        return embedded.with_prefix(self.prefix(batch.to(self.backbone.device)), place=self.run.embedder.place)
+        inputs = embedded.with_prefix(self.prefix(batch.to(self.backbone.device)), place=self.run.embedder.place)
+        return replace(inputs, beside=self.adapter.beside) if self.adapter else inputs
 
     def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
         """Write the examples as :meth:`respond` has them answered."""
@@ -275,17 +287,11 @@ def build_plug(
     backbone = backbone or load_backbone(run.backbone, device=device)
     encoder = None
     if run.reads_vectors:
-        encoder = encoder_of_store(run.encoder, task, store=_needed(run, store), device=device)
+        encoder = encoder_of_store(run.encoder, task, store=needed_store(run, store), device=device)
     prefix = build_prefix(run, encoder, backbone=backbone, views=len(task.views))
     batcher = build_batcher(run, task, store=store, encoder=encoder, backbone=backbone, query_source=query_source)
-    return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store)
-
-
-def _needed(run: RunConfig, store: PersonaStore | None) -> PersonaStore:
-    if store is None:
-        what = "a persona" if run.has_persona else run.method
-        raise ConfigError(f"{what} needs a store of histories", hint="name it with --store")
-    return store
+    adapter = build_adapter(run, backbone)
+    return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store, adapter=adapter)
 
 
 def _profile(store: PersonaStore, user: str) -> Profile:

@@ -16,6 +16,7 @@ from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrievers import by_product, by_vectors, by_words
 from personaplug.plug.run import RunConfig
+from personaplug.plug.shared_adapter import SharedAdapter
 from personaplug.plug.wordings import Wordings
 from personaplug.retrieval.base import Retriever
 from personaplug.store.sqlite import PersonaStore
@@ -34,7 +35,7 @@ def build_prefix(run: RunConfig, encoder: TextEncoder | None, *, backbone: Backb
     """
     torch.default_generator.manual_seed(run.training.seed)
     if not encoder or not run.has_persona:
-        return TunedPrefix(run.embedder.vectors, backbone.dim, embedding_norm=backbone.embedding_norm)
+        return TunedPrefix(run.vectors, backbone.dim, embedding_norm=backbone.embedding_norm)
     embedder = UserEmbedder(
         run.embedder, views=views, dim=encoder.dim, llm_dim=backbone.dim, embedding_norm=backbone.embedding_norm
     )
@@ -43,6 +44,17 @@ def build_prefix(run: RunConfig, encoder: TextEncoder | None, *, backbone: Backb
     queries = deepcopy(encoder).requires_grad_(requires_grad=True)
     queries.has_dropout = run.training.encoder_dropout
     return PersonaPrefix(embedder, queries)
+
+
+@torch.random.fork_rng(devices=[])
+def build_adapter(run: RunConfig, backbone: Backbone) -> SharedAdapter | None:
+    """Make the adapter that all users share, not yet trained, by the run's training seed; None where there is none.
+
+    Raises:
+        ConfigError: The language model has no place for one.
+    """
+    torch.default_generator.manual_seed(run.training.seed)
+    return SharedAdapter(backbone.model, run.shared_adapter) if run.shared_adapter else None
 
 
 def build_batcher(
@@ -75,6 +87,18 @@ def build_batcher(
     read = partial(backbone.cut, max_tokens=run.training.max_input_tokens) if run.training.cuts_queries else None
     wordings = _wordings(run, backbone, source=query_source) if run.embedder.made_of == "outputs" else None
     return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read, wordings=wordings)
+
+
+def needed_store(run: RunConfig, store: PersonaStore | None) -> PersonaStore:
+    """Refuse a run without the histories that it reads.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    if store is None:
+        what = "a persona" if run.has_persona else run.method
+        raise ConfigError(f"{what} needs a store of histories", hint="name it with --store")
+    return store
 
 
 def _wordings(run: RunConfig, backbone: Backbone, *, source: QuerySource) -> Wordings:

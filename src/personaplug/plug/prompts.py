@@ -66,7 +66,7 @@ def build_prompts(run: RunConfig, task: Task, *, backbone: Backbone, retriever: 
         k=run.items.k,
         item_tokens=run.items.item_tokens,
         beside=longest,
-        positions=positions if positions is None else positions - run.embedder.vectors,
+        positions=positions if positions is None else positions - run.vectors,
     )
     if run.has_persona and task.retrieval.similarity == "cosine":
         items = replace(items, vector_bytes=0)  # The persona keeps them anyway.

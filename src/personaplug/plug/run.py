@@ -1,6 +1,6 @@
 """What a run is: everything that says how a plug was made, in one ``config.toml``."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from personaplug.config import from_mapping, option, read_values
@@ -11,6 +11,7 @@ from personaplug.method_kinds import METHOD_KINDS, ItemChooser, Prefixed
 from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.run_folder import CONFIG, holds_run
+from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.tasks.task import Task
 
 
@@ -24,6 +25,7 @@ class TrainingConfig:
     learning_rate: float = option(2e-4, "peak of AdamW's learning rate, for the maps that make the persona")
     vector_learning_rate: float = option(1e-2, "the same for vectors that are trained directly, as a prompt's")
     encoder_learning_rate: float = option(1e-4, "the same for a trained query encoder")
+    adapter_learning_rate: float = option(1e-3, "the same for an adapter that all users share")
     weight_decay: float = option(1e-4, "of AdamW")
     decays_all: bool = option(True, "biases and the weights of layer norms decay too")
     backbone_dropout: bool = option(False, "train with the language model's own dropout; its weights stay frozen")
@@ -43,9 +45,9 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if min(self.batch_size, self.gradient_accumulation, self.max_input_tokens) < 1 or self.max_output_tokens < 2:
             raise ValueError("batch_size, gradient_accumulation and the token limits must be positive")
-        if not min(self.epochs, self.learning_rate, self.vector_learning_rate) > 0:
-            rates = f"learning_rate {self.learning_rate} and vector_learning_rate {self.vector_learning_rate}"
-            raise ValueError(f"epochs {self.epochs}, {rates} must be above zero")
+        rates = (self.learning_rate, self.vector_learning_rate, self.adapter_learning_rate)
+        if not min(self.epochs, *rates) > 0:
+            raise ValueError(f"epochs {self.epochs} and the learning rates {rates} must be above zero")
         if min(self.queries, self.dev_queries, self.evaluate_every, self.patience) < 0:
             raise ValueError("queries, dev_queries, evaluate_every and patience must not be negative")
 
@@ -62,13 +64,19 @@ class ItemsConfig:
             raise ValueError(f"k {self.k} and item_tokens {self.item_tokens} must be at least 1")
 
 
+_RANK = 8
+"""Of the adapter in tuned-lora: as large as one user's in user-lora."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunConfig:
     """A run's method, parts and training."""
 
     task: str = option("log", "a built-in task or a .toml file; a run keeps its own copy")
     method: Prefixed = option(  # noqa: RUF009 (text, under a name that ruff does not look up)
-        "plug", "persona; tuned-prompt: as many vectors without any user; each alone or before retrieved items"
+        "plug",
+        "persona; tuned-prompt: as many vectors without any user; tuned-lora: an adapter of all users, and no vectors;"
+        " each alone or before retrieved items",
     )
     published_views: bool = option(
         False, "read of an item what the released code reads, where the task says so; the store is indexed for it"
@@ -76,6 +84,7 @@ class RunConfig:
     store: str = option("", "the histories it was trained with, as a path from the run's folder")
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
+    adapter: SharedAdapterConfig = field(default_factory=SharedAdapterConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     items: ItemsConfig = field(default_factory=ItemsConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -89,6 +98,19 @@ class RunConfig:
     def has_persona(self) -> bool:
         """Whether the vectors are of a user; those of a tuned prompt are of none."""
         return METHOD_KINDS[self.method].has_persona
+
+    @property
+    def vectors(self) -> int:
+        """How many vectors stand beside the input."""
+        return 0 if METHOD_KINDS[self.method].is_shared_adapter else self.embedder.vectors
+
+    @property
+    def shared_adapter(self) -> SharedAdapterConfig | None:
+        """The adapter that all users share; None where there is none."""
+        adapter = self.adapter
+        if METHOD_KINDS[self.method].is_shared_adapter and not adapter.rank:
+            adapter = replace(adapter, rank=_RANK)
+        return adapter if adapter.rank else None
 
     @property
     def reads_vectors(self) -> bool:

@@ -8,6 +8,7 @@ from personaplug.plug.run_file import at_end_of, write_config
 from personaplug.tasks.task import Task, load_task
 
 CONFIG, TASK, WEIGHTS, CARD = "config.toml", "task.toml", "model.safetensors", "README.md"
+ADAPTER = "shared_adapter.safetensors"
 
 
 def write_run(folder: Path, run: object, *, task: Task) -> None:

@@ -1,6 +1,7 @@
 """Inputs as a language model reads them: embeddings instead of ids, so that a persona can stand among them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 Side = Literal["left", "right"]
 Place = Literal["before", "after"]
+Beside = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class TokenEmbeddings:
         side: Where the padding stands.
         lead: Tokens at the start of every input that stay first, before any prefix (a start token, a chat header).
         tail: Vectors at the end of every input that are no tokens: what stands before them knows nothing of them.
+        beside: Entered while the language model reads and answers, to have something stand beside its own weights.
     """
 
     embeds: Float[Tensor, "batch tokens llm_dim"]
@@ -30,6 +33,7 @@ class TokenEmbeddings:
     side: Side
     lead: int = 0
     tail: int = 0
+    beside: Beside = nullcontext
 
     @property
     def rows(self) -> list[Tensor]:

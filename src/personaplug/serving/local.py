@@ -1,10 +1,13 @@
 """Answers batches with the language model in this process."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from time import monotonic
 
 import torch
 
+from personaplug.plug.shared_adapter import each_its_own
 from personaplug.plug.tokens import pad_rows
 from personaplug.serving.models import Models
 from personaplug.serving.question import Reply
@@ -25,8 +28,13 @@ class LocalWriter(Writer):
         begun = monotonic()
         for reply, reading in read:
             reply.begin(reading.opening)
-        backbone = models.by_name[replies[0].question.model].plug.backbone
+        plugs = [models.by_name[reply.question.model].plug for reply, _ in read]
+        backbone = plugs[0].backbone
         inputs = pad_rows([reading.row for _, reading in read], side=backbone.side)
+        adapters = [
+            plug.adapter if reply.question.with_persona else None for plug, (reply, _) in zip(plugs, read, strict=True)
+        ]
+        inputs = replace(inputs, beside=partial(each_its_own, adapters))
         backbone.write(inputs, [reply.writing for reply, _ in read])
         self._metrics.stage.labels("write").observe(monotonic() - begun)
         for reply, reading in read:

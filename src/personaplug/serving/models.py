@@ -55,7 +55,7 @@ class ServedModel:
     @property
     def longest_input(self) -> int:
         """Tokens of the longest prompt, with the vectors beside it."""
-        return self.plug.prompts.max_tokens + self.plug.run.embedder.vectors
+        return self.plug.prompts.max_tokens + self.plug.run.vectors
 
     def longest_answer(self, *, limit: int) -> int:
         """Say how many tokens an answer may have at most, be the input as long as it may."""
@@ -70,7 +70,7 @@ class ServedModel:
         prompts = self.plug.prompts
         written = len(prompts.task.prompt_text(question.text).encode("utf-8", "surrogatepass")) + _FRAME
         bound = prompts.max_tokens if prompts.items else min(prompts.max_tokens, written)
-        return bound + self.plug.run.embedder.vectors + question.config.max_new_tokens
+        return bound + self.plug.run.vectors + question.config.max_new_tokens
 
     def fit(self, question: Question) -> Question:
         """Leave the oldest turns of a chat out, until the language model has room for it.

@@ -118,7 +118,14 @@ def _upstream(place: Place) -> Upstream:
     Raises:
         ConfigError: There is none, the runs have several language models, or it serves another.
     """
-    wanted = {read_config(RunConfig, folder / CONFIG).backbone.model for folder in place.runs.values()}
+    runs = {folder: read_config(RunConfig, folder / CONFIG) for folder in place.runs.values()}
+    for folder, run in runs.items():
+        if run.shared_adapter:
+            raise ConfigError(
+                f"{folder} has an adapter of all users, which a vLLM server does not get from here",
+                hint="answer it with --engine local",
+            )
+    wanted = {run.backbone.model for run in runs.values()}
     if len(wanted) > 1:
         raise ConfigError(
             f"these runs have different language models: {', '.join(sorted(wanted))}",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from personaplug.files import write_text
 from personaplug.plug.run import RunConfig
-from personaplug.plug.run_folder import CARD
+from personaplug.plug.run_folder import ADAPTER, CARD, WEIGHTS
 from personaplug.tasks.task import Task
 from personaplug.training.progress import Fitted
 
@@ -19,13 +19,14 @@ _CARD = """# {title}
 | language model (frozen) | {backbone} |
 | encoder of histories (frozen) | {encoder} |
 | vectors {place} the input | {vectors} |
+| adapter of all users | {adapter} |
 | the user's items in the prompt | {items} |
 | training queries | {queries:,} |
 | steps | {steps:,} of {batch} queries, seed {seed} |
 | loss on dev | {dev} |
 
 {prompt}
-Trained weights only, in `model.safetensors`; `config.toml` and `task.toml` say how to build the rest. Use it:
+Trained weights only, in {files}; `config.toml` and `task.toml` say how to build the rest. Use it:
 
 ```python
 from personaplug import PersonaPlug, PersonaStore
@@ -49,13 +50,15 @@ def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, quer
         encoder=run.encoder.model,
         vectors=f"{run.embedder.instructions} for the task, {run.embedder.persona_vectors} for the user"
         if run.has_persona
-        else f"{run.embedder.vectors}, the same for every user",
+        else f"{run.vectors}, the same for every user",
+        adapter=f"rank {run.shared_adapter.rank}, beside {run.shared_adapter.places}" if run.shared_adapter else "none",
         items=f"{run.items.k}, chosen by {run.retriever}" if run.retriever else "none",
         queries=queries,
         steps=fitted.steps,
         batch=run.training.batch_size * run.training.gradient_accumulation,
         seed=run.training.seed,
         dev=dev,
+        files=" and ".join(f"`{name}`" for name in [WEIGHTS, *([ADAPTER] if run.shared_adapter else [])]),
         folder=folder,
         prompt=prompt,
     )

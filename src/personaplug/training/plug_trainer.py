@@ -1,7 +1,7 @@
 """The ecosystem's trainer over a plug: its checkpoints, resume, logging, DDP and DeepSpeed come with it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
@@ -26,6 +26,7 @@ from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import SoftPrompt
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run_folder import WEIGHTS
+from personaplug.plug.shared_adapter import SharedAdapter
 from personaplug.records import Example
 from personaplug.training.arguments import trainer_arguments
 from personaplug.training.batches import LengthGroupedVisits, TrainingSet, count_tokens
@@ -82,13 +83,16 @@ class PlugTrainer(Trainer):
         """Give each kind of weight its own learning rate."""
         if self.optimizer is None:
             vectors, encoder = _weights(self.plug, SoftPrompt), _weights(self.plug, TextEncoder)
-            others = {*vectors, *encoder}
+            adapter = _weights(self.plug, SharedAdapter)
+            others = {*vectors, *encoder, *adapter}
             maps = [weight for weight in self.plug.parameters() if weight not in others]
             groups = [
                 {"params": maps, "lr": self.config.learning_rate},
                 {"params": vectors, "lr": self.config.vector_learning_rate},
                 {"params": encoder, "lr": self.config.encoder_learning_rate},
             ]
+            if adapter:
+                groups.append({"params": adapter, "lr": self.config.adapter_learning_rate})
             self.optimizer = torch.optim.AdamW(self._decayed(groups), weight_decay=self.config.weight_decay, fused=True)
         return self.optimizer
 
@@ -126,7 +130,8 @@ class PlugTrainer(Trainer):
 
     def training_step(self, *arguments: Any, **options: Any) -> Tensor:  # noqa: ANN401 (the trainer's signature)
         """Take a part of a step, and stop where its loss is no number."""
-        with self._dropping():
+        beside = self.plug.adapter.beside if self.plug.adapter else nullcontext
+        with self._dropping(), beside():  # until the gradients are there: what is recomputed for them needs it, too
             loss = super().training_step(*arguments, **options)
         check_loss(loss, step=self.state.global_step + 1)
         return loss

@@ -6,10 +6,9 @@ from itertools import chain
 from pathlib import Path
 from time import perf_counter
 
-from personaplug.embedder.checkpoint import save_weights
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.run_folder import WEIGHTS
+from personaplug.plug.weights import write_weights
 from personaplug.records import Example
 from personaplug.training.card import write_card
 from personaplug.training.checkpoints import discard_checkpoints, rewind_metrics, starting_point
@@ -88,5 +87,5 @@ def _finish(plug: PersonaPlug, fitted: Fitted, *, folder: Path, queries: int) ->
     """Leave card, then weights; a run killed between any two has its checkpoints, and resumed it comes here again."""
     prompt = prompt_section(plug.backbone, plug.task, has_items=plug.run.retriever is not None)
     write_card(folder, plug.run, task=plug.task, fitted=fitted, queries=queries, prompt=prompt)
-    save_weights(plug.prefix, folder / WEIGHTS)
+    write_weights(plug.prefix, plug.adapter, folder)
     discard_checkpoints(folder)

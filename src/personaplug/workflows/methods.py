@@ -121,7 +121,7 @@ def check_room(plug: PersonaPlug, generation: GenerationConfig | None = None) ->
     Raises:
         ConfigError: There are too few.
     """
-    training, vectors, longest = plug.run.training, plug.run.embedder.vectors, plug.prompts.max_tokens
+    training, vectors, longest = plug.run.training, plug.run.vectors, plug.prompts.max_tokens
     asked = generation.max_new_tokens if generation else 0
     answer = max(training.max_output_tokens, asked)
     positions = plug.backbone.positions(answer_tokens=answer)

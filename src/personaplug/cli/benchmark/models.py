@@ -58,7 +58,7 @@ def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, setti
         return
     has_room_beside = contender.kind.items and not place.task.retrieval.input_share
     items = max(recipe.numbers(contender)) if has_room_beside else 0
-    vectors = run.embedder.vectors if isinstance(run, RunConfig) and contender.kind.learns == "prefix" else 0
+    vectors = run.vectors if isinstance(run, RunConfig) and contender.kind.learns == "prefix" else 0
     inputs = limits.max_input_tokens if vectors else min(limits.max_input_tokens, positions)
     # A byte is a token at most: what stands between items and input is counted so, for the tokenizer is not at hand.
     around = len(fill(place.task.retrieval.prompt, {"items": "", "prompt": ""}).encode()) if items else 0

@@ -1,0 +1,45 @@
+"""Where adapters stand: the linear maps of a language model's attention, whichever family it is of."""
+
+from typing import Literal
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from personaplug.errors import ConfigError
+
+_QUERY_VALUE = frozenset(
+    {"q", "v", "q_proj", "v_proj", "q_lin", "v_lin", "query", "value", "query_key_value", "qkv_proj", "c_attn", "Wqkv"}
+)
+"""What models call their maps of queries and values, alone or in one map with the keys'."""
+
+
+def attention_projections(
+    model: PreTrainedModel, *, only: Literal["attention", "query-value"] = "attention"
+) -> dict[str, nn.Module]:
+    """Find the linear maps inside a model's attention, by their full names: queries, keys, values, outputs.
+
+    Args:
+        model: Of Hugging Face.
+        only: All of them, or those that make queries and values, be it with keys in one map.
+
+    Attention is what its class calls so, in every model of Hugging Face (``T5Attention``, ``LlamaAttention``,
+    ``BertSelfAttention``); no model is known by its own name here.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    attentions = [name for name, module in model.named_modules() if "Attention" in type(module).__name__]
+    found: dict[str, nn.Module] = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+        and any(name.startswith(f"{each}.") for each in attentions)
+        and (only == "attention" or name.rpartition(".")[2] in _QUERY_VALUE)
+    }
+    if not found:
+        raise ConfigError(
+            f"{type(model).__name__} has no attention with linear maps for adapters to stand beside ({only})",
+            hint="name another language model with --backbone, or --set adapter.places=attention",
+        )
+    return found

@@ -1,0 +1,118 @@
+"""A low-rank path beside the frozen language model, trained on all users and the same for each: LoRA, arXiv 2106.09685.
+
+It has no user in it: alone it is the control for one adapter a user, as a tuned prompt is for the persona; beside a
+persona it is what all users share. The language model's own weights stay as they are.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from personaplug.config import option
+from personaplug.plug.attention_maps import attention_projections
+
+_Hook = Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedAdapterConfig:
+    """How large the path is that all users share."""
+
+    rank: int = option(0, "columns of each of its two matrices beside a frozen one; 0 for none, in tuned-lora for 8")
+    alpha: float = option(16.0, "what they add is multiplied by alpha / rank")
+    places: Literal["attention", "query-value"] = option(
+        "attention", "every linear map of the attention, or those of queries and values alone"
+    )
+
+    def __post_init__(self) -> None:
+        if self.rank < 0 or not self.alpha > 0:
+            raise ValueError(f"rank {self.rank} must be at least 0, alpha {self.alpha} above zero")
+
+
+class SharedAdapter(nn.Module):
+    """Adds ``alpha / rank * B A x`` to what linear maps of a language model make of ``x``, while it is beside them.
+
+    Args:
+        model: Whose maps; it is no part of this module.
+        config: How large; a rank of at least one.
+
+    Attributes:
+        first: ``A`` of each map, ``[rank, inputs]``, drawn at random.
+        second: ``B`` of each map, ``[outputs, rank]``, zero at first: an untrained adapter changes nothing.
+
+    Raises:
+        ConfigError: The model has no attention with linear maps in it.
+    """
+
+    def __init__(self, model: PreTrainedModel, config: SharedAdapterConfig) -> None:
+        super().__init__()
+        self.config = config
+        maps = attention_projections(model, only=config.places)
+        self.names, self._maps = tuple(maps), tuple(maps.values())
+        shapes = [_shape(each) for each in self._maps]
+        self.first = nn.ParameterList(torch.empty(config.rank, inputs) for inputs, _ in shapes)
+        self.second = nn.ParameterList(torch.zeros(outputs, config.rank) for _, outputs in shapes)
+        for weight in self.first:
+            nn.init.kaiming_uniform_(weight, a=sqrt(5))
+        self._is_beside = False
+
+    @contextmanager
+    def beside(self, rows: Sequence[bool] | None = None) -> Iterator[None]:
+        """Stand beside the language model; entered again inside, it stands there once.
+
+        Args:
+            rows: Which rows of what the model reads go through it, a row's beams with it; None for all.
+        """
+        if self._is_beside:
+            yield
+            return
+        hooks = map(self._path, self.first, self.second, [rows] * len(self._maps))
+        handles = [each.register_forward_hook(hook) for each, hook in zip(self._maps, hooks, strict=True)]
+        self._is_beside = True
+        try:
+            yield
+        finally:
+            self._is_beside = False
+            for handle in handles:
+                handle.remove()
+
+    def _path(self, first: Tensor, second: Tensor, rows: Sequence[bool] | None) -> _Hook:
+        scale = self.config.alpha / self.config.rank
+
+        def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+            added = scale * functional.linear(functional.linear(inputs[0].to(first.dtype), first), second)
+            return output + _of_rows(added, rows).to(output.dtype)
+
+        return add
+
+
+@contextmanager
+def each_its_own(adapters: Sequence[SharedAdapter | None]) -> Iterator[None]:
+    """Let each row of what a language model reads go through an adapter of its own, or through none."""
+    with ExitStack() as entered:
+        for adapter in dict.fromkeys(each for each in adapters if each):
+            entered.enter_context(adapter.beside([each is adapter for each in adapters]))
+        yield
+
+
+def _of_rows(added: Float[Tensor, "..."], rows: Sequence[bool] | None) -> Float[Tensor, "..."]:
+    """Leave out what is added to other rows; a query's own rows (beams, or tokens) are neighbours."""
+    if rows is None or all(rows):
+        return added
+    chosen = torch.tensor(rows, dtype=added.dtype, device=added.device)
+    return (added.reshape(len(rows), -1) * chosen[:, None]).view_as(added)
+
+
+def _shape(linear: nn.Module) -> tuple[int, int]:
+    """Give a map's inputs and outputs, however its weight lies or is packed."""
+    if isinstance(linear, nn.Linear):
+        return linear.in_features, linear.out_features
+    return int(linear.nx), int(linear.nf)  # type: ignore[arg-type]  # transformers' Conv1D

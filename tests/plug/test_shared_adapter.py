@@ -1,0 +1,178 @@
+"""An adapter of all users: beside the language model while a plug answers, and nowhere else."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from personaplug.errors import ConfigError
+from personaplug.method_kinds import METHOD_KINDS
+from personaplug.plug.lora import LoraConfig, UserAdapters
+from personaplug.plug.model import PersonaPlug, build_plug
+from personaplug.plug.query_source import QuerySource
+from personaplug.plug.run import RunConfig, TrainingConfig
+from personaplug.plug.run_folder import ADAPTER, WEIGHTS
+from personaplug.plug.shared_adapter import SharedAdapter, SharedAdapterConfig
+from personaplug.training.trainer import train
+from tests import tiny
+from tests.world import TASK, as_if_trained, make_run
+
+TUNED_LORA = [name for name, kind in METHOD_KINDS.items() if kind.is_shared_adapter]
+SMALL = SharedAdapterConfig(rank=2)
+
+
+def made(models, family, store, *, method="tuned-lora", adapter=SMALL, training=TrainingConfig()):  # noqa: B008 (frozen)
+    run = replace(make_run(models, family, method=method, training=training), adapter=adapter)
+    return build_plug(run, TASK, store=store, query_source=QuerySource.STORE)
+
+
+def test_an_untrained_adapter_answers_as_the_bare_language_model(models, family, store, examples):
+    plug = made(models, family, store)
+    bare = plug.asked(examples, with_persona=False)
+    ours = plug.inputs(plug.batcher(examples))
+    targets = [example.target for example in examples]
+    torch.testing.assert_close(
+        plug.backbone.score(ours, targets).log_likelihood, plug.backbone.score(bare, targets).log_likelihood
+    )
+
+
+def test_a_trained_adapter_moves_answers_and_no_weight_of_the_language_model(models, family, store, examples):
+    plug = made(models, family, store)
+    before = {name: weight.clone() for name, weight in plug.backbone.model.named_parameters()}
+    bare = plug.respond(examples, with_persona=False)
+    likely = plug.score(examples).log_likelihood
+    as_if_trained(plug)
+    assert not torch.allclose(plug.score(examples).log_likelihood, likely, atol=0.1)
+    assert plug.respond(examples, with_persona=False) == bare
+    for name, weight in plug.backbone.model.named_parameters():
+        assert torch.equal(weight, before[name])
+        assert not weight.requires_grad
+
+
+def test_nothing_stays_beside_the_language_model_when_an_answer_fails(models, store, examples, monkeypatch):
+    plug = as_if_trained(made(models, "decoder-only", store))
+
+    def fail(*_, **__):
+        raise RuntimeError("no memory")
+
+    bare = plug.respond(examples, with_persona=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(plug.backbone.model, "generate", fail)
+        with pytest.raises(RuntimeError, match="no memory"):
+            plug.respond(examples)
+    assert plug.respond(examples, with_persona=False) == bare
+    assert not any(module._forward_hooks for module in plug.backbone.model.modules())
+
+
+@pytest.mark.parametrize("make", [tiny.decoder_only, tiny.encoder_decoder, tiny.absolute_decoder_only])
+def test_it_computes_what_peft_computes_of_the_same_matrices(make):
+    backbone, other = make(), make()
+    adapter = SharedAdapter(backbone.model, SMALL)
+    theirs = UserAdapters(other, LoraConfig(rank=SMALL.rank, alpha=SMALL.alpha))
+    with torch.no_grad():
+        for weight in adapter.second:
+            weight.normal_()
+    pairs = zip(adapter.names, adapter.first, adapter.second, strict=True)
+    named = {name: (first, second) for name, first, second in pairs}
+    start = {}
+    for key in theirs.start:
+        name = next(each for each in named if f".{each}.lora" in f".{key}")
+        start[key] = named[name]["lora_B" in key].detach()
+    texts, targets = ["abc", "a longer one"], ["yes", "no"]
+    ours = replace(backbone.embed(texts), beside=adapter.beside)
+    with torch.no_grad():
+        mine = backbone.score(ours, targets).log_likelihood
+        with theirs.training(start):
+            wanted = other.score(other.embed(texts), targets).log_likelihood
+        bare = backbone.score(backbone.embed(texts), targets).log_likelihood
+    torch.testing.assert_close(mine, wanted, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(mine, bare, atol=1e-2)
+
+
+def test_only_the_rows_that_are_named_go_through_it():
+    backbone = tiny.decoder_only()
+    adapter = SharedAdapter(backbone.model, SMALL)
+    with torch.no_grad():
+        for weight in adapter.second:
+            weight.normal_()
+    texts, targets = ["abc", "abc", "xyz"], ["yes", "yes", "no"]
+    inputs = backbone.embed(texts)
+    with torch.no_grad():
+        bare, with_it = (
+            backbone.score(each, targets).log_likelihood for each in (inputs, replace(inputs, beside=adapter.beside))
+        )
+        mixed = replace(inputs, beside=lambda: adapter.beside([True, False, True]))
+        got = backbone.score(mixed, targets).log_likelihood
+    torch.testing.assert_close(got, torch.stack([with_it[0], bare[1], with_it[2]]))
+
+
+def test_entered_again_it_stands_there_once():
+    backbone = tiny.decoder_only()
+    adapter = SharedAdapter(backbone.model, SMALL)
+    with torch.no_grad():
+        for weight in adapter.second:
+            weight.normal_()
+    inputs = replace(backbone.embed(["abc"]), beside=adapter.beside)
+    with torch.no_grad():
+        once = backbone.score(inputs, ["yes"]).log_likelihood
+        with adapter.beside():
+            twice = backbone.score(inputs, ["yes"]).log_likelihood
+    torch.testing.assert_close(once, twice)
+
+
+@pytest.mark.parametrize("method", ["tuned-lora", "plug"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_training_moves_every_part_and_a_loaded_run_answers_the_same(
+    models, store, examples, tmp_path, method, checkpointing
+):
+    training = TrainingConfig(
+        epochs=2.0, batch_size=2, gradient_checkpointing=checkpointing, adapter_learning_rate=0.1, learning_rate=0.1
+    )
+    plug = made(models, "decoder-only", store, method=method, training=training)
+    fresh = {name: weight.clone() for name, weight in plug.named_parameters()}
+    train(plug, examples, folder=tmp_path / "run")
+    still = {name for name, weight in plug.named_parameters() if weight.numel() and torch.equal(weight, fresh[name])}
+    assert not {name for name in still if name.startswith("adapter.second")}
+    again = PersonaPlug.from_pretrained(tmp_path / "run", store=store)
+    torch.testing.assert_close(again.score(examples).log_likelihood, plug.score(examples).log_likelihood)
+    assert f"`{WEIGHTS}` and `{ADAPTER}`" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_gradients_are_the_same_when_activations_are_made_again(models, store, examples, tmp_path):
+    both = []
+    for checkpointing in (False, True):
+        training = TrainingConfig(epochs=1.0, batch_size=2, gradient_checkpointing=checkpointing)
+        plug = made(models, "decoder-only", store, training=training)
+        train(plug, examples, folder=tmp_path / str(checkpointing))
+        both.append(load_file(tmp_path / str(checkpointing) / ADAPTER))
+    assert both[0].keys() == both[1].keys()
+    for name, tensor in both[0].items():
+        torch.testing.assert_close(tensor, both[1][name])
+
+
+def test_a_run_without_its_adapters_file_is_refused(models, store, tmp_path):
+    plug = made(models, "decoder-only", store)
+    plug.save_pretrained(tmp_path)
+    (tmp_path / ADAPTER).unlink()
+    with pytest.raises(ConfigError, match=ADAPTER):
+        PersonaPlug.from_pretrained(tmp_path, store=store)
+
+
+@pytest.mark.parametrize("name", TUNED_LORA)
+def test_a_tuned_lora_has_no_vectors_and_an_adapter_as_large_as_one_users(name):
+    run = RunConfig(method=name)
+    assert run.vectors == 0
+    assert run.shared_adapter == SharedAdapterConfig(rank=LoraConfig().rank, alpha=LoraConfig().alpha)
+
+
+def test_a_plug_has_an_adapter_only_where_it_is_asked_for():
+    assert RunConfig().shared_adapter is None
+    assert RunConfig(adapter=SMALL).shared_adapter == SMALL
+    assert RunConfig(adapter=SMALL).vectors == RunConfig().vectors > 0
+
+
+@pytest.mark.parametrize("wrong", [{"rank": -1}, {"alpha": 0.0}, {"alpha": float("nan")}])
+def test_a_size_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ValueError, match="rank"):
+        SharedAdapterConfig(**wrong)
