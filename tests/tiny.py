@@ -13,6 +13,8 @@ from transformers import (
     BertConfig,
     BertLMHeadModel,
     BertModel,
+    EncoderDecoderConfig,
+    EncoderDecoderModel,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -24,7 +26,6 @@ from transformers import (
 )
 
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
-from personaplug.nano import join
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
 from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
@@ -77,7 +78,7 @@ def decoder_only(*, use_chat_template: bool = False) -> Backbone:
 
 
 def joined_encoder_decoder() -> Backbone:
-    """A BERT that reads and a BERT that writes, of 16 dimensions each, joined as the embedded language model is."""
+    """A BERT that reads and a BERT that writes, of 16 dimensions each, joined into one model."""
     torch.manual_seed(0)
     sizes = {"vocab_size": 260, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     sizes |= {"intermediate_size": 32, "max_position_embeddings": 512, "initializer_range": 0.5}
@@ -85,7 +86,16 @@ def joined_encoder_decoder() -> Backbone:
     encoder = BertModel(BertConfig(**sizes, **special), add_pooling_layer=False)
     decoder = BertLMHeadModel(BertConfig(**sizes, **special, is_decoder=True, add_cross_attention=True))
     tokenizer = byte_tokenizer(start=True, end=True)
-    return EncoderDecoderBackbone(writing_ascii(join(encoder, decoder), tokenizer), tokenizer)
+    return EncoderDecoderBackbone(writing_ascii(_joined(encoder, decoder), tokenizer), tokenizer)
+
+
+def _joined(encoder: BertModel, decoder: BertLMHeadModel) -> EncoderDecoderModel:
+    special = {"decoder_start_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    config = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder.config, **special)
+    model = EncoderDecoderModel(config=config, encoder=encoder, decoder=decoder)
+    model.generation_config.update(bos_token_id=1, **special)
+    model.decoder.tie_weights()
+    return model.eval()
 
 
 def absolute_decoder_only() -> Backbone:

@@ -9,13 +9,13 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.speed.effort import Effort
+from benchmarks.speed.language_models import word_pieces
 from benchmarks.speed.row import Row, Target
 from benchmarks.speed.turns import in_turn
 from benchmarks.speed.world import World, open_world
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.retrieval import with_items, without_items
-from personaplug.nano import load_tokenizer
 from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
 from personaplug.plug.model import PersonaPlug
@@ -77,17 +77,15 @@ class Answering:
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measure batches of 1, 8 and 32 on the embedded model, and on one whose size is nearer to those in use."""
+    """Measure batches of 1, 8 and 32 on a small T5, and on one whose size is nearer to those in use."""
     with open_world("dev", queries=4 if effort.is_quick else 32, is_quick=effort.is_quick) as world:
-        embedded = world.plug(query_source=QuerySource.STORE)
-        larger = world.plug_on(random_llama(TOY if effort.is_quick else QWEN_06B), like=embedded)
+        small = world.plug(query_source=QuerySource.STORE)
+        larger = world.plug_on(random_llama(TOY if effort.is_quick else QWEN_06B), like=small)
         for size in BATCHES:
             if size <= len(world.examples):
                 examples = world.examples[: max(size, AT_LEAST)]
                 few = min(effort.pairs, max(2, LARGER_ANSWERS // len(examples)))
-                yield from answering_rows(
-                    world, Answering("embedded model", embedded.eval(), examples, size, effort.pairs)
-                )
+                yield from answering_rows(world, Answering("random T5", small.eval(), examples, size, effort.pairs))
                 yield from answering_rows(world, Answering("random Llama", larger.eval(), examples, size, few))
 
 
@@ -113,8 +111,8 @@ def answering_rows(world: World, answering: Answering) -> Iterator[Row]:
 
 
 def random_llama(shape: Shape, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Backbone:
-    """Build a decoder-only model of random weights and the embedded model's words."""
-    tokenizer = load_tokenizer()
+    """Build a decoder-only model of random weights and our encoder's words."""
+    tokenizer = word_pieces()
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),

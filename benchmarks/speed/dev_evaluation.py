@@ -30,7 +30,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         examples = world.examples[: 4 if effort.is_quick else 64]
         paper = paper_plug(world).eval()
         theirs = _one_by_one(world.published(paper, examples).eval(), examples, config=config)
-        words = f"{len(examples)} queries of {world.log.name}, embedded model, {BEAMS} beams, in batches of {AT_ONCE}"
+        words = f"{len(examples)} queries of {world.log.name}, random T5, {BEAMS} beams, in batches of {AT_ONCE}"
         asked = {
             "dev evaluation": world.plug(query_source=QuerySource.STORE).eval(),
             "dev evaluation, every query encoded": world.plug(query_source=QuerySource.ENCODER).eval(),

@@ -53,7 +53,7 @@ def _against(axis: str, lengths: Mapping[int, Sequence[int]], *, size: Size, eff
 
 
 def _prefixes(counts: Sequence[int], size: Size, *, world: World) -> Iterator[Row]:
-    """Measure the user embedder, and a whole training step on the embedded language model."""
+    """Measure the user embedder, and a whole training step on a small language model of random weights."""
     makers = {at: partial(our_work, [64] * BATCH, size, config=replace(PAPER, personas=at)) for at in counts}
     yield _curve("prefix", "embedder_seconds", points={at: _seconds(make()) for at, make in makers.items()})
     yield _curve("prefix", "embedder_mb", points={at: memory.peak_of(make) for at, make in makers.items()})

@@ -62,7 +62,7 @@ def _row(name: str, world: World, *, plug: PersonaPlug, course: Course, pairs: i
     if plug.query_vectors is not None:
         encoding = our_steps(world.plug(plug.run.embedder, query_source=QuerySource.ENCODER), batches, course=course)
         details["ratio_where_the_store_holds_no_query"] = median(in_turn(encoding, theirs, pairs=pairs).ratios)
-    words = f"{world.log.name}, embedded model, batches of {course.batch}, {course.steps} steps a turn"
+    words = f"{world.log.name}, random T5, batches of {course.batch}, {course.steps} steps a turn"
     return Row(name, words, median(turns.ratios), "x", Target("at least", 3.0), details)
 
 

@@ -10,9 +10,11 @@ import numpy as np
 
 from benchmarks.speed import memory
 from benchmarks.speed.effort import Effort
+from benchmarks.speed.language_models import random_t5
 from benchmarks.speed.row import Row, Target
 from personaplug.data.log import Interaction, read_log, write_log
 from personaplug.embedder.encoder import TextEncoder
+from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
@@ -29,7 +31,7 @@ def measure(effort: Effort) -> list[Row]:
     few, many = (1_000, 3_000) if effort.is_quick else (1_000, 1_000_000)
     with TemporaryDirectory() as folder:
         small, large = (_peak(Path(folder) / str(rows), rows) for rows in (few, many))
-    words = f"{QUERIES} queries of logs of {few:,} and {many:,} rows, {EACH} rows a user, embedded model"
+    words = f"{QUERIES} queries of logs of {few:,} and {many:,} rows, {EACH} rows a user, random T5"
     details = {"small_mb": small, "large_mb": large}
     return [Row("memory while training", words, large / small, "x as much", Target("at most", 1.1), details)]
 
@@ -42,12 +44,15 @@ def _peak(folder: Path, rows: int) -> float:
 
 def _training(folder: Path) -> Callable[[], object]:
     settings = TrainingConfig(epochs=1.0, queries=QUERIES, dev_queries=16)
-    run = RunConfig(task=TASK, training=settings)
+    run = RunConfig(task=TASK, backbone=BackboneConfig(str(folder / "model")), training=settings)
     return lambda: train(run, folder / "log.jsonl", out=folder / "run", store=folder / "store.db")
 
 
 def _make(folder: Path, rows: int) -> None:
-    """Write a log, and a store of random vectors for it."""
+    """Write a log, a store of random vectors for it, and a language model."""
+    backbone = random_t5()
+    for part in (backbone.model, backbone.tokenizer):
+        part.save_pretrained(folder / "model")
     write_log(_rows(rows), folder / "log.jsonl")
     task, encoder = load_task(TASK), TextEncoder.load().freeze()
     layout = StoreLayout(encoder.fingerprint, task.views, encoder.dim)

@@ -1,4 +1,4 @@
-"""A log's queries with everything that answers them, on the embedded language model: ours and the published plug."""
+"""A log's queries with everything that answers them, on a random T5: ours and the published plug."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmarks.paper_faithful import ITEMS, PublishedEmbedder, PublishedPlug
+from benchmarks.speed.language_models import random_t5
 from benchmarks.speed.logs import Log, open_log
 from personaplug.data.log import Interaction
 from personaplug.data.split import Examples
@@ -36,11 +37,13 @@ class World:
         log: Where they come from.
         examples: The queries of some users, complete.
         store: These users' items with their vectors.
+        backbone: Answers them.
     """
 
     log: Log
     examples: Examples
     store: PersonaStore
+    backbone: Backbone
 
     def plug(
         self,
@@ -49,9 +52,10 @@ class World:
         query_source: QuerySource,
         device: str = "cpu",
     ) -> PersonaPlug:
-        """Build an untrained plug on the embedded language model."""
-        run = RunConfig(task=self.log.task.name, embedder=embedder or EmbedderConfig())
-        return build_plug(run, self.log.task, store=self.store, device=device, query_source=query_source)
+        """Build an untrained plug on this world's language model."""
+        task = self.log.task
+        run = RunConfig(task=task.name, embedder=embedder or EmbedderConfig())
+        return build_plug(run, task, store=self.store, device=device, query_source=query_source, backbone=self.backbone)
 
     def plug_on(self, backbone: Backbone, *, like: PersonaPlug) -> PersonaPlug:
         """Build an untrained plug of our default on another language model, with the batches of one that is built."""
@@ -85,7 +89,7 @@ def open_world(split: Split, *, queries: int, is_quick: bool, device: str = "cpu
     with TemporaryDirectory() as folder, PersonaStore.open(Path(folder) / "store.db", layout=layout) as store:
         rows: Iterator[Interaction] = (row for row in log.rows if row.user_id in users)
         index(rows, store, encode=lambda texts: encoder.encode(texts).numpy())
-        yield World(log, examples, store)
+        yield World(log, examples, store, random_t5(is_quick=is_quick, device=device))
 
 
 def paper_plug(world: World) -> PersonaPlug:

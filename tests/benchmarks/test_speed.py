@@ -10,6 +10,7 @@ import pytest
 from benchmarks.speed import adapters, answering
 from benchmarks.speed.answering import Answering
 from benchmarks.speed.effort import Effort
+from benchmarks.speed.language_models import random_t5
 from benchmarks.speed.pictures import between, read_results
 from benchmarks.speed.row import Row, Target, how_made, results_here, write_rows
 from benchmarks.speed.table import gpu_table, table
@@ -63,6 +64,12 @@ def test_a_batch_of_adapters_is_answered_in_turn_with_the_bare_model():
     assert row.name == "adapters of 8 users against none"
     assert row.target == Target("at most", 1.3)
     assert row.value == pytest.approx(row.details["our_seconds"] / row.details["their_seconds"])
+
+
+def test_the_small_language_model_is_of_30_million_weights_and_reads_words():
+    backbone = random_t5()
+    assert sum(weight.numel() for weight in backbone.model.parameters()) == pytest.approx(30e6, rel=0.05)
+    assert backbone.embed(["a town"]).embeds.shape == (1, 4, backbone.dim)
 
 
 @pytest.mark.parametrize(("bound", "holding"), [("at least", {5.0, 6.0}), ("at most", {4.0, 5.0})])

@@ -46,7 +46,7 @@ def log_of(name):
         ({"settings": ["training.epochs=0"]}, "epochs 0.0", ""),
         ({"settings": ["encoder.max_tokens=9"]}, "cannot set parts of the encoder", "minilm"),
         ({"variants": [{"method": "plug", "label": "x", "settings": ["embedder.heads=2"]}]}, "unknown key 'heads'", ""),
-        ({"backbone": "no/model"}, "language model 'no/model' cannot be loaded", "nano"),
+        ({"backbone": "no/model"}, "language model 'no/model' cannot be loaded", "smollm2"),
         ({"encoder": "no/encoder"}, "encoder 'no/encoder' cannot be loaded", "minilm"),
         ({"settings": ["training.max_input_tokens=512"]}, "has room for", "smaller k"),
         ({"published": "none.toml"}, "none.toml: there is no such file", ""),

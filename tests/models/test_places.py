@@ -66,8 +66,20 @@ def test_other_names_stay_as_they_are(cached, tmp_path, monkeypatch):
     assert located("tiny") == str(cached)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny").mkdir()
-    for name in ("nano", "google/flan-t5-base", "./tiny", "models/tiny.gguf"):
+    for name in ("gpt2", "google/flan-t5-base", "./tiny", "models/tiny.gguf"):
         assert located(name) == name
+
+
+def test_the_model_that_once_came_along_is_refused_with_what_to_do_even_where_a_folder_has_its_name(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nano").mkdir()
+    with pytest.raises(ConfigError, match="nano is no longer part of personaplug") as caught:
+        located("nano")
+    assert "--backbone smollm2" in caught.value.hint
+    assert "train anew" in caught.value.hint
+    assert located("./nano") == "./nano"
 
 
 def test_the_cache_is_where_the_environment_says(model, tmp_path, monkeypatch):

@@ -114,10 +114,10 @@ def test_a_file_of_a_model_without_a_chat_template_wraps_nothing_and_names_itsel
         load_backbone(replace(config, use_chat_template=True))
 
 
-@pytest.mark.parametrize("name", ["google/flan-t5-base", "nano", "models/none"])
+@pytest.mark.parametrize("name", ["google/flan-t5-base", "gpt2", "models/none"])
 def test_a_name_that_is_no_file_stands_for_none(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("nano").write_text("a file that happens to have this name")
+    Path("gpt2").write_text("a file that happens to have this name")
     assert find_gguf(name) is None
 
 

@@ -55,10 +55,6 @@ def test_a_tokenizer_without_a_chat_template_wraps_nothing_by_default(models, fa
     assert load_backbone(BackboneConfig(models[family])).use_chat_template is False
 
 
-def test_the_embedded_language_model_is_no_chat():
-    assert load_backbone(BackboneConfig("nano")).use_chat_template is False
-
-
 def test_a_chat_template_that_is_not_there_is_refused_before_any_work(models, family):
     with pytest.raises(ConfigError, match="no chat template") as caught:
         load_backbone(BackboneConfig(models[family], use_chat_template=True))
@@ -106,6 +102,16 @@ def test_a_model_of_the_catalog_that_is_missing_is_refused_with_the_command_that
     with pytest.raises(ConfigError, match="smollm2 is not on this machine") as caught:
         opened_by(BackboneConfig("smollm2"))
     assert caught.value.hint == "personaplug models add smollm2"
+
+
+def test_the_language_model_is_smollm2_where_none_is_named():
+    assert BackboneConfig().model == "smollm2"
+
+
+@pytest.mark.parametrize("opened_by", [load_backbone, read_settings, in_folder])
+def test_the_model_that_once_came_along_is_refused(opened_by):
+    with pytest.raises(ConfigError, match="nano is no longer part of personaplug"):
+        opened_by(BackboneConfig("nano"))
 
 
 @pytest.mark.parametrize("opened_by", [load_backbone, read_settings, in_folder])

@@ -65,9 +65,8 @@ def test_a_file_of_another_kind_that_is_called_like_a_model_on_the_hub_leaves_it
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("typed", ["google/flan-t5-base", "nano", "smollm2", "my models/none", "none.gguf"])
+@pytest.mark.parametrize("typed", ["google/flan-t5-base", "smollm2", "my models/none", "none.gguf"])
 def test_a_name_that_is_no_folder_stays_as_it_is(kind, typed, here):
-    (here / "nano").mkdir()
     (here / "smollm2").mkdir()
     write_config(of_model(kind, typed), here / "run" / "config.toml")
     for read in (read_toml, read_config):

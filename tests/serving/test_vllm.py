@@ -276,13 +276,14 @@ def test_a_server_is_found_by_either_name_and_with_either_address(fake, llama):
             assert Upstream.find(url, model=model) == Upstream(fake.url, NAME, 512)
 
 
-@pytest.mark.parametrize("family", ["encoder-decoder", "nano"])
-def test_an_encoder_decoder_takes_no_embeddings(models_of_families, family):
+@pytest.mark.parametrize("family", ["t5", "joined"])
+def test_an_encoder_decoder_takes_no_embeddings(encoder_decoders, family):
     with pytest.raises(ConfigError, match="only decoder-only language models") as caught:
-        load_writer_of_inputs(BackboneConfig(models_of_families.get(family, family)))
+        load_writer_of_inputs(BackboneConfig(encoder_decoders[family]))
     assert "--engine local" in str(caught.value.hint)
 
 
 @pytest.fixture(scope="module")
-def models_of_families(tmp_path_factory):
-    return {"encoder-decoder": tiny.save_model(tiny.encoder_decoder(), tmp_path_factory.mktemp("t5"))}
+def encoder_decoders(tmp_path_factory):
+    built = {"t5": tiny.encoder_decoder(), "joined": tiny.joined_encoder_decoder()}
+    return {name: tiny.save_model(model, tmp_path_factory.mktemp(name)) for name, model in built.items()}

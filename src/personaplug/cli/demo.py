@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from personaplug.models.catalog import DEFAULT
 from personaplug.plug.query_source import QuerySource
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ NAMES = {
     help="Folder for all that is made; what an earlier demo left there is made anew.",
 )
 @click.option("--task", type=click.Choice(TASKS), default=TASKS[0], show_default=True, help="Which sample.")
-@click.option("--backbone", default="smollm2", show_default=True, help="The frozen language model.")
+@click.option("--backbone", default=DEFAULT, show_default=True, help="The frozen language model.")
 @click.option("--users", type=click.IntRange(40), default=300, show_default=True, help="Users in the sample.")
 @click.option(
     "--train", "train_queries", type=click.IntRange(32), default=400, show_default=True, help="Queries to train on."

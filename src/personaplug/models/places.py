@@ -6,9 +6,13 @@ from typing import Literal
 
 from personaplug.cache import cache_folder
 from personaplug.errors import ConfigError
-from personaplug.models.catalog import CATALOG, CatalogModel, model_of
+from personaplug.models.catalog import CATALOG, DEFAULT, CatalogModel, model_of
 
 State = Literal["installed", "cached", "missing"]
+_GONE = "nano"
+"""The language model that personaplug once came with; of this name, no folder is meant."""
+_LAST_WITH_IT = "f18f425"
+"""The last commit that has its weights."""
 
 
 def installed_path(model: CatalogModel) -> Path | None:
@@ -57,8 +61,15 @@ def located(name: str) -> str:
     """Turn the name of a model of the catalog into its path; any other name, a folder's or the hub's, stays.
 
     Raises:
-        ConfigError: The catalog's model is not on this machine, or the name is a path that leads nowhere.
+        ConfigError: The catalog's model is not on this machine, the name is of the model that personaplug once came
+            with, or it is a path that leads nowhere.
     """
+    if name == _GONE:
+        raise ConfigError(
+            f"the language model {_GONE} is no longer part of personaplug",
+            hint=f"name another, such as --backbone {DEFAULT}, and train anew what was trained on {_GONE}; its weights "
+            f"are in the repository up to commit {_LAST_WITH_IT}, in src/personaplug/{_GONE}",
+        )
     if name in CATALOG:
         return str(path_of(name))
     check_is_there(name)

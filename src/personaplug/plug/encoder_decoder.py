@@ -1,4 +1,4 @@
-"""Encoder-decoder backbones: T5, FLAN-T5, BART, and the embedded ``nano``."""
+"""Encoder-decoder backbones: T5, FLAN-T5, BART."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Load a backbone by name: the embedded ``nano``, one of the catalog, one of Hugging Face, a folder, or a GGUF file."""
+"""Load a backbone by name: one of the catalog, one of Hugging Face, a folder, or a GGUF file."""
 
 import logging
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ from transformers import (
 
 from personaplug.config import option
 from personaplug.errors import ConfigError, MissingExtraError
+from personaplug.models.catalog import DEFAULT
 from personaplug.models.places import located
-from personaplug.nano import load_nano
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.decoder_only import DecoderOnlyBackbone
 from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 class BackboneConfig:
     """Which frozen language model answers."""
 
-    model: str = option("nano", "a Hugging Face name or folder, or a .gguf file; nano comes with personaplug")
+    model: str = option(DEFAULT, f"{DEFAULT}, a Hugging Face name or folder, or a .gguf file")
     revision: str = option("", "branch, tag or commit on the hub; empty for the default")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "auto: bfloat16 on a GPU, else float32")
     quantization: Literal["none", "8bit", "4bit"] = option("none", "needs a GPU and the extra: quantized")
@@ -79,10 +79,6 @@ def load_backbone(config: BackboneConfig, *, device: str = "cpu") -> Backbone:
     config = replace(config, model=located(config.model))
     dtype = config.torch_dtype(device)
     log.info("language model %s in %s on %s", config.model, dtype, device)
-    if config.model == "nano":
-        nano = load_nano(dtype=dtype)
-        model: PreTrainedModel = nano.model.to(device)  # type: ignore[arg-type]  # torch's own signature is lost
-        return EncoderDecoderBackbone(model, nano.tokenizer)
     with _refusing(config):
         file = find_gguf(config.model)
         return _load_gguf(file, config, device=device) if file else _load_from_hub(config, device=device)
@@ -95,8 +91,6 @@ def read_settings(config: BackboneConfig) -> PreTrainedConfig:
         ConfigError: No such model is at hand.
     """
     config = replace(config, model=located(config.model))
-    if config.model == "nano":
-        return load_nano().model.config
     with _refusing(config):
         if file := find_gguf(config.model):
             return read_gguf_settings(file)
@@ -113,7 +107,8 @@ def _refusing(config: BackboneConfig) -> Iterator[None]:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"the language model {config.model!r} cannot be loaded: {str(error).splitlines()[0]}",
-            hint="give nano, a Hugging Face name such as google/flan-t5-base, the folder of a model, or a .gguf file",
+            hint=f"give {DEFAULT}, a Hugging Face name such as google/flan-t5-base, the folder of a model, or a .gguf "
+            "file",
         ) from error
 
 

@@ -15,7 +15,7 @@ from personaplug.plug.gguf import is_gguf
 
 R = TypeVar("R")
 _PARTS = ("backbone", "encoder")
-_OURS = {"nano", "minilm", *CATALOG}
+_OURS = {"minilm", *CATALOG}
 """Models that personaplug knows by name, whatever folders there are."""
 
 

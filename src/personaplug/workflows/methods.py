@@ -12,6 +12,7 @@ from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.profiles import with_profiles
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.retrieval import build_retriever, with_items, without_items
+from personaplug.models.catalog import DEFAULT
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.device import start_torch
 from personaplug.plug.loading import BackboneConfig, load_backbone
@@ -49,7 +50,7 @@ class MethodOptions:
     query_source: QuerySource
     run: Path | None = None
     store: PersonaStore | None = None
-    backbone: str = "nano"
+    backbone: str = DEFAULT
     encoder: str | None = None
     k: int | None = None
     generation: GenerationConfig = field(default_factory=GenerationConfig)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from personaplug.models.catalog import DEFAULT
 from personaplug.plug.query_source import QuerySource
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class MethodWords:
     query_source: QuerySource
     run: Path | None = None
     store: Path | None = None
-    backbone: str = "nano"
+    backbone: str = DEFAULT
     encoder: str | None = None
     k: int | None = None
     profiles: Path | None = None
