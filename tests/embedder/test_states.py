@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.encoder_config import EncoderConfig, layer_in
@@ -50,6 +51,37 @@ def test_a_vector_is_the_mean_of_the_middle_layers_states_as_scores_against_fixe
     means = torch.stack([mean_states(make, text, layer=1) for text in TEXTS])
     by_hand = functional.normalize((means - probe.mean(dim=0)) / probe.std(dim=0, correction=0), dim=-1)
     torch.testing.assert_close(encoder.encode(TEXTS), by_hand, atol=1e-4, rtol=1e-3)
+
+
+SIZES = {
+    "vocab_size": 260, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2,
+    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 512, "pad_token_id": 0,
+}  # fmt: skip
+SEES = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+KINDS = {
+    "qwen3": SIZES,
+    "gemma2": SIZES,
+    "gemma3": {"text_config": SIZES, "vision_config": SEES, "mm_tokens_per_image": 4},  # it reads pictures too
+    "opt": SIZES | {"word_embed_proj_dim": 16},
+    "mamba": {"vocab_size": 260, "hidden_size": 16, "num_hidden_layers": 4, "state_size": 4},  # it has no attention
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_kinds_of_language_models_are_read_half_way_too(kind):
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **KINDS[kind])).eval()
+    encoder = TextEncoder.of_states(model, tiny.byte_tokenizer(start=True, end=False), tiny.FLOAT32)
+    assert (encoder.config.layer, encoder.dim) == (2, 16)
+    alone = torch.cat([encoder.encode([text]) for text in TEXTS])
+    torch.testing.assert_close(encoder.encode(TEXTS), alone, atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_whose_layers_stand_in_no_one_row_is_refused():
+    model = tiny.decoder_only().model
+    model.base_model.others = torch.nn.ModuleList([torch.nn.Identity(), torch.nn.Identity()])
+    with pytest.raises(ConfigError, match="the 2 layers of this llama model cannot be told apart"):
+        TextEncoder.of_states(model, tiny.byte_tokenizer(start=True, end=False), tiny.FLOAT32)
 
 
 @few

@@ -62,7 +62,7 @@ class LanguageModelStates(nn.Module):
     @property
     def config(self) -> PreTrainedConfig:
         """The language model's own configuration."""
-        config: PreTrainedConfig = self.body.config
+        config: PreTrainedConfig = self.body.config.get_text_config()
         return config
 
     @property
@@ -108,12 +108,12 @@ def _layers(model: PreTrainedModel) -> int:
 def _first_layers(model: PreTrainedModel, count: int) -> PreTrainedModel:
     """Take a language model's body, without what predicts tokens, and drop the layers behind the first ``count``."""
     layers = _layers(model)
-    body: PreTrainedModel = model.base_model  # type: ignore[assignment]  # torch's own signature is lost
-    for parent in body.modules():
-        for name, child in parent.named_children():
-            if isinstance(child, nn.ModuleList) and len(child) == layers:
-                setattr(parent, name, child[:count])
-                return body
+    body: PreTrainedModel = model.get_decoder()
+    stacks = {name: child for name, child in body.named_children() if isinstance(child, nn.ModuleList)}
+    found = [name for name, child in stacks.items() if len(child) == layers]
+    if len(found) == 1:
+        setattr(body, found[0], stacks[found[0]][:count])
+        return body
     raise ConfigError(
         f"the {layers} layers of this {model.config.model_type} model cannot be told apart",
         hint="give a language model of another kind, or an encoder such as minilm",

@@ -37,6 +37,9 @@ ENCODERS = {
 }
 """By name, with the settings of the model's card: https://huggingface.co/ and its name."""
 
+_WRITERS = frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+"""Classes of models that predict the next token, as ``config.json`` names them."""
+
 
 def encoder_config(name: str) -> EncoderConfig:
     """Choose an encoder's settings: those it was trained with where we know them, else what its folder says.
@@ -207,9 +210,6 @@ def check_layout(encoder: TextEncoder, task: Task, *, store: PersonaStore) -> No
 def encode_with(encoder: TextEncoder) -> Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]:
     """Give the encoder's verb as rooms without torch know it."""
     return lambda texts: encoder.encode(texts).numpy()
-
-
-_WRITERS = frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
 
 
 def _has_states(config: EncoderConfig, *, like: str) -> bool:
