@@ -78,6 +78,18 @@ def test_a_batch_holds_texts_of_as_many_tokens_however_many_characters_they_have
     assert all(mask.all() for mask in masks)
 
 
+def test_long_texts_come_in_smaller_batches_and_each_has_its_vector(encoder, monkeypatch):
+    texts = ["long " * 30, "short", *"abcdef", "long " * 20]
+    alone, shapes = encoder.encode(texts), []
+    monkeypatch.setattr("personaplug.embedder.encoder._MOST_TOKENS", 40)
+    hook = encoder.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[1].shape)))
+    try:
+        torch.testing.assert_close(encoder.encode(texts), alone, atol=1e-5, rtol=1e-5)
+    finally:
+        hook.remove()
+    assert sorted(shapes) == [(1, 102), (1, 152), (2, 3), (5, 7)]
+
+
 def test_vectors_have_unit_length(encoder):
     torch.testing.assert_close(encoder.encode(TEXTS).norm(dim=-1), torch.ones(len(TEXTS)))
 

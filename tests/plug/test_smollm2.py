@@ -1,8 +1,11 @@
 """The real language model: it loads, takes a step and answers. ``make`` installs it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from personaplug.plug.encoders import encoder_config, load_encoder
 from personaplug.plug.gguf_copy import copy_of, read_gguf
 from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.prefix import TunedPrefix
@@ -54,3 +57,16 @@ def test_the_converted_copy_is_the_file_to_the_bit(backbone, smollm2):
     copied = backbone.model.state_dict()
     assert all(torch.equal(weight, copied[name]) for name, weight in model.state_dict().items())
     assert tokenizer.get_vocab() == backbone.tokenizer.get_vocab()
+
+
+def test_its_own_states_tell_wordings_apart_that_minilm_takes_for_one(smollm2, cache):  # noqa: ARG001 (as above)
+    texts = ["fix the bug", "Fix the Bug", "Fix the bug.", "A kitten sits on a rug.", "The bank raised its rates."]
+    states, minilm = (
+        load_encoder(replace(encoder_config(name), precision="float32"), device="cpu").encode(texts)
+        for name in ("smollm2", "minilm")
+    )
+    assert torch.equal(minilm[0], minilm[1])
+    assert states[0] @ states[1] < 0.9
+    alike = (states @ states.T)[~torch.eye(len(texts), dtype=torch.bool)]
+    assert alike.std() > 0.1, "all texts look alike, as they do without standard scores"
+    assert states[0] @ states[1] > states[0] @ states[3]

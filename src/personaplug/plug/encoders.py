@@ -1,4 +1,7 @@
-"""One function for each need of an encoder: its settings, itself, and the one that made vectors which are there."""
+"""One function for each need of an encoder: its settings, itself, and the one that made vectors which are there.
+
+What takes a language model's own states for vectors is an encoder like any other: it has a language model's name.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,9 +11,17 @@ import numpy as np
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from jaxtyping import Float
+from transformers import AutoConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from personaplug.embedder.encoder import BGE, EncoderConfig, TextEncoder, named_in
+from personaplug.embedder.encoder import BGE, EncoderConfig, TextEncoder
+from personaplug.embedder.encoder_config import layer_in, named_in
+from personaplug.embedder.pooling import pooling_file
 from personaplug.errors import ConfigError, FingerprintMismatchError
+from personaplug.models.catalog import CATALOG
+from personaplug.models.places import check_is_there
+from personaplug.plug.gguf import find_gguf, is_gguf
+from personaplug.plug.loading import BackboneConfig, load_backbone, read_settings
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
@@ -18,11 +29,23 @@ from personaplug.tasks.task import Task
 ENCODERS = {
     "minilm": EncoderConfig(),
     **{name: replace(BGE, model=name) for name in (BGE.model, "BAAI/bge-small-en-v1.5", "BAAI/bge-large-en-v1.5")},
+    # Cased: they read capitals, where those above read lower case alone.
+    "Alibaba-NLP/gte-modernbert-base": EncoderConfig("Alibaba-NLP/gte-modernbert-base", pooling="cls", max_tokens=8192),
+    "sentence-transformers/all-distilroberta-v1": EncoderConfig(
+        "sentence-transformers/all-distilroberta-v1", pooling="mean", max_tokens=512
+    ),
 }
+"""By name, with the settings of the model's card: https://huggingface.co/ and its name."""
+
+_WRITERS = frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+"""Classes of models that predict the next token, as ``config.json`` names them."""
 
 
 def encoder_config(name: str) -> EncoderConfig:
-    """Choose an encoder's settings: those it was trained with where we know them, else what its folder says."""
+    """Choose an encoder's settings: those it was trained with where we know them, else what its folder says.
+
+    A language model's name, folder or GGUF file stands for its own states.
+    """
     return ENCODERS.get(name, EncoderConfig(model=name))
 
 
@@ -40,7 +63,7 @@ def encoder_named_by(layout: StoreLayout, *, instead_of: EncoderConfig | None = 
     if instead_of and Path(instead_of.model).name == model:
         return instead_of
     known = next((known for known in ENCODERS if Path(known).name == model), model)
-    if known == model and model not in ENCODERS and not _is_at_hand(model):
+    if known == model and model not in {*ENCODERS, *CATALOG} and not _is_at_hand(model):
         raise ConfigError(
             f"the store was indexed with an encoder {model!r}, which is not known by this name alone",
             hint=f"name it as it was given to index: --encoder .../{model}",
@@ -53,13 +76,65 @@ def load_encoder(config: EncoderConfig, *, like: str = "", device: str) -> TextE
 
     Args:
         config: Which.
-        like: The fingerprint of vectors that are there: a precision of ``auto`` is theirs. Empty where there are none.
+        like: The fingerprint of vectors that are there: what is open, such as the precision, is as theirs. Empty where
+            there are none.
         device: Where to compute.
 
     Raises:
         ConfigError: No such encoder is at hand.
+        MissingExtraError: It is a GGUF file, and the package ``gguf`` is not installed.
     """
-    return TextEncoder.load(config.as_in(like) if like else config, device=device).freeze()
+    config = config.as_in(like) if like else config
+    if _has_states(config, like=like):
+        backbone = load_backbone(_as_backbone(config), device=device)
+        return TextEncoder.of_states(backbone.model, backbone.tokenizer, config).freeze()
+    if config.layer:
+        raise ConfigError(
+            f"the layer of {config.model!r} is not for choosing: it is an encoder",
+            hint="leave the layer out, or name a language model such as smollm2",
+        )
+    return TextEncoder.load(config, device=device).freeze()
+
+
+def check_encoder(config: EncoderConfig) -> None:
+    """Refuse an encoder that is not at hand, without loading it.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if config.model == "minilm":
+        return
+    if is_language_model(config):
+        read_settings(_as_backbone(config))
+        return
+    try:
+        AutoConfig.from_pretrained(config.model, revision=config.revision or None, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"the encoder {config.model!r} cannot be loaded: {str(error).splitlines()[0]}",
+            hint="give minilm, a Hugging Face model name, or the folder of a model",
+        ) from error
+
+
+def is_language_model(config: EncoderConfig) -> bool:
+    """Tell whether an encoder's name is that of a decoder-only language model, by what its folder says.
+
+    One that sentence-transformers made an encoder of says how it pools, and is taken for what it was made.
+
+    Raises:
+        ConfigError: The name is a path that leads nowhere.
+    """
+    check_is_there(config.model)
+    if config.model in CATALOG or find_gguf(config.model):
+        return True
+    if config.model in ENCODERS:
+        return False
+    try:
+        settings = AutoConfig.from_pretrained(config.model, revision=config.revision or None, trust_remote_code=False)
+    except (OSError, ValueError):  # nothing that could be loaded: loading says why
+        return False
+    writes = _WRITERS.intersection(settings.architectures or ())
+    return bool(writes) and not pooling_file(config.model, revision=config.revision)
 
 
 def encoder_of(layout: StoreLayout, *, name: str | None = None, device: str) -> TextEncoder:
@@ -137,10 +212,26 @@ def encode_with(encoder: TextEncoder) -> Callable[[Sequence[str]], Float[np.ndar
     return lambda texts: encoder.encode(texts).numpy()
 
 
+def _has_states(config: EncoderConfig, *, like: str) -> bool:
+    """Tell whether vectors are a language model's states; where there are some of this model, as they are.
+
+    Stores from before there were layers hold a language model's last states, read as any encoder's.
+    """
+    if like and named_in(like) == config.name:
+        return layer_in(like) > 0
+    return is_language_model(config)
+
+
+def _as_backbone(config: EncoderConfig) -> BackboneConfig:
+    return BackboneConfig(config.model, config.revision, dtype="float32", use_chat_template=False)
+
+
 def _is_at_hand(name: str) -> bool:
-    """Tell whether there is a folder of this name, or a download."""
+    """Tell whether there is a folder or GGUF file of this name, or a download."""
     try:
-        return Path(name).is_dir() or isinstance(try_to_load_from_cache(name, "config.json"), str)
+        return (
+            Path(name).is_dir() or is_gguf(Path(name)) or isinstance(try_to_load_from_cache(name, "config.json"), str)
+        )
     except HFValidationError:  # no name that the hub would have
         return False
 

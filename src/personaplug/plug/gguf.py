@@ -49,7 +49,7 @@ def find_gguf(name: str) -> Path | None:
     if is_gguf(path):
         return path
     if _has_suffix(path):
-        raise ConfigError(f"{name}: there is no such file", hint="give the path of a .gguf file as --backbone")
+        raise ConfigError(f"{name}: there is no such file", hint="give the path of a .gguf file that is there")
     return None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from time import perf_counter
 
 from personaplug.data.log import read_log
+from personaplug.embedder.encoder import EncoderConfig
 from personaplug.plug.device import start_torch
 from personaplug.plug.encoders import encode_with, encoder_config, load_encoder
 from personaplug.store.base import StoreLayout
@@ -21,7 +22,7 @@ def index(
     task_name: str,
     *,
     store_path: Path,
-    encoder: str = "minilm",
+    encoder: str | EncoderConfig = "minilm",
     published_views: bool = False,
     reuse: Iterable[Path] = (),
     progress: Progress = SILENT,
@@ -32,7 +33,8 @@ def index(
         log: The log. It is read twice, unless it is a pipe.
         task_name: A built-in task or a .toml file.
         store_path: The store; made if absent.
-        encoder: minilm, a Hugging Face name, or a folder.
+        encoder: minilm, a Hugging Face name, or a folder; or a language model, whose own states are then the vectors.
+            Settings where the name's own are not wanted.
         published_views: Read of an item what the preset ``paper`` reads.
         reuse: Stores of the same encoder; a text that one holds is not encoded.
         progress: Shows how far it is, and hears of rows that cannot be read.
@@ -40,6 +42,7 @@ def index(
     Raises:
         DataError: The log has a bad row, or two rows of one id.
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
+        ConfigError: No such encoder is at hand, or it has no such layer.
     """
     task = load_task(task_name)
     task = task.as_published() if published_views else task
@@ -47,7 +50,8 @@ def index(
     if log.is_file():  # and no pipe, which can be read once
         check_ids(counted(rows, "check", progress=progress))
         rows = read_log(log, task, on_bad=lambda _: None)  # bad rows have been told of
-    reader = load_encoder(encoder_config(encoder), like=_fingerprint_in(store_path), device=start_torch())
+    wanted = encoder_config(encoder) if isinstance(encoder, str) else encoder
+    reader = load_encoder(wanted, like=_fingerprint_in(store_path), device=start_torch())
     with ExitStack() as opened:
         others = [opened.enter_context(PersonaStore.open(path)) for path in reuse]
         layout = StoreLayout(reader.fingerprint, task.views, reader.dim)

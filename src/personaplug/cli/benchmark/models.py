@@ -1,6 +1,6 @@
 """Whether a recipe's models are at hand and have room, found without loading a large one."""
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 
 from personaplug.cli.benchmark.place import TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
@@ -8,7 +8,7 @@ from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import positions_in
 from personaplug.plug.device import start_torch
-from personaplug.plug.encoders import encoder_of_store
+from personaplug.plug.encoders import check_encoder, encoder_of_store
 from personaplug.plug.loading import read_settings
 from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
@@ -25,12 +25,12 @@ def check_models(recipe: Recipe, place: TaskPlace) -> None:
     start_torch()
     run = base_run(recipe, place)
     if any(contender.kind.reads_vectors for contender in recipe.contenders):
-        _check_encoder(run.encoder.model, run.encoder.revision)
+        check_encoder(run.encoder)
     settings = read_settings(run.backbone)
     for contender in filter(lambda each: each.kind.learns == "selector", recipe.contenders):
         chooser = run_of(recipe, place, contender=contender, k=recipe.numbers(contender)[0])
         if isinstance(chooser, RetrievalConfig) and chooser.selection.encoder:
-            _check_encoder(chooser.selection.encoder, "")
+            check_encoder(chooser.selection.reader)
     for contender in recipe.contenders:
         _check_room(recipe, place, contender=contender, settings=settings)
 
@@ -74,15 +74,3 @@ def _check_room(recipe: Recipe, place: TaskPlace, *, contender: Contender, setti
             f"{max(0, positions)}, beside answers of {longest}",
             hint='smaller k, or settings = ["training.max_input_tokens=..."]',
         )
-
-
-def _check_encoder(name: str, revision: str) -> None:
-    if name == "minilm":
-        return
-    try:
-        AutoConfig.from_pretrained(name, revision=revision or None, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"the encoder {name!r} cannot be loaded: {str(error).splitlines()[0]}",
-            hint="give minilm, a Hugging Face model name, or the folder of a model",
-        ) from error
