@@ -60,11 +60,12 @@ def test_every_contender_stands_in_one_report_with_intervals_and_both_tests(fini
     task = json.loads(result.stdout)["tasks"][0]
     labels = [row["label"] for row in task["comparison"]["rows"]]
     retrieval = [f"{choice['method']}, k={choice['chosen']['k']}" for choice in task["choices"]]
-    assert labels == ["plain", "tuned-prompt", *retrieval, "plug", "plug, stranger's history"]
+    both = [label for own in (*retrieval, "plug") for label in (own, f"{own}, stranger's history")]
+    assert labels == ["plain", "tuned-prompt", *both]
     assert task["comparison"]["baseline"] == "tuned-prompt"
     assert task["against_retrieval"]["baseline"] in retrieval
     assert task["comparison"]["metrics"][-1] == "nats-per-answer"
-    assert [control["label"] for control in task["comparison"]["controls"]] == ["plug"]
+    assert [control["label"] for control in task["comparison"]["controls"]] == [*retrieval, "plug"]
     assert [row["label"] for row in task["seeds"]] == ["tuned-prompt", "plug", "plug, stranger's history"]
     assert all(len(row["scores"]) == 2 for row in task["seeds"])
     assert (task["queries"], task["users"]) == (len(USERS), len(USERS))
