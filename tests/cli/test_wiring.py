@@ -27,7 +27,7 @@ from tests.cli.conftest import PERSONA_AND_ITEMS
 from tests.factories import make_item
 
 CONTROLS = tuple(f"{name}+{items}" for name in ("tuned-prompt", "tuned-lora") for items in ("bm25", "dense"))
-"""Tests of the methods have them."""
+UNTRIED = (*get_args(LearnedRetrieval), *CONTROLS, "tuned-lora")  # tests of methods and retrieval have them
 
 LOG = load_task("log")
 SHORT = GenerationConfig(max_new_tokens=4)
@@ -54,7 +54,7 @@ def error_of(name, options, *, task=LOG):
     return caught.value
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in (*get_args(LearnedRetrieval), *CONTROLS, "tuned-lora")])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in UNTRIED])
 def test_every_method_is_built_by_its_name_and_answers(name, options, place, examples):
     runs = {"tuned-prompt": place.tuned, "user-lora": place.adapters}
     method = build_method(name, LOG, options=replace(options, run={**runs, **place.mixed}.get(name, place.plug)))

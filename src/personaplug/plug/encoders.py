@@ -82,7 +82,6 @@ def load_encoder(config: EncoderConfig, *, like: str = "", device: str) -> TextE
 
     Raises:
         ConfigError: No such encoder is at hand.
-        MissingExtraError: It is a GGUF file, and the package ``gguf`` is not installed.
     """
     config = config.as_in(like) if like else config
     if _has_states(config, like=like):

@@ -4,14 +4,13 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from personaplug.errors import ConfigError, MissingExtraError
+from personaplug.errors import ConfigError
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -66,7 +65,6 @@ def read_head(path: Path) -> GgufHead:
 
     Raises:
         ConfigError: It is no GGUF file, is cut short or damaged, is one part of several, or reads text alone.
-        MissingExtraError: The package ``gguf`` is not installed.
     """
     if not _begins_well(path):
         raise ConfigError(f"{path} is no GGUF file: it does not begin with the letters GGUF", hint=_ANOTHER)
@@ -100,9 +98,7 @@ def _begins_well(path: Path) -> bool:
 
 
 def _opened(path: Path) -> "GGUFReader":
-    if find_spec("gguf") is None:
-        raise MissingExtraError("a GGUF file", extra="gguf")
-    from gguf import GGUFReader  # an extra
+    from gguf import GGUFReader  # a quarter of a second, which nobody waits for who needs none
 
     try:
         with np.errstate(over="raise"):  # sizes that are none

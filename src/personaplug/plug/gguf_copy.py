@@ -20,13 +20,14 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    GgufConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from personaplug.cache import cache_folder
-from personaplug.errors import ConfigError, MissingExtraError
+from personaplug.errors import ConfigError
 from personaplug.files import dead_drafts, scratch_folder, sha256_of
 from personaplug.plug.gguf import read_head
 
@@ -46,7 +47,6 @@ def copy_of(file: Path) -> Path | None:
 
     Raises:
         ConfigError: The file holds no model that can be read.
-        MissingExtraError: The package ``gguf`` is not installed.
     """
     place = _place(file)
     if _is_whole(place):
@@ -71,9 +71,8 @@ def read_gguf(
 
     Raises:
         ConfigError: The file holds no model that can be read, or lacks some of its weights.
-        MissingExtraError: The package ``gguf`` is not installed.
     """
-    settings, unpacked = _settings(file), _unpacking()
+    settings, unpacked = _settings(file), GgufConfig(dequantize=True)
     kind = AutoModelForSeq2SeqLM if settings.is_encoder_decoder else AutoModelForCausalLM
     with _alone(file) as source:
         loaded: Any = kind.from_pretrained(
@@ -94,7 +93,6 @@ def read_gguf_settings(file: Path) -> PreTrainedConfig:
 
     Raises:
         ConfigError: The file holds no model that can be read.
-        MissingExtraError: The package ``gguf`` is not installed.
     """
     place = _place(file)
     if _is_whole(place):
@@ -122,14 +120,6 @@ def _alone(file: Path) -> Iterator[dict[str, Any]]:
     with TemporaryDirectory() as folder:
         Path(folder, _NAME).symlink_to(file.resolve())
         yield {"pretrained_model_name_or_path": folder, "gguf_file": _NAME, "trust_remote_code": False}
-
-
-def _unpacking() -> Any:  # noqa: ANN401 (a type that only newer versions of transformers have)
-    try:
-        from transformers import GgufConfig  # an extra brings these
-    except ImportError as error:
-        raise MissingExtraError("a GGUF file", extra="gguf") from error
-    return GgufConfig(dequantize=True)
 
 
 def _place(file: Path) -> Path:

@@ -74,7 +74,7 @@ def load_backbone(config: BackboneConfig, *, device: str = "cpu") -> Backbone:
 
     Raises:
         ConfigError: No such model is at hand, or it answers no text.
-        MissingExtraError: Quantized loading without bitsandbytes, or a GGUF file without the package ``gguf``.
+        MissingExtraError: Quantized loading without bitsandbytes.
     """
     config = replace(config, model=located(config.model))
     dtype = config.torch_dtype(device)
@@ -117,7 +117,6 @@ def in_folder(config: BackboneConfig) -> BackboneConfig:
 
     Raises:
         ConfigError: The file holds no model that can be read, or its copy cannot be kept.
-        MissingExtraError: The package ``gguf`` is not installed.
     """
     config = replace(config, model=located(config.model))
     with _refusing(config):
