@@ -1,6 +1,7 @@
 """An adapter of all users: beside the language model while a plug answers, and nowhere else."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -80,7 +81,7 @@ def test_it_computes_what_peft_computes_of_the_same_matrices(make):
         name = next(each for each in named if f".{each}.lora" in f".{key}")
         start[key] = named[name]["lora_B" in key].detach()
     texts, targets = ["abc", "a longer one"], ["yes", "no"]
-    ours = replace(backbone.embed(texts), beside=adapter.beside)
+    ours = replace(backbone.embed(texts), beside=partial(adapter.beside, backbone.model))
     with torch.no_grad():
         mine = backbone.score(ours, targets).log_likelihood
         with theirs.training(start):
@@ -100,9 +101,10 @@ def test_only_the_rows_that_are_named_go_through_it():
     inputs = backbone.embed(texts)
     with torch.no_grad():
         bare, with_it = (
-            backbone.score(each, targets).log_likelihood for each in (inputs, replace(inputs, beside=adapter.beside))
+            backbone.score(each, targets).log_likelihood
+            for each in (inputs, replace(inputs, beside=partial(adapter.beside, backbone.model)))
         )
-        mixed = replace(inputs, beside=lambda: adapter.beside([True, False, True]))
+        mixed = replace(inputs, beside=lambda: adapter.beside(backbone.model, [True, False, True]))
         got = backbone.score(mixed, targets).log_likelihood
     torch.testing.assert_close(got, torch.stack([with_it[0], bare[1], with_it[2]]))
 
@@ -113,10 +115,10 @@ def test_entered_again_it_stands_there_once():
     with torch.no_grad():
         for weight in adapter.second:
             weight.normal_()
-    inputs = replace(backbone.embed(["abc"]), beside=adapter.beside)
+    inputs = replace(backbone.embed(["abc"]), beside=partial(adapter.beside, backbone.model))
     with torch.no_grad():
         once = backbone.score(inputs, ["yes"]).log_likelihood
-        with adapter.beside():
+        with adapter.beside(backbone.model):
             twice = backbone.score(inputs, ["yes"]).log_likelihood
     torch.testing.assert_close(once, twice)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -188,8 +189,7 @@ class PersonaPlug(nn.Module):
     ) -> list[str]:
         """Answer a batch of examples, of as many users as may be.
 
-        Without persona the bare language model answers: nothing of the user stands beside the input, no retrieved item
-        either.
+        Without persona the bare language model answers: nothing of the user stands beside the input, nor an item.
         """
         return self.backbone.generate(self.asked(examples, with_persona=with_persona), config or self.run.decoding)
 
@@ -245,14 +245,13 @@ class PersonaPlug(nn.Module):
         """Put the vectors of each example into its embedded prompt."""
         embedded = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
         inputs = embedded.with_prefix(self.prefix(batch.to(self.backbone.device)), place=self.run.embedder.place)
-        return replace(inputs, beside=self.adapter.beside) if self.adapter else inputs
+        return replace(inputs, beside=partial(self.adapter.beside, self.backbone.model)) if self.adapter else inputs
 
     def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
         """Write the examples as :meth:`respond` has them answered."""
         if with_persona:
             return self.inputs(self.batcher(examples))
-        prompts = self.prompts.plain(examples)
-        return self.backbone.embed(prompts, max_tokens=self.run.training.max_input_tokens)
+        return self.backbone.embed(self.prompts.plain(examples), max_tokens=self.run.training.max_input_tokens)
 
     def example(self, text: str, *, user: str) -> Example:
         """Ask in the name of a user, now."""

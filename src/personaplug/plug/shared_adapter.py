@@ -56,8 +56,8 @@ class SharedAdapter(nn.Module):
         super().__init__()
         self.config = config
         maps = attention_projections(model, only=config.places)
-        self.names, self._maps = tuple(maps), tuple(maps.values())
-        shapes = [_shape(each) for each in self._maps]
+        self.names = tuple(maps)
+        shapes = [_shape(each) for each in maps.values()]
         self.first = nn.ParameterList(torch.empty(config.rank, inputs) for inputs, _ in shapes)
         self.second = nn.ParameterList(torch.zeros(outputs, config.rank) for _, outputs in shapes)
         for weight in self.first:
@@ -65,17 +65,21 @@ class SharedAdapter(nn.Module):
         self._is_beside = False
 
     @contextmanager
-    def beside(self, rows: Sequence[bool] | None = None) -> Iterator[None]:
-        """Stand beside the language model; entered again inside, it stands there once.
+    def beside(self, model: PreTrainedModel, rows: Sequence[bool] | None = None) -> Iterator[None]:
+        """Stand beside a language model; entered again inside, it stands there once.
 
         Args:
+            model: That of this adapter, or a copy in another precision.
             rows: Which rows of what the model reads go through it, a row's beams with it; None for all.
         """
         if self._is_beside:
             yield
             return
-        hooks = map(self._path, self.first, self.second, [rows] * len(self._maps))
-        handles = [each.register_forward_hook(hook) for each, hook in zip(self._maps, hooks, strict=True)]
+        parts = zip(self.names, self.first, self.second, strict=True)
+        handles = [
+            model.get_submodule(name).register_forward_hook(self._path(first, second, rows))
+            for name, first, second in parts
+        ]
         self._is_beside = True
         try:
             yield
@@ -95,11 +99,11 @@ class SharedAdapter(nn.Module):
 
 
 @contextmanager
-def each_its_own(adapters: Sequence[SharedAdapter | None]) -> Iterator[None]:
+def each_its_own(model: PreTrainedModel, adapters: Sequence[SharedAdapter | None]) -> Iterator[None]:
     """Let each row of what a language model reads go through an adapter of its own, or through none."""
     with ExitStack() as entered:
         for adapter in dict.fromkeys(each for each in adapters if each):
-            entered.enter_context(adapter.beside([each is adapter for each in adapters]))
+            entered.enter_context(adapter.beside(model, [each is adapter for each in adapters]))
         yield
 
 

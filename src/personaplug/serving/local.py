@@ -34,7 +34,7 @@ class LocalWriter(Writer):
         adapters = [
             plug.adapter if reply.question.with_persona else None for plug, (reply, _) in zip(plugs, read, strict=True)
         ]
-        inputs = replace(inputs, beside=partial(each_its_own, adapters))
+        inputs = replace(inputs, beside=partial(each_its_own, backbone.model, adapters))
         backbone.write(inputs, [reply.writing for reply, _ in read])
         self._metrics.stage.labels("write").observe(monotonic() - begun)
         for reply, reading in read:

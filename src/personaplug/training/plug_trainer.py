@@ -130,8 +130,11 @@ class PlugTrainer(Trainer):
 
     def training_step(self, *arguments: Any, **options: Any) -> Tensor:  # noqa: ANN401 (the trainer's signature)
         """Take a part of a step, and stop where its loss is no number."""
-        beside = self.plug.adapter.beside if self.plug.adapter else nullcontext
-        with self._dropping(), beside():  # until the gradients are there: what is recomputed for them needs it, too
+        adapter, model = self.plug.adapter, self.plug.backbone.model
+        with (
+            self._dropping(),
+            adapter.beside(model) if adapter else nullcontext(),
+        ):  # until the gradients are there: what is recomputed for them needs it, too
             loss = super().training_step(*arguments, **options)
         check_loss(loss, step=self.state.global_step + 1)
         return loss
