@@ -138,7 +138,10 @@ def test_training_moves_every_part_and_a_loaded_run_answers_the_same(
     assert not {name for name in still if name.startswith("adapter.second")}
     again = PersonaPlug.from_pretrained(tmp_path / "run", store=store)
     torch.testing.assert_close(again.score(examples).log_likelihood, plug.score(examples).log_likelihood)
-    assert f"`{WEIGHTS}` and `{ADAPTER}`" in (tmp_path / "run" / "README.md").read_text()
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert f"`{WEIGHTS}` and `{ADAPTER}`" in card
+    assert "| adapter of all users | rank 2, beside attention |" in card
+    assert ("| vectors before the input | none |" in card) is (method == "tuned-lora")
 
 
 def test_gradients_are_the_same_when_activations_are_made_again(models, store, examples, tmp_path):

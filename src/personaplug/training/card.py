@@ -48,9 +48,7 @@ def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, quer
         backbone=run.backbone.model,
         place=run.embedder.place,
         encoder=run.encoder.model,
-        vectors=f"{run.embedder.instructions} for the task, {run.embedder.persona_vectors} for the user"
-        if run.has_persona
-        else f"{run.vectors}, the same for every user",
+        vectors=_vectors(run),
         adapter=f"rank {run.shared_adapter.rank}, beside {run.shared_adapter.places}" if run.shared_adapter else "none",
         items=f"{run.items.k}, chosen by {run.retriever}" if run.retriever else "none",
         queries=queries,
@@ -63,3 +61,9 @@ def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, quer
         prompt=prompt,
     )
     write_text(folder / CARD, text)
+
+
+def _vectors(run: RunConfig) -> str:
+    if run.has_persona:
+        return f"{run.embedder.instructions} for the task, {run.embedder.persona_vectors} for the user"
+    return f"{run.vectors}, the same for every user" if run.vectors else "none"
