@@ -1,6 +1,7 @@
 """Decoder-only backbones: Llama, Qwen, GPT and their kin."""
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from transformers import Cache
 
@@ -27,7 +28,7 @@ class DecoderOnlyBackbone(Backbone):
             attention_mask=whole.mask.long(),
             position_ids=whole.position_ids[:, known:],
             past_key_values=self._read_ahead(whole, known) if known else None,
-            logits_to_keep=labels.shape[1] + 1,
+            logits_to_keep=_last(labels.shape[1] + 1, of=whole.embeds.shape[1] - known, device=labels.device),
             use_cache=known > 0,
         )
         # The logits before each answer token predict it.
@@ -50,8 +51,17 @@ class DecoderOnlyBackbone(Backbone):
             inputs_embeds=whole.embeds[:, :known],
             attention_mask=whole.mask[:, :known].long(),
             position_ids=whole.position_ids[:, :known],
-            logits_to_keep=1,
+            logits_to_keep=_last(1, of=known, device=whole.embeds.device),
             use_cache=True,
         )
         cache: Cache = outputs.past_key_values
         return cache
+
+
+def _last(count: int, *, of: int, device: torch.device) -> Int[Tensor, " count"]:
+    """Name the last places by their numbers.
+
+    A model cuts these states out side by side, and the head is one matrix product for all rows of a batch. Of a slice,
+    which is a view, torch makes one product a row: in bfloat16 with a copy of the head for each.
+    """
+    return torch.arange(of - count, of, device=device)
