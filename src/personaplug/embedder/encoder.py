@@ -217,7 +217,7 @@ class TextEncoder(nn.Module):
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.is_bfloat16)
 
     def _gains_by_bfloat16(self) -> bool:
-        if not _has_native_bfloat16(self.device):
+        if not has_native_bfloat16(self.device):
             return False
         self.is_bfloat16 = False
         exact = self.encode(_PROBE)
@@ -257,7 +257,8 @@ def _masked_mean(states: Float[Tensor, "texts tokens dim"], mask: Bool[Tensor, "
     return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
 
 
-def _has_native_bfloat16(device: torch.device) -> bool:
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Tell whether a processor computes in bfloat16, rather than in float32 with more to do."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.backends.cpu.get_cpu_capability()

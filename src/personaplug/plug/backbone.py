@@ -25,6 +25,7 @@ from transformers import (
 from personaplug.embedder.text_reader import TextReader
 from personaplug.plug.decoding import GenerationConfig as GenerationConfig
 from personaplug.plug.draws import OwnDraws
+from personaplug.plug.kept_inputs import KeptInputs
 from personaplug.plug.tokens import Side, TokenEmbeddings, pad_rows
 from personaplug.plug.writing import Writing, WritingRows, streamed
 
@@ -56,10 +57,12 @@ class Backbone(ABC):
     Attributes:
         side: Where the family wants padding.
         separator: What stands between an input and its answer, for models that read both as one text.
+        kept: Inputs that training steps find read already; None where each step reads its own.
     """
 
     side: Side
     separator: str = ""
+    kept: KeptInputs | None = None
 
     def __init__(
         self,
@@ -116,6 +119,9 @@ class Backbone(ABC):
         """Give the mean negative log-likelihood of an answer token, in nats; differentiable in the inputs."""
         scores = self.score(inputs, targets, max_tokens=max_tokens)
         return -scores.log_likelihood.sum() / scores.tokens.sum()
+
+    def keep(self, inputs: TokenEmbeddings) -> None:  # noqa: B027 (most families do nothing)
+        """Keep what can be known of inputs before any vector stands beside them: nothing, where vectors change it."""
 
     def score(self, inputs: TokenEmbeddings, targets: Sequence[str], *, max_tokens: int = 128) -> AnswerScores:
         """Give the log-likelihood of each answer; longer answers are cut at ``max_tokens``."""

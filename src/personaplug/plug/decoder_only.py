@@ -44,14 +44,23 @@ class DecoderOnlyBackbone(Backbone):
             and not any(weight.requires_grad for weight in self.model.parameters())
         )
 
-    @torch.no_grad()
+    def keep(self, inputs: TokenEmbeddings) -> None:
+        """Read inputs once for all training steps to come."""
+        if self.kept is not None:
+            self.kept.keep(inputs, self._read(inputs))
+
     def _read_ahead(self, whole: TokenEmbeddings, known: int) -> Cache:
-        """Let the frozen model read the first tokens of each row, and give the keys and values it makes of them."""
+        """Give the keys and values that the frozen model makes of the first tokens of each row."""
+        first = TokenEmbeddings(whole.embeds[:, :known], whole.mask[:, :known], self.side)
+        return self._read(first) if self.kept is None else self.kept.cache(first, self._read)
+
+    @torch.no_grad()
+    def _read(self, inputs: TokenEmbeddings) -> Cache:
         outputs = self.model(
-            inputs_embeds=whole.embeds[:, :known],
-            attention_mask=whole.mask[:, :known].long(),
-            position_ids=whole.position_ids[:, :known],
-            logits_to_keep=_last(1, of=known, device=whole.embeds.device),
+            inputs_embeds=inputs.embeds,
+            attention_mask=inputs.mask.long(),
+            position_ids=inputs.position_ids,
+            logits_to_keep=_last(1, of=inputs.embeds.shape[1], device=inputs.embeds.device),
             use_cache=True,
         )
         cache: Cache = outputs.past_key_values

@@ -24,6 +24,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from personaplug.embedder.checkpoint import check_finite, write_tensors
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import SoftPrompt
+from personaplug.plug.backbone import Backbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run_folder import WEIGHTS
 from personaplug.records import Example
@@ -43,6 +44,7 @@ class PlugTrainer(Trainer):
         examples: Training queries.
         dev: Dev queries.
         folder: The run folder.
+        stepping: The language model of the steps, in their precision; dev is read by the plug's own.
         on_progress: Called at each logged step.
     """
 
@@ -53,10 +55,12 @@ class PlugTrainer(Trainer):
         *,
         dev: Sequence[Example],
         folder: Path,
+        stepping: Backbone | None = None,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
         config = plug.run.training
         self.plug = plug
+        self.stepping = stepping or plug.backbone
         self.config = config
         self._last_step, self._part = -1, 0
         callbacks: list[TrainerCallback] = [
@@ -118,15 +122,24 @@ class PlugTrainer(Trainer):
             if not self.config.backbone_dropout:
                 yield
                 return
-            self.plug.backbone.model.train()
+            self.stepping.model.train()
             try:
                 yield
             finally:
-                self.plug.backbone.model.eval()
+                self.stepping.model.eval()
+
+    @contextmanager
+    def _stepping(self) -> Iterator[None]:
+        """Have the plug read with the language model of the steps."""
+        own, self.plug.backbone = self.plug.backbone, self.stepping
+        try:
+            yield
+        finally:
+            self.plug.backbone = own
 
     def training_step(self, *arguments: Any, **options: Any) -> Tensor:  # noqa: ANN401 (the trainer's signature)
         """Take a part of a step, and stop where its loss is no number."""
-        with self._dropping():
+        with self._dropping(), self._stepping():
             loss = super().training_step(*arguments, **options)
         check_loss(loss, step=self.state.global_step + 1)
         return loss
