@@ -23,6 +23,7 @@ PARTS = (
     "fetching",
     "answering",
     "adapters",
+    "real-model",
     "start-up",
     "training-memory",
     "growth",

@@ -23,7 +23,7 @@ SMOLLM2 = Shape(width=576, inner=1536, layers=30, heads=9, key_heads=3, head=64)
 
 def measure(effort: Effort) -> Iterator[Row]:
     """Measure one batch; every answer has as many tokens, so that none is faster by saying less."""
-    name, bare = ("random Llama", random_llama(TOY)) if effort.is_quick else _language_model()
+    name, bare = language_model(is_quick=effort.is_quick)
     bare.model.generation_config.min_new_tokens = ANSWER_TOKENS
     adapted = deepcopy(bare)
     adapters = UserAdapters(adapted, LoraConfig())
@@ -40,8 +40,10 @@ def measure(effort: Effort) -> Iterator[Row]:
     yield Row(f"adapters of {USERS} users against none", words, figure, "x as long", Target("at most", 1.3), details)
 
 
-def _language_model() -> tuple[str, Backbone]:
-    """Take smollm2 where it is at hand, else random weights of its shape."""
+def language_model(*, is_quick: bool) -> tuple[str, Backbone]:
+    """Take smollm2 where it is at hand, else random weights of its shape; toy ones to try things out."""
+    if is_quick:
+        return "random Llama", random_llama(TOY)
     try:
         located("smollm2")
     except ConfigError:

@@ -62,6 +62,7 @@ class Answering:
         examples: Asked in a turn.
         size: Of them at once.
         pairs: Turns of each side.
+        tokens: Of each answer.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Answering:
     examples: Sequence[Example]
     size: int
     pairs: int
+    tokens: int = ANSWER_TOKENS
 
     @property
     def at(self) -> str:
@@ -92,15 +94,15 @@ def measure(effort: Effort) -> Iterator[Row]:
 def answering_rows(world: World, answering: Answering) -> Iterator[Row]:
     """Measure both ratios; every answer has as many tokens, so that none is faster by saying less."""
     plug, examples, size, pairs = answering.plug, answering.examples, answering.size, answering.pairs
-    plug.backbone.model.generation_config.min_new_tokens = ANSWER_TOKENS
-    persona = PlugMethod("plug", plug, GenerationConfig(max_new_tokens=ANSWER_TOKENS))
+    plug.backbone.model.generation_config.min_new_tokens = answering.tokens
+    persona = PlugMethod("plug", plug, GenerationConfig(max_new_tokens=answering.tokens))
     plain = _plain(world, plug, generation=persona.generation)
     asked, bare = _asking(persona, examples, size=size), _asking(plain, examples, size=size)
     slower = in_turn(asked, bare, pairs=pairs)
     old = [_anew(example) for example in examples]  # as long as new ones
     seen = in_turn(_asking(persona, old, size=size, is_new=False), bare, pairs=pairs)
     millions = sum(weight.numel() for weight in plug.backbone.model.parameters()) / 1e6
-    words = f"{world.log.name}, {answering.name} of {millions:.0f} M weights, {ANSWER_TOKENS} new tokens"
+    words = f"{world.log.name}, {answering.name} of {millions:.0f} M weights, {answering.tokens} new tokens"
     details = slower.details(is_slowdown=True) | {"ratio_where_the_query_is_known": median(seen.slowdowns)}
     name, limit = f"persona against none: {answering.at}", Target("at most", 1.05)
     yield Row(name, words, median(slower.slowdowns), "x as long", limit, details)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.speed import adapters, answering
+from benchmarks.speed import adapters, answering, real_model
 from benchmarks.speed.answering import Answering
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.language_models import random_t5
@@ -70,6 +70,19 @@ def test_the_small_language_model_is_of_30_million_weights_and_reads_words():
     backbone = random_t5()
     assert sum(weight.numel() for weight in backbone.model.parameters()) == pytest.approx(30e6, rel=0.05)
     assert backbone.embed(["a town"]).embeds.shape == (1, 4, backbone.dim)
+
+
+def test_the_real_models_table_has_its_five_kinds_of_rows_in_one_run():
+    rows = {row.name: row for row in real_model.measure(Effort(is_quick=True, pairs=1))}
+    step = "real model: a training step against PEFT's prompt tuning"
+    assert list(rows) == [
+        f"{step}, first visit",
+        f"{step}, input kept",
+        "adapters of 8 users against none",
+        "real model: persona against none: random Llama, batch 1",
+        "real model: persona against 4 items of 64 tokens: random Llama, batch 1",
+    ]
+    assert all(row.value > 0 and row.target for row in rows.values())
 
 
 @pytest.mark.parametrize(("bound", "holding"), [("at least", {5.0, 6.0}), ("at most", {4.0, 5.0})])

@@ -215,6 +215,19 @@ def test_what_stands_before_the_vectors_is_read_once_and_without_gradients(place
     assert lengths[-1] == (sum(lengths) if place == "before" else 3 + longest)
 
 
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_the_head_reads_a_batch_in_one_block_so_that_torch_makes_one_product_of_it(name, place):
+    backbone, blocks = DECODERS[name](), []
+    head = backbone.model.get_output_embeddings()
+    head.register_forward_hook(lambda _, states, __: blocks.append((states[0].shape[:2], states[0].is_contiguous())))
+    inputs = inputs_of(backbone, INPUTS, random_prefixes(backbone, len(INPUTS)), place=place)
+    backbone.loss(inputs, ANSWERS)
+    longest = max(backbone.count_answer_tokens(ANSWERS))
+    read = [] if place == "before" else [(torch.Size([len(INPUTS), 1]), True)]
+    assert blocks == [*read, (torch.Size([len(INPUTS), longest + 1]), True)]
+
+
 def test_a_model_whose_weights_train_reads_all_with_gradients():
     """The gradient of a weight has a part in what stands before the vectors too."""
     backbone = tiny.decoder_only()

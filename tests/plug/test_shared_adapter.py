@@ -124,13 +124,9 @@ def test_entered_again_it_stands_there_once():
 
 
 @pytest.mark.parametrize("method", ["tuned-lora", "plug"])
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_training_moves_every_part_and_a_loaded_run_answers_the_same(
-    models, store, examples, tmp_path, method, checkpointing
-):
-    training = TrainingConfig(
-        epochs=2.0, batch_size=2, gradient_checkpointing=checkpointing, adapter_learning_rate=0.1, learning_rate=0.1
-    )
+@pytest.mark.parametrize("more", [{}, {"gradient_checkpointing": True}, {"precision": "bfloat16"}])
+def test_training_moves_every_part_and_a_loaded_run_answers_the_same(models, store, examples, tmp_path, method, more):
+    training = TrainingConfig(epochs=2.0, batch_size=2, adapter_learning_rate=0.1, learning_rate=0.1, **more)
     plug = made(models, "decoder-only", store, method=method, training=training)
     fresh = {name: weight.clone() for name, weight in plug.named_parameters()}
     train(plug, examples, folder=tmp_path / "run")

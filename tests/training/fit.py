@@ -1,10 +1,12 @@
 """Fit a tiny plug, as a test does or as a process of its own that dies at a step."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.model import PersonaPlug, build_plug
+from personaplug.plug.precision import Precision
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import TrainingConfig
 from personaplug.store.sqlite import PersonaStore
@@ -25,8 +27,10 @@ def build(
     *,
     embedder: EmbedderConfig = EmbedderConfig(),  # noqa: B008 (frozen)
     method: str = "plug",
+    precision: Precision = "float32",
 ) -> PersonaPlug:
-    """Make a fresh plug of the tiny models."""
+    """Make a fresh plug of the tiny models, whose trainings come out alike on every processor."""
+    training = replace(training, precision=precision)
     return build_plug(
         make_run(models, family, embedder=embedder, training=training, method=method),
         TASK,

@@ -17,6 +17,7 @@ from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import PRESETS, TrainingConfig
 from personaplug.training.checkpoints import CHECKPOINTS, is_finished, starting_point
+from personaplug.training.inputs_once import read_inputs
 from personaplug.training.plug_trainer import PlugTrainer
 from personaplug.training.progress import Fitted
 from personaplug.training.trainer import _finish, train
@@ -201,6 +202,53 @@ def test_wherever_a_run_is_interrupted_it_goes_on_to_the_same_numbers(fresh, tmp
     fit(fresh(ACCUMULATING), tmp_path / "cut", resume=True)
     assert are_equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
     assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
+
+
+AFTER = EmbedderConfig(place="after")
+
+
+def test_in_bfloat16_too_an_interrupted_run_goes_on_to_the_same_numbers_and_its_card_says_what_was_kept(
+    models, store, tmp_path
+):
+    def make():
+        return build(models, "decoder-only", store, ACCUMULATING, embedder=AFTER, precision="bfloat16")
+
+    whole = make()
+    fitted = fit(whole, tmp_path / "whole")
+    assert (fitted.precision, whole.backbone.dtype, whole.backbone.kept) == ("bfloat16", torch.float32, None)
+    with pytest.raises(Interruption):
+        fit(make(), tmp_path / "cut", on_progress=interrupting(line=5))
+    fit(make(), tmp_path / "cut", resume=True)
+    assert are_equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+    card = (tmp_path / "cut" / "README.md").read_text()
+    assert "the language model in bfloat16 |" in card
+    assert f"| inputs read once, before the steps | {fitted.inputs_read.inputs} of 25 queries, " in card
+
+
+def test_inputs_that_are_kept_change_a_training_by_roundings_alone(models, store, tmp_path):
+    kept = {}
+    for megabytes in (0, 1):
+        plug = build(models, "decoder-only", store, replace(SHORT, kept_megabytes=megabytes), embedder=AFTER)
+        kept[megabytes] = fit(plug, tmp_path / str(megabytes)).inputs_read
+    assert kept[0].inputs == 0 < kept[1].inputs <= kept[1].queries == 25
+    plain, once = (weights(tmp_path / name) for name in ("0", "1"))
+    assert all(torch.allclose(tensor, once[name], atol=1e-3) for name, tensor in plain.items())
+
+
+CHANGING = {
+    "before": ({}, {}),
+    "one epoch": ({"epochs": 1.0}, {"embedder": AFTER}),
+    "items": ({}, {"embedder": AFTER, "method": "plug+bm25"}),
+    "dropout": ({"backbone_dropout": True}, {"embedder": AFTER}),
+    "recomputed": ({"gradient_checkpointing": True}, {"embedder": AFTER}),
+}
+
+
+@pytest.mark.parametrize(("training", "parts"), CHANGING.values(), ids=CHANGING)
+def test_an_input_that_is_seen_once_or_changes_between_visits_is_not_kept(training, parts, models, store):
+    plug = build(models, "decoder-only", store, replace(SHORT, **training), **parts)
+    assert read_inputs(plug, make_examples(store, each=2), through=plug.backbone).inputs == 0
+    assert plug.backbone.kept is None
 
 
 @pytest.mark.parametrize("last_act", ["write_card", "write_weights", "discard_checkpoints"])

@@ -224,7 +224,7 @@ class TextEncoder(nn.Module):
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.is_bfloat16)
 
     def _gains_by_bfloat16(self) -> bool:
-        if not _has_native_bfloat16(self.device):
+        if not has_native_bfloat16(self.device):
             return False
         self.is_bfloat16 = False
         exact = self.encode(_PROBE)
@@ -258,7 +258,8 @@ def _batches(rows: Sequence[int], lengths: Sequence[int], *, most: int) -> list[
     return batches
 
 
-def _has_native_bfloat16(device: torch.device) -> bool:
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Tell whether a processor computes in bfloat16, rather than in float32 with more to do."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.backends.cpu.get_cpu_capability()

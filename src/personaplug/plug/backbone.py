@@ -25,6 +25,7 @@ from transformers import (
 from personaplug.embedder.text_reader import TextReader
 from personaplug.plug.decoding import GenerationConfig as GenerationConfig
 from personaplug.plug.draws import OwnDraws
+from personaplug.plug.kept_inputs import KeptInputs
 from personaplug.plug.tokens import Side, TokenEmbeddings, pad_rows
 from personaplug.plug.writing import Writing, WritingRows, streamed
 
@@ -56,10 +57,12 @@ class Backbone(ABC):
     Attributes:
         side: Where the family wants padding.
         separator: What stands between an input and its answer, for models that read both as one text.
+        kept: Inputs that training steps find read already; None where each step reads its own.
     """
 
     side: Side
     separator: str = ""
+    kept: KeptInputs | None = None
 
     def __init__(
         self,
@@ -117,6 +120,9 @@ class Backbone(ABC):
         scores = self.score(inputs, targets, max_tokens=max_tokens)
         return -scores.log_likelihood.sum() / scores.tokens.sum()
 
+    def keep(self, inputs: TokenEmbeddings) -> None:  # noqa: B027 (most families do nothing)
+        """Keep what can be known of inputs before any vector stands beside them: nothing, where vectors change it."""
+
     def score(self, inputs: TokenEmbeddings, targets: Sequence[str], *, max_tokens: int = 128) -> AnswerScores:
         """Give the log-likelihood of each answer; longer answers are cut at ``max_tokens``."""
         labels = self._labels(targets, max_tokens=max_tokens)
@@ -127,11 +133,7 @@ class Backbone(ABC):
 
     @torch.inference_mode()
     def generate(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> list[str]:
-        """Answer a batch of inputs.
-
-        Sampling draws each row by the seed alone, from a generator of its own: an input is answered as it would be
-        without the others, two equal inputs alike, and torch's own random state stays as it is.
-        """
+        """Answer a batch of inputs, each as without the others: sampling draws a row by the seed alone."""
         config = config or GenerationConfig()
         if config.strategy == "beam":
             with inputs.beside():

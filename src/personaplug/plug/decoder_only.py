@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from transformers import Cache
 
@@ -29,7 +30,7 @@ class DecoderOnlyBackbone(Backbone):
             attention_mask=whole.mask.long(),
             position_ids=whole.position_ids[:, known:],
             past_key_values=self._read_ahead(whole, known) if known else None,
-            logits_to_keep=labels.shape[1] + 1,
+            logits_to_keep=_last(labels.shape[1] + 1, of=whole.embeds.shape[1] - known, device=labels.device),
             use_cache=known > 0,
         )
         # The logits before each answer token predict it.
@@ -46,15 +47,33 @@ class DecoderOnlyBackbone(Backbone):
             and not any(weight.requires_grad for weight in self.model.parameters())
         )
 
-    @torch.no_grad()
+    def keep(self, inputs: TokenEmbeddings) -> None:
+        """Read inputs once for all training steps to come."""
+        if self.kept is not None:
+            self.kept.keep(inputs, self._read(inputs))
+
     def _read_ahead(self, whole: TokenEmbeddings, known: int) -> Cache:
-        """Let the frozen model read the first tokens of each row, and give the keys and values it makes of them."""
+        """Give the keys and values that the frozen model makes of the first tokens of each row."""
+        first = TokenEmbeddings(whole.embeds[:, :known], whole.mask[:, :known], self.side)
+        return self._read(first) if self.kept is None else self.kept.cache(first, self._read)
+
+    @torch.no_grad()
+    def _read(self, inputs: TokenEmbeddings) -> Cache:
         outputs = self.model(
-            inputs_embeds=whole.embeds[:, :known],
-            attention_mask=whole.mask[:, :known].long(),
-            position_ids=whole.position_ids[:, :known],
-            logits_to_keep=1,
+            inputs_embeds=inputs.embeds,
+            attention_mask=inputs.mask.long(),
+            position_ids=inputs.position_ids,
+            logits_to_keep=_last(1, of=inputs.embeds.shape[1], device=inputs.embeds.device),
             use_cache=True,
         )
         cache: Cache = outputs.past_key_values
         return cache
+
+
+def _last(count: int, *, of: int, device: torch.device) -> Int[Tensor, " count"]:
+    """Name the last places by their numbers.
+
+    A model cuts these states out side by side, and the head is one matrix product for all rows of a batch. Of a slice,
+    which is a view, torch makes one product a row: in bfloat16 with a copy of the head for each.
+    """
+    return torch.arange(of - count, of, device=device)

@@ -10,6 +10,7 @@ from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS, ItemChooser, Prefixed
 from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.loading import BackboneConfig
+from personaplug.plug.precision import Precision
 from personaplug.plug.run_folder import CONFIG, holds_run
 from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.tasks.task import Task
@@ -37,6 +38,12 @@ class TrainingConfig:
     cuts_queries: bool = option(False, "a query is read out of the input as far as the language model reads it")
     history_dropout: bool = option(True, "each time an example is seen, keep a random half to all of its history")
     gradient_checkpointing: bool = option(False, "less memory for more time")
+    precision: Precision = option(  # noqa: RUF009 (text, under a name that ruff does not look up)
+        "auto", "of the frozen model in training; auto: bfloat16 where the processor has it and it comes out alike"
+    )
+    kept_megabytes: int = option(
+        1000, "place=after: memory for what the frozen model makes of inputs, each then read once; 0 for none"
+    )
     evaluate_every: int = option(0, "steps between looks at dev; 0 for four a run")
     dev_queries: int = option(500, "dev queries looked at, drawn once with the seed")
     patience: int = option(0, "stop after so many looks without gain; 0 for never")
@@ -48,8 +55,9 @@ class TrainingConfig:
         rates = (self.learning_rate, self.vector_learning_rate, self.adapter_learning_rate)
         if not min(self.epochs, *rates) > 0:
             raise ValueError(f"epochs {self.epochs} and the learning rates {rates} must be above zero")
-        if min(self.queries, self.dev_queries, self.evaluate_every, self.patience) < 0:
-            raise ValueError("queries, dev_queries, evaluate_every and patience must not be negative")
+        if min(self.queries, self.dev_queries, self.evaluate_every, self.patience, self.kept_megabytes) < 0:
+            names = "queries, dev_queries, evaluate_every, patience and kept_megabytes"
+            raise ValueError(f"{names} must not be negative")
 
 
 @dataclass(frozen=True, slots=True)

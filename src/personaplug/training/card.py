@@ -6,7 +6,7 @@ from personaplug.files import write_text
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_folder import ADAPTER, CARD, WEIGHTS
 from personaplug.tasks.task import Task
-from personaplug.training.progress import Fitted
+from personaplug.training.progress import Fitted, InputsRead
 
 _CARD = """# {title}
 
@@ -22,7 +22,8 @@ _CARD = """# {title}
 | adapter of all users | {adapter} |
 | the user's items in the prompt | {items} |
 | training queries | {queries:,} |
-| steps | {steps:,} of {batch} queries, seed {seed} |
+| steps | {steps:,} of {batch} queries, seed {seed}, the language model in {precision} |
+| inputs read once, before the steps | {inputs} |
 | loss on dev | {dev} |
 
 {prompt}
@@ -55,6 +56,8 @@ def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, quer
         steps=fitted.steps,
         batch=run.training.batch_size * run.training.gradient_accumulation,
         seed=run.training.seed,
+        precision=fitted.precision,
+        inputs=_inputs(fitted.inputs_read, epochs=run.training.epochs),
         dev=dev,
         files=" and ".join(f"`{name}`" for name in [WEIGHTS, *([ADAPTER] if run.shared_adapter else [])]),
         folder=folder,
@@ -67,3 +70,11 @@ def _vectors(run: RunConfig) -> str:
     if run.has_persona:
         return f"{run.embedder.instructions} for the task, {run.embedder.persona_vectors} for the user"
     return f"{run.vectors}, the same for every user" if run.vectors else "none"
+
+
+def _inputs(read: InputsRead, *, epochs: float) -> str:
+    """Say which inputs were kept, and what was saved: their reading at each visit but one."""
+    if not read.inputs:
+        return "none"
+    kept = f"{read.inputs:,} of {read.queries:,} queries, {read.bytes / 1e6:,.0f} MB kept"
+    return f"{kept}, {read.seconds:.0f} s in place of {read.seconds * epochs:.0f} s"

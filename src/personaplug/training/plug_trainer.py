@@ -1,7 +1,7 @@
 """The ecosystem's trainer over a plug: its checkpoints, resume, logging, DDP and DeepSpeed come with it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
@@ -24,6 +24,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from personaplug.embedder.checkpoint import check_finite, write_tensors
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import SoftPrompt
+from personaplug.plug.backbone import Backbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run_folder import WEIGHTS
 from personaplug.plug.shared_adapter import SharedAdapter
@@ -44,6 +45,7 @@ class PlugTrainer(Trainer):
         examples: Training queries.
         dev: Dev queries.
         folder: The run folder.
+        stepping: The language model of the steps, in their precision; dev is read by the plug's own.
         on_progress: Called at each logged step.
     """
 
@@ -54,10 +56,12 @@ class PlugTrainer(Trainer):
         *,
         dev: Sequence[Example],
         folder: Path,
+        stepping: Backbone | None = None,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
         config = plug.run.training
         self.plug = plug
+        self.stepping = stepping or plug.backbone
         self.config = config
         self._last_step, self._part = -1, 0
         callbacks: list[TrainerCallback] = [
@@ -122,19 +126,29 @@ class PlugTrainer(Trainer):
             if not self.config.backbone_dropout:
                 yield
                 return
-            self.plug.backbone.model.train()
+            self.stepping.model.train()
             try:
                 yield
             finally:
-                self.plug.backbone.model.eval()
+                self.stepping.model.eval()
+
+    @contextmanager
+    def _stepping(self) -> Iterator[None]:
+        """Have the plug read with the language model of the steps."""
+        own, self.plug.backbone = self.plug.backbone, self.stepping
+        try:
+            yield
+        finally:
+            self.plug.backbone = own
+
+    def _adapted(self) -> AbstractContextManager[None]:
+        """Have the adapter of all users stand there until the gradients do: what is recomputed for them needs it."""
+        adapter = self.plug.adapter
+        return adapter.beside(self.plug.backbone.model) if adapter else nullcontext()
 
     def training_step(self, *arguments: Any, **options: Any) -> Tensor:  # noqa: ANN401 (the trainer's signature)
         """Take a part of a step, and stop where its loss is no number."""
-        adapter, model = self.plug.adapter, self.plug.backbone.model
-        with (
-            self._dropping(),
-            adapter.beside(model) if adapter else nullcontext(),
-        ):  # until the gradients are there: what is recomputed for them needs it, too
+        with self._dropping(), self._stepping(), self._adapted():
             loss = super().training_step(*arguments, **options)
         check_loss(loss, step=self.state.global_step + 1)
         return loss

@@ -4,6 +4,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class InputsRead:
+    """What is kept of a training's inputs, in place of reading them at each visit.
+
+    Attributes:
+        inputs: Different inputs whose keys and values are kept.
+        queries: Training queries.
+        bytes: What they take.
+        seconds: What reading them once took.
+    """
+
+    inputs: int = 0
+    queries: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far training is.
 
@@ -34,11 +51,15 @@ class Fitted:
         steps: Steps done, those before an interruption included.
         dev_loss: Of the weights kept, in nats a token; None where there are no dev queries.
         seconds: Wall time of this process's share, queries encoded before the first step included; loading is not.
+        precision: Of the frozen language model in the steps.
+        inputs_read: What of the inputs was kept.
     """
 
     steps: int
     dev_loss: float | None
     seconds: float
+    precision: str = "float32"
+    inputs_read: InputsRead = InputsRead()
 
     @property
     def words(self) -> str:

@@ -8,10 +8,12 @@ from time import perf_counter
 
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
+from personaplug.plug.precision import for_steps
 from personaplug.plug.weights import write_weights
 from personaplug.records import Example
 from personaplug.training.card import write_card
 from personaplug.training.checkpoints import discard_checkpoints, rewind_metrics, starting_point
+from personaplug.training.inputs_once import read_inputs
 from personaplug.training.plug_trainer import PlugTrainer
 from personaplug.training.progress import Fitted, Progress
 from personaplug.training.prompt_section import prompt_section
@@ -49,7 +51,8 @@ def train(
     if not examples:
         raise ConfigError("there is no query to train on", hint="personaplug data audit shows what the split leaves")
     checkpoint = starting_point(folder, resume=resume)
-    trainer = PlugTrainer(plug, examples, dev=dev, folder=folder, on_progress=on_progress)
+    stepping = for_steps(plug.backbone, plug.run.training.precision, place=plug.run.embedder.place)
+    trainer = PlugTrainer(plug, examples, dev=dev, folder=folder, stepping=stepping, on_progress=on_progress)
     trainer.accelerator.wait_for_everyone()  # Every process has looked before one writes.
     if trainer.is_world_process_zero():
         plug.save_config(folder)
@@ -59,9 +62,19 @@ def train(
     began = perf_counter()
     _encode_queries(plug, chain(examples, dev), on_encoded=on_encoded)
     config = plug.run.training
-    with recomputing(plug.backbone.model, enabled=config.gradient_checkpointing, has_dropout=config.backbone_dropout):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    fitted = Fitted(trainer.state.global_step, trainer.state.best_metric, perf_counter() - began)
+    read = read_inputs(plug, examples, through=stepping)
+    try:
+        with recomputing(stepping.model, enabled=config.gradient_checkpointing, has_dropout=config.backbone_dropout):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        stepping.kept = None
+    fitted = Fitted(
+        trainer.state.global_step,
+        trainer.state.best_metric,
+        perf_counter() - began,
+        precision=str(stepping.dtype).removeprefix("torch."),
+        inputs_read=read,
+    )
     plug.eval()
     if trainer.is_world_process_zero():
         _finish(plug, fitted, folder=folder, queries=len(examples))
