@@ -21,3 +21,12 @@ def test_every_link_within_the_project_leads_to_a_file_and_a_heading(page):
         target = page.parent / path if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_python_file_that_a_page_names_is_there(page):
+    files = {
+        path.as_posix() for room in ("src", "tests", "benchmarks", "scripts") for path in (ROOT / room).rglob("*.py")
+    }
+    for name in re.findall(r"`([\w/]+\.py)`", page.read_text()):
+        assert any(file == name or file.endswith(f"/{name}") for file in files), name

@@ -19,6 +19,7 @@ Examples:
   personaplug bench benchmarks/sample.toml --out build/sample
   personaplug bench benchmarks/real_logs.toml --out build/real-logs --json
 
+\b
 A recipe, beside its logs:
   methods = ["plain", "tuned-prompt", "bm25", "plug"]
   seeds = [0, 1]
