@@ -1,4 +1,5 @@
 import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -52,10 +53,21 @@ def test_a_bank_is_current_until_its_store_changes(bank, filled):
 
 def test_a_bank_of_another_store_is_not_current_though_the_versions_agree(bank, tmp_path):
     with PersonaStore.open(tmp_path / "other.db", layout=LAYOUT) as other:
-        for day in range(bank.manifest.version):
-            other.append("ada", [make_item(day)], stack([make_item(day)]))
+        other.append("ada", [make_item(1)], stack([make_item(1)]))
+        other._file.rows("UPDATE meta SET value = ? WHERE key = 'version'", bank.manifest.version)
         assert other.version == bank.manifest.version
         assert not bank.is_current(other)
+
+
+def test_a_bank_is_not_current_for_a_copy_of_its_store_that_went_on_by_itself(filled, path, tmp_path):
+    with sqlite3.connect(path) as from_, sqlite3.connect(tmp_path / "copy.db") as to:
+        from_.backup(to)
+    filled.append("user-0", [make_item(8)], stack([make_item(8)]))
+    bank = filled.snapshot(tmp_path / "later.bank")
+    with PersonaStore.open(tmp_path / "copy.db") as restored:
+        restored.append("user-0", [make_item(9)], stack([make_item(9)]))
+        assert restored.identity == filled.identity
+        assert not bank.is_current(restored)
 
 
 def test_an_open_bank_can_be_read_while_a_new_one_takes_its_place(bank, filled):

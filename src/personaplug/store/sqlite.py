@@ -1,5 +1,6 @@
 """The persona store: every user's history items with their vectors, in one SQLite file."""
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ from personaplug.store.user_keys import delete_user, key_of, keys_of, sorted_use
 from personaplug.store.wiping import wipe_remains
 
 __all__ = ["PersonaStore", "UserSummary"]
+
+_STEP = 2**31  # of the version, at most: SQLite counts to 2**63
 
 
 class PersonaStore:
@@ -99,7 +102,10 @@ class PersonaStore:
 
     @property
     def version(self) -> int:
-        """A number that grows whenever an item comes, changes or goes: a key for caches."""
+        """A number that grows whenever an item comes, changes or goes: a key for caches.
+
+        It grows by lot, so that a store and its copy, each gone on by itself, do not come to the same number.
+        """
         return schema.read_meta(self._file, int, "version")
 
     @property
@@ -276,4 +282,4 @@ class PersonaStore:
         remember(self._file, folder.resolve())
 
     def _grow_version(self) -> None:
-        self._file.rows("UPDATE meta SET value = value + 1 WHERE key = 'version'")
+        self._file.rows("UPDATE meta SET value = value + ? WHERE key = 'version'", 1 + secrets.randbelow(_STEP))
