@@ -129,7 +129,8 @@ def test_the_shipped_lamp_recipe_is_the_papers(tmp_path):
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_recipe_can_be_read_and_names_tasks_there_are(path):
     for source in read_recipe(path).tasks:
-        assert load_task(source.task).name == source.task
+        name = Path(source.task).stem  # a script makes the file of one that is not built in, and of the same name
+        assert load_task(name).name == name
 
 
 def test_a_published_score_is_of_its_split():
