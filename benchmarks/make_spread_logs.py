@@ -57,7 +57,8 @@ def write_drawn(name: str, source: Path, out: Path, *, seed: int) -> None:
     whole = out / f"{name}.whole.jsonl"
     write_log(_rows_of(name, source), whole)
     rows = list(read_log(whole, task))
-    by_id = {(row["user_id"], row["id"]): row for row in map(json.loads, whole.open(encoding="utf-8"))}
+    with whole.open(encoding="utf-8") as lines:
+        by_id = {(row["user_id"], row["id"]): row for row in map(json.loads, lines)}
     whole.unlink()
     short = replace(task, history=replace(task.history, max_items=ITEMS))
     drawn = {
