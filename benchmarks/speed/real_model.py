@@ -21,6 +21,7 @@ from benchmarks.speed.world import World, open_world
 from personaplug.embedder.encoder import has_native_bfloat16
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.backbone import Backbone
+from personaplug.plug.device import start_torch
 from personaplug.plug.kept_inputs import KeptInputs
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.precision import for_steps
@@ -63,7 +64,11 @@ class Stage:
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measure the five rows of a real model, in one run."""
+    """Measure the five rows of a real model, in one run.
+
+    Freed memory is kept, as every command of ours has it, for both sides.
+    """
+    start_torch()
     course = Course(2, 1) if effort.is_quick else Course(8, 1)
     with open_world("train", queries=4 if effort.is_quick else 64, is_quick=effort.is_quick) as world:
         name, backbone = language_model(is_quick=effort.is_quick)
@@ -136,17 +141,18 @@ def _peft_steps(plug: PersonaPlug, examples: Sequence[Example], *, course: Cours
     trainer = Trainer(
         model=get_peft_model(plug.backbone.model, config),
         args=arguments,
-        train_dataset=_Rows([_tokens(plug, example) for example in examples]),
+        train_dataset=_Rows([tokens_of(plug, example) for example in examples]),
         data_collator=DataCollatorForSeq2Seq(plug.backbone.tokenizer),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _tokens(plug: PersonaPlug, example: Example) -> dict[str, list[int]]:
+def tokens_of(plug: PersonaPlug, example: Example) -> dict[str, list[int]]:
     """Write what our side reads and writes of an example as token ids; the loss is on the answer alone."""
     tokenizer, (prompt,) = plug.backbone.tokenizer, plug.prompts([example])
-    asked = list(tokenizer(plug.backbone.framed(prompt), add_special_tokens=False).input_ids)
+    read = plug.backbone.cut(prompt, max_tokens=INPUT_TOKENS)
+    asked = list(tokenizer(plug.backbone.framed(read), add_special_tokens=False).input_ids)
     said = list(tokenizer(example.target or "", add_special_tokens=False).input_ids)[: ANSWER_TOKENS - 1]
     said = [*said, tokenizer.eos_token_id]
     return {

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.speed import adapters, answering, real_model
+from benchmarks.speed.adapters import language_model
 from benchmarks.speed.answering import Answering
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.language_models import random_t5
@@ -15,6 +16,7 @@ from benchmarks.speed.pictures import between, read_results
 from benchmarks.speed.row import Row, Target, how_made, results_here, write_rows
 from benchmarks.speed.table import gpu_table, table
 from benchmarks.speed.turns import Turns, in_turn
+from benchmarks.speed.world import open_world
 
 ROOT = Path(__file__).parents[2]
 FAST = Row("fast", "toys", 6.0, "x", Target("at least", 5.0), {"pairs": 3})
@@ -83,6 +85,19 @@ def test_the_real_models_table_has_its_five_kinds_of_rows_in_one_run():
         "real model: persona against 4 items of 64 tokens: random Llama, batch 1",
     ]
     assert all(row.value > 0 and row.target for row in rows.values())
+
+
+def test_the_opponent_reads_and_writes_no_token_more_than_our_side():
+    with open_world("train", queries=4, is_quick=True) as world:
+        backbone = language_model(is_quick=True)[1]
+        plug = real_model._plug(world, backbone)
+        examples = [replace(example, input=example.input * 9) for example in world.examples[:4]]
+        batch = plug.batcher(examples)
+        ours = backbone.count_input_tokens(batch.prompts, max_tokens=plug.prompts.max_tokens)
+        answers = backbone.count_answer_tokens(batch.targets, max_tokens=real_model.ANSWER_TOKENS)
+        theirs = [real_model.tokens_of(plug, example)["input_ids"] for example in examples]
+    assert max(ours) == real_model.INPUT_TOKENS
+    assert [len(ids) for ids in theirs] == [own + answer for own, answer in zip(ours, answers, strict=True)]
 
 
 @pytest.mark.parametrize(("bound", "holding"), [("at least", {5.0, 6.0}), ("at most", {4.0, 5.0})])
