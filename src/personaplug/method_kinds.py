@@ -28,7 +28,7 @@ class MethodKind:
         name: As recipes and reports know it.
         learns: What is trained in a run of its own: what stands beside the input, the same function for all users; a
             ranker of items, a selector of ranked items, or adapters; None where nothing is.
-        has_persona: Whether the vectors before the input are made of the user's history.
+        has_persona: Whether the vectors beside the input are made of the user's history.
         reads_vectors: Whether it needs the vectors of the user's items, from a store.
         items: What chooses the items that stand in the prompt as text; None where there are none.
         is_shared_adapter: Whether no vectors stand beside the input, but one adapter of all users beside the model.

@@ -222,6 +222,7 @@ def test_in_bfloat16_too_an_interrupted_run_goes_on_to_the_same_numbers_and_its_
     assert are_equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
     card = (tmp_path / "cut" / "README.md").read_text()
     assert "the language model in bfloat16 |" in card
+    assert fitted.inputs_read.found == 25 * ACCUMULATING.epochs
     assert f"| inputs read once, before the steps | {fitted.inputs_read.inputs} of 25 queries, " in card
 
 
@@ -231,6 +232,7 @@ def test_inputs_that_are_kept_change_a_training_by_roundings_alone(models, store
         plug = build(models, "decoder-only", store, replace(SHORT, kept_megabytes=megabytes), embedder=AFTER)
         kept[megabytes] = fit(plug, tmp_path / str(megabytes)).inputs_read
     assert kept[0].inputs == 0 < kept[1].inputs <= kept[1].queries == 25
+    assert (kept[0].found, kept[1].found) == (0, 25 * SHORT.epochs)
     plain, once = (weights(tmp_path / name) for name in ("0", "1"))
     assert all(torch.allclose(tensor, once[name], atol=1e-3) for name, tensor in plain.items())
 
@@ -240,6 +242,7 @@ CHANGING = {
     "one epoch": ({"epochs": 1.0}, {"embedder": AFTER}),
     "items": ({}, {"embedder": AFTER, "method": "plug+bm25"}),
     "dropout": ({"backbone_dropout": True}, {"embedder": AFTER}),
+    "adapter": ({}, {"embedder": AFTER, "method": "tuned-lora"}),
     "recomputed": ({"gradient_checkpointing": True}, {"embedder": AFTER}),
 }
 

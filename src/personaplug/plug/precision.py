@@ -4,6 +4,7 @@ The weights that train, their gradients and the loss stay in float32. Answers an
 as it was loaded.
 """
 
+import logging
 from copy import copy, deepcopy
 from typing import Literal
 
@@ -14,6 +15,8 @@ from torch.nn import functional
 from personaplug.embedder.encoder import has_native_bfloat16
 from personaplug.plug.backbone import Backbone
 from personaplug.plug.tokens import Place
+
+log = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -41,7 +44,12 @@ def for_steps(backbone: Backbone, precision: Precision, *, place: Place) -> Back
     if backbone.device.type != "cpu" or not has_native_bfloat16(backbone.device):
         return backbone
     lower = in_bfloat16(backbone, place=place)
-    return lower if _are_alike(_probe(backbone, place), _probe(lower, place)) else backbone
+    try:
+        is_true = _are_alike(_probe(backbone, place), _probe(lower, place))
+    except RuntimeError as error:  # such as of a map that has no kernel for it
+        log.info("training steps stay in float32: %s", error)
+        return backbone
+    return lower if is_true else backbone
 
 
 def in_bfloat16(backbone: Backbone, *, place: Place) -> Backbone:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import sqrt
+from threading import get_ident
 from typing import Any, Literal
 
 import torch
@@ -62,29 +63,29 @@ class SharedAdapter(nn.Module):
         self.second = nn.ParameterList(torch.zeros(outputs, config.rank) for _, outputs in shapes)
         for weight in self.first:
             nn.init.kaiming_uniform_(weight, a=sqrt(5))
-        self._is_beside = False
+        self._threads: set[int] = set()
 
     @contextmanager
     def beside(self, model: PreTrainedModel, rows: Sequence[bool] | None = None) -> Iterator[None]:
-        """Stand beside a language model; entered again inside, it stands there once.
+        """Stand beside a language model, for what this thread has it read; entered again inside, it stands there once.
 
         Args:
             model: That of this adapter, or a copy in another precision.
             rows: Which rows of what the model reads go through it, a row's beams with it; None for all.
         """
-        if self._is_beside:
+        if (thread := get_ident()) in self._threads:
             yield
             return
         parts = zip(self.names, self.first, self.second, strict=True)
         handles = [
-            model.get_submodule(name).register_forward_hook(self._path(first, second, rows))
+            model.get_submodule(name).register_forward_hook(_in_thread(thread, self._path(first, second, rows)))
             for name, first, second in parts
         ]
-        self._is_beside = True
+        self._threads.add(thread)
         try:
             yield
         finally:
-            self._is_beside = False
+            self._threads.discard(thread)
             for handle in handles:
                 handle.remove()
 
@@ -105,6 +106,20 @@ def each_its_own(model: PreTrainedModel, adapters: Sequence[SharedAdapter | None
         for adapter in dict.fromkeys(each for each in adapters if each):
             entered.enter_context(adapter.beside(model, [each is adapter for each in adapters]))
         yield
+
+
+def _in_thread(thread: int, hook: _Hook) -> _Hook:
+    """Leave alone what other threads have the model read.
+
+    In a training they are torch's own: on a GPU, activations are computed again in the thread of the backward pass.
+    """
+    trains = torch.is_grad_enabled()
+
+    def only(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        is_ours = get_ident() == thread or (trains and torch.is_grad_enabled())
+        return hook(module, inputs, output) if is_ours else output
+
+    return only
 
 
 def _of_rows(added: Float[Tensor, "..."], rows: Sequence[bool] | None) -> Float[Tensor, "..."]:

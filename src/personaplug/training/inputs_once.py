@@ -5,7 +5,7 @@ the same numbers.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import perf_counter
 
 from personaplug.plug.backbone import Backbone
@@ -25,7 +25,6 @@ def read_inputs(
     examples: Sequence[Example],
     *,
     through: Backbone,
-    on_read: Callable[[int, int], None] | None = None,
 ) -> InputsRead:
     """Have a training's inputs read once, the longest first, until the budget of bytes is spent.
 
@@ -35,7 +34,6 @@ def read_inputs(
         plug: Writes the inputs.
         examples: All training queries.
         through: The language model of the steps, which keeps what it makes of them.
-        on_read: Called after each batch, with the inputs read so far and all queries.
     """
     if not _are_the_same_at_every_visit(plug) or plug.run.training.kept_megabytes == 0:
         return InputsRead(queries=len(examples))
@@ -49,8 +47,6 @@ def read_inputs(
         through.keep(through.embed(prompts, max_tokens=plug.prompts.max_tokens))
         if kept.is_full or not len(kept):
             break
-        if on_read:
-            on_read(min(start + size, len(order)), len(order))
     read = InputsRead(len(kept), len(examples), kept.bytes, perf_counter() - began)
     log.info("%d inputs of %d queries read once, %d bytes, %.1f s", read.inputs, read.queries, read.bytes, read.seconds)
     return read

@@ -12,12 +12,14 @@ class InputsRead:
         queries: Training queries.
         bytes: What they take.
         seconds: What reading them once took.
+        found: Inputs that steps found read already, counted at each visit since the start or the last resume.
     """
 
     inputs: int = 0
     queries: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    found: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
 
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.precision import for_steps
+from personaplug.plug.precision import Precision, for_steps
+from personaplug.plug.run import RunConfig
 from personaplug.plug.weights import write_weights
 from personaplug.records import Example
 from personaplug.training.card import write_card
@@ -51,7 +53,8 @@ def train(
     if not examples:
         raise ConfigError("there is no query to train on", hint="personaplug data audit shows what the split leaves")
     checkpoint = starting_point(folder, resume=resume)
-    stepping = for_steps(plug.backbone, plug.run.training.precision, place=plug.run.embedder.place)
+    stepping = for_steps(plug.backbone, _precision(plug, is_resumed=bool(checkpoint)), place=plug.run.embedder.place)
+    plug.run = _settled(plug.run, is_lower=stepping is not plug.backbone)
     trainer = PlugTrainer(plug, examples, dev=dev, folder=folder, stepping=stepping, on_progress=on_progress)
     trainer.accelerator.wait_for_everyone()  # Every process has looked before one writes.
     if trainer.is_world_process_zero():
@@ -62,10 +65,11 @@ def train(
     began = perf_counter()
     _encode_queries(plug, chain(examples, dev), on_encoded=on_encoded)
     config = plug.run.training
-    read = read_inputs(plug, examples, through=stepping)
     try:
+        read = read_inputs(plug, examples, through=stepping)
         with recomputing(stepping.model, enabled=config.gradient_checkpointing, has_dropout=config.backbone_dropout):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        read = replace(read, found=stepping.kept.found if stepping.kept else 0)
     finally:
         stepping.kept = None
     fitted = Fitted(
@@ -79,6 +83,17 @@ def train(
     if trainer.is_world_process_zero():
         _finish(plug, fitted, folder=folder, queries=len(examples))
     return fitted
+
+
+def _precision(plug: PersonaPlug, *, is_resumed: bool) -> Precision:
+    """Give the precision to try: a run that began before there was a choice goes on in float32."""
+    precision = plug.run.training.precision
+    return "float32" if is_resumed and precision == "auto" else precision
+
+
+def _settled(run: RunConfig, *, is_lower: bool) -> RunConfig:
+    """Write down the precision of the steps, for who resumes the run, on whichever machine."""
+    return replace(run, training=replace(run.training, precision="bfloat16" if is_lower else "float32"))
 
 
 def _encode_queries(

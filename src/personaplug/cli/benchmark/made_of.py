@@ -105,11 +105,14 @@ def digest_of(path: Path) -> str:
 
 
 def _unsaid(parts: dict[str, Any]) -> dict[str, Any]:
-    """Give the settings that a record may be too old to know: each did then what its default does."""
+    """Give the settings that a record may be too old to know: each did what its default does, but for one."""
     if "method" not in parts:
         rules = {"columns": Columns(), "query": Query(), "retrieval": Retrieval(), "history": History()}
         return {"task": {name: plain(rule) for name, rule in rules.items()}, "encoder": asdict(EncoderConfig())}
-    return {"run": asdict(presets_of(kind_of(parts["method"]))["default"])}
+    run = asdict(presets_of(kind_of(parts["method"]))["default"])
+    if "precision" in run["training"]:
+        run["training"]["precision"] = "float32"  # of every training of before one could say
+    return {"run": run}
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, object]]:  # noqa: ANN401 (as parsed from JSON)
