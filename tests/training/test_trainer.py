@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from personaplug.config import read_toml, write_toml
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.run import PRESETS, TrainingConfig
+from personaplug.plug.run import PRESETS, RunConfig, TrainingConfig
 from personaplug.training.checkpoints import CHECKPOINTS, is_finished, starting_point
 from personaplug.training.inputs_once import read_inputs
 from personaplug.training.plug_trainer import PlugTrainer
@@ -224,6 +225,21 @@ def test_in_bfloat16_too_an_interrupted_run_goes_on_to_the_same_numbers_and_its_
     assert "the language model in bfloat16 |" in card
     assert fitted.inputs_read.found == 25 * ACCUMULATING.epochs
     assert f"| inputs read once, before the steps | {fitted.inputs_read.inputs} of 25 queries, " in card
+
+
+@pytest.mark.parametrize(("held", "goes_on"), [("bfloat16", "bfloat16"), ("float32", "float32"), ("auto", "float32")])
+def test_a_resumed_run_goes_on_in_the_precision_it_has_begun_in(held, goes_on, models, store, tmp_path):
+    def make(precision):
+        return build(models, "decoder-only", store, ACCUMULATING, embedder=AFTER, precision=precision)
+
+    with pytest.raises(Interruption):
+        fit(make("float32" if held == "auto" else held), tmp_path / "cut", on_progress=interrupting(line=5))
+    config = tmp_path / "cut" / "config.toml"
+    run = read_toml(RunConfig, config)
+    write_toml(replace(run, training=replace(run.training, precision=held)), config)
+    fitted = fit(make("auto"), tmp_path / "cut", resume=True)
+    assert fitted.precision == goes_on
+    assert read_toml(RunConfig, config).training.precision == goes_on
 
 
 def test_inputs_that_are_kept_change_a_training_by_roundings_alone(models, store, tmp_path):

@@ -11,6 +11,8 @@ from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.precision import Precision, for_steps
 from personaplug.plug.run import RunConfig
+from personaplug.plug.run_file import read_config
+from personaplug.plug.run_folder import CONFIG
 from personaplug.plug.weights import write_weights
 from personaplug.records import Example
 from personaplug.training.card import write_card
@@ -53,7 +55,9 @@ def train(
     if not examples:
         raise ConfigError("there is no query to train on", hint="personaplug data audit shows what the split leaves")
     checkpoint = starting_point(folder, resume=resume)
-    stepping = for_steps(plug.backbone, _precision(plug, is_resumed=bool(checkpoint)), place=plug.run.embedder.place)
+    stepping = for_steps(
+        plug.backbone, _precision(plug.run, resumed=folder if checkpoint else None), place=plug.run.embedder.place
+    )
     plug.run = _settled(plug.run, is_lower=stepping is not plug.backbone)
     trainer = PlugTrainer(plug, examples, dev=dev, folder=folder, stepping=stepping, on_progress=on_progress)
     trainer.accelerator.wait_for_everyone()  # Every process has looked before one writes.
@@ -85,10 +89,12 @@ def train(
     return fitted
 
 
-def _precision(plug: PersonaPlug, *, is_resumed: bool) -> Precision:
-    """Give the precision to try: a run that began before there was a choice goes on in float32."""
-    precision = plug.run.training.precision
-    return "float32" if is_resumed and precision == "auto" else precision
+def _precision(run: RunConfig, *, resumed: Path | None) -> Precision:
+    """Give the precision to try: what is resumed goes on in its own, which was float32 before there was a choice."""
+    if resumed is None or run.training.precision != "auto":
+        return run.training.precision
+    held = read_config(RunConfig, resumed / CONFIG).training.precision
+    return "float32" if held == "auto" else held
 
 
 def _settled(run: RunConfig, *, is_lower: bool) -> RunConfig:

@@ -110,7 +110,7 @@ def _unsaid(parts: dict[str, Any]) -> dict[str, Any]:
         rules = {"columns": Columns(), "query": Query(), "retrieval": Retrieval(), "history": History()}
         return {"task": {name: plain(rule) for name, rule in rules.items()}, "encoder": asdict(EncoderConfig())}
     run = asdict(presets_of(kind_of(parts["method"]))["default"])
-    if "precision" in run["training"]:
+    if "precision" in run.get("training", {}):
         run["training"]["precision"] = "float32"  # of every training of before one could say
     return {"run": run}
 
