@@ -30,6 +30,15 @@ def made(models, family, store, *, method="tuned-lora", adapter=SMALL, training=
     return build_plug(run, TASK, store=store, query_source=QuerySource.STORE)
 
 
+def moved(backbone):
+    """Make an adapter that changes what the language model answers."""
+    adapter = SharedAdapter(backbone.model, SMALL)
+    with torch.no_grad():
+        for weight in adapter.second:
+            weight.normal_()
+    return adapter
+
+
 def test_an_untrained_adapter_answers_as_the_bare_language_model(models, family, store, examples):
     plug = made(models, family, store)
     bare = plug.asked(examples, with_persona=False)
@@ -71,11 +80,8 @@ def test_nothing_stays_beside_the_language_model_when_an_answer_fails(models, st
 @pytest.mark.parametrize("make", [tiny.decoder_only, tiny.encoder_decoder, tiny.absolute_decoder_only])
 def test_it_computes_what_peft_computes_of_the_same_matrices(make):
     backbone, other = make(), make()
-    adapter = SharedAdapter(backbone.model, SMALL)
+    adapter = moved(backbone)
     theirs = UserAdapters(other, LoraConfig(rank=SMALL.rank, alpha=SMALL.alpha))
-    with torch.no_grad():
-        for weight in adapter.second:
-            weight.normal_()
     pairs = zip(adapter.names, adapter.first, adapter.second, strict=True)
     named = {name: (first, second) for name, first, second in pairs}
     start = {}
@@ -95,10 +101,7 @@ def test_it_computes_what_peft_computes_of_the_same_matrices(make):
 
 def test_only_the_rows_that_are_named_go_through_it():
     backbone = tiny.decoder_only()
-    adapter = SharedAdapter(backbone.model, SMALL)
-    with torch.no_grad():
-        for weight in adapter.second:
-            weight.normal_()
+    adapter = moved(backbone)
     texts, targets = ["abc", "abc", "xyz"], ["yes", "yes", "no"]
     inputs = backbone.embed(texts)
     with torch.no_grad():
@@ -113,10 +116,7 @@ def test_only_the_rows_that_are_named_go_through_it():
 
 def test_entered_again_it_stands_there_once():
     backbone = tiny.decoder_only()
-    adapter = SharedAdapter(backbone.model, SMALL)
-    with torch.no_grad():
-        for weight in adapter.second:
-            weight.normal_()
+    adapter = moved(backbone)
     inputs = replace(backbone.embed(["abc"]), beside=partial(adapter.beside, backbone.model))
     with torch.no_grad():
         once = backbone.score(inputs, ["yes"]).log_likelihood
@@ -127,10 +127,7 @@ def test_entered_again_it_stands_there_once():
 
 def test_two_adapters_in_one_batch_have_a_row_each():
     backbone = tiny.decoder_only()
-    one, other = (SharedAdapter(backbone.model, SMALL) for _ in range(2))
-    with torch.no_grad():
-        for weight in (*one.second, *other.second):
-            weight.normal_()
+    one, other = moved(backbone), moved(backbone)
     texts, targets = ["abc"] * 3, ["yes"] * 3
     inputs = backbone.embed(texts)
 

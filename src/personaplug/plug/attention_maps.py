@@ -1,12 +1,17 @@
 """Where adapters stand: the linear maps of a language model's attention, whichever family it is of."""
 
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from personaplug.errors import ConfigError
+
+Hook = Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]
+"""What an adapter does to such a map: of the map, its inputs and its output it gives another output."""
 
 _QUERY_VALUE = frozenset(
     {"q", "v", "q_proj", "v_proj", "q_lin", "v_lin", "query", "value", "query_key_value", "qkv_proj", "c_attn", "Wqkv"}
@@ -43,3 +48,14 @@ def attention_projections(
             hint="name another language model with --backbone, or --set adapter.places=attention",
         )
     return found
+
+
+@contextmanager
+def hooked(hooks: Sequence[tuple[nn.Module, Hook]]) -> Iterator[None]:
+    """Let adapters stand on maps, each on its own, until this is left."""
+    handles = [module.register_forward_hook(hook) for module, hook in hooks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

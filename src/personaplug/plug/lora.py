@@ -20,7 +20,7 @@ from transformers.pytorch_utils import Conv1D
 from personaplug.config import option
 from personaplug.embedder.checkpoint import write_tensors
 from personaplug.errors import ConfigError, MissingExtraError
-from personaplug.plug.attention_maps import attention_projections
+from personaplug.plug.attention_maps import Hook, attention_projections, hooked
 from personaplug.plug.backbone import Backbone
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ ADAPTER_FILE = "adapter_model.safetensors"
 
 _USER, _TASK = "place0", "task"
 """Names of places to PEFT, which takes any part of a tensor's dotted name that equals one for the place."""
-
-_Hook = Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,7 @@ class UserAdapters:
         """
         self._place(_USER, start)
         dropouts = [module for layer in self._layers.values() for module in layer.lora_dropout.modules()]
-        with _hooked([(layer, _with_task) for layer in self._layers.values() if self.has_task]):
+        with hooked([(layer, _with_task) for layer in self._layers.values() if self.has_task]):
             self._tuner.enable_adapter_layers()
             try:
                 for module in dropouts:
@@ -162,7 +160,7 @@ class UserAdapters:
         """
         rows = users[:1] if len(set(users)) == 1 else users  # all rows of one user read one copy
         each = [self._over_task(self.start if user is None else adapters[user]) for user in rows]
-        with _hooked([(layer, self._stacked(name, each)) for name, layer in self._layers.items()]):
+        with hooked([(layer, self._stacked(name, each)) for name, layer in self._layers.items()]):
             yield
 
     def save(self, weights: Weights, folder: Path) -> None:
@@ -190,7 +188,7 @@ class UserAdapters:
         both = {name: [task, weights[name]] for name, task in self._task.items()}
         return {**weights, **{name: torch.cat(each, dim=int("lora_B" in name)) for name, each in both.items()}}
 
-    def _stacked(self, name: str, rows: Sequence[Weights]) -> _Hook:
+    def _stacked(self, name: str, rows: Sequence[Weights]) -> Hook:
         """Let a layer add what each row's adapter makes of its input, all rows at once."""
         layer = self._layers[name]
         held = layer.lora_A[_USER].weight  # where, and how precise
@@ -217,16 +215,6 @@ def import_peft() -> Any:  # noqa: ANN401 (a module that may be absent)
     import peft
 
     return peft
-
-
-@contextmanager
-def _hooked(hooks: Sequence[tuple[nn.Module, _Hook]]) -> Iterator[None]:
-    handles = [module.register_forward_hook(hook) for module, hook in hooks]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _with_task(layer: Any, inputs: tuple[Any, ...], output: Tensor) -> Tensor:  # noqa: ANN401 (PEFT's)

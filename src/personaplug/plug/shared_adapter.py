@@ -4,7 +4,7 @@ It has no user in it: alone it is the control for one adapter a user, as a tuned
 persona it is what all users share. The language model's own weights stay as they are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import sqrt
@@ -18,9 +18,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from personaplug.config import option
-from personaplug.plug.attention_maps import attention_projections
-
-_Hook = Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]
+from personaplug.plug.attention_maps import Hook, attention_projections, hooked
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +75,18 @@ class SharedAdapter(nn.Module):
             yield
             return
         parts = zip(self.names, self.first, self.second, strict=True)
-        handles = [
-            model.get_submodule(name).register_forward_hook(_in_thread(thread, self._path(first, second, rows)))
+        hooks = [
+            (model.get_submodule(name), _in_thread(thread, self._path(first, second, rows)))
             for name, first, second in parts
         ]
         self._threads.add(thread)
         try:
-            yield
+            with hooked(hooks):
+                yield
         finally:
             self._threads.discard(thread)
-            for handle in handles:
-                handle.remove()
 
-    def _path(self, first: Tensor, second: Tensor, rows: Sequence[bool] | None) -> _Hook:
+    def _path(self, first: Tensor, second: Tensor, rows: Sequence[bool] | None) -> Hook:
         scale = self.config.alpha / self.config.rank
 
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
@@ -108,7 +105,7 @@ def each_its_own(model: PreTrainedModel, adapters: Sequence[SharedAdapter | None
         yield
 
 
-def _in_thread(thread: int, hook: _Hook) -> _Hook:
+def _in_thread(thread: int, hook: Hook) -> Hook:
     """Leave alone what other threads have the model read.
 
     In a training they are torch's own: on a GPU, activations are computed again in the thread of the backward pass.
