@@ -13,10 +13,12 @@ from starlette.testclient import TestClient
 
 from personaplug.errors import ConfigError, StoreError
 from personaplug.serving import asking as asking_room
+from personaplug.serving import patience, refusals
 from personaplug.serving.access import KeyAccess, OpenAccess
 from personaplug.serving.app import create_app
 from personaplug.serving.keys import KeyFile
 from personaplug.serving.limits import Limits
+from personaplug.serving.request_log import Seldom
 from personaplug.serving.server import listen_for
 from personaplug.serving.service import Place, Service
 from personaplug.wordless import WithoutWords
@@ -279,6 +281,12 @@ def test_an_error_is_logged_without_its_words(caplog):
     assert "RuntimeError" in caplog.text
     assert "test_security" in caplog.text
     assert SECRET not in caplog.text
+
+
+def test_the_logs_that_could_hold_users_words_or_one_line_a_connection_have_their_filters(server):
+    assert server.uvicorn  # it is built: whatever the modules are called, their logs have what keeps words out
+    assert any(isinstance(each, WithoutWords) for each in refusals.log.filters)
+    assert any(isinstance(each, Seldom) for each in patience.log.filters)
 
 
 def test_no_response_repeats_what_a_refused_request_held(http, server):

@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-log = logging.getLogger(__name__)
+LOG = __name__
+"""Name of the log of connections, where each could have a line: a server writes few."""
+
+log = logging.getLogger(LOG)
 
 
 @dataclass(frozen=True, slots=True)

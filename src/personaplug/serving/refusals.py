@@ -17,7 +17,10 @@ from personaplug.serving.vllm_wire import UpstreamError
 
 Kind = Literal["invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"]
 
-log = logging.getLogger(__name__)
+LOG = __name__
+"""Name of the log of failures, whose words may be a user's: a server takes them out."""
+
+log = logging.getLogger(LOG)
 
 _KINDS: dict[int, Kind] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 

@@ -10,6 +10,7 @@ import uvicorn
 
 from personaplug.errors import ConfigError
 from personaplug.ports import is_loopback, listen
+from personaplug.serving import patience, refusals
 from personaplug.serving.access import OpenAccess
 from personaplug.serving.app import create_app
 from personaplug.serving.descriptors import ACCEPTED_AT_ONCE, room_for_connections
@@ -51,11 +52,11 @@ def serve(service: Service, bound: socket.socket) -> None:
 def build_server(service: Service) -> Server:
     """Put the application of an open service into a server."""
     limits, beside = service.limits, service.most_relayed
-    patience = Patience(limits.head_seconds, limits.write_seconds, room_for_connections(beside=beside))
+    waits = Patience(limits.head_seconds, limits.write_seconds, room_for_connections(beside=beside))
     config = uvicorn.Config(
         create_app(service),
         log_config=None,
-        http=protocol(patience),
+        http=protocol(waits),
         access_log=False,
         server_header=False,
         backlog=ACCEPTED_AT_ONCE,
@@ -68,9 +69,9 @@ def build_server(service: Service) -> Server:
 
 def _quieten() -> None:
     """Keep words out of the log, and lines that a client could write there as often as it likes."""
-    for name in ("uvicorn.error", "asyncio", "personaplug.serving.refusals"):
+    for name in ("uvicorn.error", "asyncio", refusals.LOG):
         logging.getLogger(name).addFilter(WithoutWords())
-    for name in ("uvicorn.error", "asyncio", "personaplug.serving.patience"):
+    for name in ("uvicorn.error", "asyncio", patience.LOG):
         logging.getLogger(name).addFilter(Seldom())
 
 
