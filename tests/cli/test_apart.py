@@ -5,11 +5,13 @@ import subprocess
 import sys
 import time
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from personaplug.cli.benchmark.apart import apart
+from personaplug.cli.benchmark.apart import IMPORTED_ONCE, apart
+from personaplug.cli.benchmark.training import train_contender
 from personaplug.errors import DataError, PersonaPlugError
 from tests.processes import die
 
@@ -75,7 +77,13 @@ def test_an_error_that_is_not_ours_points_to_its_traceback_and_not_to_memory(tmp
 def test_work_finds_what_is_slow_to_import_imported_on_linux(tmp_path):
     apart(partial(write_modules, tmp_path / "modules"))
     found = set((tmp_path / "modules").read_text().split())
-    assert {"torch", "transformers.trainer", "peft"} <= found or sys.platform != "linux"
+    wanted = {"torch", "transformers.trainer", "peft", train_contender.__module__}
+    assert wanted <= found or sys.platform != "linux"
+
+
+@pytest.mark.parametrize("module", IMPORTED_ONCE)
+def test_every_module_that_is_imported_once_is_there(module):
+    assert find_spec(module) is not None
 
 
 def test_the_process_dies_with_the_one_that_began_it(tmp_path):

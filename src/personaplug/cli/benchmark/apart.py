@@ -19,13 +19,13 @@ from personaplug.errors import PersonaPlugError
 Outcome = tuple[str, str] | None
 
 IMPORTED_ONCE = [
-    "personaplug.cli.benchmark.training",
+    f"{__package__}.training",
     "transformers.trainer",
     "transformers.models.t5",
     "peft",
     "scipy.stats",
 ]
-"""What is slow to import, and imported once."""
+"""What is slow to import, and imported once. Of a module that is not there, multiprocessing says nothing."""
 
 
 def apart(work: Callable[[], object]) -> None:
