@@ -1,5 +1,6 @@
 """The floors of the house, as pyproject.toml draws them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,22 @@ def test_a_light_room_loads_without_torch(room):
     command = [sys.executable, "-c", IMPORT_ALL, room]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "transformers"} & set(loaded)
+
+
+def test_every_module_that_a_string_names_is_there():
+    """A logger, an import by name and a patched function fail in silence where a file has another name."""
+    files = [path for folder in ("src", "tests", "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py")]
+    named = {name for path in files for name in re.findall(r"[\"'](personaplug(?:\.\w+)+)", path.read_text("utf-8"))}
+    assert len(named) > 9
+    assert [name for name in sorted(named) if not is_there(name)] == []
+
+
+def is_there(name):
+    """Tell whether a module is there, or one with a class or a function of this name."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        path = ROOT.joinpath("src", *parts[:length])
+        if path.is_dir() or path.with_suffix(".py").exists():
+            content = "" if path.is_dir() else path.with_suffix(".py").read_text("utf-8")
+            return all(re.search(rf"\b{part}\b", content) for part in parts[length:])
+    return False
