@@ -41,7 +41,7 @@ class LoraConfig:
 
     rank: int = option(8, "columns of each of the two trained matrices beside a frozen one")
     alpha: float = option(16.0, "what they add is multiplied by alpha / rank")
-    # Not in the repr: a hash of it says whether an adapter on disk is the one that is wanted.
+    # Not in the repr: hashes of before, which say whether an adapter on disk is the one that is wanted, are of it.
     places: Literal["attention", "query-value"] = field(
         default="attention",
         metadata={"help": "every linear map of the attention, or those of queries and values alone"},

@@ -7,8 +7,6 @@ start untrained: so the paper adapts the base LLM. A user whose adapter is on
 disk and was made of the same items and settings is not trained again.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,13 +20,14 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from personaplug.files import discard_drafts
 from personaplug.plug.adapter_folder import AdapterRecord
-from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
+from personaplug.plug.lora import UserAdapters, Weights
 from personaplug.plug.run_file import as_kept
 from personaplug.plug.user_lora import UserTrainingConfig
 from personaplug.plug.user_lora_folder import UserLoraFolder
 from personaplug.records import Example
 from personaplug.training.divergence import check_loss
 from personaplug.training.lessons import UserHistory, lessons_of
+from personaplug.training.user_lora_content import AdapterContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +114,16 @@ def train_users(
     for history in histories:
         examples = lessons_of(history, run.task, max_items=run.config.training.max_items)
         lessons = Lessons.of(examples, write)
+        content = AdapterContent(
+            as_kept(run.config, run.path), lessons.prompts, lessons.targets, max_input_tokens, (start, run.base)
+        )
         wanted = AdapterRecord(
             user_id=history.profile.user_id,
             items=len(examples),
             until=examples[-1].time.isoformat() if examples else "",
-            content=_content(lessons, run, start=start, max_input_tokens=max_input_tokens),
+            content=content.hash,
         )
-        record = _kept(run, wanted) or _trained(
+        record = _kept(run, wanted.user_id, content) or _trained(
             run, wanted, adapters=adapters, lessons=lessons, start=start, max_input_tokens=max_input_tokens
         )
         records.append(record)
@@ -163,9 +165,9 @@ def fit(
     return adapters.weights(), len(batches)
 
 
-def _kept(run: UserLoraFolder, wanted: AdapterRecord) -> AdapterRecord | None:
-    found = run.adapters.record(wanted.user_id)
-    return found if found and found.content == wanted.content else None
+def _kept(run: UserLoraFolder, user_id: str, content: AdapterContent) -> AdapterRecord | None:
+    found = run.adapters.record(user_id)
+    return found if found and content.is_of(found.content) else None
 
 
 def _trained(
@@ -183,20 +185,6 @@ def _trained(
     weights, steps = fit(adapters, lessons, run.config.training, start=start, max_input_tokens=max_input_tokens)
     record = replace(wanted, steps=steps, seconds=time.perf_counter() - began)
     return run.adapters.write(record, partial(adapters.save, weights))
-
-
-def _content(lessons: Lessons, run: UserLoraFolder, *, start: Weights, max_input_tokens: int) -> str:
-    """Hash all that decides an adapter's weights."""
-    config = as_kept(run.config, run.path)  # From any folder a run is resumed from, its language model is the same.
-    made_of = [repr((config.backbone, config.adapter, config.training)), max_input_tokens, lessons.prompts]
-    adapter = config.adapter
-    if adapter != LoraConfig(rank=adapter.rank, alpha=adapter.alpha):
-        made_of += [adapter.places, adapter.dropout]
-    digest = hashlib.sha256(json.dumps([*made_of, lessons.targets]).encode())
-    for weights in (start, run.base):
-        for name in sorted(weights):
-            digest.update(weights[name].float().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _batches(lessons: int, config: UserTrainingConfig) -> list[np.ndarray]:
