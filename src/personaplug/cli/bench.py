@@ -108,7 +108,8 @@ def _checked(recipe_path: Path, out: Path, *, skip_bad: bool) -> "tuple[Recipe, 
     """Read a recipe, and refuse one that could not be run."""
     from personaplug.cli.benchmark.checks import check
     from personaplug.cli.benchmark.recipe import read_recipe
+    from personaplug.cli.screen import Bars
 
     recipe = read_recipe(recipe_path)
     with bad_rows(skip_bad) as on_bad:
-        return recipe, check(recipe, beside=recipe_path.parent, out=out, skips_bad=skip_bad, on_bad=on_bad)
+        return recipe, check(recipe, beside=recipe_path.parent, out=out, skips_bad=skip_bad, on_bad=on_bad, screen=Bars)

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from personaplug.data.rows import OnBad, refuse
 from personaplug.errors import DataError
 
 T = TypeVar("T")
@@ -35,8 +37,15 @@ class Progress(Protocol):
         """Hear of a row that cannot be read: raise the error to stop there, or leave the row out."""
 
 
+@dataclass(frozen=True, slots=True)
 class Silence:
-    """Shows nothing, and stops at a row that cannot be read."""
+    """Shows nothing.
+
+    Attributes:
+        bad_row: Told of each row that cannot be read; raises to stop there.
+    """
+
+    bad_row: OnBad = refuse
 
     def bar(self, what: str, *, total: int | None = None, transient: bool = False) -> AbstractContextManager[Advance]:  # noqa: ARG002
         """Do the work unseen."""
@@ -44,10 +53,6 @@ class Silence:
 
     def note(self, line: str) -> None:
         """Say nothing."""
-
-    def bad_row(self, error: DataError) -> None:
-        """Stop."""
-        raise error
 
 
 SILENT = Silence()

@@ -1,6 +1,6 @@
 """Everything that can be wrong with a recipe, looked at before any work."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -12,10 +12,9 @@ from personaplug.cli.benchmark.recipe import Contender, Recipe, slug
 from personaplug.cli.benchmark.run import is_finished
 from personaplug.cli.benchmark.runs import base_run, run_of
 from personaplug.cli.benchmark.work import made_rows
-from personaplug.cli.screen import counted
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import Interaction, read_given, read_log
-from personaplug.data.rows import OnBad
+from personaplug.data.rows import OnBad, refuse
 from personaplug.data.sample import SampleName
 from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
@@ -28,10 +27,17 @@ from personaplug.plug.run_folder import CONFIG, holds_run, method_of
 from personaplug.plug.run_kinds import AnyRun
 from personaplug.plug.user_lora import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
+from personaplug.workflows.progress import Progress, Silence, counted
 
 
 def check(
-    recipe: Recipe, *, beside: Path, out: Path, skips_bad: bool = False, on_bad: OnBad | None = None
+    recipe: Recipe,
+    *,
+    beside: Path,
+    out: Path,
+    skips_bad: bool = False,
+    on_bad: OnBad | None = None,
+    screen: Callable[[OnBad], Progress] = Silence,
 ) -> list[TaskPlace]:
     """Find the places of a recipe's tasks, or what is wrong with it.
 
@@ -41,6 +47,7 @@ def check(
         out: The bench's folder.
         skips_bad: Whether rows that cannot be read are left out.
         on_bad: Told of each such row.
+        screen: Makes what shows how far the check and each step is.
 
     Raises:
         PersonaPlugError: Something is wrong; it says what, where, and what to do.
@@ -48,7 +55,7 @@ def check(
     for contender in recipe.contenders:
         _check_method(contender.method)
     check_owned(recipe)
-    places = _places(recipe, beside, out=out, skips_bad=skips_bad)
+    places = _places(recipe, beside, out=out, skips_bad=skips_bad, screen=screen)
     for place in places:
         _check_settings(recipe, place)
         _check_source(place)
@@ -67,7 +74,9 @@ def _check_method(method: str) -> None:
         import_peft()
 
 
-def _places(recipe: Recipe, beside: Path, *, out: Path, skips_bad: bool) -> list[TaskPlace]:
+def _places(
+    recipe: Recipe, beside: Path, *, out: Path, skips_bad: bool, screen: Callable[[OnBad], Progress]
+) -> list[TaskPlace]:
     places: list[TaskPlace] = []
     for source in recipe.tasks:
         file = str(beside / source.task) if source.task.endswith(".toml") else source.task
@@ -76,7 +85,7 @@ def _places(recipe: Recipe, beside: Path, *, out: Path, skips_bad: bool) -> list
         given = folder / "log.jsonl" if source.sample else beside / (source.log or source.lamp)
         if any(place.folder == folder for place in places):
             raise ConfigError(f"the task {task.name!r} stands twice in the recipe", hint="one bench a log")
-        places.append(TaskPlace(source, task, file, given, folder, skips_bad))
+        places.append(TaskPlace(source, task, file, given, folder, skips_bad, screen))
     return places
 
 
@@ -135,7 +144,9 @@ def _check_run(folder: Path, wanted: AnyRun) -> None:
 
 def _check_queries(recipe: Recipe, place: TaskPlace, *, on_bad: OnBad | None) -> None:
     """Read what the log is, or will be made of, once through, and count what it leaves to train and to measure."""
-    rows = list(counted(_interactions(place, on_bad), f"check {place.log.name}"))
+    rows = list(
+        counted(_interactions(place, on_bad), f"check {place.log.name}", progress=place.screen(on_bad or refuse))
+    )
     for split in dict.fromkeys(_splits(recipe, place)):
         examples = split_examples(rows, place.task, split=split)
         if not any(query.has_output for query in examples.queries):

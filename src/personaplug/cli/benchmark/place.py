@@ -1,13 +1,15 @@
 """Where a bench keeps what it makes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from personaplug.cli.benchmark.recipe import Contender, Source, slug
-from personaplug.data.rows import OnBad
+from personaplug.data.rows import OnBad, refuse
 from personaplug.errors import DataError
 from personaplug.tasks.task import Task
+from personaplug.workflows.progress import Progress, Silence
 
 Measured = Literal["dev", "test", "stranger"]
 """What is asked: dev queries, the measured ones, and these with strangers' histories."""
@@ -24,6 +26,7 @@ class TaskPlace:
         given: The log, or the folder of LaMP's files, that the recipe names; for a sample the log to be made.
         folder: Of all that is made.
         skips_bad: Whether rows that cannot be read are left out; the check tells of them, once.
+        screen: Makes what shows how far a step is, of what hears of bad rows; a class, as steps go to other processes.
     """
 
     source: Source
@@ -32,6 +35,7 @@ class TaskPlace:
     given: Path
     folder: Path
     skips_bad: bool = False
+    screen: Callable[[OnBad], Progress] = Silence
 
     @property
     def log(self) -> Path:
@@ -42,6 +46,11 @@ class TaskPlace:
     def on_bad(self) -> OnBad | None:
         """What becomes of a row that cannot be read, in a step; None where it is an error."""
         return _leave_out if self.skips_bad else None
+
+    @property
+    def progress(self) -> Progress:
+        """What shows how far a step is."""
+        return self.screen(self.on_bad or refuse)
 
     @property
     def store(self) -> Path:

@@ -8,8 +8,6 @@ from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import run_of
 from personaplug.cli.benchmark.work import method_words, queries_of
-from personaplug.cli.screen import Bars
-from personaplug.data.rows import refuse
 from personaplug.evaluation.cost import TrainingCost
 from personaplug.plug.run_folder import WEIGHTS, holds_run
 from personaplug.plug.user_lora import UserLoraConfig
@@ -40,9 +38,7 @@ def describe_users(recipe: Recipe, place: TaskPlace, *, contender: Contender) ->
     assert method.profiles is not None
     was_begun = method.profiles.exists()
     queries = queries_of(recipe, "test")
-    cost = write_profiles(
-        place.log, place.task_file, method=method, queries=queries, progress=Bars(place.on_bad or refuse)
-    )
+    cost = write_profiles(place.log, place.task_file, method=method, queries=queries, progress=place.progress)
     write_json(place.trained(contender, None), TrainingCost() if was_begun else cost)
 
 
@@ -54,11 +50,10 @@ def _train(recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int,
         return {}
     ropg = _retrievers(recipe, place, seed=seed) if contender.kind.learns == "selector" else ()
     run = run_of(recipe, place, contender=contender, seed=seed, k=k, on=on, ropg=ropg)
-    progress = Bars(place.on_bad or refuse)
     if isinstance(run, UserLoraConfig):
         like = _begun(place, contender, seed=seed, k=k, on=on)
-        return fit_users(run, place.log, out=out, resume=True, like=like, progress=progress)
-    return train(run, place.log, out=out, store=store, resume=True, progress=progress)
+        return fit_users(run, place.log, out=out, resume=True, like=like, progress=place.progress)
+    return train(run, place.log, out=out, store=store, resume=True, progress=place.progress)
 
 
 def _only_leftovers(out: Path, contender: Contender) -> bool:

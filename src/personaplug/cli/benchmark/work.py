@@ -9,7 +9,6 @@ from personaplug.cli.benchmark.files import write_json
 from personaplug.cli.benchmark.place import Measured, TaskPlace
 from personaplug.cli.benchmark.recipe import Contender, Recipe
 from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
-from personaplug.cli.screen import Bars
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
 from personaplug.data.rows import OnBad, refuse
@@ -45,7 +44,7 @@ def index_log(recipe: Recipe, place: TaskPlace, *, reuse: Sequence[Path]) -> Non
         encoder=run.encoder.model,
         published_views=run.published_views,
         reuse=[store for store in reuse if store.exists()],
-        progress=Bars(place.on_bad or refuse),
+        progress=place.progress,
     )
     write_json(place.indexed, counts)
 
@@ -66,7 +65,7 @@ def measure_contender(
         method = replace(method, query_source=QuerySource.STORE)  # Its seconds are in no report.
     out = place.report(contender, seed, name=name, k=k)
     queries = queries_of(recipe, name)
-    evaluate(place.log, place.task_file, method=method, queries=queries, out=out, progress=Bars(place.on_bad or refuse))
+    evaluate(place.log, place.task_file, method=method, queries=queries, out=out, progress=place.progress)
 
 
 def method_words(
