@@ -22,13 +22,13 @@ from time import process_time
 import click
 import numpy as np
 
+from personaplug.backbone.device import start_torch
 from personaplug.data.log import read_log
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import with_strangers
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.evaluation.rouge import rouge_1
 from personaplug.evaluation.significance import interval, user_sums
-from personaplug.plug.device import start_torch
 from personaplug.plug.encoders import encoder_config, load_encoder
 from personaplug.records import Example
 from personaplug.tasks.task import load_task

@@ -22,7 +22,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from personaplug.plug.gguf_copy import copy_of
+from personaplug.backbone.gguf_copy import copy_of
 
 FORMS = ("unpacked", "packed", "copy")
 BATCH, INPUT, ANSWER, VECTORS = 8, 96, 32, 5

@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from personaplug.backbone.base import IGNORED, Backbone
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import InstructionMLP
 from personaplug.embedder.user_embedder import UserEmbedder
-from personaplug.plug.backbone import IGNORED, Backbone
 from personaplug.records import Example, Profile
 from personaplug.tasks.task import Task
 

@@ -25,10 +25,10 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from personaplug.backbone.base import Backbone
+from personaplug.backbone.decoder_only import DecoderOnlyBackbone
+from personaplug.backbone.encoder_decoder import EncoderDecoderBackbone
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
-from personaplug.plug.backbone import Backbone
-from personaplug.plug.decoder_only import DecoderOnlyBackbone
-from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
 
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 CHAT_TEMPLATE = '<s>{% for turn in messages %}[{{ turn.content }}]{% endfor %}{{ "!" if add_generation_prompt }}'

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from personaplug.backbone.loading import BackboneConfig
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.embedder.user_embedder import EmbedderConfig
-from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.records import Example, HistoryItem, Profile

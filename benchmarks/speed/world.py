@@ -13,11 +13,11 @@ from torch import Tensor
 from benchmarks.paper_faithful import ITEMS, PublishedEmbedder, PublishedPlug
 from benchmarks.speed.language_models import random_t5
 from benchmarks.speed.logs import Log, open_log
+from personaplug.backbone.base import Backbone
 from personaplug.data.log import Interaction
 from personaplug.data.split import Examples
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
-from personaplug.plug.backbone import Backbone
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.prefix import PersonaPrefix
 from personaplug.plug.query_source import QuerySource

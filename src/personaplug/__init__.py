@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from personaplug.plug.backbone import GenerationConfig as GenerationConfig
+    from personaplug.backbone.base import GenerationConfig as GenerationConfig
     from personaplug.plug.model import PersonaPlug as PersonaPlug
     from personaplug.records import Example as Example
     from personaplug.records import HistoryItem as HistoryItem
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Example": "records",
-    "GenerationConfig": "plug.backbone",
+    "GenerationConfig": "backbone.base",
     "HistoryItem": "records",
     "PersonaPlug": "plug.model",
     "PersonaStore": "store.sqlite",

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.cli.generate import Question, _stream
 from personaplug.config import read_toml, write_toml
 from personaplug.evaluation.report import Report
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import RunConfig
 from personaplug.store.sqlite import PersonaStore

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LongformerConfig, LongformerModel
 
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.cli.main import main
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
@@ -20,8 +22,6 @@ from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.evaluation.report import Report
 from personaplug.method_kinds import LearnedRetrieval
 from personaplug.methods.selected_prompt import SelectedPrompt
-from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import (
     PRESETS,

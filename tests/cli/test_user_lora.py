@@ -8,9 +8,9 @@ from shutil import copytree
 import pytest
 from safetensors.torch import load_file
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.user_cost import UserCost
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.lora import LoraConfig
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.user_lora import PRESETS

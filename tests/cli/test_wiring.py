@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.device import start_torch
 from personaplug.config import read_toml, write_toml
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
@@ -12,8 +14,6 @@ from personaplug.embedder.encoder import BGE, TextEncoder
 from personaplug.errors import ConfigError, FingerprintMismatchError, StoreError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.method_kinds import METHODS, LearnedRetrieval, Retrieval
-from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.device import start_torch
 from personaplug.plug.encoders import encoder_config, encoder_of, load_encoder
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig

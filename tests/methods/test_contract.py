@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.evaluation.cost import CountingMethod
@@ -13,8 +15,6 @@ from personaplug.method_kinds import METHOD_KINDS
 from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.methods.prompted import Prompted
-from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.evaluation.harness import AttentiveMethod
 from personaplug.methods.persona_plug import PlugMethod
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from tests.world import TASK, USERS, as_if_trained, make_run

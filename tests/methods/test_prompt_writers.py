@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.methods.text_profile import ProfilePrompt, TextProfiles
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.retrieval.recency import RecencyRetriever
 from tests.world import TASK

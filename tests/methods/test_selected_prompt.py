@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.selected_prompt import SelectedPrompt
-from personaplug.plug.backbone import GenerationConfig
 from tests.world import TASK
 
 PROMPTS = ["x", "x y z", "x"]

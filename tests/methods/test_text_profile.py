@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.profiles import PROFILE_TOKENS, with_profiles
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.text_profile import ProfilePrompt, TextProfiles
-from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.records import Profile
 from personaplug.tasks.task import Retrieval
 from tests.factories import make_item

@@ -6,12 +6,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.user_lora import UserLora
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.records import Profile
 from personaplug.retrieval.recency import RecencyRetriever

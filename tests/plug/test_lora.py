@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.errors import ConfigError, MissingExtraError
 from personaplug.plug import lora
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.lora import LoraConfig, UserAdapters, attention_projections
 from tests import tiny
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.errors import ConfigError, FingerprintMismatchError
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.records import Profile

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.data.log import Interaction
 from personaplug.data.split import split_examples
 from personaplug.data.stranger import with_strangers
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrievers import by_product

@@ -1,8 +1,8 @@
 import pytest
 
+from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.config import from_mapping, read_toml, write_toml
 from personaplug.errors import ConfigError
-from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.run import PRESETS, RunConfig, TrainingConfig, decoding_of
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personaplug.backbone.loading import BackboneConfig, load_backbone, read_settings
 from personaplug.config import read_toml, write_toml
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.errors import ConfigError
-from personaplug.plug.loading import BackboneConfig, load_backbone, read_settings
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import RetrievalConfig, SelectionConfig

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS
-from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.lora import LoraConfig, UserAdapters
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from personaplug.backbone.gguf_copy import copy_of, read_gguf
+from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.plug.encoders import encoder_config, load_encoder
-from personaplug.plug.gguf_copy import copy_of, read_gguf
-from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.prefix import TunedPrefix
 
 ASKED = ["What is the capital of France? Answer in one word.", "What is the capital of Italy? Answer in one word."]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from personaplug.plug.backbone import GenerationConfig
+from personaplug.backbone.base import GenerationConfig
 from personaplug.serving.engine import DrainingError, Engine, EngineConfig, FullQueueError
 from personaplug.serving.local import LocalWriter
 from personaplug.serving.metrics import Metrics

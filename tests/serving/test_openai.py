@@ -9,7 +9,7 @@ import pytest
 from openai.types import completion_create_params
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 
-from personaplug.plug.backbone import GenerationConfig
+from personaplug.backbone.base import GenerationConfig
 from tests.serving.running import LIMITS, RUNS
 
 QUESTION = "your own view about x"

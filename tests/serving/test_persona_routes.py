@@ -9,8 +9,8 @@ from urllib.parse import quote
 import openai
 import pytest
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.data.log import read_log
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.records import Profile
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task

@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.embedding_table import load_writer_of_inputs
+from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.config import read_toml
 from personaplug.errors import ConfigError
-from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.embedding_table import load_writer_of_inputs
-from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.run import RunConfig
 from personaplug.serving.access import OpenAccess
 from personaplug.serving.engine import EngineConfig, FullQueueError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from personaplug.plug.backbone import GenerationConfig
+from personaplug.backbone.base import GenerationConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.store.sqlite import PersonaStore

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from personaplug.backbone.precision import Precision
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.model import PersonaPlug, build_plug
-from personaplug.plug.precision import Precision
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import TrainingConfig
 from personaplug.store.sqlite import PersonaStore

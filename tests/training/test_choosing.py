@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
-from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.retrieval_run import FittingConfig, RetrievalConfig, ScoringConfig
 from personaplug.records import Example, Profile
 from personaplug.retrieval.recency import RecencyRetriever

@@ -4,8 +4,8 @@ from torch import nn
 from transformers import BartConfig, BartForConditionalGeneration
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.encoder_decoder import EncoderDecoderBackbone
 from personaplug.training.recomputation import recomputing
 from tests import tiny
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.config import read_toml, write_toml
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import PRESETS, RunConfig, TrainingConfig
 from personaplug.training.checkpoints import CHECKPOINTS, is_finished, starting_point

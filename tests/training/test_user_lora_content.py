@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from personaplug.plug.loading import BackboneConfig
+from personaplug.backbone.loading import BackboneConfig
 from personaplug.plug.lora import LoraConfig
 from personaplug.plug.user_lora import UserLoraConfig, UserTrainingConfig
 from personaplug.training.user_lora_content import AdapterContent

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.plug.adapter_folder import AdapterRecord
-from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.lora import LoraConfig, UserAdapters
 from personaplug.plug.user_lora import AdaptationConfig, UserLoraConfig, UserTrainingConfig
 from personaplug.plug.user_lora_folder import UserLoraFolder

@@ -161,8 +161,8 @@ def _words(method: str, folder: Path, *, store: Path) -> "MethodWords":
 
 
 def _run(task_name: SampleTask, *, backbone: str, train_queries: int) -> "RunConfig":
+    from personaplug.backbone.loading import BackboneConfig
     from personaplug.config import override
-    from personaplug.plug.loading import BackboneConfig
     from personaplug.plug.run import RunConfig, TrainingConfig
 
     training = TrainingConfig(

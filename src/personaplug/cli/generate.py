@@ -13,7 +13,7 @@ import click
 from personaplug.cli.options import WORDS, decoding_options
 
 if TYPE_CHECKING:
-    from personaplug.plug.backbone import GenerationConfig
+    from personaplug.backbone.base import GenerationConfig
     from personaplug.plug.model import PersonaPlug
 
 

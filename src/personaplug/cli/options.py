@@ -41,7 +41,7 @@ WORDS = Words()
 
 
 def decoding_options(command: Command) -> Command:
-    """Add the options of a :class:`personaplug.plug.backbone.GenerationConfig`; one that is not given is None."""
+    """Add the options of a :class:`personaplug.backbone.base.GenerationConfig`; one that is not given is None."""
     for option in reversed(DECODING):
         command = option(command)
     return command

@@ -94,8 +94,8 @@ def append(
     as_json: bool,
 ) -> None:
     """Add to a user's history: one item, or a log of the user's own."""
+    from personaplug.backbone.device import start_torch
     from personaplug.cli.screen import print_json, printable
-    from personaplug.plug.device import start_torch
     from personaplug.plug.encoders import encode_with, encoder_of
     from personaplug.store.indexing import check_ids, index
 

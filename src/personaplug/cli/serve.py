@@ -63,7 +63,7 @@ def serve(
     if (url is None) is (engine == "vllm"):
         raise click.UsageError("--engine vllm and --url belong together")
     _need_extra()
-    from personaplug.plug.device import start_torch
+    from personaplug.backbone.device import start_torch
     from personaplug.ports import address_of
     from personaplug.serving.access import KeyAccess, OpenAccess
     from personaplug.serving.engine import EngineConfig

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.embedder.projector import Projector
 from personaplug.evaluation.attention import ExampleAttention
 from personaplug.methods.last_asked import LastAsked
 from personaplug.methods.prompted import targets
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.batch import PlugBatch
 from personaplug.plug.memory import weigh
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.prefix import TunedPrefix
-from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example
 from personaplug.store.base import VECTOR_TYPE
 

@@ -4,12 +4,12 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.loading import BackboneConfig
 from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.retrieval import room_beside, with_items
 from personaplug.methods.text_profile import REQUEST, ProfilePrompt, TextProfiles
-from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.loading import BackboneConfig
 from personaplug.records import fill
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.tasks.task import Task

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from personaplug.backbone.base import Backbone, GenerationConfig
+from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.methods.last_asked import LastAsked
 from personaplug.methods.prompt_writer import PromptWriter
-from personaplug.plug.backbone import Backbone, GenerationConfig
-from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.records import Example
 
 

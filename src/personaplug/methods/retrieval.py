@@ -2,11 +2,11 @@
 
 from functools import partial
 
+from personaplug.backbone.base import Backbone, GenerationConfig
+from personaplug.backbone.device import start_torch
 from personaplug.errors import ConfigError
 from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.prompted import Prompted
-from personaplug.plug.backbone import Backbone, GenerationConfig
-from personaplug.plug.device import start_torch
 from personaplug.plug.encoders import check_layout, encoder_config, encoder_of, load_encoder
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.query_source import QuerySource

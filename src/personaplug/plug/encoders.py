@@ -14,14 +14,14 @@ from jaxtyping import Float
 from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from personaplug.backbone.gguf import find_gguf, is_gguf
+from personaplug.backbone.loading import BackboneConfig, load_backbone, read_settings
 from personaplug.embedder.encoder import BGE, EncoderConfig, TextEncoder
 from personaplug.embedder.encoder_config import layer_in, named_in
 from personaplug.embedder.pooling import pooling_file
 from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.models.catalog import CATALOG
 from personaplug.models.places import check_is_there
-from personaplug.plug.gguf import find_gguf, is_gguf
-from personaplug.plug.loading import BackboneConfig, load_backbone, read_settings
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from personaplug.backbone.attention_maps import Hook, attention_projections, hooked
+from personaplug.backbone.base import Backbone
 from personaplug.config import option
 from personaplug.embedder.checkpoint import write_tensors
 from personaplug.errors import ConfigError, MissingExtraError
-from personaplug.plug.attention_maps import Hook, attention_projections, hooked
-from personaplug.plug.backbone import Backbone
 
 if TYPE_CHECKING:
     import peft

@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from personaplug.backbone.base import AnswerScores, Backbone, GenerationConfig
+from personaplug.backbone.loading import load_backbone
+from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError, UnknownUserError
-from personaplug.plug.backbone import AnswerScores, Backbone, GenerationConfig
 from personaplug.plug.batch import Batcher, PlugBatch
 from personaplug.plug.encoders import check_layout, encoder_of_store, load_encoder
-from personaplug.plug.loading import load_backbone
 from personaplug.plug.memory import Memory, weigh
 from personaplug.plug.parts import build_adapter, build_batcher, build_prefix, needed_store
 from personaplug.plug.prefix import Prefix, TunedPrefix
@@ -26,7 +27,6 @@ from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG, check_is_run, task_of, write_run
 from personaplug.plug.shared_adapter import SharedAdapter
-from personaplug.plug.tokens import TokenEmbeddings
 from personaplug.plug.weights import take_weights, write_weights
 from personaplug.records import Example, Profile
 from personaplug.store.base import VectorSource

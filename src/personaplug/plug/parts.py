@@ -5,10 +5,10 @@ from functools import partial
 
 import torch
 
+from personaplug.backbone.base import Backbone
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.errors import ConfigError
-from personaplug.plug.backbone import Backbone
 from personaplug.plug.batch import Batcher
 from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
 from personaplug.plug.prompts import build_prompts

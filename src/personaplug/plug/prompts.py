@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from personaplug.plug.backbone import Backbone
+from personaplug.backbone.base import Backbone
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.run import RunConfig
 from personaplug.records import Example, HistoryItem

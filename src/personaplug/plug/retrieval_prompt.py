@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 from jaxtyping import Int
 
+from personaplug.backbone.base import Backbone
 from personaplug.errors import ConfigError
-from personaplug.plug.backbone import Backbone
 from personaplug.plug.shared_room import SharedRoom
 from personaplug.records import Example, HistoryItem, fill
 from personaplug.retrieval.base import Retriever

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from personaplug.backbone.generation_config import GenerationConfig
+from personaplug.backbone.loading import BackboneConfig
 from personaplug.config import option
 from personaplug.embedder.checkpoint import load_weights
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.files import sha256_of
 from personaplug.method_kinds import METHOD_KINDS, LearnedRetrieval, MethodKind
-from personaplug.plug.decoding import GenerationConfig
 from personaplug.plug.encoders import encoder_of_run
-from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import (
     CONFIG,

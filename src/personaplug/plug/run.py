@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from personaplug.backbone.generation_config import GenerationConfig
+from personaplug.backbone.loading import BackboneConfig
+from personaplug.backbone.precision import Precision
 from personaplug.config import from_mapping, option, read_values
 from personaplug.embedder.encoder import BGE, EncoderConfig
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS, ItemChooser, Prefixed
-from personaplug.plug.decoding import GenerationConfig
-from personaplug.plug.loading import BackboneConfig
-from personaplug.plug.precision import Precision
 from personaplug.plug.run_folder import CONFIG, holds_run
 from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.tasks.task import Task

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from personaplug.backbone.gguf import is_gguf
 from personaplug.config import read_toml, write_toml
 from personaplug.models.catalog import CATALOG
-from personaplug.plug.gguf import is_gguf
 
 R = TypeVar("R")
 _PARTS = ("backbone", "encoder")

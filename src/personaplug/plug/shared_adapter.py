@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from personaplug.backbone.attention_maps import Hook, attention_projections, hooked
 from personaplug.config import option
-from personaplug.plug.attention_maps import Hook, attention_projections, hooked
 
 
 @dataclass(frozen=True, slots=True)

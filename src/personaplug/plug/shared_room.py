@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from personaplug.plug.backbone import Backbone
+from personaplug.backbone.base import Backbone
 from personaplug.records import HistoryItem
 from personaplug.tasks.task import Task
 

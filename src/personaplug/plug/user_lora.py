@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from personaplug.backbone.loading import BackboneConfig
 from personaplug.config import option
 from personaplug.method_kinds import AdapterItems
-from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.lora import LoraConfig
 
 

@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from personaplug.backbone.base import Backbone
 from personaplug.embedder.wording import Wording
-from personaplug.plug.backbone import Backbone
 from personaplug.plug.query_source import QuerySource
 from personaplug.store.text_cache import TEXTS_KEPT, TextCache
 

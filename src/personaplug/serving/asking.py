@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from fastapi import Request, Response
 
+from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.errors import PersonaPlugError
-from personaplug.plug.decoding import GenerationConfig
 from personaplug.serving.access import Caller
 from personaplug.serving.answering import let_go, stream, whole
 from personaplug.serving.forms import Form

@@ -7,8 +7,8 @@ from time import monotonic
 
 import torch
 
+from personaplug.backbone.tokens import pad_rows
 from personaplug.plug.shared_adapter import each_its_own
-from personaplug.plug.tokens import pad_rows
 from personaplug.serving.models import Models
 from personaplug.serving.question import Reply
 from personaplug.serving.writer import Writer

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from personaplug.backbone.base import Backbone
+from personaplug.backbone.loading import BackboneConfig
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
-from personaplug.plug.backbone import Backbone
-from personaplug.plug.loading import BackboneConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig

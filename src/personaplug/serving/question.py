@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Literal
 
-from personaplug.plug.decoding import GenerationConfig
-from personaplug.plug.writing import Ending, Writing
+from personaplug.backbone.generation_config import GenerationConfig
+from personaplug.backbone.row_generation import Ending, Writing
 from personaplug.serving.turns import Turn
 
 Persona = Literal["own", "generic", "off"]

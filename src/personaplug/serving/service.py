@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from personaplug.backbone.embedding_table import load_writer_of_inputs
 from personaplug.errors import ConfigError
-from personaplug.plug.embedding_table import load_writer_of_inputs
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.data.log import Interaction
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.memory import Memory
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import HistoryItem

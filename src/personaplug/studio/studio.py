@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain, islice
 
+from personaplug.backbone.base import GenerationConfig
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError, StudioError, UnknownUserError
-from personaplug.plug.backbone import GenerationConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.prefix import TunedPrefix
 from personaplug.store.sqlite import PersonaStore

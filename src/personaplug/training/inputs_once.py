@@ -8,8 +8,8 @@ import logging
 from collections.abc import Sequence
 from time import perf_counter
 
-from personaplug.plug.backbone import Backbone
-from personaplug.plug.kept_inputs import KeptInputs
+from personaplug.backbone.base import Backbone
+from personaplug.backbone.kept_inputs import KeptInputs
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.training.batches import count_tokens

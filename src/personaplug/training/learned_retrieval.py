@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from personaplug.plug.backbone import Backbone
+from personaplug.backbone.base import Backbone
 from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.tasks.task import Task
 from personaplug.training.checkpoints import METRICS

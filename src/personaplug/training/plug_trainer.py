@@ -21,10 +21,10 @@ from transformers import (
 )
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from personaplug.backbone.base import Backbone
 from personaplug.embedder.checkpoint import check_finite, write_tensors
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import SoftPrompt
-from personaplug.plug.backbone import Backbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run_folder import WEIGHTS
 from personaplug.plug.shared_adapter import SharedAdapter

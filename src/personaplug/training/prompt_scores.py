@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from personaplug.backbone.base import Backbone, GenerationConfig
 from personaplug.evaluation.answers import Answer
 from personaplug.evaluation.metrics import METRICS
-from personaplug.plug.backbone import Backbone, GenerationConfig
 from personaplug.tasks.task import Task
 from personaplug.training.ledger import Question
 

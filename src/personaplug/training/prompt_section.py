@@ -2,7 +2,7 @@
 
 import re
 
-from personaplug.plug.backbone import Backbone
+from personaplug.backbone.base import Backbone
 from personaplug.tasks.task import Task
 
 _SECTION = """How the language model was asked, {how}; `INPUT` stands for the user's text{items}:

@@ -7,9 +7,9 @@ from itertools import chain
 from pathlib import Path
 from time import perf_counter
 
+from personaplug.backbone.precision import Precision, for_steps
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.precision import Precision, for_steps
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from personaplug.backbone.device import this_machine
 from personaplug.data.lamp import check_predictions, write_predictions
 from personaplug.data.log import Interaction, read_log
 from personaplug.data.split import Examples, split_examples
@@ -21,7 +22,6 @@ from personaplug.evaluation.cost import TrainingCost
 from personaplug.evaluation.report import Report, Setting
 from personaplug.files import check_can_appear
 from personaplug.method_kinds import check_command, kind_of
-from personaplug.plug.device import this_machine
 from personaplug.plug.run import decoding_of
 from personaplug.plug.run_folder import store_of
 from personaplug.store.sqlite import PersonaStore

@@ -5,9 +5,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 
+from personaplug.backbone.device import start_torch
 from personaplug.data.log import read_log
 from personaplug.embedder.encoder import EncoderConfig
-from personaplug.plug.device import start_torch
 from personaplug.plug.encoders import encode_with, encoder_config, load_encoder
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import IndexCounts, check_ids

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from personaplug.backbone.base import Backbone, GenerationConfig
+from personaplug.backbone.device import start_torch
+from personaplug.backbone.loading import load_backbone
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.method_kinds import METHOD_KINDS
@@ -11,9 +14,6 @@ from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.retrieval import build_retriever, items_beside, with_items, without_items
 from personaplug.methods.selected_prompt import SelectedPrompt
-from personaplug.plug.backbone import Backbone, GenerationConfig
-from personaplug.plug.device import start_torch
-from personaplug.plug.loading import load_backbone
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import RetrievalConfig, digest_of, load_ranker, load_selector, read_run
 from personaplug.plug.run_file import at_end_of

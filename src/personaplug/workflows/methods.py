@@ -5,6 +5,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.device import start_torch
+from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import Method
 from personaplug.method_kinds import METHOD_KINDS, check_command, kind_of
@@ -13,9 +16,6 @@ from personaplug.methods.profiles import with_profiles
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.retrieval import build_retriever, with_items, without_items
 from personaplug.models.catalog import DEFAULT
-from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.device import start_torch
-from personaplug.plug.loading import BackboneConfig, load_backbone
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig

@@ -25,7 +25,7 @@ class MethodWords:
         k: Items in a prompt; None for the method's own number.
         profiles: Where ``text-profile`` keeps what it writes; None for beside the report.
         query_source: Where the vectors of queries come from.
-        decoding: Fields of a :class:`personaplug.plug.backbone.GenerationConfig`; those that are None or missing are
+        decoding: Fields of a :class:`personaplug.backbone.base.GenerationConfig`; those that are None or missing are
             the run's.
     """
 

@@ -4,9 +4,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from personaplug.backbone.device import start_torch
 from personaplug.errors import StoreError
 from personaplug.evaluation.user_cost import UserCost
-from personaplug.plug.device import start_torch
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import RetrievalConfig

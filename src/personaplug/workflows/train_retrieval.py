@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
+from personaplug.backbone.device import start_torch
+from personaplug.backbone.loading import load_backbone
 from personaplug.errors import ConfigError
 from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.retrieval import build_retriever, items_beside
-from personaplug.plug.device import start_torch
 from personaplug.plug.encoders import encoder_of_store, load_encoder
-from personaplug.plug.loading import load_backbone
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.retrieval_run import RetrievalConfig, new_selector

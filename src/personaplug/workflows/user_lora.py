@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.device import start_torch, this_machine
+from personaplug.backbone.loading import load_backbone
 from personaplug.data.log import read_log
 from personaplug.data.shelf import Shelf
 from personaplug.data.split import Examples, split_examples
@@ -12,9 +15,6 @@ from personaplug.methods.prompted import Prompted
 from personaplug.methods.retrieval import build_retriever, with_items, without_items
 from personaplug.methods.user_lora import UserLora
 from personaplug.plug.adapter_folder import AdapterRecord
-from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.device import start_torch, this_machine
-from personaplug.plug.loading import load_backbone
 from personaplug.plug.lora import UserAdapters
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run_folder import check_is_free, check_task

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from personaplug.plug.tokens import TokenEmbeddings, pad_rows
+from personaplug.backbone.tokens import TokenEmbeddings, pad_rows
 
 Read = Callable[[TokenEmbeddings], Cache]
 

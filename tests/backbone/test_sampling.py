@@ -3,8 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaplug.plug.decoding import GenerationConfig
-from personaplug.plug.draws import OwnDraws
+from personaplug.backbone.generation_config import GenerationConfig
+from personaplug.backbone.sampling import OwnDraws
 
 NEVER = -torch.inf
 

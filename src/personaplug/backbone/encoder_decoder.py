@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from personaplug.plug.backbone import Backbone
-from personaplug.plug.beams import BeamSearch, candidates
-from personaplug.plug.decoding import GenerationConfig
-from personaplug.plug.tokens import Side, TokenEmbeddings
+from personaplug.backbone.base import Backbone
+from personaplug.backbone.beams import BeamSearch, candidates
+from personaplug.backbone.generation_config import GenerationConfig
+from personaplug.backbone.tokens import Side, TokenEmbeddings
 
 _PLAIN = {
     "bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id",

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from transformers import BartConfig, BartForConditionalGeneration
 
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.encoder_decoder import EncoderDecoderBackbone
+from personaplug.backbone.row_generation import Writing
 from personaplug.config import from_mapping
 from personaplug.errors import ConfigError
-from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
-from personaplug.plug.writing import Writing
 from personaplug.training.recomputation import recomputing
 from tests import tiny
 

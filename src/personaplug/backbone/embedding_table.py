@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.utils.hub import cached_file
 
+from personaplug.backbone.base import Backbone
+from personaplug.backbone.decoder_only import DecoderOnlyBackbone
+from personaplug.backbone.loading import BackboneConfig, in_folder, read_settings
 from personaplug.errors import ConfigError
-from personaplug.plug.backbone import Backbone
-from personaplug.plug.decoder_only import DecoderOnlyBackbone
-from personaplug.plug.loading import BackboneConfig, in_folder, read_settings
 
 _HINT = "serve this run with --engine local"
 _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"

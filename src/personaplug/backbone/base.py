@@ -22,12 +22,12 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from personaplug.backbone.generation_config import GenerationConfig as GenerationConfig
+from personaplug.backbone.kept_inputs import KeptInputs
+from personaplug.backbone.row_generation import Writing, WritingRows, streamed
+from personaplug.backbone.sampling import OwnDraws
+from personaplug.backbone.tokens import Side, TokenEmbeddings, pad_rows
 from personaplug.embedder.text_reader import TextReader
-from personaplug.plug.decoding import GenerationConfig as GenerationConfig
-from personaplug.plug.draws import OwnDraws
-from personaplug.plug.kept_inputs import KeptInputs
-from personaplug.plug.tokens import Side, TokenEmbeddings, pad_rows
-from personaplug.plug.writing import Writing, WritingRows, streamed
 
 IGNORED = -100
 _MARK = "\N{OBJECT REPLACEMENT CHARACTER}"

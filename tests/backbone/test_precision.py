@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from personaplug.plug import precision
-from personaplug.plug.precision import for_steps, in_bfloat16
+from personaplug.backbone import precision
+from personaplug.backbone.precision import for_steps, in_bfloat16
 from tests import tiny
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from personaplug.plug.decoding import GenerationConfig
+from personaplug.backbone.generation_config import GenerationConfig
 
 _COLDEST = 1e-4
 """A temperature at which the likeliest token is all but certain; a lower one would only overflow."""

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from personaplug.plug.tokens import TokenEmbeddings
+from personaplug.backbone.tokens import TokenEmbeddings
 
 LEAVE_AT = 0.25
 """Settled queries leave once they are this share of the batch: whenever some leave, the others' rows are copied."""

@@ -7,8 +7,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from personaplug.plug.backbone import GenerationConfig
-from personaplug.plug.writing import Writing, streamed
+from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.row_generation import Writing, streamed
 from tests import tiny
 
 INPUTS = ["what is it", "", "a longer question than all the others here", "🙂"]

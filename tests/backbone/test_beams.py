@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personaplug.plug import beams
-from personaplug.plug.backbone import Backbone, GenerationConfig
+from personaplug.backbone import beams
+from personaplug.backbone.base import Backbone, GenerationConfig
 from tests import tiny
 from tests.embedder.histories import few
 

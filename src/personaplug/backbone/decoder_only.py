@@ -7,8 +7,8 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import Cache
 
-from personaplug.plug.backbone import IGNORED, Backbone
-from personaplug.plug.tokens import Side, TokenEmbeddings
+from personaplug.backbone.base import IGNORED, Backbone
+from personaplug.backbone.tokens import Side, TokenEmbeddings
 
 
 class DecoderOnlyBackbone(Backbone):

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import StoppingCriteria
 
-from personaplug.plug.decoding import GenerationConfig
+from personaplug.backbone.generation_config import GenerationConfig
 
 Ending = Literal["stop", "length"]
 

@@ -20,15 +20,15 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from personaplug.backbone.base import Backbone
+from personaplug.backbone.decoder_only import DecoderOnlyBackbone
+from personaplug.backbone.encoder_decoder import EncoderDecoderBackbone
+from personaplug.backbone.gguf import find_gguf
+from personaplug.backbone.gguf_copy import copy_of, read_gguf, read_gguf_settings
 from personaplug.config import option
 from personaplug.errors import ConfigError, MissingExtraError
 from personaplug.models.catalog import DEFAULT
 from personaplug.models.places import located
-from personaplug.plug.backbone import Backbone
-from personaplug.plug.decoder_only import DecoderOnlyBackbone
-from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
-from personaplug.plug.gguf import find_gguf
-from personaplug.plug.gguf_copy import copy_of, read_gguf, read_gguf_settings
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from personaplug.backbone.base import Backbone
+from personaplug.backbone.tokens import Place
 from personaplug.embedder.encoder import has_native_bfloat16
-from personaplug.plug.backbone import Backbone
-from personaplug.plug.tokens import Place
 
 log = logging.getLogger(__name__)
 

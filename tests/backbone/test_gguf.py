@@ -12,12 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personaplug.backbone import gguf_copy
+from personaplug.backbone.embedding_table import load_writer_of_inputs
+from personaplug.backbone.generation_config import GenerationConfig
+from personaplug.backbone.gguf import find_gguf, read_head
+from personaplug.backbone.loading import BackboneConfig, load_backbone, read_settings
 from personaplug.errors import ConfigError
-from personaplug.plug import gguf_copy
-from personaplug.plug.decoding import GenerationConfig
-from personaplug.plug.embedding_table import load_writer_of_inputs
-from personaplug.plug.gguf import find_gguf, read_head
-from personaplug.plug.loading import BackboneConfig, load_backbone, read_settings
 from tests import tiny
 from tests.full_disk import full_disk
 from tests.gguf_files import CHAT, PIECES, llama, write_gguf

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personaplug.plug.tokens import pad_rows
+from personaplug.backbone.tokens import pad_rows
 
 DIM = 3
 few = settings(max_examples=25)

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from personaplug.backbone.decoder_only import DecoderOnlyBackbone
+from personaplug.backbone.encoder_decoder import EncoderDecoderBackbone
+from personaplug.backbone.loading import BackboneConfig, in_folder, load_backbone, read_settings
 from personaplug.config import override, read_toml, write_toml
 from personaplug.errors import ConfigError, MissingExtraError
-from personaplug.plug.decoder_only import DecoderOnlyBackbone
-from personaplug.plug.encoder_decoder import EncoderDecoderBackbone
-from personaplug.plug.loading import BackboneConfig, in_folder, load_backbone, read_settings
 from tests import tiny
 
 
@@ -81,7 +81,7 @@ def test_whether_inputs_are_wrapped_is_never_guessed(written, tmp_path):
 
 @pytest.mark.parametrize("quantization", ["8bit", "4bit"])
 def test_quantized_loading_without_bitsandbytes_names_the_extra(models, family, quantization, monkeypatch):
-    monkeypatch.setattr("personaplug.plug.loading.find_spec", lambda _: None)
+    monkeypatch.setattr("personaplug.backbone.loading.find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=quantization) as caught:
         load_backbone(BackboneConfig(models[family], quantization=quantization))
     assert "personaplug[quantized]" in caught.value.hint

@@ -2,8 +2,8 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
-from personaplug.plug.decoder_only import DecoderOnlyBackbone
-from personaplug.plug.kept_inputs import KeptInputs
+from personaplug.backbone.decoder_only import DecoderOnlyBackbone
+from personaplug.backbone.kept_inputs import KeptInputs
 from tests import tiny
 
 ASKED = ["a", "what is this?", "and a longer one than that", ""]

@@ -26,10 +26,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from personaplug.backbone.gguf import read_head
 from personaplug.cache import cache_folder
 from personaplug.errors import ConfigError
 from personaplug.files import dead_drafts, scratch_folder, sha256_of
-from personaplug.plug.gguf import read_head
 
 log = logging.getLogger(__name__)
 

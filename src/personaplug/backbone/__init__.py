@@ -1,0 +1,1 @@
+"""The frozen language model: loaded, read by its embeddings, trained through, and decoded."""
