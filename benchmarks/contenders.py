@@ -21,9 +21,9 @@ from personaplug.errors import DataError
 from personaplug.evaluation.answers import Answer
 from personaplug.evaluation.bench import BenchResult, TaskResult
 from personaplug.evaluation.comparison import SeedReports, compare_seeds
-from personaplug.evaluation.markdown import to_markdown
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.scores import scores_of
+from personaplug.reports.markdown import to_markdown
 
 
 @dataclass(frozen=True, slots=True)

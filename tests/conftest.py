@@ -22,7 +22,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         import_module(heavy)
 
 # Read once, when a package is first imported. In no hook: a room's own conftest.py comes before the first of them.
-CHECKED = ("embedder", "rivals", "backbone", "plug", "store", "evaluation")
+CHECKED = ("embedder", "rivals", "backbone", "plug", "store", "evaluation", "reports")
 install_import_hook([f"personaplug.{room}" for room in CHECKED], "beartype.beartype")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIGHT_ROOMS = ("records", "config", "models", "tasks", "data", "store", "retrieval", "evaluation")
+LIGHT_ROOMS = ("records", "config", "models", "tasks", "data", "store", "retrieval", "evaluation", "reports")
 
 IMPORT_ALL = """
 import pkgutil, sys

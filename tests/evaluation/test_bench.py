@@ -7,10 +7,10 @@ import pytest
 from personaplug.evaluation import bench, comparison
 from personaplug.evaluation.averaging import averages
 from personaplug.evaluation.bench import BenchResult, best_retrieval, choose_k, summarize
-from personaplug.evaluation.bench_markdown import COSTS, bench_markdown, costs_in_words
-from personaplug.evaluation.bench_page import bench_html
 from personaplug.evaluation.cost import Cost, TrainingCost
 from personaplug.evaluation.published import PublishedScore
+from personaplug.reports.bench_markdown import COSTS, bench_markdown, costs_in_words
+from personaplug.reports.bench_page import bench_html
 from tests.evaluation.factories import RATINGS, make_examples, make_report
 
 

@@ -46,8 +46,8 @@ def bench(recipe_path: Path, out: Path, dry_run: bool, as_json: bool, skip_bad: 
     thrown away: it is an error that says what differs.
     """
     from personaplug.cli.screen import notes, print_json, results
-    from personaplug.evaluation.overview import overview
-    from personaplug.evaluation.table import comparison_table, overview_table
+    from personaplug.reports.overview import overview
+    from personaplug.reports.table import comparison_table, overview_table
 
     if dry_run:
         for line in planned(recipe_path, out, skip_bad=skip_bad):
@@ -85,9 +85,9 @@ def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "Benc
     from personaplug.cli.benchmark.files import plain
     from personaplug.cli.benchmark.lock import alone_in
     from personaplug.cli.benchmark.run import do_all, result_of, write_if_changed
-    from personaplug.evaluation.bench_markdown import bench_markdown
-    from personaplug.evaluation.bench_page import bench_html
     from personaplug.evaluation.published import read_published
+    from personaplug.reports.bench_markdown import bench_markdown
+    from personaplug.reports.bench_page import bench_html
 
     recipe, places = _checked(recipe_path, out, skip_bad=skip_bad)
     published = read_published(recipe_path.parent / recipe.published) if recipe.published else None

@@ -30,16 +30,16 @@ def compare(
     from personaplug.cli.screen import print_json, results
     from personaplug.evaluation.comparison import compare as compare_reports
     from personaplug.evaluation.comparison import label_reports
-    from personaplug.evaluation.markdown import to_markdown
     from personaplug.evaluation.report import Report
-    from personaplug.evaluation.table import comparison_table
     from personaplug.files import write_text
+    from personaplug.reports.markdown import to_markdown
+    from personaplug.reports.table import comparison_table
 
     reports = label_reports({path: Report.read(path) for path in paths})
     comparison = compare_reports(reports, baseline=baseline)
     texts = {markdown: to_markdown(comparison)} if markdown else {}
     if html:
-        from personaplug.evaluation.page import to_html
+        from personaplug.reports.page import to_html
 
         texts = {html: to_html(comparison, reports, seed=seed), **texts}
     for path, text in texts.items():

@@ -98,9 +98,9 @@ def demo(out: Path, task: SampleTask, backbone: str, users: int, train_queries: 
 
     from personaplug.cli.screen import notes, results
     from personaplug.evaluation.comparison import compare
-    from personaplug.evaluation.page import to_html
-    from personaplug.evaluation.table import answers_table, comparison_table
     from personaplug.files import write_text
+    from personaplug.reports.page import to_html
+    from personaplug.reports.table import answers_table, comparison_table
 
     began, folder = perf_counter(), out / task
     notes().rule(f"[bold]{task}", align="left", style="dim")

@@ -84,7 +84,7 @@ def evaluate(
     with `personaplug compare`.
     """
     from personaplug.cli.screen import Bars, print_json, results
-    from personaplug.evaluation.table import report_table
+    from personaplug.reports.table import report_table
     from personaplug.workflows.evaluate import evaluate as measure
 
     decoding = _taken(options, "strategy", "beams", "temperature", "top_p", "max_new_tokens")

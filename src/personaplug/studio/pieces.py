@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from personaplug.errors import PersonaPlugError
-from personaplug.evaluation.templates import environment
 from personaplug.plug.memory import Memory
+from personaplug.reports.templates import environment
 from personaplug.studio.studio import Studio
 from personaplug.studio.visit import Visit
 

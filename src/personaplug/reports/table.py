@@ -9,10 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from personaplug.evaluation.comparison import Comparison, Gap
-from personaplug.evaluation.overview import Cell, Overview
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.scores import Score
-from personaplug.evaluation.words import (
+from personaplug.reports.formatting import (
     MISSING,
     cell_text,
     gap_interval,
@@ -23,6 +22,7 @@ from personaplug.evaluation.words import (
     score_interval,
     score_text,
 )
+from personaplug.reports.overview import Cell, Overview
 
 _STYLES = {"better": "bold green", "worse": "bold red", "unclear": "dim"}
 

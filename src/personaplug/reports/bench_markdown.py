@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from personaplug.evaluation.bench import BenchResult, Choice, CostRow, TaskResult
-from personaplug.evaluation.markdown import escape, gap_cell, to_markdown
 from personaplug.evaluation.metrics import METRICS
-from personaplug.evaluation.overview import overview
-from personaplug.evaluation.words import cell_text, cost_text, metric_title, overview_note, plain_score, score_text
+from personaplug.reports.formatting import cell_text, cost_text, metric_title, overview_note, plain_score, score_text
+from personaplug.reports.markdown import escape, gap_cell, to_markdown
+from personaplug.reports.overview import overview
 
 METHOD = (
     "Scores are means over seeds. Brackets are 95% intervals of a bootstrap that draws users and, where a method was "

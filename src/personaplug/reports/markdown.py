@@ -2,7 +2,7 @@
 
 from personaplug.evaluation.comparison import Comparison, Gap
 from personaplug.evaluation.scores import Score
-from personaplug.evaluation.words import (
+from personaplug.reports.formatting import (
     MISSING,
     gap_interval,
     gap_text,

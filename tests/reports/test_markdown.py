@@ -1,5 +1,5 @@
 from personaplug.evaluation.comparison import compare
-from personaplug.evaluation.markdown import to_markdown
+from personaplug.reports.markdown import to_markdown
 from tests.evaluation.factories import make_examples, make_report, make_reports
 
 

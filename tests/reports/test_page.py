@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pytest
 
 from personaplug.evaluation.comparison import compare
-from personaplug.evaluation.page import LONGEST_TEXT, to_html
+from personaplug.reports.page import LONGEST_TEXT, to_html
 from tests.evaluation.factories import TITLES, make_examples, make_report, make_reports
 
 ATTACK = "<script>alert('x')</script> <img src=x onerror=alert(1)> \" ' & {{ 90001 * 90007 }}"
@@ -47,7 +47,7 @@ def page_of(reports, **options):
 def no_pictures(monkeypatch):
     """Leave out what takes the time, where a test is about the words."""
     for name in ("draw_scores", "draw_history_lengths", "draw_attention"):
-        monkeypatch.setattr(f"personaplug.evaluation.page.{name}", lambda *_, **__: "")
+        monkeypatch.setattr(f"personaplug.reports.page.{name}", lambda *_, **__: "")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from personaplug.evaluation.comparison import compare
-from personaplug.evaluation.pictures import draw_attention, draw_history_lengths, draw_scores, looks_of
+from personaplug.reports.pictures import draw_attention, draw_history_lengths, draw_scores, looks_of
 from tests.evaluation.factories import make_examples, make_report, make_reports
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -2,8 +2,8 @@
 
 from personaplug.evaluation.comparison import Gap
 from personaplug.evaluation.metrics import METRICS, MetricName
-from personaplug.evaluation.overview import Cell
 from personaplug.evaluation.scores import Score
+from personaplug.reports.overview import Cell
 
 MISSING = "\N{EN DASH}"
 MARKS = {"better": "▲", "worse": "▼", "unclear": ""}

@@ -6,14 +6,14 @@ from statistics import mean, median
 from jinja2 import Template
 from markupsafe import Markup
 
-from personaplug.evaluation import words
 from personaplug.evaluation.comparison import Comparison
 from personaplug.evaluation.contrasts import draw_contrasts
 from personaplug.evaluation.metrics import METRICS
-from personaplug.evaluation.pictures import draw_attention, draw_history_lengths, draw_scores, looks_of
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.significance import FLIPS, RESAMPLES
-from personaplug.evaluation.templates import environment
+from personaplug.reports import formatting as words
+from personaplug.reports.pictures import draw_attention, draw_history_lengths, draw_scores, looks_of
+from personaplug.reports.templates import environment
 
 LONGEST_TEXT = 420  # characters of one text on the page; the report files hold all
 
@@ -51,7 +51,7 @@ def to_html(comparison: Comparison, reports: Mapping[str, Report], *, seed: int 
 
 def template(name: str) -> Template:
     """Load a template that escapes every text put into it."""
-    templates = environment("evaluation")
+    templates = environment("reports")
     templates.globals |= {
         "words": words,
         "METRICS": METRICS,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from personaplug.evaluation.bench import BenchResult, TaskResult
-from personaplug.evaluation.bench_markdown import COSTS, DEV_NOTE, METHOD, choice_text, costs_in_words
-from personaplug.evaluation.overview import overview
-from personaplug.evaluation.page import template
-from personaplug.evaluation.pictures import Look, draw_attention, draw_history_lengths, draw_scores, looks_of
 from personaplug.evaluation.report import Report
+from personaplug.reports.bench_markdown import COSTS, DEV_NOTE, METHOD, choice_text, costs_in_words
+from personaplug.reports.overview import overview
+from personaplug.reports.page import template
+from personaplug.reports.pictures import Look, draw_attention, draw_history_lengths, draw_scores, looks_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ import pytest
 
 from personaplug.evaluation.averaging import averages
 from personaplug.evaluation.bench import BenchResult, Choice, Tried, summarize
-from personaplug.evaluation.bench_markdown import bench_markdown
-from personaplug.evaluation.bench_page import bench_html
-from personaplug.evaluation.overview import overview
-from personaplug.evaluation.table import overview_table
-from personaplug.evaluation.words import cell_text
+from personaplug.reports.bench_markdown import bench_markdown
+from personaplug.reports.bench_page import bench_html
+from personaplug.reports.formatting import cell_text
+from personaplug.reports.overview import overview
+from personaplug.reports.table import overview_table
 from tests.evaluation.factories import RATINGS, TAGS, make_examples, make_report
-from tests.evaluation.test_table import lines
+from tests.reports.test_table import lines
 
 
 def runs(task, k, *, right, wrong, **more):

@@ -1,9 +1,9 @@
 import pytest
 
-from personaplug.evaluation import words
 from personaplug.evaluation.comparison import Gap
 from personaplug.evaluation.scores import Score
 from personaplug.evaluation.significance import Difference
+from personaplug.reports import formatting as words
 
 
 def gap(value=0.0, low=-1.0, high=1.0, p_value=0.5):

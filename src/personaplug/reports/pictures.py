@@ -16,7 +16,7 @@ from personaplug.evaluation.attention import ENTROPY_BINS, SLICES, AttentionSumm
 from personaplug.evaluation.comparison import Comparison
 from personaplug.evaluation.metrics import MetricName
 from personaplug.evaluation.report import Report
-from personaplug.evaluation.words import metric_title
+from personaplug.reports.formatting import metric_title
 
 INK, FAINT, BASELINE = "#1e293b", "#94a3b8", "#64748b"
 COLORS = ("#0f766e", "#c2410c", "#4338ca", "#a21caf", "#4d7c0f", "#0369a1", "#b45309", "#be123c")

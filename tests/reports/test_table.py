@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from personaplug.evaluation.comparison import compare
-from personaplug.evaluation.table import answers_table, comparison_table, report_table
+from personaplug.reports.table import answers_table, comparison_table, report_table
 from tests.evaluation.factories import make_examples, make_report, make_reports
 
 

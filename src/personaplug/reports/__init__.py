@@ -1,0 +1,1 @@
+"""Reports for people: tables, pages and pictures of what was measured."""
