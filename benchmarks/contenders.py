@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from personaplug.cli.benchmark.files import read_json
-from personaplug.cli.benchmark.made_of import FILE
-from personaplug.cli.benchmark.recipe import slug
+from personaplug.bench.json_files import read_json
+from personaplug.bench.provenance import FILE
+from personaplug.bench.recipe import slug
 from personaplug.config import from_mapping
 from personaplug.errors import DataError
 from personaplug.evaluation.answers import Answer

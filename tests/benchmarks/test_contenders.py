@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.contenders import comparison_markdown, first_queries, main, only, reports_in
-from personaplug.cli.benchmark.files import plain, write_json
+from personaplug.bench.json_files import plain, write_json
 from personaplug.errors import DataError
 from personaplug.evaluation.bench import BenchResult, choose_k, summarize
 from tests.evaluation.factories import TAGS, make_examples, make_report

@@ -4,16 +4,16 @@ import tomllib
 
 import pytest
 
-from personaplug.cli.benchmark.made_of import contender_parts, task_parts
-from personaplug.cli.benchmark.place import TaskPlace
-from personaplug.cli.benchmark.recipe import read_recipe
+from personaplug.bench.layout import TaskPlace
+from personaplug.bench.provenance import contender_parts, task_parts
+from personaplug.bench.recipe import read_recipe
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
 from personaplug.evaluation.report import Report
 from personaplug.plug.run import PRESETS
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
-from tests.cli.bench_world import write_recipe
+from tests.bench.bench_world import write_recipe
 from tests.cli.conftest import done, run_command
 from tests.cli.conftest import write_log as write_small_log
 from tests.lamp_files import make_profile, write_split

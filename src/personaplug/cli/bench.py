@@ -8,8 +8,8 @@ import click
 from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
-    from personaplug.cli.benchmark.place import TaskPlace
-    from personaplug.cli.benchmark.recipe import Recipe
+    from personaplug.bench.layout import TaskPlace
+    from personaplug.bench.recipe import Recipe
     from personaplug.evaluation.bench import BenchResult
 
 
@@ -68,7 +68,7 @@ def bench(recipe_path: Path, out: Path, dry_run: bool, as_json: bool, skip_bad: 
 
 def planned(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> list[str]:
     """Check a recipe as a run of it does, and say what each of its tasks asks for."""
-    from personaplug.cli.benchmark.run import count_steps, is_finished
+    from personaplug.bench.runner import count_steps, is_finished
 
     recipe, places = _checked(recipe_path, out, skip_bad=skip_bad)
     return [
@@ -82,9 +82,9 @@ def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "Benc
     """Do what a recipe asks for and is not done, and write ``report.json``, ``.md`` and ``.html``."""
     import json
 
-    from personaplug.cli.benchmark.files import plain
-    from personaplug.cli.benchmark.lock import alone_in
-    from personaplug.cli.benchmark.run import do_all, result_of, write_if_changed
+    from personaplug.bench.json_files import plain
+    from personaplug.bench.lock import alone_in
+    from personaplug.bench.runner import do_all, result_of, write_if_changed
     from personaplug.evaluation.published import read_published
     from personaplug.reports.bench_markdown import bench_markdown
     from personaplug.reports.bench_page import bench_html
@@ -106,8 +106,8 @@ def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "Benc
 
 def _checked(recipe_path: Path, out: Path, *, skip_bad: bool) -> "tuple[Recipe, list[TaskPlace]]":
     """Read a recipe, and refuse one that could not be run."""
-    from personaplug.cli.benchmark.checks import check
-    from personaplug.cli.benchmark.recipe import read_recipe
+    from personaplug.bench.checks import check
+    from personaplug.bench.recipe import read_recipe
     from personaplug.cli.screen import Bars
 
     recipe = read_recipe(recipe_path)

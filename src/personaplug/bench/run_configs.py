@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from personaplug.cli.benchmark.place import Measured, TaskPlace
-from personaplug.cli.benchmark.recipe import Contender, Decoding, Recipe
+from personaplug.bench.layout import Measured, TaskPlace
+from personaplug.bench.recipe import Contender, Decoding, Recipe
 from personaplug.config import from_mapping, override
 from personaplug.plug.encoders import encoder_config
 from personaplug.plug.retrieval_run import PRESETS as RETRIEVAL_PRESETS

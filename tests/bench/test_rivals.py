@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from personaplug.cli.benchmark import run as bench_run
-from tests.cli.bench_world import bench, write_recipe
+from personaplug.bench import runner as bench_run
+from tests.bench.bench_world import bench, write_recipe
 from tests.cli.conftest import done
 
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from personaplug.cli.benchmark.apart import apart
-from personaplug.cli.benchmark.files import read_json
-from personaplug.cli.benchmark.made_of import contender_parts, record, task_parts
-from personaplug.cli.benchmark.place import Measured, TaskPlace
-from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.steps import Step, first_steps, last_steps, measured_as, seeds_of
+from personaplug.bench.isolation import apart
+from personaplug.bench.json_files import read_json
+from personaplug.bench.layout import Measured, TaskPlace
+from personaplug.bench.provenance import contender_parts, record, task_parts
+from personaplug.bench.recipe import Contender, Recipe
+from personaplug.bench.steps import Step, first_steps, last_steps, measured_as, seeds_of
 from personaplug.evaluation.averaging import averages
 from personaplug.evaluation.bench import BenchResult, Choice, choose_k, summarize
 from personaplug.evaluation.comparison import SeedReports

@@ -8,12 +8,12 @@ import sys
 import pytest
 import torch
 
-from personaplug.cli.benchmark import files as bench_files
-from personaplug.cli.benchmark import run as bench_run
+from personaplug.bench import json_files as bench_files
+from personaplug.bench import runner as bench_run
 from personaplug.evaluation.report import Report
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.training.metrics_log import MetricsLog
-from tests.cli.bench_world import USERS, bench, contents, write_recipe
+from tests.bench.bench_world import USERS, bench, contents, write_recipe
 from tests.cli.conftest import done
 
 

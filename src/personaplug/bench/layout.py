@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from personaplug.cli.benchmark.recipe import Contender, Source, slug
+from personaplug.bench.recipe import Contender, Source, slug
 from personaplug.data.rows import OnBad, refuse
 from personaplug.errors import DataError
 from personaplug.tasks.task import Task

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from personaplug.cli.benchmark.recipe import Contender, Recipe
+from personaplug.bench.recipe import Contender, Recipe
 from personaplug.errors import ConfigError
 
 OWNED = {

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
-from personaplug.cli.benchmark.made_of import check_made_of, contender_parts, task_parts
-from personaplug.cli.benchmark.models import check_models, check_store
-from personaplug.cli.benchmark.owned import check_owned
-from personaplug.cli.benchmark.place import TaskPlace
-from personaplug.cli.benchmark.recipe import Contender, Recipe, slug
-from personaplug.cli.benchmark.run import is_finished
-from personaplug.cli.benchmark.runs import base_run, run_of
-from personaplug.cli.benchmark.work import made_rows
+from personaplug.bench.layout import TaskPlace
+from personaplug.bench.measuring import made_rows
+from personaplug.bench.model_checks import check_models, check_store
+from personaplug.bench.provenance import check_made_of, contender_parts, task_parts
+from personaplug.bench.recipe import Contender, Recipe, slug
+from personaplug.bench.reserved_settings import check_owned
+from personaplug.bench.run_configs import base_run, run_of
+from personaplug.bench.runner import is_finished
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import Interaction, read_given, read_log
 from personaplug.data.rows import OnBad, refuse

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from personaplug.cli.benchmark import run as bench_run
-from personaplug.cli.benchmark.place import TaskPlace
-from personaplug.cli.benchmark.recipe import Decoding, read_recipe
-from personaplug.cli.benchmark.runs import base_run, decoding_of
+from personaplug.bench import runner as bench_run
+from personaplug.bench.layout import TaskPlace
+from personaplug.bench.recipe import Decoding, read_recipe
+from personaplug.bench.run_configs import base_run, decoding_of
 from personaplug.evaluation.published import published_scores, read_published
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.plug.retrieval_run import PRESETS
 from personaplug.tasks.task import load_task
-from tests.cli.bench_world import SMALL, bench, write_recipe
+from tests.bench.bench_world import SMALL, bench, write_recipe
 from tests.cli.conftest import done
 from tests.lamp_files import make_profile, write_split
 

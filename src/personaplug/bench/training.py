@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from personaplug.cli.benchmark.files import plain, write_json
-from personaplug.cli.benchmark.place import Measured, TaskPlace
-from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import run_of
-from personaplug.cli.benchmark.work import method_words, queries_of
+from personaplug.bench.json_files import plain, write_json
+from personaplug.bench.layout import Measured, TaskPlace
+from personaplug.bench.measuring import method_words, queries_of
+from personaplug.bench.recipe import Contender, Recipe
+from personaplug.bench.run_configs import run_of
 from personaplug.evaluation.cost import TrainingCost
 from personaplug.plug.run_folder import WEIGHTS, holds_run
 from personaplug.plug.user_lora import UserLoraConfig

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from personaplug.cli.benchmark.place import Measured, TaskPlace
-from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.training import describe_users, train_contender
-from personaplug.cli.benchmark.work import index_log, make_log, measure_contender
+from personaplug.bench.layout import Measured, TaskPlace
+from personaplug.bench.measuring import index_log, make_log, measure_contender
+from personaplug.bench.recipe import Contender, Recipe
+from personaplug.bench.training import describe_users, train_contender
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from personaplug.cli.benchmark.apart import IMPORTED_ONCE, apart
-from personaplug.cli.benchmark.training import train_contender
+from personaplug.bench.isolation import IMPORTED_ONCE, apart
+from personaplug.bench.training import train_contender
 from personaplug.errors import DataError, PersonaPlugError
 from tests.processes import die
 
 PARENT = """
 import sys
 from functools import partial
-from personaplug.cli.benchmark import apart
-from tests.cli.test_apart import stay, stumble
+from personaplug.bench import isolation as apart
+from tests.bench.test_isolation import stay, stumble
 if __name__ == "__main__":
     apart.IMPORTED_ONCE.clear()  # nothing slow is needed here
     apart.apart(partial(stay, sys.argv[1]))

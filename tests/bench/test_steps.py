@@ -4,13 +4,14 @@ import pickle
 
 import pytest
 
-from personaplug.cli.benchmark import run as bench_run
-from personaplug.cli.benchmark import training, work
-from personaplug.cli.benchmark.place import TaskPlace
-from personaplug.cli.benchmark.recipe import Contender, Recipe, Source
-from personaplug.cli.benchmark.run import Doing, count_steps
-from personaplug.cli.benchmark.runs import run_of
-from personaplug.cli.benchmark.steps import Step, first_steps, last_steps
+from personaplug.bench import measuring as work
+from personaplug.bench import runner as bench_run
+from personaplug.bench import training
+from personaplug.bench.layout import TaskPlace
+from personaplug.bench.recipe import Contender, Recipe, Source
+from personaplug.bench.run_configs import run_of
+from personaplug.bench.runner import Doing, count_steps
+from personaplug.bench.steps import Step, first_steps, last_steps
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_run import RetrievalConfig

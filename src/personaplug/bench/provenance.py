@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from personaplug.cli.benchmark.files import plain, write_json
-from personaplug.cli.benchmark.place import TaskPlace
-from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
+from personaplug.bench.json_files import plain, write_json
+from personaplug.bench.layout import TaskPlace
+from personaplug.bench.recipe import Contender, Recipe
+from personaplug.bench.run_configs import base_run, decoding_of, run_of
 from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import kind_of

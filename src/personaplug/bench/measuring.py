@@ -5,10 +5,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
-from personaplug.cli.benchmark.files import write_json
-from personaplug.cli.benchmark.place import Measured, TaskPlace
-from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
+from personaplug.bench.json_files import write_json
+from personaplug.bench.layout import Measured, TaskPlace
+from personaplug.bench.recipe import Contender, Recipe
+from personaplug.bench.run_configs import base_run, decoding_of, run_of
 from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
 from personaplug.data.rows import OnBad, refuse

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from personaplug.cli.benchmark import run as bench_run
+from personaplug.bench import runner as bench_run
 from personaplug.config import write_toml
 from personaplug.tasks.task import Retrieval, load_task
-from tests.cli.bench_world import SMALL, bench, write_recipe
+from tests.bench.bench_world import SMALL, bench, write_recipe
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ from transformers import PreTrainedConfig
 from personaplug.backbone.base import positions_in
 from personaplug.backbone.device import start_torch
 from personaplug.backbone.loading import read_settings
-from personaplug.cli.benchmark.place import TaskPlace
-from personaplug.cli.benchmark.recipe import Contender, Recipe
-from personaplug.cli.benchmark.runs import base_run, decoding_of, run_of
+from personaplug.bench.layout import TaskPlace
+from personaplug.bench.recipe import Contender, Recipe
+from personaplug.bench.run_configs import base_run, decoding_of, run_of
 from personaplug.errors import ConfigError
 from personaplug.plug.encoders import check_encoder, encoder_of_store
 from personaplug.plug.retrieval_run import RetrievalConfig

@@ -1,0 +1,1 @@
+from tests.cli.conftest import models, place  # noqa: F401 (fixtures)
