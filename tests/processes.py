@@ -12,7 +12,7 @@ APART.set_forkserver_preload(
         "personaplug.workflows.methods",
         "personaplug.serving.server",
         "personaplug.training.trainer",
-        "personaplug.training.user_lora",
+        "personaplug.rivals.user_lora.training",
     ]
 )
 

@@ -14,7 +14,7 @@ from personaplug.backbone.base import Backbone, GenerationConfig
 from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.errors import ConfigError
 from personaplug.models.places import located
-from personaplug.plug.lora import LoraConfig, UserAdapters, Weights
+from personaplug.rivals.user_lora.adapters import LoraConfig, UserAdapters, Weights
 
 USERS, INPUT_TOKENS, ANSWER_TOKENS = 8, 96, 32
 SMOLLM2 = Shape(width=576, inner=1536, layers=30, heads=9, key_heads=3, head=64)

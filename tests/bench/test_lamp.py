@@ -13,7 +13,7 @@ from personaplug.bench.recipe import Decoding, read_recipe
 from personaplug.bench.run_configs import base_run, decoding_of
 from personaplug.evaluation.published import published_scores, read_published
 from personaplug.method_kinds import METHOD_KINDS
-from personaplug.plug.retrieval_run import PRESETS
+from personaplug.rivals.learned_retrieval.run import PRESETS
 from personaplug.tasks.task import load_task
 from tests.bench.bench_world import SMALL, bench, write_recipe
 from tests.cli.conftest import done

@@ -14,7 +14,7 @@ from personaplug.bench.runner import Doing, count_steps
 from personaplug.bench.steps import Step, first_steps, last_steps
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalConfig
+from personaplug.rivals.learned_retrieval.run import RetrievalConfig
 from personaplug.tasks.task import load_task
 
 

@@ -21,9 +21,12 @@ from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.evaluation.report import Report
 from personaplug.method_kinds import LearnedRetrieval
-from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import (
+from personaplug.records import Profile
+from personaplug.rivals.learned_retrieval import fitting as choosing
+from personaplug.rivals.learned_retrieval.method import digests_of, plain_of
+from personaplug.rivals.learned_retrieval.ranker import ItemRanker
+from personaplug.rivals.learned_retrieval.run import (
     PRESETS,
     RetrievalConfig,
     ScoringConfig,
@@ -32,13 +35,10 @@ from personaplug.plug.retrieval_run import (
     load_selector,
     read_run,
 )
-from personaplug.records import Profile
-from personaplug.rivals.ranker import ItemRanker
+from personaplug.rivals.learned_retrieval.score_cache import Ledger
+from personaplug.rivals.learned_retrieval.selected_prompt import SelectedPrompt
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
-from personaplug.training import choosing
-from personaplug.training.ledger import Ledger
-from personaplug.workflows.learned import digests_of, plain_of
 from personaplug.workflows.methods import MethodOptions, build_method
 from tests import tiny
 from tests.cli.conftest import done, run_command

@@ -5,7 +5,7 @@ import pytest
 
 from personaplug.methods.text_profile import folder_of
 from personaplug.plug import encoders as named
-from personaplug.plug.adapter_folder import AdapterFolder
+from personaplug.rivals.user_lora.adapter_folder import AdapterFolder
 from personaplug.store.snapshots import beside
 from personaplug.store.sqlite import PersonaStore
 from tests.cli.fake_encoder import FakeEncoder

@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 
 from personaplug.backbone.base import GenerationConfig
 from personaplug.evaluation.report import Report
-from personaplug.evaluation.user_cost import UserCost
-from personaplug.plug.lora import LoraConfig
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.user_lora import PRESETS
-from personaplug.plug.user_lora_folder import UserLoraFolder
+from personaplug.rivals.user_lora.adapters import LoraConfig
+from personaplug.rivals.user_lora.cost import UserCost
+from personaplug.rivals.user_lora.run import PRESETS
+from personaplug.rivals.user_lora.run_folder import UserLoraFolder
 from personaplug.tasks.task import load_task
 from personaplug.workflows.user_lora import open_user_lora
 from tests.cli.conftest import USERS, done
@@ -188,7 +188,7 @@ def test_a_run_of_adapters_explains_nothing(personaplug, place):
 
 
 def test_without_peft_the_extra_is_named_before_the_log_is_read(train, monkeypatch, tmp_path):
-    monkeypatch.setattr("personaplug.plug.lora.find_spec", lambda _: None)
+    monkeypatch.setattr("personaplug.rivals.user_lora.adapters.find_spec", lambda _: None)
     result = train(log=tmp_path / "nowhere.jsonl")
     assert result.exit_code == 1
     assert "pip install 'personaplug[lora]'" in result.stderr

@@ -9,10 +9,10 @@ import torch
 from personaplug.backbone.base import GenerationConfig
 from personaplug.methods.input_prompt import InputPrompt
 from personaplug.methods.prompted import Prompted
-from personaplug.methods.selected_prompt import SelectedPrompt
 from personaplug.methods.text_profile import ProfilePrompt, TextProfiles
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.retrieval.recency import RecencyRetriever
+from personaplug.rivals.learned_retrieval.selected_prompt import SelectedPrompt
 from tests.world import TASK
 
 ITEMS = RetrievalPrompt(TASK, RecencyRetriever(), 2, 40, len, str, 256)

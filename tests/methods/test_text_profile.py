@@ -18,7 +18,7 @@ from personaplug.methods.text_profile import ProfilePrompt, TextProfiles
 from personaplug.records import Profile
 from personaplug.tasks.task import Retrieval
 from tests.factories import make_item
-from tests.training.users import COUNTS, ask
+from tests.rivals.user_lora.users import COUNTS, ask
 from tests.world import TASK
 
 SHORT = GenerationConfig(max_new_tokens=8)

@@ -12,10 +12,10 @@ from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalConfig, SelectionConfig
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import as_kept, at_end_of, is_same_model, read_config, way_to, write_config
-from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.rivals.learned_retrieval.run import RetrievalConfig, SelectionConfig
+from personaplug.rivals.user_lora.run import UserLoraConfig
 from tests import tiny
 from tests.world import TASK, make_run
 

@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS
-from personaplug.plug.lora import LoraConfig, UserAdapters
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.plug.run_folder import ADAPTER, WEIGHTS
 from personaplug.plug.shared_adapter import SharedAdapter, SharedAdapterConfig, each_its_own
+from personaplug.rivals.user_lora.adapters import LoraConfig, UserAdapters
 from personaplug.training.trainer import train
 from tests import tiny
 from tests.world import TASK, as_if_trained, make_run

@@ -10,16 +10,16 @@ from personaplug.errors import ConfigError, DataError
 from personaplug.method_kinds import METHOD_KINDS, kind_of
 from personaplug.methods.retrieval import build_retriever
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
-from personaplug.plug.run_kinds import read_or_preset
-from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.rivals.learned_retrieval.run import RetrievalConfig
+from personaplug.rivals.user_lora.run import UserLoraConfig
 from personaplug.tasks.task import load_task
 from personaplug.workflows.configs import overridden
 from personaplug.workflows.evaluate import evaluate, write_profiles
 from personaplug.workflows.index import index
 from personaplug.workflows.overrides import PlugOverrides, RetrievalOverrides, UserLoraOverrides, overrides_for
 from personaplug.workflows.progress import SILENT, counted
+from personaplug.workflows.run_kinds import read_or_preset
 from personaplug.workflows.specs import MethodWords, QueryWords
 from personaplug.workflows.train import train
 from tests.world import save_models

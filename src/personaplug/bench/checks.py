@@ -20,14 +20,14 @@ from personaplug.data.split import split_examples
 from personaplug.errors import ConfigError, DataError
 from personaplug.method_kinds import kind_of
 from personaplug.plug.encoders import encoder_config
-from personaplug.plug.lora import import_peft
 from personaplug.plug.run import PRESETS
 from personaplug.plug.run_file import is_same_model, read_config
 from personaplug.plug.run_folder import CONFIG, holds_run, method_of
-from personaplug.plug.run_kinds import AnyRun
-from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.rivals.user_lora.adapters import import_peft
+from personaplug.rivals.user_lora.run import UserLoraConfig
 from personaplug.tasks.task import Split, load_task
 from personaplug.workflows.progress import Progress, Silence, counted
+from personaplug.workflows.run_kinds import AnyRun
 
 
 def check(

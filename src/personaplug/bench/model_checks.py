@@ -10,9 +10,9 @@ from personaplug.bench.recipe import Contender, Recipe
 from personaplug.bench.run_configs import base_run, decoding_of, run_of
 from personaplug.errors import ConfigError
 from personaplug.plug.encoders import check_encoder, encoder_of_store
-from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
 from personaplug.records import fill
+from personaplug.rivals.learned_retrieval.run import RetrievalConfig
 from personaplug.store.sqlite import PersonaStore
 
 

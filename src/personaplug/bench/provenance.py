@@ -15,8 +15,8 @@ from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import kind_of
 from personaplug.plug.run import RunConfig
-from personaplug.plug.run_kinds import presets_of
 from personaplug.tasks.task import Columns, History, Query, Retrieval
+from personaplug.workflows.run_kinds import presets_of
 
 FILE = "made_of.json"
 _BLOCK = 1 << 20

@@ -8,14 +8,14 @@ from personaplug.bench.layout import Measured, TaskPlace
 from personaplug.bench.recipe import Contender, Decoding, Recipe
 from personaplug.config import from_mapping, override
 from personaplug.plug.encoders import encoder_config
-from personaplug.plug.retrieval_run import PRESETS as RETRIEVAL_PRESETS
-from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import PRESETS, RunConfig
-from personaplug.plug.run_kinds import AnyRun
-from personaplug.plug.user_lora import PRESETS as USER_LORA_PRESETS
-from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.rivals.learned_retrieval.run import PRESETS as RETRIEVAL_PRESETS
+from personaplug.rivals.learned_retrieval.run import RetrievalConfig
+from personaplug.rivals.user_lora.run import PRESETS as USER_LORA_PRESETS
+from personaplug.rivals.user_lora.run import UserLoraConfig
 from personaplug.workflows.configs import overridden
 from personaplug.workflows.overrides import RetrievalOverrides, UserLoraOverrides
+from personaplug.workflows.run_kinds import AnyRun
 
 
 def base_run(recipe: Recipe, place: TaskPlace, *, seed: int = 0, settings: Sequence[str] = ()) -> RunConfig:

@@ -10,9 +10,9 @@ from personaplug.bench.recipe import Contender, Recipe
 from personaplug.bench.run_configs import run_of
 from personaplug.evaluation.cost import TrainingCost
 from personaplug.plug.run_folder import WEIGHTS, holds_run
-from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.rivals.learned_retrieval.run_folder import forget_said
+from personaplug.rivals.user_lora.run import UserLoraConfig
 from personaplug.training.checkpoints import discard_leftovers, is_finished
-from personaplug.training.retrieval_folder import forget_said
 from personaplug.workflows.evaluate import write_profiles
 from personaplug.workflows.train import train
 from personaplug.workflows.user_lora import fit_users

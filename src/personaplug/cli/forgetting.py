@@ -7,7 +7,7 @@ from pathlib import Path
 from personaplug.cli.screen import counted
 from personaplug.errors import UnknownUserError
 from personaplug.methods.text_profile import folder_of
-from personaplug.plug.adapter_folder import AdapterFolder
+from personaplug.rivals.user_lora.adapter_folder import AdapterFolder
 from personaplug.store.copies import Copy, Search, remove_own
 from personaplug.store.snapshots import beside
 from personaplug.store.sqlite import PersonaStore

@@ -119,8 +119,8 @@ def train(
     """
     from personaplug.cli.screen import BARS, Bars
     from personaplug.plug.run import RunConfig
-    from personaplug.plug.run_kinds import read_or_preset
     from personaplug.workflows.configs import config_file, configured_method, overridden, with_encoder_of_store
+    from personaplug.workflows.run_kinds import read_or_preset
     from personaplug.workflows.train import train as fit
 
     config = config_file(out, config, resume=resume)

@@ -1,1 +1,1 @@
-"""What rivals of the persona learn with: a ranking of items, a choice of prompts. The method stands without them."""
+"""Rivals of the persona that learn in ways of their own, a room each. The method stands without them."""

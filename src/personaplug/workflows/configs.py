@@ -8,16 +8,16 @@ from typing import TypeVar
 from personaplug.config import override
 from personaplug.errors import ConfigError
 from personaplug.plug.encoders import encoder_config, encoder_named_by
-from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.plug.run_file import at_end_of, way_to
 from personaplug.plug.run_folder import CONFIG, holds_run, method_in
-from personaplug.plug.run_kinds import AnyRun
-from personaplug.plug.user_lora import UserLoraConfig, UserTrainingConfig
+from personaplug.rivals.learned_retrieval.method import digests_of
+from personaplug.rivals.learned_retrieval.run import RetrievalConfig
+from personaplug.rivals.user_lora.run import UserLoraConfig, UserTrainingConfig
 from personaplug.store.sqlite import PersonaStore
-from personaplug.workflows.learned import digests_of
 from personaplug.workflows.overrides import Overrides, PlugOverrides, RetrievalOverrides, UserLoraOverrides
 from personaplug.workflows.progress import SILENT, Progress
+from personaplug.workflows.run_kinds import AnyRun
 
 R = TypeVar("R", bound=AnyRun)
 K = TypeVar("K", RunConfig, RetrievalConfig, UserLoraConfig)

@@ -6,25 +6,25 @@ from pathlib import Path
 
 from personaplug.backbone.device import start_torch
 from personaplug.errors import StoreError
-from personaplug.evaluation.user_cost import UserCost
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.retrieval_run import RetrievalConfig
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import way_to
-from personaplug.plug.run_kinds import AnyRun
-from personaplug.plug.user_lora import UserLoraConfig
+from personaplug.rivals.learned_retrieval.fitting import Chosen
+from personaplug.rivals.learned_retrieval.run import RetrievalConfig
+from personaplug.rivals.user_lora.cost import UserCost
+from personaplug.rivals.user_lora.run import UserLoraConfig
 from personaplug.store.bank import Bank
 from personaplug.store.snapshots import beside
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
 from personaplug.training.checkpoints import starting_point
-from personaplug.training.choosing import Chosen
 from personaplug.training.progress import Fitted
 from personaplug.training.trainer import train as train_plug
 from personaplug.workflows.methods import check_room
 from personaplug.workflows.progress import SILENT, Progress
 from personaplug.workflows.queries import draw_queries
+from personaplug.workflows.run_kinds import AnyRun
 from personaplug.workflows.train_retrieval import fit_retrieval
 from personaplug.workflows.user_lora import fit_users
 

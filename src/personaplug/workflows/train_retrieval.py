@@ -14,18 +14,18 @@ from personaplug.methods.retrieval import build_retriever, items_beside
 from personaplug.plug.encoders import encoder_of_store, load_encoder
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.retrieval_run import RetrievalConfig, new_selector
 from personaplug.plug.run_file import way_to
 from personaplug.records import Example
-from personaplug.rivals.ranker import ItemRanker
+from personaplug.rivals.learned_retrieval.candidates import Choice, item_choice, retriever_choices
+from personaplug.rivals.learned_retrieval.fitting import Chooser, Chosen
+from personaplug.rivals.learned_retrieval.method import plain_of, prompts_of
+from personaplug.rivals.learned_retrieval.ranker import ItemRanker
+from personaplug.rivals.learned_retrieval.run import RetrievalConfig, new_selector
+from personaplug.rivals.learned_retrieval.run_folder import begin, check_folder, finish
+from personaplug.rivals.learned_retrieval.training import Listener, train_chooser
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task, load_task
-from personaplug.training.choice import Choice, item_choice, retriever_choices
-from personaplug.training.choosing import Chooser, Chosen
-from personaplug.training.learned_retrieval import Listener, train_chooser
 from personaplug.training.prompt_section import prompt_section
-from personaplug.training.retrieval_folder import begin, check_folder, finish
-from personaplug.workflows.learned import plain_of, prompts_of
 from personaplug.workflows.progress import SILENT, Progress, counted
 from personaplug.workflows.queries import draw_queries
 

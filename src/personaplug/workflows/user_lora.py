@@ -10,21 +10,21 @@ from personaplug.data.shelf import Shelf
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import with_one_stranger_each
 from personaplug.errors import ConfigError
-from personaplug.evaluation.user_cost import UserCost
 from personaplug.methods.prompted import Prompted
 from personaplug.methods.retrieval import build_retriever, with_items, without_items
-from personaplug.methods.user_lora import UserLora
-from personaplug.plug.adapter_folder import AdapterRecord
-from personaplug.plug.lora import UserAdapters
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run_folder import check_is_free, check_task
-from personaplug.plug.user_lora import UserLoraConfig
-from personaplug.plug.user_lora_folder import UserLoraFolder
+from personaplug.rivals.user_lora.adapter_folder import AdapterRecord
+from personaplug.rivals.user_lora.adapters import UserAdapters
+from personaplug.rivals.user_lora.card import write_user_lora_card
+from personaplug.rivals.user_lora.cost import UserCost
+from personaplug.rivals.user_lora.history_examples import histories_of
+from personaplug.rivals.user_lora.method import UserLora
+from personaplug.rivals.user_lora.run import UserLoraConfig
+from personaplug.rivals.user_lora.run_folder import UserLoraFolder
+from personaplug.rivals.user_lora.training import adapt, train_users
 from personaplug.tasks.task import Task, load_task
-from personaplug.training.lessons import histories_of
 from personaplug.training.prompt_section import prompt_section
-from personaplug.training.user_lora import adapt, train_users
-from personaplug.training.user_lora_card import write_user_lora_card
 from personaplug.workflows.progress import SILENT, Progress, counted
 
 
