@@ -13,10 +13,10 @@ from personaplug.evaluation.report import Report
 from personaplug.plug.query_source import QuerySource
 from personaplug.rivals.user_lora.adapters import LoraConfig
 from personaplug.rivals.user_lora.cost import UserCost
+from personaplug.rivals.user_lora.method import open_user_lora
 from personaplug.rivals.user_lora.run import PRESETS
 from personaplug.rivals.user_lora.run_folder import UserLoraFolder
 from personaplug.tasks.task import load_task
-from personaplug.workflows.user_lora import open_user_lora
 from tests.cli.conftest import USERS, done
 
 TRAIN = ("--epochs", 1, "--batch-size", 4)

@@ -15,7 +15,7 @@ from personaplug.rivals.user_lora.run import UserLoraConfig
 from personaplug.training.checkpoints import discard_leftovers, is_finished
 from personaplug.workflows.evaluate import write_profiles
 from personaplug.workflows.train import train
-from personaplug.workflows.user_lora import fit_users
+from personaplug.workflows.train_user_lora import fit_users
 
 
 def train_contender(

@@ -22,9 +22,9 @@ from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG, check_method, check_task, holds_run, method_of, store_of
 from personaplug.rivals.learned_retrieval.method import build_ropg, build_rspg
+from personaplug.rivals.user_lora.method import open_user_lora
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task
-from personaplug.workflows.user_lora import open_user_lora
 
 RETRIEVED = 4  # items in a retrieval prompt
 PROFILED = 16  # items that a user is described by

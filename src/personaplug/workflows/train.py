@@ -26,7 +26,7 @@ from personaplug.workflows.progress import SILENT, Progress
 from personaplug.workflows.queries import draw_queries
 from personaplug.workflows.run_kinds import AnyRun
 from personaplug.workflows.train_retrieval import fit_retrieval
-from personaplug.workflows.user_lora import fit_users
+from personaplug.workflows.train_user_lora import fit_users
 
 Outcome = Fitted | Chosen | UserCost
 

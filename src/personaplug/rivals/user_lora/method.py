@@ -2,15 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from personaplug.backbone.generation_config import GenerationConfig
+from personaplug.backbone.loading import load_backbone
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
+from personaplug.methods.retrieval import build_retriever, with_items, without_items
+from personaplug.plug.query_source import QuerySource
+from personaplug.plug.run_folder import check_task
 from personaplug.records import Example
 from personaplug.rivals.user_lora.adapters import UserAdapters, Weights
 from personaplug.rivals.user_lora.run_folder import UserLoraFolder
+from personaplug.tasks.task import Task
 
 Ask = Callable[[Sequence[Example]], Sequence[str] | np.ndarray]
 
@@ -89,3 +96,49 @@ class UserLora:
                 hint="train another run for the split that is evaluated (with --stranger, for strangers)",
             )
         return user
+
+
+def open_user_lora(folder: Path, task: Task, *, k: int | None, generation: GenerationConfig, device: str) -> UserLora:
+    """Open a run as a method.
+
+    Args:
+        folder: The run.
+        task: What is evaluated.
+        k: Items in each prompt; None for as many as in training.
+        generation: How to decode.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: The folder is no such run, or one of another task.
+    """
+    run = UserLoraFolder.open(folder)
+    check_task(folder, run.task.name, wanted=task.name)
+    prompted = prompts_of(run, k=run.config.items.k if k is None else k, generation=generation, device=device)
+    adapters = adapters_of(run, prompted)
+    if run.config.rests_on_task and run.has_start:
+        run.start(adapters)
+    return UserLora(prompted, adapters, run)
+
+
+def prompts_of(run: UserLoraFolder, *, k: int, generation: GenerationConfig, device: str) -> Prompted:
+    """Load a run's language model, with what writes its prompts, of so many items."""
+    config, task = run.config, run.task
+    plain = without_items(
+        f"{config.method}, {config.items.retriever}" if k else config.method,
+        task,
+        backbone=load_backbone(config.backbone, device=device),
+        generation=generation,
+        max_input_tokens=config.training.max_input_tokens,
+        max_output_tokens=config.training.max_output_tokens,
+    )
+    if not k:
+        return plain
+    retriever = build_retriever(
+        config.items.retriever, task, store=None, encoder_name=None, query_source=QuerySource.ENCODER
+    )
+    return with_items(plain, task, retriever=retriever, k=k, item_tokens=config.items.item_tokens)
+
+
+def adapters_of(run: UserLoraFolder, prompted: Prompted) -> UserAdapters:
+    """Put a run's places for adapters on its language model."""
+    return UserAdapters(prompted.backbone, run.config.adapter, seed=run.config.training.seed)

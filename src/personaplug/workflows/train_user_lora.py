@@ -1,53 +1,28 @@
-"""One adapter for each user of a split: train them, and open their run as a method."""
+"""Train one adapter for each user of a split."""
 
 from pathlib import Path
 
 from personaplug.backbone.base import GenerationConfig
 from personaplug.backbone.device import start_torch, this_machine
-from personaplug.backbone.loading import load_backbone
 from personaplug.data.log import read_log
 from personaplug.data.shelf import Shelf
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import with_one_stranger_each
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
-from personaplug.methods.retrieval import build_retriever, with_items, without_items
-from personaplug.plug.query_source import QuerySource
-from personaplug.plug.run_folder import check_is_free, check_task
+from personaplug.plug.run_folder import check_is_free
 from personaplug.rivals.user_lora.adapter_folder import AdapterRecord
 from personaplug.rivals.user_lora.adapters import UserAdapters
 from personaplug.rivals.user_lora.card import write_user_lora_card
 from personaplug.rivals.user_lora.cost import UserCost
 from personaplug.rivals.user_lora.history_examples import histories_of
-from personaplug.rivals.user_lora.method import UserLora
+from personaplug.rivals.user_lora.method import adapters_of, prompts_of
 from personaplug.rivals.user_lora.run import UserLoraConfig
 from personaplug.rivals.user_lora.run_folder import UserLoraFolder
 from personaplug.rivals.user_lora.training import adapt, train_users
-from personaplug.tasks.task import Task, load_task
+from personaplug.tasks.task import load_task
 from personaplug.training.prompt_section import prompt_section
 from personaplug.workflows.progress import SILENT, Progress, counted
-
-
-def open_user_lora(folder: Path, task: Task, *, k: int | None, generation: GenerationConfig, device: str) -> UserLora:
-    """Open a run as a method.
-
-    Args:
-        folder: The run.
-        task: What is evaluated.
-        k: Items in each prompt; None for as many as in training.
-        generation: How to decode.
-        device: Where to compute.
-
-    Raises:
-        ConfigError: The folder is no such run, or one of another task.
-    """
-    run = UserLoraFolder.open(folder)
-    check_task(folder, run.task.name, wanted=task.name)
-    prompted = _prompts(run, k=run.config.items.k if k is None else k, generation=generation, device=device)
-    adapters = _adapters(run, prompted)
-    if run.config.rests_on_task and run.has_start:
-        run.start(adapters)
-    return UserLora(prompted, adapters, run)
 
 
 def fit_users(
@@ -77,8 +52,8 @@ def fit_users(
     run = UserLoraFolder(out, config, load_task(config.task))
     if like:
         run.take_start(like)
-    prompted = _prompts(run, k=config.items.k, generation=GenerationConfig(), device=start_torch())
-    adapters = _adapters(run, prompted)
+    prompted = prompts_of(run, k=config.items.k, generation=GenerationConfig(), device=start_torch())
+    adapters = adapters_of(run, prompted)
     rows = counted(read_log(log, run.task, on_bad=progress.bad_row), "read", progress=progress)
     examples = split_examples(rows, run.task, split=config.split)
     histories = histories_of(_asked(examples, config))
@@ -143,28 +118,6 @@ def _asked(examples: Examples, config: UserLoraConfig) -> Examples:
     seed = config.training.seed if config.draw is None else config.draw
     examples = examples.sample(config.queries, seed=seed) if config.queries else examples
     return with_one_stranger_each(examples, seed=seed) if config.history == "stranger" else examples
-
-
-def _prompts(run: UserLoraFolder, *, k: int, generation: GenerationConfig, device: str) -> Prompted:
-    config, task = run.config, run.task
-    plain = without_items(
-        f"{config.method}, {config.items.retriever}" if k else config.method,
-        task,
-        backbone=load_backbone(config.backbone, device=device),
-        generation=generation,
-        max_input_tokens=config.training.max_input_tokens,
-        max_output_tokens=config.training.max_output_tokens,
-    )
-    if not k:
-        return plain
-    retriever = build_retriever(
-        config.items.retriever, task, store=None, encoder_name=None, query_source=QuerySource.ENCODER
-    )
-    return with_items(plain, task, retriever=retriever, k=k, item_tokens=config.items.item_tokens)
-
-
-def _adapters(run: UserLoraFolder, prompted: Prompted) -> UserAdapters:
-    return UserAdapters(prompted.backbone, run.config.adapter, seed=run.config.training.seed)
 
 
 def _cost(records: list[AdapterRecord], *, machine: str, adaptation_seconds: float) -> UserCost:
