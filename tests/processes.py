@@ -10,7 +10,7 @@ APART = get_context("forkserver")
 APART.set_forkserver_preload(
     [
         "personaplug.workflows.methods",
-        "personaplug.serving.server",
+        "personaplug.serving.api.server",
         "personaplug.training.trainer",
         "personaplug.rivals.user_lora.training",
     ]

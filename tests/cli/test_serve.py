@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from personaplug.serving.keys import KeyFile
+from personaplug.serving.api.keys import KeyFile
 from tests.cli.conftest import done
 
 

@@ -16,11 +16,11 @@ from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.ports import address_of
-from personaplug.serving.access import KeyAccess
-from personaplug.serving.keys import RIGHTS, KeyFile
-from personaplug.serving.limits import Limits
-from personaplug.serving.server import build_server, listen_for
-from personaplug.serving.service import Place, Service
+from personaplug.serving.api.access import KeyAccess
+from personaplug.serving.api.keys import RIGHTS, KeyFile
+from personaplug.serving.api.server import build_server, listen_for
+from personaplug.serving.api.service import Place, Service
+from personaplug.serving.engine.limits import Limits
 from tests.world import TASK, as_if_trained, encoder_in, make_run, make_store
 
 RUNS = {"llama": "decoder-only", "again": "decoder-only", "t5": "encoder-decoder", "tuned": "decoder-only"}

@@ -11,8 +11,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from personaplug.serving import health, persona_schemas, schemas
-from personaplug.serving.app import create_app
+from personaplug.serving.api import health_routes as health
+from personaplug.serving.api import persona_schemas, schemas
+from personaplug.serving.api.app import create_app
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 few = settings(

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from personaplug.backbone.base import GenerationConfig
-from personaplug.serving.engine import DrainingError, Engine, EngineConfig, FullQueueError
-from personaplug.serving.local import LocalWriter
-from personaplug.serving.metrics import Metrics
-from personaplug.serving.question import Question
+from personaplug.serving.engine.engine import DrainingError, Engine, EngineConfig, FullQueueError
+from personaplug.serving.engine.local_backend import LocalWriter
+from personaplug.serving.engine.metrics import Metrics
+from personaplug.serving.engine.request import Question
 
 SHORT = GenerationConfig(max_new_tokens=10)
 DRAWN = GenerationConfig("sample", temperature=2.0, max_new_tokens=14, seed=5)

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 
 from personaplug.cli.main import main
 from personaplug.errors import ConfigError
-from personaplug.serving import descriptors
-from personaplug.serving.keys import KeyFile
-from personaplug.serving.limits import Limits
-from personaplug.serving.persona_schemas import HistoryRequest
-from personaplug.serving.schemas import ChatRequest, CompletionRequest
+from personaplug.serving.api import descriptors
+from personaplug.serving.api.keys import KeyFile
+from personaplug.serving.api.persona_schemas import HistoryRequest
+from personaplug.serving.api.schemas import ChatRequest, CompletionRequest
+from personaplug.serving.engine.limits import Limits
 from tests import processes
 from tests.serving.running import running, wait_for
 from tests.serving.test_process import wait_until_ready

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from personaplug.errors import ConfigError
-from personaplug.serving.keys import KeyFile
+from personaplug.serving.api.keys import KeyFile
 
 
 @pytest.fixture

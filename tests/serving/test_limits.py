@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaplug.serving.limits import Limits, RateLimiter
+from personaplug.serving.engine.limits import Limits, RateLimiter
 
 PAUSES = st.lists(st.floats(0, 40), max_size=40)
 

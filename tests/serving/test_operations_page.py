@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from personaplug.serving.metrics import Metrics
+from personaplug.serving.engine.metrics import Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 

@@ -12,15 +12,16 @@ import pytest
 from starlette.testclient import TestClient
 
 from personaplug.errors import ConfigError, StoreError
-from personaplug.serving import asking as asking_room
-from personaplug.serving import patience, refusals
-from personaplug.serving.access import KeyAccess, OpenAccess
-from personaplug.serving.app import create_app
-from personaplug.serving.keys import KeyFile
-from personaplug.serving.limits import Limits
-from personaplug.serving.request_log import Seldom
-from personaplug.serving.server import listen_for
-from personaplug.serving.service import Place, Service
+from personaplug.serving.api import errors as refusals
+from personaplug.serving.api import requests as asking_room
+from personaplug.serving.api import timeouts as patience
+from personaplug.serving.api.access import KeyAccess, OpenAccess
+from personaplug.serving.api.app import create_app
+from personaplug.serving.api.keys import KeyFile
+from personaplug.serving.api.request_log import Seldom
+from personaplug.serving.api.server import listen_for
+from personaplug.serving.api.service import Place, Service
+from personaplug.serving.engine.limits import Limits
 from personaplug.wordless import WithoutWords
 from tests.serving.running import running, wait_for
 

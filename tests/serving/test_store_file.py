@@ -7,8 +7,8 @@ import httpx2
 import pytest
 
 from personaplug.errors import StoreError
-from personaplug.serving.access import OpenAccess
-from personaplug.serving.service import Service
+from personaplug.serving.api.access import OpenAccess
+from personaplug.serving.api.service import Service
 from personaplug.store.sqlite import PersonaStore
 from tests.serving.running import LIMITS, copy_of, running
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaplug.serving.turns import LongInputError, Turn, fitted, joined
+from personaplug.serving.engine.turns import LongInputError, Turn, fitted, joined
 
 TURNS = st.lists(st.builds(Turn, st.text("ab ", max_size=9), stays=st.booleans()), min_size=1, max_size=9)
 

@@ -15,11 +15,11 @@ from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.config import read_toml
 from personaplug.errors import ConfigError
 from personaplug.plug.run import RunConfig
-from personaplug.serving.access import OpenAccess
-from personaplug.serving.engine import EngineConfig, FullQueueError
-from personaplug.serving.question import Question
-from personaplug.serving.service import Service
-from personaplug.serving.vllm import KEY_VARIABLE, Upstream
+from personaplug.serving.api.access import OpenAccess
+from personaplug.serving.api.service import Service
+from personaplug.serving.engine.engine import EngineConfig, FullQueueError
+from personaplug.serving.engine.request import Question
+from personaplug.serving.engine.vllm_client import KEY_VARIABLE, Upstream
 from tests import tiny
 from tests.serving.running import LIMITS, running, wait_for
 from tests.serving.vllm_server import decode, vllm_like

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from personaplug.serving.keys import KeyFile, Right
+    from personaplug.serving.api.keys import KeyFile, Right
 
 in_file = click.option("--keys", "path", type=click.Path(path_type=Path), required=True, help="The file of keys.")
 
@@ -68,6 +68,6 @@ def revoke(path: Path, key_id: str) -> None:
 
 
 def _file(path: Path) -> "KeyFile":
-    from personaplug.serving.keys import KeyFile
+    from personaplug.serving.api.keys import KeyFile
 
     return KeyFile(path)

@@ -65,13 +65,13 @@ def serve(
     _need_extra()
     from personaplug.backbone.device import start_torch
     from personaplug.ports import address_of
-    from personaplug.serving.access import KeyAccess, OpenAccess
-    from personaplug.serving.engine import EngineConfig
-    from personaplug.serving.keys import KeyFile
-    from personaplug.serving.limits import Limits
-    from personaplug.serving.server import listen_for
-    from personaplug.serving.server import serve as serve_at
-    from personaplug.serving.service import Place, Service
+    from personaplug.serving.api.access import KeyAccess, OpenAccess
+    from personaplug.serving.api.keys import KeyFile
+    from personaplug.serving.api.server import listen_for
+    from personaplug.serving.api.server import serve as serve_at
+    from personaplug.serving.api.service import Place, Service
+    from personaplug.serving.engine.engine import EngineConfig
+    from personaplug.serving.engine.limits import Limits
 
     service = Service(
         Place(_named(runs), store, start_torch(), vllm=url or ""),

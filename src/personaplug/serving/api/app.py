@@ -13,16 +13,16 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from personaplug.errors import PersonaPlugError
 from personaplug.ports import LOOPBACK
-from personaplug.serving.access import OpenAccess
-from personaplug.serving.bodies import BoundedBodies
-from personaplug.serving.completions import completion_routes
-from personaplug.serving.examples import RESPONSES
-from personaplug.serving.health import health_routes
-from personaplug.serving.paths import QuotedUsers
-from personaplug.serving.persona_routes import persona_routes
-from personaplug.serving.refusals import RefusalError, refuse, refuse_invalid, refuse_unrouted
-from personaplug.serving.request_log import RequestLog
-from personaplug.serving.service import Service
+from personaplug.serving.api.access import OpenAccess
+from personaplug.serving.api.body_limit import BoundedBodies
+from personaplug.serving.api.completion_routes import completion_routes
+from personaplug.serving.api.encoded_paths import QuotedUsers
+from personaplug.serving.api.errors import RefusalError, refuse, refuse_invalid, refuse_unrouted
+from personaplug.serving.api.examples import RESPONSES
+from personaplug.serving.api.health_routes import health_routes
+from personaplug.serving.api.persona_routes import persona_routes
+from personaplug.serving.api.request_log import RequestLog
+from personaplug.serving.api.service import Service
 
 
 def create_app(service: Service) -> FastAPI:

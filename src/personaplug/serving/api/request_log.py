@@ -5,7 +5,7 @@ from time import monotonic
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from personaplug.serving.metrics import Metrics
+from personaplug.serving.engine.metrics import Metrics
 
 log = logging.getLogger(__name__)
 

@@ -10,17 +10,17 @@ from personaplug.errors import ConfigError
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG
-from personaplug.serving.access import Access
-from personaplug.serving.engine import Engine, EngineConfig
-from personaplug.serving.keeper import Keeper
-from personaplug.serving.limits import Limits, RateLimiter
-from personaplug.serving.local import LocalWriter
-from personaplug.serving.metrics import Metrics
-from personaplug.serving.models import Models, open_models
-from personaplug.serving.relay import RelayWriter
-from personaplug.serving.store_file import StoreFile, StoreWorker
-from personaplug.serving.vllm import Upstream
-from personaplug.serving.writer import Writer
+from personaplug.serving.api.access import Access
+from personaplug.serving.engine.backend import Writer
+from personaplug.serving.engine.engine import Engine, EngineConfig
+from personaplug.serving.engine.history_service import Keeper
+from personaplug.serving.engine.limits import Limits, RateLimiter
+from personaplug.serving.engine.local_backend import LocalWriter
+from personaplug.serving.engine.metrics import Metrics
+from personaplug.serving.engine.models import Models, open_models
+from personaplug.serving.engine.store_file import StoreFile, StoreWorker
+from personaplug.serving.engine.vllm_backend import RelayWriter
+from personaplug.serving.engine.vllm_client import Upstream
 from personaplug.store.sqlite import PersonaStore
 from personaplug.worker import Worker
 

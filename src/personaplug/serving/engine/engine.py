@@ -9,10 +9,10 @@ from time import monotonic
 
 from personaplug.config import option
 from personaplug.errors import PersonaPlugError
-from personaplug.serving.metrics import Metrics
-from personaplug.serving.models import Models, ServedModel
-from personaplug.serving.question import Question, Reply
-from personaplug.serving.writer import Writer
+from personaplug.serving.engine.backend import Writer
+from personaplug.serving.engine.metrics import Metrics
+from personaplug.serving.engine.models import Models, ServedModel
+from personaplug.serving.engine.request import Question, Reply
 
 
 class FullQueueError(PersonaPlugError):

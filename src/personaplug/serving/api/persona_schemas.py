@@ -7,9 +7,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, FailF
 
 from personaplug.plug.memory import Memory
 from personaplug.records import HistoryItem
-from personaplug.serving import limits
-from personaplug.serving.keeper import NewItem
-from personaplug.serving.schemas import Id, Strict, Text
+from personaplug.serving.api.schemas import Id, Strict, Text
+from personaplug.serving.engine import limits
+from personaplug.serving.engine.history_service import NewItem
 from personaplug.store.sqlite import UserSummary
 
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 import torch
 
-from personaplug.serving.keeper import Keeper, NewItem
-from personaplug.serving.limits import Limits
+from personaplug.serving.engine.history_service import Keeper, NewItem
+from personaplug.serving.engine.limits import Limits
 from personaplug.store.sqlite import PersonaStore
 from personaplug.worker import Worker
 from tests.store.fakes import LAYOUT, encode_jointly

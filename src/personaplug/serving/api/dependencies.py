@@ -7,12 +7,12 @@ from urllib.parse import unquote
 from fastapi import Depends, Path
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from personaplug.serving.access import Caller, check_id
-from personaplug.serving.keys import Right
-from personaplug.serving.limits import LONGEST_ID
-from personaplug.serving.refusals import RefusalError
-from personaplug.serving.schemas import ErrorBody
-from personaplug.serving.service import Service
+from personaplug.serving.api.access import Caller, check_id
+from personaplug.serving.api.errors import RefusalError
+from personaplug.serving.api.keys import Right
+from personaplug.serving.api.schemas import ErrorBody
+from personaplug.serving.api.service import Service
+from personaplug.serving.engine.limits import LONGEST_ID
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody, "description": description}

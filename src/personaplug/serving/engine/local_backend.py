@@ -9,9 +9,9 @@ import torch
 
 from personaplug.backbone.tokens import pad_rows
 from personaplug.plug.shared_adapter import each_its_own
-from personaplug.serving.models import Models
-from personaplug.serving.question import Reply
-from personaplug.serving.writer import Writer
+from personaplug.serving.engine.backend import Writer
+from personaplug.serving.engine.models import Models
+from personaplug.serving.engine.request import Reply
 
 
 class LocalWriter(Writer):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import httpx2
 
 from personaplug.errors import ConfigError
-from personaplug.serving.vllm_wire import Piece, UpstreamError, read_piece
+from personaplug.serving.engine.vllm_wire import Piece, UpstreamError, read_piece
 
 KEY_VARIABLE = "VLLM_API_KEY"
 """The environment variable that vLLM's server takes its key from, and this one too."""

@@ -18,10 +18,10 @@ from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG
 from personaplug.records import Example, Profile
-from personaplug.serving.metrics import Metrics
-from personaplug.serving.personas import Personas
-from personaplug.serving.question import Opening, Persona, Question
-from personaplug.serving.turns import Turn, fitted
+from personaplug.serving.engine.history_cache import Personas
+from personaplug.serving.engine.metrics import Metrics
+from personaplug.serving.engine.request import Opening, Persona, Question
+from personaplug.serving.engine.turns import Turn, fitted
 from personaplug.store.sqlite import PersonaStore
 
 

@@ -3,8 +3,8 @@ import pytest
 
 from personaplug.errors import StoreError
 from personaplug.records import Profile
-from personaplug.serving.metrics import Metrics
-from personaplug.serving.personas import Personas
+from personaplug.serving.engine.history_cache import Personas
+from personaplug.serving.engine.metrics import Metrics
 from personaplug.store.sqlite import PersonaStore
 from tests.factories import make_item
 from tests.serving.running import copy_of

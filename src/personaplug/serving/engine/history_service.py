@@ -13,8 +13,8 @@ from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import PersonaPlugError, StoreError, UnknownUserError
 from personaplug.plug.memory import Memory
 from personaplug.records import HistoryItem, Profile
-from personaplug.serving.limits import Limits
-from personaplug.serving.models import Models
+from personaplug.serving.engine.limits import Limits
+from personaplug.serving.engine.models import Models
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
 from personaplug.store.sqlite import PersonaStore, UserSummary

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from personaplug.plug.run_folder import CONFIG
-from personaplug.serving.access import Caller
-from personaplug.serving.answering import PERSONA_HEADER
-from personaplug.serving.asking import model_named, respond
-from personaplug.serving.callers import REFUSALS, allowed
-from personaplug.serving.forms import ChatForm, TextForm
-from personaplug.serving.schemas import (
+from personaplug.serving.api.access import Caller
+from personaplug.serving.api.completion_formats import ChatForm, TextForm
+from personaplug.serving.api.dependencies import REFUSALS, allowed
+from personaplug.serving.api.requests import model_named, respond
+from personaplug.serving.api.responses import PERSONA_HEADER
+from personaplug.serving.api.schemas import (
     ChatRequest,
     ChatResponse,
     CompletionRequest,
@@ -19,7 +19,7 @@ from personaplug.serving.schemas import (
     ModelCard,
     ModelList,
 )
-from personaplug.serving.service import Service
+from personaplug.serving.api.service import Service
 
 _ANSWERED: dict[int | str, dict[str, Any]] = {
     200: {

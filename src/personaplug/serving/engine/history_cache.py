@@ -8,7 +8,7 @@ from jaxtyping import Float16
 
 from personaplug.errors import UnknownUserError
 from personaplug.records import Profile
-from personaplug.serving.metrics import Metrics
+from personaplug.serving.engine.metrics import Metrics
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite import PersonaStore
 

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from personaplug.serving import limits
-from personaplug.serving.turns import Turn
+from personaplug.serving.engine import limits
+from personaplug.serving.engine.turns import Turn
 
 Text = Annotated[str, Field(max_length=limits.LONGEST_TEXT)]
 Id = Annotated[str, Field(min_length=1, max_length=limits.LONGEST_ID)]

@@ -10,13 +10,14 @@ import uvicorn
 
 from personaplug.errors import ConfigError
 from personaplug.ports import is_loopback, listen
-from personaplug.serving import patience, refusals
-from personaplug.serving.access import OpenAccess
-from personaplug.serving.app import create_app
-from personaplug.serving.descriptors import ACCEPTED_AT_ONCE, room_for_connections
-from personaplug.serving.patience import Patience, protocol
-from personaplug.serving.request_log import Seldom
-from personaplug.serving.service import Service
+from personaplug.serving.api import errors as refusals
+from personaplug.serving.api import timeouts as patience
+from personaplug.serving.api.access import OpenAccess
+from personaplug.serving.api.app import create_app
+from personaplug.serving.api.descriptors import ACCEPTED_AT_ONCE, room_for_connections
+from personaplug.serving.api.request_log import Seldom
+from personaplug.serving.api.service import Service
+from personaplug.serving.api.timeouts import Patience, protocol
 from personaplug.wordless import WithoutWords
 
 _DRAIN_SECONDS = 120

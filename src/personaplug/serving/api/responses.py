@@ -10,10 +10,10 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
 
-from personaplug.serving.forms import Form
-from personaplug.serving.question import Reply
-from personaplug.serving.refusals import as_refusal, log_failure
-from personaplug.serving.schemas import Asking, Usage
+from personaplug.serving.api.completion_formats import Form
+from personaplug.serving.api.errors import as_refusal, log_failure
+from personaplug.serving.api.schemas import Asking, Usage
+from personaplug.serving.engine.request import Reply
 
 PERSONA_HEADER = "X-Personaplug-Persona"
 """Says in whose way an answer is: ``own``, ``generic`` (nothing is known of the user) or ``off``."""

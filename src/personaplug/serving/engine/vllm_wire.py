@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from personaplug.errors import PersonaPlugError
-from personaplug.serving.question import Question
+from personaplug.serving.engine.request import Question
 
 _PLAIN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """Said because a server may take other values from the model's ``generation_config.json``."""

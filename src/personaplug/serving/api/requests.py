@@ -7,15 +7,15 @@ from fastapi import Request, Response
 
 from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.errors import PersonaPlugError
-from personaplug.serving.access import Caller
-from personaplug.serving.answering import let_go, stream, whole
-from personaplug.serving.forms import Form
-from personaplug.serving.limits import LONGEST_PROMPTS
-from personaplug.serving.question import Question, Reply
-from personaplug.serving.refusals import RefusalError
-from personaplug.serving.schemas import Asking
-from personaplug.serving.service import Service
-from personaplug.serving.turns import Turn, joined
+from personaplug.serving.api.access import Caller
+from personaplug.serving.api.completion_formats import Form
+from personaplug.serving.api.errors import RefusalError
+from personaplug.serving.api.responses import let_go, stream, whole
+from personaplug.serving.api.schemas import Asking
+from personaplug.serving.api.service import Service
+from personaplug.serving.engine.limits import LONGEST_PROMPTS
+from personaplug.serving.engine.request import Question, Reply
+from personaplug.serving.engine.turns import Turn, joined
 
 _LONGEST_STOP = 256
 

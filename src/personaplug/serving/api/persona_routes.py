@@ -7,11 +7,10 @@ from fastapi import APIRouter, Depends, Query, Response
 from personaplug.data.log import log_line
 from personaplug.errors import ConfigError
 from personaplug.records import HistoryItem
-from personaplug.serving.access import Caller
-from personaplug.serving.asking import model_named
-from personaplug.serving.callers import REFUSALS, allowed, named_user
-from personaplug.serving.keeper import FullHistoryError
-from personaplug.serving.persona_schemas import (
+from personaplug.serving.api.access import Caller
+from personaplug.serving.api.dependencies import REFUSALS, allowed, named_user
+from personaplug.serving.api.errors import RefusalError
+from personaplug.serving.api.persona_schemas import (
     ExplainRequest,
     ExplainResponse,
     ForgetResponse,
@@ -21,8 +20,9 @@ from personaplug.serving.persona_schemas import (
     MemoryResponse,
     PersonaResponse,
 )
-from personaplug.serving.refusals import RefusalError
-from personaplug.serving.service import Service
+from personaplug.serving.api.requests import model_named
+from personaplug.serving.api.service import Service
+from personaplug.serving.engine.history_service import FullHistoryError
 
 User = Annotated[str, Depends(named_user)]
 _NDJSON = "application/x-ndjson"

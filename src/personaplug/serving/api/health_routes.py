@@ -6,10 +6,10 @@ from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from personaplug.serving.access import Caller
-from personaplug.serving.callers import REFUSALS, allowed
-from personaplug.serving.refusals import RefusalError
-from personaplug.serving.service import Service
+from personaplug.serving.api.access import Caller
+from personaplug.serving.api.dependencies import REFUSALS, allowed
+from personaplug.serving.api.errors import RefusalError
+from personaplug.serving.api.service import Service
 
 
 class Health(BaseModel):

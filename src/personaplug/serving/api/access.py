@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Protocol
 from unicodedata import category
 
-from personaplug.serving.keys import RIGHTS, KeyFile, Right
-from personaplug.serving.limits import LONGEST_ID
-from personaplug.serving.refusals import RefusalError
+from personaplug.serving.api.errors import RefusalError
+from personaplug.serving.api.keys import RIGHTS, KeyFile, Right
+from personaplug.serving.engine.limits import LONGEST_ID
 
 _BETWEEN = "\x1f"
 """Stands between tenant and user in the store's ids. No id that is accepted has it, so no caller can reach over it."""

@@ -6,9 +6,9 @@ from ipaddress import ip_address, ip_network
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from personaplug.serving.access import Access
-from personaplug.serving.limits import Limits, RateLimiter
-from personaplug.serving.refusals import RefusalError, too_often
+from personaplug.serving.api.access import Access
+from personaplug.serving.api.errors import RefusalError, too_often
+from personaplug.serving.engine.limits import Limits, RateLimiter
 
 _FOR_ALL = ("/healthz", "/readyz", "/openapi.json")
 """Paths that are answered without a key."""

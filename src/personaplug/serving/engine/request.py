@@ -8,7 +8,7 @@ from typing import Literal
 
 from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.backbone.row_generation import Ending, Writing
-from personaplug.serving.turns import Turn
+from personaplug.serving.engine.turns import Turn
 
 Persona = Literal["own", "generic", "off"]
 """In whose way an answer is: the user's, the trained one for users without a history, or the bare language model's."""

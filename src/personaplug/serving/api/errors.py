@@ -10,10 +10,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from personaplug.errors import PersonaPlugError, UnknownUserError
-from personaplug.serving.engine import DrainingError, FullQueueError
-from personaplug.serving.store_file import ReplacedStoreError
-from personaplug.serving.turns import LongInputError
-from personaplug.serving.vllm_wire import UpstreamError
+from personaplug.serving.engine.engine import DrainingError, FullQueueError
+from personaplug.serving.engine.store_file import ReplacedStoreError
+from personaplug.serving.engine.turns import LongInputError
+from personaplug.serving.engine.vllm_wire import UpstreamError
 
 Kind = Literal["invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"]
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from personaplug.serving import schemas
-from personaplug.serving.question import Answer
+from personaplug.serving.api import schemas
+from personaplug.serving.engine.request import Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from time import monotonic
 
 import torch
 
-from personaplug.serving.metrics import Metrics
-from personaplug.serving.models import Models, Reading
-from personaplug.serving.question import Opening, Question, Reply
-from personaplug.serving.turns import LongInputError
+from personaplug.serving.engine.metrics import Metrics
+from personaplug.serving.engine.models import Models, Reading
+from personaplug.serving.engine.request import Opening, Question, Reply
+from personaplug.serving.engine.turns import LongInputError
 from personaplug.worker import Worker
 
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from time import monotonic
 
-from personaplug.serving.metrics import Metrics
-from personaplug.serving.models import Models
-from personaplug.serving.question import Answer, Opening, Reply
-from personaplug.serving.vllm import Connection, Upstream
-from personaplug.serving.vllm_wire import UpstreamError, write_body
-from personaplug.serving.writer import Writer
+from personaplug.serving.engine.backend import Writer
+from personaplug.serving.engine.metrics import Metrics
+from personaplug.serving.engine.models import Models
+from personaplug.serving.engine.request import Answer, Opening, Reply
+from personaplug.serving.engine.vllm_client import Connection, Upstream
+from personaplug.serving.engine.vllm_wire import UpstreamError, write_body
 from personaplug.worker import Worker
 
 

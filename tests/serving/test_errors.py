@@ -2,12 +2,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from personaplug.errors import ConfigError, StoreError, UnknownUserError
-from personaplug.serving.access import KeyAccess
-from personaplug.serving.app import create_app
-from personaplug.serving.engine import DrainingError, FullQueueError
-from personaplug.serving.limits import Limits
-from personaplug.serving.refusals import RefusalError, as_refusal
-from personaplug.serving.service import Service
+from personaplug.serving.api.access import KeyAccess
+from personaplug.serving.api.app import create_app
+from personaplug.serving.api.errors import RefusalError, as_refusal
+from personaplug.serving.api.service import Service
+from personaplug.serving.engine.engine import DrainingError, FullQueueError
+from personaplug.serving.engine.limits import Limits
 
 SECRET = "what only ada knows"
 

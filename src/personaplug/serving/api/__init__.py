@@ -1,0 +1,1 @@
+"""What callers see: routes, keys, what goes over the wire, and the server itself."""

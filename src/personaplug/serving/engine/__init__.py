@@ -1,0 +1,1 @@
+"""What answers: the queue, the language models behind it, and the histories."""
