@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from personaplug.embedder import projector as projector_file
 from personaplug.embedder.history import History
-from personaplug.embedder.memories import weighted_sums
 from personaplug.embedder.projector import SHARE, Common, Projector
+from personaplug.embedder.weighted_sums import weighted_sums
 from tests.embedder.histories import DIM, LLM_DIM, VIEWS, few, pack, random_histories
 
 

@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from personaplug.errors import ConfigError, StoreError
+from personaplug.redaction import WithoutWords
 from personaplug.serving.api import errors as refusals
 from personaplug.serving.api import requests as asking_room
 from personaplug.serving.api import timeouts as patience
@@ -22,7 +23,6 @@ from personaplug.serving.api.request_log import Seldom
 from personaplug.serving.api.server import listen_for
 from personaplug.serving.api.service import Place, Service
 from personaplug.serving.engine.limits import Limits
-from personaplug.wordless import WithoutWords
 from tests.serving.running import running, wait_for
 
 SECRET = "a word that only ada wrote"

@@ -10,8 +10,8 @@ from personaplug.backbone.base import GenerationConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.store.sqlite import PersonaStore
+from personaplug.studio.session import Visit
 from personaplug.studio.studio import Studio
-from personaplug.studio.visit import Visit
 from tests import world
 from tests.world import models  # noqa: F401 (fixture)
 

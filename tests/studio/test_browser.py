@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from personaplug.ports import listen
-from personaplug.studio.desk import Desk
 from personaplug.studio.server import build_app, server
+from personaplug.studio.sessions import Desk
 from tests.studio.conftest import QUESTION
 
 CHROMIUM = shutil.which("chromium")

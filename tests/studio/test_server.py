@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 
 from personaplug.errors import ConfigError
 from personaplug.ports import listen
-from personaplug.studio.desk import Desk
 from personaplug.studio.server import build_app
+from personaplug.studio.sessions import Desk
 
 
 @pytest.fixture

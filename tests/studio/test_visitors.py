@@ -10,8 +10,8 @@ import pytest
 from starlette.datastructures import Headers
 
 from personaplug.ports import address_of, listen
-from personaplug.studio.desk import Desk
 from personaplug.studio.server import build_app, server
+from personaplug.studio.sessions import Desk
 from personaplug.studio.visitors import is_foreign
 
 SECRET = "a-name-that-was-typed"

@@ -31,8 +31,8 @@ def studio(run: Path, store: Path | None, host: str, port: int) -> None:
     from personaplug.ports import address_of, is_loopback, listen
 
     try:
-        from personaplug.studio.desk import Desk
         from personaplug.studio.server import build_app, server
+        from personaplug.studio.sessions import Desk
     except ModuleNotFoundError as error:
         raise MissingExtraError("the studio", extra="studio") from error
     with listen(host, port) as bound, Desk(open_studio(run, store)) as desk:

@@ -17,8 +17,8 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from personaplug.embedder.encoder_config import BGE as BGE
 from personaplug.embedder.encoder_config import DIGEST
 from personaplug.embedder.encoder_config import EncoderConfig as EncoderConfig
+from personaplug.embedder.parallel import side_by_side
 from personaplug.embedder.pooling import masked_mean, settled_pooling
-from personaplug.embedder.side_by_side import side_by_side
 from personaplug.embedder.states import LanguageModelStates, settled_layer
 from personaplug.embedder.text_reader import TextReader
 from personaplug.errors import ConfigError

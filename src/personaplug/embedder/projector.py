@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from personaplug.embedder.deferred_linear import LateLinear
 from personaplug.embedder.history import HistoryBatch
-from personaplug.embedder.late_linear import LateLinear
-from personaplug.embedder.memories import weighted_sums
+from personaplug.embedder.weighted_sums import weighted_sums
 
 SHARE = 0.02
 """Of a batch in the running mean, at least; the first batches count more."""

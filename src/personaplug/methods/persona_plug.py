@@ -10,7 +10,7 @@ from personaplug.backbone.base import GenerationConfig
 from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.embedder.projector import Projector
 from personaplug.evaluation.attention import ExampleAttention
-from personaplug.methods.last_asked import LastAsked
+from personaplug.methods.batch_cache import LastAsked
 from personaplug.methods.prompted import targets
 from personaplug.plug.batch import PlugBatch
 from personaplug.plug.memory import weigh

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from personaplug.backbone.base import Backbone, GenerationConfig
 from personaplug.backbone.tokens import TokenEmbeddings
-from personaplug.methods.last_asked import LastAsked
+from personaplug.methods.batch_cache import LastAsked
 from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.records import Example
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import gradio as gr
 
-from personaplug.studio.desk import Desk
+from personaplug.studio.page_state import Scene, Step, play
 from personaplug.studio.pasted import FORMAT
-from personaplug.studio.pieces import draw_head
-from personaplug.studio.scene import Scene, Step, play
+from personaplug.studio.rendering import draw_head
+from personaplug.studio.session import Visit
+from personaplug.studio.sessions import Desk
 from personaplug.studio.studio import LISTED
-from personaplug.studio.visit import Visit
 
 _EXAMPLE = "2024-05-01 | Night falls on the harbour | Harbour at night\nThe old bridge is closed | Closed: a bridge"
 _PROMISE = '<p class="quiet small">It stays in this program&rsquo;s memory and is gone when you leave.</p>'

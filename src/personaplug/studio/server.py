@@ -15,11 +15,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from personaplug.ports import LOOPBACK, is_loopback
-from personaplug.studio.desk import Desk
-from personaplug.studio.look import style, theme
+from personaplug.redaction import WithoutWords, without_words
 from personaplug.studio.page import Page
+from personaplug.studio.sessions import Desk
+from personaplug.studio.theme import style, theme
 from personaplug.studio.visitors import OwnPageAlone
-from personaplug.wordless import WithoutWords, without_words
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Protocol
 
 from personaplug.data.log import read_log
-from personaplug.data.shelf import Shelf
 from personaplug.data.split import Examples
+from personaplug.data.user_grouped_log import Shelf
 from personaplug.tasks.task import Task
 from personaplug.workflows.progress import Progress, counted
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from personaplug.backbone.base import GenerationConfig
 from personaplug.backbone.device import start_torch, this_machine
 from personaplug.data.log import read_log
-from personaplug.data.shelf import Shelf
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import with_one_stranger_each
+from personaplug.data.user_grouped_log import Shelf
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.run_folder import check_is_free

@@ -10,6 +10,7 @@ import uvicorn
 
 from personaplug.errors import ConfigError
 from personaplug.ports import is_loopback, listen
+from personaplug.redaction import WithoutWords
 from personaplug.serving.api import errors as refusals
 from personaplug.serving.api import timeouts as patience
 from personaplug.serving.api.access import OpenAccess
@@ -18,7 +19,6 @@ from personaplug.serving.api.descriptors import ACCEPTED_AT_ONCE, room_for_conne
 from personaplug.serving.api.request_log import Seldom
 from personaplug.serving.api.service import Service
 from personaplug.serving.api.timeouts import Patience, protocol
-from personaplug.wordless import WithoutWords
 
 _DRAIN_SECONDS = 120
 _WAITING = 1_024  # connections that the system keeps until they are accepted

@@ -1,8 +1,8 @@
 import pytest
 
 from personaplug.errors import StoreError, StudioError
-from personaplug.studio.scene import play
-from personaplug.studio.visit import Visit
+from personaplug.studio.page_state import play
+from personaplug.studio.session import Visit
 from tests.studio.conftest import QUESTION
 
 

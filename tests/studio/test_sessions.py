@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from personaplug.errors import ConfigError, StoreError
-from personaplug.studio.desk import Desk
+from personaplug.studio.sessions import Desk
 
 
 def test_visitors_of_any_thread_are_served_by_the_one_that_opened_the_store(opening):

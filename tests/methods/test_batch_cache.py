@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from personaplug.methods.last_asked import LastAsked
+from personaplug.methods.batch_cache import LastAsked
 
 
 @pytest.fixture

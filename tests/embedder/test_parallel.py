@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaplug.embedder.side_by_side import side_by_side
+from personaplug.embedder.parallel import side_by_side
 from tests.embedder.histories import few
 
 

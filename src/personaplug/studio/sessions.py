@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Self, TypeVar
 
+from personaplug.studio.session import Visit
 from personaplug.studio.studio import Studio
-from personaplug.studio.visit import Visit
 from personaplug.worker import Worker
 
 T = TypeVar("T")

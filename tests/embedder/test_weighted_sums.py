@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from personaplug.embedder import memories
-from personaplug.embedder.memories import weighted_sums
+from personaplug.embedder import weighted_sums as memories
+from personaplug.embedder.weighted_sums import weighted_sums
 from tests.embedder.histories import few
 
 PERSONAS, WIDTH, LLM_DIM = 2, 3, 4

@@ -6,8 +6,8 @@ from typing import get_args
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personaplug.data.shelf import Shelf
 from personaplug.data.split import split_examples
+from personaplug.data.user_grouped_log import Shelf
 from personaplug.errors import PersonaPlugError
 from personaplug.tasks.task import Split
 from tests.data.test_split import rows, tasks

@@ -6,7 +6,7 @@ import pytest
 
 from personaplug.errors import ConfigError, StudioError
 from personaplug.plug.memory import Memory
-from personaplug.studio import pieces
+from personaplug.studio import rendering as pieces
 from tests.factories import make_item
 from tests.studio.conftest import QUESTION
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from personaplug.embedder.late_linear import LateLinear
+from personaplug.embedder.deferred_linear import LateLinear
 
 
 def gradients(outer, inner, inputs, *, late):

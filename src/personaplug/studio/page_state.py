@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from personaplug.errors import PersonaPlugError, UnknownUserError
-from personaplug.studio import pieces
-from personaplug.studio.visit import Visit
+from personaplug.studio import rendering as pieces
+from personaplug.studio.session import Visit
 
 Step = Callable[[Visit], None]
 

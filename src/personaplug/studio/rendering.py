@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from personaplug.errors import PersonaPlugError
 from personaplug.plug.memory import Memory
 from personaplug.reports.templates import environment
+from personaplug.studio.session import Visit
 from personaplug.studio.studio import Studio
-from personaplug.studio.visit import Visit
 
 SHOWN = 8
 """Memories that the chart shows; the rest is summed up."""
