@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,11 @@ def is_there(name):
             content = "" if path.is_dir() else path.with_suffix(".py").read_text("utf-8")
             return all(re.search(rf"\b{part}\b", content) for part in parts[length:])
     return False
+
+
+def test_no_public_class_name_occurs_twice():
+    """A name that means two things sends a reader to the wrong file."""
+    files = (ROOT / "src").rglob("*.py")
+    names = Counter(name for path in files for name in re.findall(r"^class ([A-Z]\w*)", path.read_text("utf-8"), re.M))
+    assert len(names) > 99
+    assert [name for name, count in names.items() if count > 1] == []

@@ -17,7 +17,7 @@ from personaplug.records import Example, HistoryItem, Profile
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
 from personaplug.store.sqlite import PersonaStore
-from personaplug.tasks.task import History, Query, Task
+from personaplug.tasks.task import HistoryRules, QueryRules, Task
 from tests import tiny
 from tests.factories import START, make_item
 
@@ -27,8 +27,8 @@ TASK = Task(
     kind="generation",
     metrics=("rouge-1",),
     prompt="Say: {input}",
-    query=Query(after="about "),
-    history=History(max_items=20),
+    query=QueryRules(after="about "),
+    history=HistoryRules(max_items=20),
 )
 USERS = {"nobody": 0, "ada": 1, "ben": 2, "cyd": 7, "dee": 30}
 """How many items each has; the first is unknown to the store."""

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from personaplug.backbone.base import GenerationConfig
-from personaplug.cli.generate import Question, _stream
+from personaplug.cli.generate import UserInput, _stream
 from personaplug.config import read_toml, write_toml
 from personaplug.evaluation.report import Report
 from personaplug.plug.model import PersonaPlug
@@ -17,8 +17,8 @@ from tests.cli.conftest import USERS, done
 
 SECRET = "what shall I call this"
 SHORT = ("--max-new-tokens", 8)
-WORDS = "tea coffee rain war love work sleep bread snow music paper money winter garden engine silence"
-QUESTIONS = [f"what of {word}?" for word in WORDS.split()]
+UTF8_TEXT = "tea coffee rain war love work sleep bread snow music paper money winter garden engine silence"
+QUESTIONS = [f"what of {word}?" for word in UTF8_TEXT.split()]
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_an_answer_longer_than_the_language_model_has_room_for_is_refused(genera
 
 def test_an_answer_has_lines_and_steers_no_terminal(capsys):
     plug = SimpleNamespace(stream=lambda *_, **__: ["one\x1b", "[2J\n\ttwo\x9b"])
-    _stream(Question("ada", "x"), plug, config=None, with_persona=True)
+    _stream(UserInput("ada", "x"), plug, config=None, with_persona=True)
     assert capsys.readouterr().out == "one\\x1b[2J\n\ttwo\\x9b\n"
 
 

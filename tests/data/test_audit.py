@@ -5,12 +5,14 @@ import tracemalloc
 import pytest
 
 from personaplug.data.audit import Lengths, audit
-from personaplug.tasks.task import History, Splitting, Task
+from personaplug.tasks.task import HistoryRules, Splitting, Task
 from tests.factories import make_row
 
 
 def make_task(by="column", labels=(), **history):
-    return Task("mine", "", "generation", ("rouge-1",), labels=labels, split=Splitting(by), history=History(**history))
+    return Task(
+        "mine", "", "generation", ("rouge-1",), labels=labels, split=Splitting(by), history=HistoryRules(**history)
+    )
 
 
 def clean_log():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from personaplug.data.split import split_examples, user_split
 from personaplug.errors import ConfigError, PersonaPlugError
 from personaplug.plug.batch import Batcher
-from personaplug.tasks.task import History, Retrieval, Split, Splitting, Task
+from personaplug.tasks.task import HistoryRules, Retrieval, Split, Splitting, Task
 from tests.factories import START, make_row
 
 SPLITS = get_args(Split)
@@ -25,15 +25,15 @@ SPLITTINGS = st.sampled_from(
     [Splitting(by="user"), Splitting(by="hex-user"), Splitting(by="latest"), Splitting(by="column"), TURN_OF_YEAR]
 )
 HISTORIES = st.builds(
-    History,
+    HistoryRules,
     min_items=st.integers(0, 3),
     max_items=st.integers(0, 6),
     embargo_days=st.sampled_from([0.0, 0.5, 1.0, 3.0]),
 )
 
 
-def make_task(splitting: Splitting, history: History | None = None) -> Task:
-    return Task("mine", "", "generation", ("rouge-1",), split=splitting, history=history or History())
+def make_task(splitting: Splitting, history: HistoryRules | None = None) -> Task:
+    return Task("mine", "", "generation", ("rouge-1",), split=splitting, history=history or HistoryRules())
 
 
 def numbered(rows):
@@ -85,7 +85,7 @@ def test_a_history_is_all_that_a_slow_reading_of_the_rules_finds(rows, task):
 
 def test_a_query_that_retrieval_may_show_more_of_its_history_has_it_and_the_persona_still_sees_the_latest():
     rows = numbered([make_row("ada", day, output="x") for day in range(9)])
-    task = make_task(Splitting("latest"), History(max_items=2))
+    task = make_task(Splitting("latest"), HistoryRules(max_items=2))
     for most, held in ((None, 2), (0, 8), (5, 5), (1, 2)):
         searching = replace(task, retrieval=Retrieval(max_items=most))
         (example,) = split_examples(rows, searching, split="test")
@@ -103,7 +103,7 @@ def may_be_history(rows, task, split):
 
 
 @settings(max_examples=50)
-@such_as([make_row("0", 1, output=None), make_row("0", 1, output="")], make_task(Splitting("user"), History(0)), 0)
+@such_as([make_row("0", 1, output=None), make_row("0", 1, output="")], make_task(Splitting("user"), HistoryRules(0)), 0)
 @given(rows, tasks, st.integers(0, 99))
 def test_the_order_of_rows_is_irrelevant_save_for_those_of_one_moment(rows, task, seed):
     for other in (shuffled(rows, seed), shuffled(rows, seed + 100)):
@@ -128,7 +128,7 @@ def test_what_was_done_at_one_moment_stands_in_the_order_of_the_log_not_of_its_i
         for row, name in zip(rows, ("5", "710", "72", "9", "8"), strict=True)
     ]
     asked = make_row("ada", 2, split="train")
-    task = make_task(Splitting(by=by), History(max_items=3))
+    task = make_task(Splitting(by=by), HistoryRules(max_items=3))
     seen = [
         ids(example.profile.items)
         for split in SPLITS
@@ -197,13 +197,13 @@ def test_the_latest_query_is_for_test_and_the_one_before_for_dev():
 
 
 def test_the_two_dates_divide_the_time():
-    task = make_task(TURN_OF_YEAR, History(min_items=0))
+    task = make_task(TURN_OF_YEAR, HistoryRules(min_items=0))
     log = [make_row("ada", day) for day in (0, 7, 8, 11, 12, 20)]
     assert [ids(split_examples(log, task, split=split)) for split in SPLITS] == [["0", "7"], ["8", "11"], ["12", "20"]]
 
 
 def test_an_embargo_longer_than_time_leaves_no_history():
-    task = make_task(Splitting(by="latest"), History(min_items=0, embargo_days=999_999_999.0))
+    task = make_task(Splitting(by="latest"), HistoryRules(min_items=0, embargo_days=999_999_999.0))
     assert all(
         not example.profile.items
         for example in split_examples([make_row("ada", n) for n in range(9)], task, split="train")
@@ -257,7 +257,7 @@ def test_where_a_log_marks_history_nothing_else_is_history():
 def test_a_history_holds_no_row_that_the_log_puts_into_a_later_split():
     marks = ("test", "dev", "train", "train", "dev", "test")
     rows = [make_row("ada", day, split=mark) for day, mark in enumerate(marks)]
-    task = make_task(Splitting(by="column"), History(min_items=0))
+    task = make_task(Splitting(by="column"), HistoryRules(min_items=0))
     seen = {
         split: [ids(example.profile.items) for example in split_examples(rows, task, split=split)] for split in SPLITS
     }

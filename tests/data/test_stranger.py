@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from personaplug.data.split import split_examples
 from personaplug.data.stranger import count_shorter, with_one_stranger_each, with_strangers
 from personaplug.errors import PersonaPlugError
-from personaplug.tasks.task import History, Splitting, Task
+from personaplug.tasks.task import HistoryRules, Splitting, Task
 from tests.factories import make_row
 
 
@@ -19,7 +19,7 @@ def make_examples(days_of, history):
 
 days = st.lists(st.integers(0, 30), min_size=4, max_size=15, unique=True)
 histories = st.builds(
-    History, min_items=st.integers(0, 2), max_items=st.integers(1, 8), embargo_days=st.sampled_from([0.0, 2.0])
+    HistoryRules, min_items=st.integers(0, 2), max_items=st.integers(1, 8), embargo_days=st.sampled_from([0.0, 2.0])
 )
 
 
@@ -60,11 +60,11 @@ def test_all_queries_of_a_user_can_have_one_stranger_who_is_that_of_the_first(da
 
 @pytest.fixture
 def examples():
-    return make_examples({name: range(20) for name in "abcdefghij"}, History())
+    return make_examples({name: range(20) for name in "abcdefghij"}, HistoryRules())
 
 
 def test_of_a_stranger_who_did_more_the_latest_items_are_taken():
-    examples = make_examples({"ada": [0, 10, 20, 21, 22], "bob": range(23)}, History())
+    examples = make_examples({"ada": [0, 10, 20, 21, 22], "bob": range(23)}, HistoryRules())
     estranged = with_strangers(examples[:2], seed=0)
     assert [item.input for item in estranged[0].profile.items] == ["bob9"]
     assert [item.input for item in estranged[1].profile.items] == ["bob18", "bob19"]
@@ -86,13 +86,13 @@ def test_a_sample_keeps_its_strangers(examples):
 
 
 def test_an_empty_history_stays_empty():
-    examples = make_examples({"a": range(5), "b": range(5)}, History(min_items=0))
+    examples = make_examples({"a": range(5), "b": range(5)}, HistoryRules(min_items=0))
     assert examples[0].profile.items == ()
     assert with_strangers(examples, seed=0)[0].profile.items == ()
 
 
 def test_where_nobody_did_anything_before_the_stranger_brings_nothing_and_is_counted():
-    examples = make_examples({"a": range(9), "b": range(20, 30)}, History())
+    examples = make_examples({"a": range(9), "b": range(20, 30)}, HistoryRules())
     estranged = with_strangers(examples, seed=0)
     assert [len(each.profile.items) for each in estranged if each.time.day < 20] == [0] * 6
     assert count_shorter(examples, estranged) == 6
@@ -101,6 +101,6 @@ def test_where_nobody_did_anything_before_the_stranger_brings_nothing_and_is_cou
 
 def test_a_user_alone_has_no_stranger():
     with pytest.raises(PersonaPlugError, match="all queries are of one user"):
-        with_strangers(make_examples({"a": range(9)}, History()), seed=0)
+        with_strangers(make_examples({"a": range(9)}, HistoryRules()), seed=0)
     with pytest.raises(PersonaPlugError, match="no stranger"):
-        with_one_stranger_each(make_examples({"a": range(9)}, History()), seed=0)
+        with_one_stranger_each(make_examples({"a": range(9)}, HistoryRules()), seed=0)

@@ -14,7 +14,7 @@ from personaplug.records import Example, HistoryItem, Profile
 from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.retrieval.recency import RecencyRetriever
-from personaplug.tasks.task import History, Query, Retrieval, Task
+from personaplug.tasks.task import HistoryRules, QueryRules, Retrieval, Task
 from tests import tiny
 from tests.factories import START, make_item
 from tests.world import NOW
@@ -25,9 +25,9 @@ TASK = Task(
     kind="generation",
     metrics=("rouge-1",),
     prompt="Answer: {input}",
-    query=Query(after="about "),
+    query=QueryRules(after="about "),
     retrieval=Retrieval(item="<{input}|{output}>", separator=" & ", prompt="{items} ; {prompt}"),
-    history=History(max_items=5),
+    history=HistoryRules(max_items=5),
 )
 
 texts = st.text("ab \n{}é語", max_size=60) | st.lists(st.sampled_from(["word", "longer", "語" * 70]), max_size=30).map(

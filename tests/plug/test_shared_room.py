@@ -10,7 +10,7 @@ from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.shared_room import SharedRoom
 from personaplug.records import Example, Profile
 from personaplug.retrieval.recency import RecencyRetriever
-from personaplug.tasks.task import History, Retrieval, Task, load_task
+from personaplug.tasks.task import HistoryRules, Retrieval, Task, load_task
 from tests import tiny
 from tests.factories import make_items
 from tests.world import NOW
@@ -21,7 +21,7 @@ TASK = Task(
     kind="generation",
     metrics=("rouge-1",),
     retrieval=Retrieval(item="<{input}>", separator="&&", prompt="{items}.{prompt}", input_share=0.6),
-    history=History(max_items=5),
+    history=HistoryRules(max_items=5),
 )
 
 

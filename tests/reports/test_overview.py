@@ -3,7 +3,7 @@
 import pytest
 
 from personaplug.evaluation.averaging import averages
-from personaplug.evaluation.bench import BenchResult, Choice, Tried, summarize
+from personaplug.evaluation.bench import BenchResult, KChoice, KScore, summarize
 from personaplug.reports.bench_markdown import bench_markdown
 from personaplug.reports.bench_page import bench_html
 from personaplug.reports.formatting import cell_text
@@ -33,7 +33,7 @@ def measured():
 
 @pytest.fixture
 def tasks(measured):
-    choices = [Choice("plug+bm25", "accuracy", (Tried(k, 1.0),), Tried(k, 1.0), is_retrieval=False) for k in (1, 4)]
+    choices = [KChoice("plug+bm25", "accuracy", (KScore(k, 1.0),), KScore(k, 1.0), is_retrieval=False) for k in (1, 4)]
     return [summarize(each, [choice]) for each, choice in zip(measured, choices, strict=True)]
 
 
@@ -49,7 +49,7 @@ def test_a_contender_has_one_row_whatever_number_of_items_a_task_chose(tasks):
 
 
 def test_gaps_are_to_a_baseline_that_is_named_as_its_row_is(measured):
-    choices = [Choice("plug+bm25", "accuracy", (Tried(k, 1.0),), Tried(k, 1.0), is_retrieval=False) for k in (1, 4)]
+    choices = [KChoice("plug+bm25", "accuracy", (KScore(k, 1.0),), KScore(k, 1.0), is_retrieval=False) for k in (1, 4)]
     tasks = [summarize(each, [choice], baseline=choice.label) for each, choice in zip(measured, choices, strict=True)]
     shown = overview(tasks)
     assert shown.baseline == "plug+bm25"

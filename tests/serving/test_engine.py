@@ -9,24 +9,24 @@ from personaplug.backbone.base import GenerationConfig
 from personaplug.serving.engine.engine import DrainingError, Engine, EngineConfig, FullQueueError
 from personaplug.serving.engine.local_backend import LocalWriter
 from personaplug.serving.engine.metrics import Metrics
-from personaplug.serving.engine.request import Question
+from personaplug.serving.engine.request import EngineRequest
 
 SHORT = GenerationConfig(max_new_tokens=10)
 DRAWN = GenerationConfig("sample", temperature=2.0, max_new_tokens=14, seed=5)
 LONG = GenerationConfig(max_new_tokens=200)
-UNREADABLE = Question("llama", "\ud800", "ada", SHORT)
+UNREADABLE = EngineRequest("llama", "\ud800", "ada", SHORT)
 
 MIXED = [
-    Question("llama", "about x", "ada", SHORT),
-    Question("again", "a longer question about y, in the same words", "dee", DRAWN),
-    Question("llama", "", None, replace(SHORT, max_new_tokens=3)),
-    Question("again", "about x", "ada", SHORT, with_persona=False),
-    Question("t5", "about x", "cyd", SHORT),
-    Question("adapted", "about x", "ada", SHORT),
-    Question("adapted", "about x", "ada", SHORT, with_persona=False),
-    Question("tuned", "about x", "cyd", DRAWN),
-    Question("t5", "about z", "stranger", DRAWN, is_streamed=True),
-    Question("llama", "about x", "dee", SHORT, stops=("a",)),
+    EngineRequest("llama", "about x", "ada", SHORT),
+    EngineRequest("again", "a longer question about y, in the same words", "dee", DRAWN),
+    EngineRequest("llama", "", None, replace(SHORT, max_new_tokens=3)),
+    EngineRequest("again", "about x", "ada", SHORT, with_persona=False),
+    EngineRequest("t5", "about x", "cyd", SHORT),
+    EngineRequest("adapted", "about x", "ada", SHORT),
+    EngineRequest("adapted", "about x", "ada", SHORT, with_persona=False),
+    EngineRequest("tuned", "about x", "cyd", DRAWN),
+    EngineRequest("t5", "about z", "stranger", DRAWN, is_streamed=True),
+    EngineRequest("llama", "about x", "dee", SHORT, stops=("a",)),
 ]
 
 
@@ -71,7 +71,7 @@ def test_every_answer_of_shared_batches_is_that_of_the_question_alone(serve):
 
 def test_an_adapter_of_all_users_has_its_own_rows_of_a_shared_batch_alone(serve):
     asked = [
-        Question(model, "about x", "ada", SHORT, with_persona=is_on)
+        EngineRequest(model, "about x", "ada", SHORT, with_persona=is_on)
         for model in ("llama", "adapted")
         for is_on in (True, False)
     ]
@@ -124,7 +124,7 @@ def test_the_bound_on_a_questions_tokens_holds(serve, server):
 
     for model in ("llama", "t5"):
         for text in ("", "🙂 雨の日", "a long text " * 20):
-            question = Question(model, text, "dee", SHORT)
+            question = EngineRequest(model, text, "dee", SHORT)
             used, _ = serve(cost, batch_seconds=0.0)
             assert used <= server.service.engine.models.by_name[model].cost(question)
 
@@ -186,13 +186,13 @@ def test_a_full_queue_says_when_to_ask_again_and_whoever_leaves_makes_room(serve
 
 def test_who_leaves_frees_the_slot_before_the_answers_end(serve):
     async def leave(engine):
-        reply = engine.ask(Question("llama", "about x", "dee", LONG, is_streamed=True))
+        reply = engine.ask(EngineRequest("llama", "about x", "dee", LONG, is_streamed=True))
         await reply.opening()
         reply.cancel()
         (after,) = await answers(engine, MIXED[:1])
         return reply.writing, after
 
-    (whole,), _ = serve(lambda engine: answers(engine, [Question("llama", "about x", "dee", LONG)]))
+    (whole,), _ = serve(lambda engine: answers(engine, [EngineRequest("llama", "about x", "dee", LONG)]))
     (writing, after), _ = serve(leave, batch_seconds=0.0)
     assert whole.tokens > 50, "the answer must be long enough to be left"
     assert len(writing.tokens) < whole.tokens
@@ -217,7 +217,7 @@ def test_draining_answers_what_was_accepted_and_accepts_no_more(serve):
 
 def test_a_stream_begins_before_its_batch_ends(serve):
     async def stream(engine):
-        reply = engine.ask(Question("llama", "about x", "dee", LONG, is_streamed=True))
+        reply = engine.ask(EngineRequest("llama", "about x", "dee", LONG, is_streamed=True))
         pieces = reply.pieces()
         first, is_done = await anext(pieces), reply.is_done
         return "".join([first, *[piece async for piece in pieces]]), (await reply.answer()).text, is_done

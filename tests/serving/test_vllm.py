@@ -18,7 +18,7 @@ from personaplug.plug.run import RunConfig
 from personaplug.serving.api.access import OpenAccess
 from personaplug.serving.api.service import Service
 from personaplug.serving.engine.engine import EngineConfig, FullQueueError
-from personaplug.serving.engine.request import Question
+from personaplug.serving.engine.request import EngineRequest
 from personaplug.serving.engine.vllm_client import KEY_VARIABLE, Upstream
 from tests import tiny
 from tests.serving.running import LIMITS, running, wait_for
@@ -219,7 +219,7 @@ def test_too_many_at_once_wait_and_then_are_refused(place, fake):
     runs = {"llama": place.runs["llama"]}
     config = EngineConfig(batch_rows=2, queue=3, relayed=2, batch_seconds=0.0)
     service = Service(replace(place, runs=runs, vllm=fake.url), OpenAccess(), limits=LIMITS, config=config)
-    question = Question("llama", TEXT, "dee", GenerationConfig(max_new_tokens=12))
+    question = EngineRequest("llama", TEXT, "dee", GenerationConfig(max_new_tokens=12))
 
     async def crowd():
         service.start()

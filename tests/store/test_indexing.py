@@ -13,7 +13,7 @@ from personaplug.data.split import split_examples
 from personaplug.errors import FingerprintMismatchError, RepeatedIdError, StoreError
 from personaplug.store.indexing import IndexCounts, check_ids, index
 from personaplug.store.sqlite import PersonaStore
-from personaplug.tasks.task import History, Task
+from personaplug.tasks.task import HistoryRules, Task
 from tests.factories import make_row
 from tests.store.fakes import LAYOUT, encode, encode_jointly, make_log, stack
 
@@ -81,7 +81,7 @@ def test_a_store_gives_the_history_that_the_log_gives_also_after_an_index_that_w
     with PersonaStore.in_memory(LAYOUT) as store:
         index(log[:told], store, encode=encode, batch_texts=batch)
         index([*log, asked], store, encode=encode, batch_texts=batch)
-        task = Task("mine", "", "generation", ("rouge-1",), history=History(max_items=99))
+        task = Task("mine", "", "generation", ("rouge-1",), history=HistoryRules(max_items=99))
         assert store.get("ada") == split_examples([*log, asked], task, split="test")[0].profile
 
 

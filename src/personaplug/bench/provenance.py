@@ -15,7 +15,7 @@ from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import kind_of
 from personaplug.plug.run import RunConfig
-from personaplug.tasks.task import Columns, History, Query, Retrieval
+from personaplug.tasks.task import Columns, HistoryRules, QueryRules, Retrieval
 from personaplug.workflows.run_kinds import presets_of
 
 FILE = "made_of.json"
@@ -107,7 +107,7 @@ def digest_of(path: Path) -> str:
 def _unsaid(parts: dict[str, Any]) -> dict[str, Any]:
     """Give the settings that a record may be too old to know: each did what its default does, but for one."""
     if "method" not in parts:
-        rules = {"columns": Columns(), "query": Query(), "retrieval": Retrieval(), "history": History()}
+        rules = {"columns": Columns(), "query": QueryRules(), "retrieval": Retrieval(), "history": HistoryRules()}
         return {"task": {name: plain(rule) for name, rule in rules.items()}, "encoder": asdict(EncoderConfig())}
     run = asdict(presets_of(kind_of(parts["method"]))["default"])
     if "precision" in run.get("training", {}):

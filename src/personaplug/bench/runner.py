@@ -12,7 +12,7 @@ from personaplug.bench.provenance import contender_parts, record, task_parts
 from personaplug.bench.recipe import Contender, Recipe
 from personaplug.bench.steps import Step, first_steps, last_steps, measured_as, seeds_of
 from personaplug.evaluation.averaging import averages
-from personaplug.evaluation.bench import BenchResult, Choice, choose_k, summarize
+from personaplug.evaluation.bench import BenchResult, KChoice, choose_k, summarize
 from personaplug.evaluation.comparison import SeedReports
 from personaplug.evaluation.cost import TrainingCost
 from personaplug.evaluation.published import Published, published_scores
@@ -37,7 +37,7 @@ class TaskReports:
     seeds: SeedReports
     means: Mapping[str, Report]
     trainings: Mapping[str, Sequence[TrainingCost]]
-    choices: tuple[Choice, ...]
+    choices: tuple[KChoice, ...]
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ def _record(recipe: Recipe, place: TaskPlace) -> None:
         record(place.of(contender), partial(contender_parts, recipe, place, contender=contender))
 
 
-def _choices(recipe: Recipe, place: TaskPlace) -> dict[str, Choice]:
+def _choices(recipe: Recipe, place: TaskPlace) -> dict[str, KChoice]:
     """Choose the number of items of each contender that has any, by its name."""
     return {
         contender.name: choose_k(
@@ -154,11 +154,11 @@ def _on_dev(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> dict[i
     }
 
 
-def _k(contender: Contender, chosen: Mapping[str, Choice]) -> int | None:
+def _k(contender: Contender, chosen: Mapping[str, KChoice]) -> int | None:
     return chosen[contender.name].chosen.k if contender.name in chosen else None
 
 
-def _measured(recipe: Recipe, place: TaskPlace, *, chosen: Mapping[str, Choice]) -> TaskReports:
+def _measured(recipe: Recipe, place: TaskPlace, *, chosen: Mapping[str, KChoice]) -> TaskReports:
     """Read all reports, named as their contenders are."""
     reports: dict[str, list[Report]] = {}
     trainings: dict[str, list[TrainingCost]] = {}

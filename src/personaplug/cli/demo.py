@@ -25,7 +25,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class DemoMethod:
     """One row of the demo's table.
 
     Attributes:
@@ -38,11 +38,11 @@ class Contender:
 
 
 CONTENDERS = (
-    Contender("plain"),
-    Contender("tuned-prompt"),
-    Contender("bm25"),
-    Contender("plug"),
-    Contender("plug", stranger=True),
+    DemoMethod("plain"),
+    DemoMethod("tuned-prompt"),
+    DemoMethod("bm25"),
+    DemoMethod("plug"),
+    DemoMethod("plug", stranger=True),
 )
 
 

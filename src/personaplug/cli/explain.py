@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from personaplug.cli.options import WORDS
+from personaplug.cli.options import UTF8_TEXT
 from personaplug.cli.screen import print_json, printable, results
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ _LONGEST = 200  # characters of a text; a terminal shows fewer
 
 
 @click.command()
-@click.argument("text", type=WORDS)
+@click.argument("text", type=UTF8_TEXT)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Folder of a trained plug.")
 @click.option("--store", type=click.Path(path_type=Path), help="The users' histories; by default the run's own index.")
-@click.option("--user", type=WORDS, required=True, help="Whose memories.")
+@click.option("--user", type=UTF8_TEXT, required=True, help="Whose memories.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Memories shown.")
 @click.option("--json", "as_json", is_flag=True, help="Write all memories as JSON.")
 def explain(text: str, run: Path, store: Path | None, user: str, top: int, as_json: bool) -> None:

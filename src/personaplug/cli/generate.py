@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from personaplug.cli.options import WORDS, decoding_options
+from personaplug.cli.options import UTF8_TEXT, decoding_options
 
 if TYPE_CHECKING:
     from personaplug.backbone.base import GenerationConfig
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class UserInput:
     """What to answer, and in whose way."""
 
     user: str
@@ -26,10 +26,10 @@ class Question:
 
 
 @click.command()
-@click.argument("text", type=WORDS, required=False)
+@click.argument("text", type=UTF8_TEXT, required=False)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Folder of a trained plug.")
 @click.option("--store", type=click.Path(path_type=Path), help="The users' histories; by default the run's own index.")
-@click.option("--user", type=WORDS, help="Whose way to answer in; an unknown user gets the generic persona.")
+@click.option("--user", type=UTF8_TEXT, help="Whose way to answer in; an unknown user gets the generic persona.")
 @click.option(
     "--jsonl", type=click.File("rb"), help='Many questions, a line each: {"user": ..., "text": ...}; - reads stdin.'
 )
@@ -74,14 +74,14 @@ def generate(
         if jsonl is not None:
             _answer_all(_questions(jsonl), plug, config=config, batch_size=batch_size, with_persona=not no_persona)
         elif stream:
-            _stream(Question(str(user), str(text)), plug, config=config, with_persona=not no_persona)
+            _stream(UserInput(str(user), str(text)), plug, config=config, with_persona=not no_persona)
         else:
-            question = Question(str(user), str(text))
+            question = UserInput(str(user), str(text))
             answer = plug.generate(question.text, user=question.user, config=config, with_persona=not no_persona)
             click.echo(_as_json(question, answer) if as_json else printable_lines(answer))
 
 
-def _stream(question: Question, plug: "PersonaPlug", *, config: "GenerationConfig", with_persona: bool) -> None:
+def _stream(question: UserInput, plug: "PersonaPlug", *, config: "GenerationConfig", with_persona: bool) -> None:
     from personaplug.cli.screen import printable_lines
 
     for piece in plug.stream(question.text, user=question.user, config=config, with_persona=with_persona):
@@ -90,7 +90,7 @@ def _stream(question: Question, plug: "PersonaPlug", *, config: "GenerationConfi
 
 
 def _answer_all(
-    questions: Iterator[Question],
+    questions: Iterator[UserInput],
     plug: "PersonaPlug",
     *,
     config: "GenerationConfig",
@@ -112,13 +112,13 @@ def _answer_all(
                 advance(done)
 
 
-def _as_json(question: Question, answer: str) -> str:
+def _as_json(question: UserInput, answer: str) -> str:
     from personaplug.cli.screen import as_json
 
     return as_json({"user": question.user, "text": question.text, "answer": answer})
 
 
-def _questions(lines: Iterable[bytes]) -> Iterator[Question]:
+def _questions(lines: Iterable[bytes]) -> Iterator[UserInput]:
     from personaplug.errors import DataError
 
     for number, line in enumerate(lines, start=1):
@@ -133,11 +133,11 @@ def _questions(lines: Iterable[bytes]) -> Iterator[Question]:
         yield question
 
 
-def _batches(questions: Iterator[Question], size: int) -> Iterator[list[Question]]:
+def _batches(questions: Iterator[UserInput], size: int) -> Iterator[list[UserInput]]:
     """Cut questions into batches; those before a broken line are answered before the error is shown."""
     from personaplug.errors import DataError
 
-    batch: list[Question] = []
+    batch: list[UserInput] = []
     try:
         for question in questions:
             batch.append(question)
@@ -150,7 +150,7 @@ def _batches(questions: Iterator[Question], size: int) -> Iterator[list[Question
     yield batch
 
 
-def _question(line: bytes) -> Question:
+def _question(line: bytes) -> UserInput:
     values = json.loads(line)
     if not isinstance(values, dict):
         raise ValueError(f"a {type(values).__name__}")
@@ -158,4 +158,4 @@ def _question(line: bytes) -> Question:
         if not isinstance(values.get(name), str):
             raise ValueError(f"its {name!r} is {'no text' if name in values else 'missing'}")
         values[name].encode()  # refuses half a character
-    return Question(values["user"], values["text"])
+    return UserInput(values["user"], values["text"])

@@ -23,7 +23,7 @@ DECODING = (
 )
 
 
-class Words(click.ParamType[str]):
+class Utf8Text(click.ParamType[str]):
     """Text that can be written as UTF-8; a shell may hand over bytes that cannot."""
 
     name = "text"
@@ -37,7 +37,7 @@ class Words(click.ParamType[str]):
         return value
 
 
-WORDS = Words()
+UTF8_TEXT = Utf8Text()
 
 
 def decoding_options(command: Command) -> Command:

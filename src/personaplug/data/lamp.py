@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from personaplug.data.json_array import read_array
-from personaplug.data.lamp_question import ProfileFields, Question, as_text, field_of, read_question
+from personaplug.data.lamp_question import LampQuestion, ProfileFields, as_text, field_of, read_question
 from personaplug.data.lamp_users import Users, named_users
 from personaplug.data.rows import OnBad, Row, check_is_file, refuse
 from personaplug.data.skips import OnSkip, ignore
@@ -144,7 +144,7 @@ def _read_golds(questions: Path, task_name: str) -> dict[str, str] | None:
     return golds
 
 
-def _named(path: Path, task_name: str) -> Iterator[Question]:
+def _named(path: Path, task_name: str) -> Iterator[LampQuestion]:
     """Read the questions of a file that names users; what cannot be read is told when the file is read again."""
     for row in _questions(path, task_name, on_bad=_later):
         if row.values.get("user_id") is None:

@@ -31,7 +31,7 @@ class ProfileItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class LampQuestion:
     """What is asked, by whom, and with which profile.
 
     Attributes:
@@ -54,7 +54,7 @@ class Question:
         return {item.id: item.date for item in self.items}
 
 
-def read_question(row: Row, fields: ProfileFields, *, on_skip: OnSkip = ignore) -> Question:
+def read_question(row: Row, fields: ProfileFields, *, on_skip: OnSkip = ignore) -> LampQuestion:
     """Read a question.
 
     Args:
@@ -80,7 +80,7 @@ def read_question(row: Row, fields: ProfileFields, *, on_skip: OnSkip = ignore) 
             )
         if first is not item:
             on_skip("that stand twice in a profile")
-    return Question(row, name, user_of(row), field_of(row, row.values, name="input"), tuple(items.values()))
+    return LampQuestion(row, name, user_of(row), field_of(row, row.values, name="input"), tuple(items.values()))
 
 
 def user_of(row: Row) -> str | None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from personaplug.data.lamp_question import ProfileItem, Question
+from personaplug.data.lamp_question import LampQuestion, ProfileItem
 from personaplug.data.times import EPOCH
 
 SECOND = timedelta(seconds=1)
@@ -59,7 +59,7 @@ def lay_out(profiles: Iterable[Profile]) -> Timeline:
     return Timeline(times, asked)
 
 
-def named_users(questions: Iterable[Question]) -> dict[str, Timeline]:
+def named_users(questions: Iterable[LampQuestion]) -> dict[str, Timeline]:
     """Make the history of each user who is named."""
     profiles: defaultdict[str, dict[str, Profile]] = defaultdict(dict)
     for question in questions:
@@ -94,7 +94,7 @@ class Users:
         self._told: dict[tuple[str, str], bytes] = {}
         self._answered: dict[tuple[str, str], bytes] = {}
 
-    def rows(self, question: Question, output: str | None, *, split: str) -> list[dict[str, str | None]]:
+    def rows(self, question: LampQuestion, output: str | None, *, split: str) -> list[dict[str, str | None]]:
         """Write a question as rows of a log: what of its profile was not told before, then itself.
 
         Args:
@@ -115,7 +115,7 @@ class Users:
         self._told |= {part.key: part.digest for part in fresh}
         return [*(_row(user_id, item, line.items[item.id]) for part in fresh for item in part.items), asked]
 
-    def _untold(self, question: Question, user_id: str) -> list[_Part]:
+    def _untold(self, question: LampQuestion, user_id: str) -> list[_Part]:
         parts = _parts(question, user_id)
         if any(self._told.get(part.key, part.digest) != part.digest for part in parts):
             raise question.row.error(
@@ -125,7 +125,7 @@ class Users:
             )
         return [part for part in parts if part.key not in self._told]
 
-    def _checked_answer(self, question: Question, asked: Mapping[str, str | None], line: Timeline) -> bytes:
+    def _checked_answer(self, question: LampQuestion, asked: Mapping[str, str | None], line: Timeline) -> bytes:
         digest = _digest([asked["time"], asked["input"], asked["output"]])
         held = self._answered.get((str(asked["user_id"]), question.id), digest)
         if question.id in line.items or held != digest:
@@ -137,13 +137,13 @@ class Users:
         return digest
 
 
-def _parts(question: Question, user_id: str) -> list[_Part]:
+def _parts(question: LampQuestion, user_id: str) -> list[_Part]:
     if question.user_id is None:
         return [_Part((user_id, ""), question.items, _digest_of(question.items))]
     return [_Part((user_id, item.id), [item], _digest_of([item])) for item in question.items]
 
 
-def _time_of(question: Question, line: Timeline) -> datetime:
+def _time_of(question: LampQuestion, line: Timeline) -> datetime:
     time = line.asked.get(name_of(question.profile))
     if time is None:
         raise question.row.error(
@@ -155,7 +155,7 @@ def _time_of(question: Question, line: Timeline) -> datetime:
 
 
 def _row(
-    user_id: str, what: Question | ProfileItem, time: datetime, *, output: str | None = None, split: str = "history"
+    user_id: str, what: LampQuestion | ProfileItem, time: datetime, *, output: str | None = None, split: str = "history"
 ) -> dict[str, str | None]:
     return {
         "user_id": user_id,
@@ -174,7 +174,7 @@ def _continues(profile: Profile, shorter: Profile) -> bool:
     return shorter.keys() <= profile.keys() and (latest is None or all(date >= latest for date in more))
 
 
-def _nobody(question: Question) -> str:
+def _nobody(question: LampQuestion) -> str:
     return name_of(question.profile) if question.items else _hashed(["question", question.id])
 
 

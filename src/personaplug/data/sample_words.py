@@ -51,7 +51,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class SampleWords:
     """All words of the sample."""
 
     names: tuple[str, ...]
@@ -65,6 +65,6 @@ class Words:
 
 
 @cache
-def sample_words() -> Words:
+def sample_words() -> SampleWords:
     """Read the words, once."""
-    return read_toml(Words, Path(str(files("personaplug.data") / "sample_words.toml")))
+    return read_toml(SampleWords, Path(str(files("personaplug.data") / "sample_words.toml")))

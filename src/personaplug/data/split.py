@@ -18,7 +18,7 @@ from personaplug.data.log import Interaction
 from personaplug.data.times import microseconds
 from personaplug.errors import ConfigError, RepeatedIdError
 from personaplug.records import Example, HistoryItem, Profile
-from personaplug.tasks.task import History, Split, Task, start_of
+from personaplug.tasks.task import HistoryRules, Split, Task, start_of
 
 _NOT_LATER: dict[Split, tuple[Split, ...]] = {
     "train": ("train",),
@@ -58,7 +58,7 @@ class Examples(Sequence[Example]):
 
     profiles: tuple[Profile, ...]
     queries: tuple[Query, ...]
-    history: History
+    history: HistoryRules
 
     def __len__(self) -> int:
         return len(self.queries)

@@ -15,7 +15,7 @@ from personaplug.evaluation.scores import Score
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class KScore:
     """A number of retrieved items, and how it fared on dev.
 
     Attributes:
@@ -31,7 +31,7 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class KChoice:
     """The number of items that a retrieval method goes with, chosen on dev.
 
     Attributes:
@@ -44,8 +44,8 @@ class Choice:
 
     method: str
     metric: MetricName
-    tried: tuple[Tried, ...]
-    chosen: Tried
+    tried: tuple[KScore, ...]
+    chosen: KScore
     is_retrieval: bool = True
 
     @property
@@ -110,7 +110,7 @@ class TaskResult:
     users: int
     comparison: Comparison
     against_retrieval: Comparison | None
-    choices: tuple[Choice, ...]
+    choices: tuple[KChoice, ...]
     seeds: tuple[SeedRow, ...]
     costs: tuple[CostRow, ...]
     published: tuple[PublishedScore, ...] = ()
@@ -145,7 +145,7 @@ class BenchResult:
 
 def choose_k(
     method: str, metric: MetricName, *, dev: Mapping[int, Sequence[Report]], is_retrieval: bool = True
-) -> Choice:
+) -> KChoice:
     """Choose the number of items whose mean score over seeds is best on dev.
 
     Of equals it is that with the fewest nats an answer, and the smallest where these are equal or not known.
@@ -154,13 +154,13 @@ def choose_k(
         method: The contender.
         metric: The task's first.
         dev: Reports on dev by number of items, one a seed.
-        is_retrieval: As in :class:`Choice`.
+        is_retrieval: As in :class:`KChoice`.
     """
     tried = tuple(_tried(k, dev[k], metric=metric) for k in sorted(dev))
-    return Choice(method, metric, tried, tried[_best_place(tried, metric)], is_retrieval)
+    return KChoice(method, metric, tried, tried[_best_place(tried, metric)], is_retrieval)
 
 
-def best_retrieval(choices: Sequence[Choice]) -> Choice | None:
+def best_retrieval(choices: Sequence[KChoice]) -> KChoice | None:
     """Choose the retrieval method that is best on dev; None where there is none.
 
     Of equals it is that with the fewest nats an answer, and the first where these are equal or not known.
@@ -171,7 +171,7 @@ def best_retrieval(choices: Sequence[Choice]) -> Choice | None:
 
 def summarize(
     reports: SeedReports,
-    choices: Sequence[Choice],
+    choices: Sequence[KChoice],
     *,
     baseline: str | None = None,
     means: Mapping[str, Report] | None = None,
@@ -211,11 +211,11 @@ def summarize(
     )
 
 
-def _tried(k: int, reports: Sequence[Report], *, metric: MetricName) -> Tried:
+def _tried(k: int, reports: Sequence[Report], *, metric: MetricName) -> KScore:
     found = [report.score("nats-per-answer") for report in reports]
     nats = [score.value for score in found if score is not None]
     score = fmean(_value(report, metric) for report in reports)
-    return Tried(k, score, fmean(nats) if len(nats) == len(reports) else None)
+    return KScore(k, score, fmean(nats) if len(nats) == len(reports) else None)
 
 
 def _value(report: Report, metric: MetricName) -> float:
@@ -224,7 +224,7 @@ def _value(report: Report, metric: MetricName) -> float:
     return score.value
 
 
-def _best_place(tried: Sequence[Tried], metric: MetricName) -> int:
+def _best_place(tried: Sequence[KScore], metric: MetricName) -> int:
     """Find the best; means that only rounding tells apart are equal."""
     badness = [_badness(each, metric) for each in tried]
     equals = [place for place, each in enumerate(badness) if isclose(each, min(badness))]
@@ -232,7 +232,7 @@ def _best_place(tried: Sequence[Tried], metric: MetricName) -> int:
     return equals[nats.index(min(nats))] if len(nats) == len(equals) else equals[0]
 
 
-def _badness(tried: Tried, metric: MetricName) -> float:
+def _badness(tried: KScore, metric: MetricName) -> float:
     return -tried.score if METRICS[metric].higher_is_better else tried.score
 
 

@@ -36,7 +36,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One method of a comparison.
 
     Attributes:
@@ -82,7 +82,7 @@ class Comparison:
     baseline: str
     persona: str | None
     metrics: tuple[MetricName, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     controls: tuple[Control, ...]
 
 
@@ -136,7 +136,7 @@ def compare_seeds(
         persona=_persona(reports, chosen),
         metrics=metrics,
         rows=tuple(
-            Row(
+            ComparisonRow(
                 label,
                 tuple(report.score(metric) for metric in metrics),
                 tuple(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from personaplug.evaluation.bench import BenchResult, Choice, CostRow, TaskResult
+from personaplug.evaluation.bench import BenchResult, CostRow, KChoice, TaskResult
 from personaplug.evaluation.metrics import METRICS
 from personaplug.reports.formatting import cell_text, cost_text, metric_title, overview_note, plain_score, score_text
 from personaplug.reports.markdown import escape, gap_cell, to_markdown
@@ -38,7 +38,7 @@ def bench_markdown(result: BenchResult) -> str:
     return "\n\n".join([*parts, f"## Recipe\n\n```toml\n{result.recipe.strip()}\n```"]) + "\n"
 
 
-def choice_text(choice: Choice) -> str:
+def choice_text(choice: KChoice) -> str:
     """Say what was tried and chosen, as in ``bm25: k=1 .310, k=2 .340; chosen k=2``."""
     tried = ", ".join(f"k={each.k} {plain_score(each.score)}" for each in choice.tried)
     return f"{choice.method}: {tried}; chosen k={choice.chosen.k}"

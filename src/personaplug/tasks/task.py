@@ -48,7 +48,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class QueryRules:
     """Where in the input the text for the query encoder stands (paper, section 3.1).
 
     Attributes:
@@ -61,7 +61,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class HistoryRules:
     """Which of a user's earlier items a query may see.
 
     Attributes:
@@ -124,9 +124,9 @@ class Task:
             released with arXiv 2409.11901 encodes. Empty where that is the first view.
         labels: All possible answers of a classification or rating, in order; empty for generation.
         columns: See :class:`Columns`.
-        query: See :class:`Query`.
+        query: See :class:`QueryRules`.
         retrieval: See :class:`Retrieval`.
-        history: See :class:`History`.
+        history: See :class:`HistoryRules`.
         split: See :class:`Splitting`.
     """
 
@@ -139,9 +139,9 @@ class Task:
     published_views: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     columns: Columns = field(default_factory=Columns)
-    query: Query = field(default_factory=Query)
+    query: QueryRules = field(default_factory=QueryRules)
     retrieval: Retrieval = field(default_factory=Retrieval)
-    history: History = field(default_factory=History)
+    history: HistoryRules = field(default_factory=HistoryRules)
     split: Splitting = field(default_factory=Splitting)
 
     def __post_init__(self) -> None:

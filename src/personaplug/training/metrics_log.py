@@ -7,13 +7,13 @@ from pathlib import Path
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from personaplug.training.checkpoints import read_metrics
-from personaplug.training.progress import Progress
+from personaplug.training.progress import TrainingProgress
 
 
 class MetricsLog(TrainerCallback):
     """Append what the trainer logs to ``metrics.jsonl`` and tell the caller how far it is."""
 
-    def __init__(self, path: Path, on_progress: Callable[[Progress], None] | None) -> None:
+    def __init__(self, path: Path, on_progress: Callable[[TrainingProgress], None] | None) -> None:
         self.path = path
         self.on_progress = on_progress
         self.latest: dict[str, float] = {}
@@ -47,7 +47,7 @@ class MetricsLog(TrainerCallback):
             file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
         if self.on_progress:
             loss, dev_loss = self.latest.get("loss"), self.latest.get("eval_loss")
-            self.on_progress(Progress(state.global_step, state.max_steps, loss, dev_loss))
+            self.on_progress(TrainingProgress(state.global_step, state.max_steps, loss, dev_loss))
 
     def _mean_loss(self, *, steps: int) -> float:
         """Average over all steps, those before an interruption too, which the trainer's own mean leaves out."""

@@ -34,7 +34,7 @@ from personaplug.training.batches import LengthGroupedVisits, TrainingSet, count
 from personaplug.training.checkpoints import CHECKPOINTS, METRICS
 from personaplug.training.divergence import check_loss
 from personaplug.training.metrics_log import MetricsLog
-from personaplug.training.progress import Progress
+from personaplug.training.progress import TrainingProgress
 
 
 class PlugTrainer(Trainer):
@@ -57,7 +57,7 @@ class PlugTrainer(Trainer):
         dev: Sequence[Example],
         folder: Path,
         stepping: Backbone | None = None,
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: Callable[[TrainingProgress], None] | None,
     ) -> None:
         config = plug.run.training
         self.plug = plug

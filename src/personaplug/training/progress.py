@@ -23,7 +23,7 @@ class InputsRead:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingProgress:
     """How far training is.
 
     Attributes:

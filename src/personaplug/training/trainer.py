@@ -19,7 +19,7 @@ from personaplug.training.card import write_card
 from personaplug.training.checkpoints import discard_checkpoints, rewind_metrics, starting_point
 from personaplug.training.inputs_once import read_inputs
 from personaplug.training.plug_trainer import PlugTrainer
-from personaplug.training.progress import Fitted, Progress
+from personaplug.training.progress import Fitted, TrainingProgress
 from personaplug.training.prompt_section import prompt_section
 from personaplug.training.recomputation import recomputing
 
@@ -35,7 +35,7 @@ def train(
     dev: Sequence[Example] = (),
     folder: Path,
     resume: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
     on_encoded: Callable[[int, int], None] | None = None,
 ) -> Fitted:
     """Fit a plug's prefix and leave it, with the weights that were best on dev and a model card, in a run folder.

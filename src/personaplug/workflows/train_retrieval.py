@@ -16,7 +16,7 @@ from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.plug.run_file import way_to
 from personaplug.records import Example
-from personaplug.rivals.learned_retrieval.candidates import Choice, item_choice, retriever_choices
+from personaplug.rivals.learned_retrieval.candidates import CandidateSet, item_candidates, retriever_candidates
 from personaplug.rivals.learned_retrieval.fitting import Chooser, Chosen
 from personaplug.rivals.learned_retrieval.method import plain_of, prompts_of
 from personaplug.rivals.learned_retrieval.ranker import ItemRanker
@@ -80,11 +80,11 @@ def fit_retrieval(
 
 def _fit(
     chooser: Chooser,
-    choices: Sequence[Choice],
+    choices: Sequence[CandidateSet],
     *,
     listener: Listener,
     run: RetrievalConfig,
-    dev: Sequence[Choice],
+    dev: Sequence[CandidateSet],
     folder: Path,
     progress: Progress,
 ) -> Chosen:
@@ -122,15 +122,15 @@ def _choices(
     task: Task,
     listener: Listener,
     progress: Progress,
-) -> list[Choice]:
+) -> list[CandidateSet]:
     if not run.is_ranker:
         answer = listener.answer if run.kind.reads_answers else None
         writers, reads = [each.write for each in pool], run.selection.reads
-        return retriever_choices(examples, task=task, writers=writers, answer=answer, reads=reads)
+        return retriever_candidates(examples, task=task, writers=writers, answer=answer, reads=reads)
     writer = pool[0]
     assert isinstance(writer, RetrievalPrompt)
     count = run.ranker.candidates
     return [
-        item_choice(example, task=task, retriever=writer.retriever, count=count, write=writer.with_items)
+        item_candidates(example, task=task, retriever=writer.retriever, count=count, write=writer.with_items)
         for example in counted(examples, "find candidates", progress=progress)
     ]

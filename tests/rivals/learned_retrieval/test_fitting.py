@@ -10,16 +10,16 @@ from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.records import Example, Profile
 from personaplug.retrieval.recency import RecencyRetriever
-from personaplug.rivals.learned_retrieval.candidates import Choice, item_choice
+from personaplug.rivals.learned_retrieval.candidates import CandidateSet, item_candidates
 from personaplug.rivals.learned_retrieval.fitting import Dev, fit_chooser
 from personaplug.rivals.learned_retrieval.objectives import Distillation, PolicyGradient, option_scores
 from personaplug.rivals.learned_retrieval.prompt_scores import metric_score
 from personaplug.rivals.learned_retrieval.ranker import ItemRanker, RankerConfig
 from personaplug.rivals.learned_retrieval.run import FittingConfig, RetrievalConfig, ScoringConfig
-from personaplug.rivals.learned_retrieval.score_cache import Question
+from personaplug.rivals.learned_retrieval.score_cache import ScoreRequest
 from personaplug.rivals.learned_retrieval.selector import PromptSelector
 from personaplug.rivals.learned_retrieval.training import Listener, train_chooser
-from personaplug.tasks.task import History, Retrieval, load_task
+from personaplug.tasks.task import HistoryRules, Retrieval, load_task
 from tests import tiny
 from tests.factories import make_item
 from tests.world import NOW, TASK
@@ -40,7 +40,7 @@ def item_choices(numbers, *, kinds=("lead", "gold", "lead", "lead")):
     for number in numbers:
         shift = number % len(kinds)
         options = tuple(f"{kind} {number} {at}" for at, kind in enumerate(kinds[shift:] + kinds[:shift]))
-        made.append(Choice(f"about {number}", options, tuple(f"{option} ; ask" for option in options), "y"))
+        made.append(CandidateSet(f"about {number}", options, tuple(f"{option} ; ask" for option in options), "y"))
     return made
 
 
@@ -66,13 +66,13 @@ def test_a_retriever_learns_which_items_the_language_model_likes(objective, item
     assert TextEncoder(encoder.model, encoder.tokenizer, encoder.config).fingerprint == fingerprint
 
 
-def retriever_choices(numbers):
+def retriever_candidates(numbers):
     """Let the first retriever be right for queries about cats, the second for those about dogs."""
     made = []
     for number in numbers:
         subject = ("cats", "dogs")[number % 2]
         prompts = tuple(f"{name} on {subject} {number}" for name in ("first", "second"))
-        made.append(Choice(subject, prompts, prompts, "y"))
+        made.append(CandidateSet(subject, prompts, prompts, "y"))
     return made
 
 
@@ -86,9 +86,14 @@ def test_a_selector_learns_which_retriever_suits_a_query(tmp_path):
     config = replace(FAST, epochs=15.0)
     objective = Distillation(likes_the_right_one, 1.0)
     fit_chooser(
-        selector, retriever_choices(range(48)), objective=objective, config=config, dev=NO_DEV, metrics=tmp_path / "m"
+        selector,
+        retriever_candidates(range(48)),
+        objective=objective,
+        config=config,
+        dev=NO_DEV,
+        metrics=tmp_path / "m",
     )
-    unseen = retriever_choices(range(100, 120))
+    unseen = retriever_candidates(range(100, 120))
     assert places(selector, unseen) == [number % 2 for number in range(100, 120)]
     assert selector.choose(*zip(*((each.query, each.options) for each in unseen), strict=True)) == places(
         selector, unseen
@@ -97,7 +102,7 @@ def test_a_selector_learns_which_retriever_suits_a_query(tmp_path):
 
 def test_a_selector_learns_which_retriever_is_good_for_most(tmp_path):
     selector = PromptSelector(tiny.text_encoder(), 3)
-    choices = [Choice("q", ("same",) * 3, (f"{n} bad", f"{n} good", f"{n} bad"), "y") for n in range(24)]
+    choices = [CandidateSet("q", ("same",) * 3, (f"{n} bad", f"{n} good", f"{n} bad"), "y") for n in range(24)]
     objective = Distillation(lambda qs: [float("good" in q.prompt) for q in qs], 1.0)
     fit_chooser(selector, choices, objective=objective, config=FAST, dev=NO_DEV, metrics=tmp_path / "m")
     assert selector.choose(["another"], [["same"] * 3]) == [1]
@@ -187,9 +192,9 @@ def test_an_error_may_count_as_its_share_of_the_worst_that_the_right_answer_allo
     score = metric_score(lambda questions: [question.prompt for question in questions], task, relative_errors=True)
     asked = [("4", "4"), ("2", "4"), ("1", "4"), ("no number", "4"), ("5", "1"), ("3", "1"), ("5", "3"), ("2", "3")]
     wanted = [1, (3 - 2) / 3, 0, 0, 0, (4 - 2) / 4, 0, (2 - 1) / 2]
-    assert score([Question(*each) for each in asked]) == pytest.approx(wanted)
+    assert score([ScoreRequest(*each) for each in asked]) == pytest.approx(wanted)
     same = metric_score(lambda questions: ["[1]" for _ in questions], load_task("lamp-1"), relative_errors=True)
-    assert same([Question("", "[1]"), Question("", "[2]")]) == [1, 0]
+    assert same([ScoreRequest("", "[1]"), ScoreRequest("", "[2]")]) == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -199,33 +204,33 @@ def test_an_error_may_count_as_its_share_of_the_worst_that_the_right_answer_allo
 def test_more_of_a_metric_score_is_better(kind, metric, right, wrong):
     task = replace(TASK, kind=kind, metrics=(metric,), labels=tuple("12345"))
     score = metric_score(lambda questions: [question.prompt for question in questions], task)
-    assert score([Question("5", "5"), Question("1", "5")]) == [right, wrong]
+    assert score([ScoreRequest("5", "5"), ScoreRequest("1", "5")]) == [right, wrong]
 
 
 @pytest.mark.parametrize(("max_items", "count", "days"), [(9, 3, (8, 7, 6)), (2, 3, (8, 7))])
 def test_candidates_are_the_untrained_retrievers_best_of_what_the_query_may_see(max_items, count, days):
     profile = Profile("ada", tuple(make_item(day, f"day {day}", "yes") for day in range(9)))
-    choice = item_choice(
+    choice = item_candidates(
         Example("1", profile, "all about tea", "no", NOW),
-        task=replace(TASK, history=History(max_items=max_items)),
+        task=replace(TASK, history=HistoryRules(max_items=max_items)),
         retriever=RecencyRetriever(),
         count=count,
         write=lambda example, items: f"{[item.id for item in items]} {example.input}",
     )
     options = tuple(f"day {day}\nyes" for day in days)
-    assert choice == Choice("tea", options, tuple(f"['{day}'] all about tea" for day in days), "no")
+    assert choice == CandidateSet("tea", options, tuple(f"['{day}'] all about tea" for day in days), "no")
 
 
 def test_a_retriever_learns_from_the_words_that_its_items_will_be_ranked_by():
     profile = Profile("ada", tuple(make_item(day, f"day {day}", "yes") for day in range(2)))
     task = replace(TASK, retrieval=Retrieval(text="on {input}", query="(all) about (.*)"))
     writing = {"retriever": RecencyRetriever(), "count": 2, "write": lambda *_: ""}
-    choice = item_choice(Example("1", profile, "all about tea", "no", NOW), task=task, **writing)
+    choice = item_candidates(Example("1", profile, "all about tea", "no", NOW), task=task, **writing)
     assert (choice.query, choice.options) == ("all tea", ("on day 1", "on day 0"))
 
 
 def test_an_empty_history_leaves_no_choice_and_is_no_error():
-    empty = item_choice(
+    empty = item_candidates(
         Example("1", Profile("ada"), "all about tea", "no", NOW),
         task=TASK, retriever=RecencyRetriever(), count=3, write=lambda *_: "",
     )  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from personaplug.rivals.learned_retrieval.candidates import Choice
+from personaplug.rivals.learned_retrieval.candidates import CandidateSet
 from personaplug.rivals.learned_retrieval.objectives import Distillation, PolicyGradient, option_scores
 
 numbers = st.floats(-5, 5).map(lambda value: round(value, 2))
@@ -17,7 +17,7 @@ rows = st.lists(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=5), m
 
 def choices_of(scores):
     """Write each score as a prompt, which :func:`said` reads."""
-    return [Choice("q", ("",) * len(row), tuple(str(score) for score in row), "y") for row in scores]
+    return [CandidateSet("q", ("",) * len(row), tuple(str(score) for score in row), "y") for row in scores]
 
 
 def said(questions):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from personaplug.data.split import split_examples
 from personaplug.records import Example, Profile
 from personaplug.rivals.user_lora.history_examples import histories_of, lessons_of
-from personaplug.tasks.task import History, Query, Splitting, load_task
+from personaplug.tasks.task import HistoryRules, QueryRules, Splitting, load_task
 from tests.factories import START, make_item, make_row
 from tests.world import TASK
 
@@ -32,7 +32,7 @@ def test_a_users_history_is_that_of_the_first_query_whatever_the_order():
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 40)), min_size=1, max_size=40), st.floats(0, 5))
 def test_nothing_is_learnt_that_is_not_earlier_than_every_query_of_the_user(rows, embargo):
     log = [replace_id(make_row(user, day, output="o"), at) for at, (user, day) in enumerate(rows)]
-    task = replace(TASK, history=History(embargo_days=embargo), split=Splitting(by="latest"))
+    task = replace(TASK, history=HistoryRules(embargo_days=embargo), split=Splitting(by="latest"))
     for split in ("train", "dev", "test"):
         examples = split_examples(log, task, split=split)
         for history in histories_of(examples):
@@ -73,8 +73,8 @@ def test_a_bare_item_is_asked_in_the_words_of_the_query():
 
 
 def test_an_items_own_words_around_the_query_stay():
-    marked = replace(TASK, query=Query(after="<", before=">"))
+    marked = replace(TASK, query=QueryRules(after="<", before=">"))
     assert marked.as_query("b", like="say <a> now") == "say <b> now"
     assert marked.as_query("tell <b> me", like="say <a> now") == "tell <b> me"
     assert marked.as_query("b", like="nothing marked") == "b"
-    assert replace(TASK, query=Query()).as_query("b", like="say <a> now") == "b"
+    assert replace(TASK, query=QueryRules()).as_query("b", like="say <a> now") == "b"

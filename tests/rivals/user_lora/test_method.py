@@ -15,7 +15,7 @@ from personaplug.plug.retrieval_prompt import RetrievalPrompt
 from personaplug.records import Profile
 from personaplug.retrieval.recency import RecencyRetriever
 from personaplug.rivals.user_lora.method import UserLora
-from personaplug.tasks.task import History
+from personaplug.tasks.task import HistoryRules
 from tests.factories import START
 from tests.rivals.user_lora.users import (
     ADAPTATION,
@@ -123,7 +123,7 @@ def test_an_adapter_that_has_seen_what_is_not_earlier_is_refused(method, days):
 
 
 def test_what_is_in_the_embargo_is_too_late(method, run):
-    embargoed = replace(TASK, history=History(embargo_days=3))
+    embargoed = replace(TASK, history=HistoryRules(embargo_days=3))
     strict = replace(method, run=replace(run, task=embargoed))
     with pytest.raises(ConfigError, match="too late"):
         strict.respond([replace(ask("cyd"), time=START + timedelta(days=11))])

@@ -11,7 +11,7 @@ from personaplug.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CandidateSet:
     """One query, its options, and what the language model would read with each.
 
     Attributes:
@@ -31,14 +31,14 @@ class Choice:
             raise ValueError(f"{len(self.options)} options, but {len(self.prompts)} prompts")
 
 
-def item_choice(
+def item_candidates(
     example: Example,
     *,
     task: Task,
     retriever: Retriever,
     count: int,
     write: Callable[[Example, Sequence[HistoryItem]], str],
-) -> Choice:
+) -> CandidateSet:
     """Let a user's items be chosen for a prompt of one item.
 
     Args:
@@ -51,7 +51,7 @@ def item_choice(
     items = task.searched(example.profile).items
     query = task.retrieval_query(example.input)
     candidates = [items[rank] for rank in retriever.rank(query, items)[:count]]
-    return Choice(
+    return CandidateSet(
         query,
         tuple(item_words(task, item) for item in candidates),
         tuple(write(example, [item]) for item in candidates),
@@ -59,14 +59,14 @@ def item_choice(
     )
 
 
-def retriever_choices(
+def retriever_candidates(
     examples: Sequence[Example],
     *,
     task: Task,
     writers: Sequence[Callable[[Sequence[Example]], Sequence[str]]],
     answer: Callable[[Sequence[str]], Sequence[str]] | None,
     reads: Reading = "query",
-) -> list[Choice]:
+) -> list[CandidateSet]:
     """Let retrievers be chosen.
 
     Args:
@@ -79,7 +79,7 @@ def retriever_choices(
     prompts = list(zip(*(write(examples) for write in writers), strict=True))
     options = option_texts(prompts, answer, reads=reads)
     return [
-        Choice(task.query_text(example.input), row, asked, _target(example))
+        CandidateSet(task.query_text(example.input), row, asked, _target(example))
         for example, row, asked in zip(examples, options, prompts, strict=True)
     ]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
 from personaplug.errors import ConfigError
-from personaplug.rivals.learned_retrieval.candidates import Choice
+from personaplug.rivals.learned_retrieval.candidates import CandidateSet
 from personaplug.rivals.learned_retrieval.objectives import Distillation, PolicyGradient
 from personaplug.rivals.learned_retrieval.ranker import ItemRanker
 from personaplug.rivals.learned_retrieval.run import FittingConfig
@@ -79,14 +79,14 @@ class Dev:
         reference: As in :class:`Chosen`.
     """
 
-    choices: Sequence[Choice]
+    choices: Sequence[CandidateSet]
     score: Callable[[Sequence[int]], float]
     reference: float | None
 
 
 def fit_chooser(
     chooser: Chooser,
-    choices: Sequence[Choice],
+    choices: Sequence[CandidateSet],
     *,
     objective: Objective,
     config: FittingConfig,
@@ -166,11 +166,13 @@ class _Best:
 
 
 @torch.no_grad()
-def _place(chooser: Chooser, choice: Choice) -> int:
+def _place(chooser: Chooser, choice: CandidateSet) -> int:
     return int(chooser.logits([choice.query], [choice.options])[0].argmax())
 
 
-def _step(chooser: Chooser, batch: Sequence[Choice], objective: Objective, optimizer: torch.optim.Optimizer) -> float:
+def _step(
+    chooser: Chooser, batch: Sequence[CandidateSet], objective: Objective, optimizer: torch.optim.Optimizer
+) -> float:
     logits = chooser.logits([choice.query for choice in batch], [choice.options for choice in batch])
     loss = objective(logits, batch)
     optimizer.zero_grad()
@@ -180,7 +182,7 @@ def _step(chooser: Chooser, batch: Sequence[Choice], objective: Objective, optim
     return loss.item()
 
 
-def _batches(choices: Sequence[Choice], config: FittingConfig, *, epoch: int) -> Iterator[list[Choice]]:
+def _batches(choices: Sequence[CandidateSet], config: FittingConfig, *, epoch: int) -> Iterator[list[CandidateSet]]:
     order = np.random.default_rng([config.seed, epoch]).permutation(len(choices))
     for start in range(0, len(order), config.batch_size):
         yield [choices[at] for at in order[start : start + config.batch_size]]

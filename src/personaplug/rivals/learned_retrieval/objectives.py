@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from personaplug.rivals.learned_retrieval.candidates import Choice
-from personaplug.rivals.learned_retrieval.score_cache import Question
+from personaplug.rivals.learned_retrieval.candidates import CandidateSet
+from personaplug.rivals.learned_retrieval.score_cache import ScoreRequest
 
-Scores = Callable[[Sequence[Question]], Sequence[float]]
+Scores = Callable[[Sequence[ScoreRequest]], Sequence[float]]
 Logits = Float[Tensor, "batch options"]
 """One a choice's option; minus infinity where a choice has fewer options."""
 
@@ -30,7 +30,7 @@ class Distillation:
     score: Scores
     temperature: float
 
-    def __call__(self, logits: Logits, choices: Sequence[Choice]) -> Float[Tensor, ""]:
+    def __call__(self, logits: Logits, choices: Sequence[CandidateSet]) -> Float[Tensor, ""]:
         """Give the mean over the choices."""
         wanted = torch.softmax(option_scores(choices, self.score).to(logits) / self.temperature, dim=1)
         is_real = logits > -torch.inf
@@ -50,20 +50,20 @@ class PolicyGradient:
     score: Scores
     draw: torch.Generator = field(default_factory=torch.Generator)
 
-    def __call__(self, logits: Logits, choices: Sequence[Choice]) -> Float[Tensor, ""]:
+    def __call__(self, logits: Logits, choices: Sequence[CandidateSet]) -> Float[Tensor, ""]:
         """Give the mean over the choices; its gradient, not its value, means something."""
         held = logits.log_softmax(dim=1)
         drawn = torch.multinomial(held.detach().exp().cpu(), 1, generator=self.draw)[:, 0].tolist()
         rewards = self._worth(choices, drawn) - self._worth(choices, [0] * len(choices))
         return -(rewards.to(logits) * held[range(len(choices)), drawn]).mean()
 
-    def _worth(self, choices: Sequence[Choice], places: Sequence[int]) -> Float[Tensor, " batch"]:
-        asked = [Question(choice.prompts[at], choice.target) for choice, at in zip(choices, places, strict=True)]
+    def _worth(self, choices: Sequence[CandidateSet], places: Sequence[int]) -> Float[Tensor, " batch"]:
+        asked = [ScoreRequest(choice.prompts[at], choice.target) for choice, at in zip(choices, places, strict=True)]
         return torch.tensor(self.score(asked))
 
 
-def option_scores(choices: Sequence[Choice], score: Scores) -> Float[Tensor, "batch options"]:
+def option_scores(choices: Sequence[CandidateSet], score: Scores) -> Float[Tensor, "batch options"]:
     """Score every option of every choice; minus infinity stands where a choice has fewer."""
-    questions = [Question(prompt, choice.target) for choice in choices for prompt in choice.prompts]
+    questions = [ScoreRequest(prompt, choice.target) for choice in choices for prompt in choice.prompts]
     rows = torch.tensor(score(questions)).split([len(choice.prompts) for choice in choices])
     return pad_sequence(list(rows), batch_first=True, padding_value=-torch.inf)

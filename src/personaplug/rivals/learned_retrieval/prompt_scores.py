@@ -9,17 +9,17 @@ import torch
 from personaplug.backbone.base import Backbone, GenerationConfig
 from personaplug.evaluation.answers import Answer
 from personaplug.evaluation.metrics import METRICS
-from personaplug.rivals.learned_retrieval.score_cache import Question
+from personaplug.rivals.learned_retrieval.score_cache import ScoreRequest
 from personaplug.tasks.task import Task
 
-Score = Callable[[Sequence[Question]], list[float]]
+Score = Callable[[Sequence[ScoreRequest]], list[float]]
 
 
 def likelihood_score(backbone: Backbone, *, max_input_tokens: int, max_output_tokens: int) -> Score:
     """Score by the log-probability of the whole right answer, in nats: finer than a metric, and one pass a prompt."""
 
     @torch.inference_mode()
-    def score(questions: Sequence[Question]) -> list[float]:
+    def score(questions: Sequence[ScoreRequest]) -> list[float]:
         inputs = backbone.embed([question.prompt for question in questions], max_tokens=max_input_tokens)
         targets = [question.target for question in questions]
         values: list[float] = backbone.score(inputs, targets, max_tokens=max_output_tokens).log_likelihood.tolist()
@@ -29,7 +29,7 @@ def likelihood_score(backbone: Backbone, *, max_input_tokens: int, max_output_to
 
 
 def metric_score(
-    answer: Callable[[Sequence[Question]], Sequence[str]], task: Task, *, relative_errors: bool = False
+    answer: Callable[[Sequence[ScoreRequest]], Sequence[str]], task: Task, *, relative_errors: bool = False
 ) -> Score:
     """Score by the task's first metric of the generated answer, errors turned round so that more is better.
 
@@ -44,7 +44,7 @@ def metric_score(
     metric = METRICS["accuracy" if task.metrics[0] == "macro-f1" else task.metrics[0]]
     sign = 1.0 if metric.higher_is_better else -1.0
 
-    def score(questions: Sequence[Question]) -> list[float]:
+    def score(questions: Sequence[ScoreRequest]) -> list[float]:
         answers = [
             Answer(id="", user_id="", history_items=0, input="", prediction=prediction, target=question.target)
             for question, prediction in zip(questions, answer(questions), strict=True)
@@ -63,7 +63,7 @@ def metric_score(
 
 def generated(
     backbone: Backbone, generation: GenerationConfig, *, max_input_tokens: int
-) -> Callable[[Sequence[Question]], list[str]]:
+) -> Callable[[Sequence[ScoreRequest]], list[str]]:
     """Answer questions' prompts."""
     return lambda questions: backbone.generate(
         backbone.embed([question.prompt for question in questions], max_tokens=max_input_tokens), generation

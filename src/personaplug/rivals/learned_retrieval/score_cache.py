@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ScoreRequest:
     """What is asked: a prompt, and the right answer where it is to be scored."""
 
     prompt: str
@@ -33,14 +33,14 @@ class Ledger(Generic[T]):
         batch_size: Questions asked at once, those of similar length together.
     """
 
-    def __init__(self, ask: Callable[[Sequence[Question]], Sequence[T]], path: Path, *, batch_size: int) -> None:
+    def __init__(self, ask: Callable[[Sequence[ScoreRequest]], Sequence[T]], path: Path, *, batch_size: int) -> None:
         self.ask = ask
         self.path = path
         self.batch_size = batch_size
         self._said: dict[str, T] = _read(path)
 
     def __call__(
-        self, questions: Sequence[Question], *, on_progress: Callable[[int, int], None] | None = None
+        self, questions: Sequence[ScoreRequest], *, on_progress: Callable[[int, int], None] | None = None
     ) -> list[T]:
         """Say one thing a question; ``on_progress`` is told how many were newly asked so far, and of how many."""
         wanted = {question.key: question for question in questions}

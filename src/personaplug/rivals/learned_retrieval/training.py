@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from personaplug.backbone.base import Backbone
-from personaplug.rivals.learned_retrieval.candidates import Choice
+from personaplug.rivals.learned_retrieval.candidates import CandidateSet
 from personaplug.rivals.learned_retrieval.fitting import Chooser, ChoosingProgress, Chosen, Dev, fit_chooser
 from personaplug.rivals.learned_retrieval.objectives import Distillation, PolicyGradient, Scores, option_scores
 from personaplug.rivals.learned_retrieval.prompt_scores import generated, likelihood_score, metric_score
 from personaplug.rivals.learned_retrieval.run import RetrievalConfig
-from personaplug.rivals.learned_retrieval.score_cache import Ledger, Question
+from personaplug.rivals.learned_retrieval.score_cache import Ledger, ScoreRequest
 from personaplug.tasks.task import Task
 from personaplug.training.checkpoints import METRICS
 
@@ -43,24 +43,24 @@ class Listener:
 
     def answer(self, prompts: Sequence[str]) -> list[str]:
         """Answer prompts."""
-        return self._answers([Question(prompt) for prompt in prompts])
+        return self._answers([ScoreRequest(prompt) for prompt in prompts])
 
-    def score(self, choices: Sequence[Choice], *, on_progress: Callable[[int, int], None] | None = None) -> None:
+    def score(self, choices: Sequence[CandidateSet], *, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Score every option, so that nothing is left to be asked."""
-        questions = [Question(prompt, choice.target) for choice in choices for prompt in choice.prompts]
+        questions = [ScoreRequest(prompt, choice.target) for choice in choices for prompt in choice.prompts]
         self.scores(questions, on_progress=on_progress)
 
-    def _answers_to(self, questions: Sequence[Question]) -> list[str]:
+    def _answers_to(self, questions: Sequence[ScoreRequest]) -> list[str]:
         return self.answer([question.prompt for question in questions])
 
 
 def train_chooser(
     chooser: Chooser,
-    choices: Sequence[Choice],
+    choices: Sequence[CandidateSet],
     *,
     listener: Listener,
     run: RetrievalConfig,
-    dev: Sequence[Choice] = (),
+    dev: Sequence[CandidateSet] = (),
     folder: Path,
     on_progress: Callable[[ChoosingProgress], None] | None = None,
 ) -> Chosen:
@@ -95,7 +95,7 @@ def _objective(run: RetrievalConfig, score: Scores) -> Distillation | PolicyGrad
     return Distillation(score, run.scoring.temperature)
 
 
-def _dev(choices: Sequence[Choice], score: Scores, *, run: RetrievalConfig) -> Dev:
+def _dev(choices: Sequence[CandidateSet], score: Scores, *, run: RetrievalConfig) -> Dev:
     if not choices:
         return Dev((), lambda _: 0.0, None)
     scores = option_scores(choices, score).numpy()

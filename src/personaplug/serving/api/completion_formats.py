@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from personaplug.serving.api import schemas
-from personaplug.serving.engine.request import Answer
+from personaplug.serving.engine.request import GeneratedAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Asked:
 class Form(Protocol):
     """Writes one completion."""
 
-    def whole(self, answers: Sequence[Answer], used: schemas.Usage) -> BaseModel:
+    def whole(self, answers: Sequence[GeneratedAnswer], used: schemas.Usage) -> BaseModel:
         """Write the whole."""
 
     def first(self, index: int) -> BaseModel | None:
@@ -49,7 +49,7 @@ class Form(Protocol):
     def piece(self, index: int, text: str) -> BaseModel:
         """Write a piece of an answer."""
 
-    def last(self, index: int, answer: Answer) -> BaseModel:
+    def last(self, index: int, answer: GeneratedAnswer) -> BaseModel:
         """Write what comes after an answer's last piece."""
 
     def used(self, used: schemas.Usage) -> BaseModel:
@@ -62,7 +62,7 @@ class ChatForm:
     def __init__(self, model: str) -> None:
         self._fields = Asked.now("chatcmpl", model).fields
 
-    def whole(self, answers: Sequence[Answer], used: schemas.Usage) -> BaseModel:
+    def whole(self, answers: Sequence[GeneratedAnswer], used: schemas.Usage) -> BaseModel:
         """Write the whole."""
         choices = [
             schemas.ChatChoice(
@@ -80,7 +80,7 @@ class ChatForm:
         """Write a piece of an answer."""
         return self._chunk(schemas.ChunkChoice(index=index, delta={"content": text}))
 
-    def last(self, index: int, answer: Answer) -> BaseModel:
+    def last(self, index: int, answer: GeneratedAnswer) -> BaseModel:
         """Say why an answer ended."""
         return self._chunk(schemas.ChunkChoice(index=index, delta={}, finish_reason=answer.ending))
 
@@ -98,7 +98,7 @@ class TextForm:
     def __init__(self, model: str) -> None:
         self._fields = Asked.now("cmpl", model).fields
 
-    def whole(self, answers: Sequence[Answer], used: schemas.Usage) -> BaseModel:
+    def whole(self, answers: Sequence[GeneratedAnswer], used: schemas.Usage) -> BaseModel:
         """Write the whole."""
         choices = [
             schemas.TextChoice(index=at, text=answer.text, finish_reason=answer.ending)
@@ -115,7 +115,7 @@ class TextForm:
         choice = schemas.TextChoice(index=index, text=text, finish_reason=None)
         return schemas.CompletionResponse(**self._fields, choices=[choice])
 
-    def last(self, index: int, answer: Answer) -> BaseModel:
+    def last(self, index: int, answer: GeneratedAnswer) -> BaseModel:
         """Say why an answer ended."""
         choice = schemas.TextChoice(index=index, text="", finish_reason=answer.ending)
         return schemas.CompletionResponse(**self._fields, choices=[choice])

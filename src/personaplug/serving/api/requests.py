@@ -14,7 +14,7 @@ from personaplug.serving.api.responses import let_go, stream, whole
 from personaplug.serving.api.schemas import Asking
 from personaplug.serving.api.service import Service
 from personaplug.serving.engine.limits import LONGEST_PROMPTS
-from personaplug.serving.engine.request import Question, Reply
+from personaplug.serving.engine.request import EngineRequest, Reply
 from personaplug.serving.engine.turns import Turn, joined
 
 _LONGEST_STOP = 256
@@ -67,13 +67,13 @@ def _text(asked: str | tuple[Turn, ...]) -> str:
     return asked if isinstance(asked, str) else joined(asked)
 
 
-def _question(service: Service, asking: Asking, *, asked: str | tuple[Turn, ...], caller: Caller) -> Question:
+def _question(service: Service, asking: Asking, *, asked: str | tuple[Turn, ...], caller: Caller) -> EngineRequest:
     model_named(service, asking.model)
     model = service.engine.models.by_name[asking.model]
     if not all(0 < len(stop) <= _LONGEST_STOP for stop in asking.stops):
         message = f"stop: texts of 1 to {_LONGEST_STOP} characters."
         raise RefusalError(400, message, code="invalid_value", param="stop")
-    return Question(
+    return EngineRequest(
         model=asking.model,
         text=_text(asked),
         turns=() if isinstance(asked, str) else asked,

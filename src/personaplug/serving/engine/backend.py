@@ -8,7 +8,7 @@ import torch
 
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.serving.engine.models import Models, Reading
-from personaplug.serving.engine.request import Opening, Question, Reply
+from personaplug.serving.engine.request import EngineRequest, Opening, Reply
 from personaplug.serving.engine.turns import LongInputError
 from personaplug.worker import Worker
 
@@ -61,7 +61,7 @@ class Writer(ABC):
         self._metrics.stage.labels("answer").observe(monotonic() - reply.asked_at)
 
 
-def _fitting(models: Models, replies: Sequence[Reply]) -> list[tuple[Reply, Question]]:
+def _fitting(models: Models, replies: Sequence[Reply]) -> list[tuple[Reply, EngineRequest]]:
     """Give the questions as far as there is room for them; whoever asked one too long is told."""
     fitting = []
     for reply in replies:

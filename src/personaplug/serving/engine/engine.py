@@ -12,7 +12,7 @@ from personaplug.errors import PersonaPlugError
 from personaplug.serving.engine.backend import Writer
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.serving.engine.models import Models, ServedModel
-from personaplug.serving.engine.request import Question, Reply
+from personaplug.serving.engine.request import EngineRequest, Reply
 
 
 class FullQueueError(PersonaPlugError):
@@ -95,7 +95,7 @@ class Engine:
             await self._serving
         await self.writer.finish()
 
-    def ask(self, question: Question) -> Reply:
+    def ask(self, question: EngineRequest) -> Reply:
         """Put a question into the queue.
 
         Raises:

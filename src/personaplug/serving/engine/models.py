@@ -20,7 +20,7 @@ from personaplug.plug.run_folder import CONFIG
 from personaplug.records import Example, Profile
 from personaplug.serving.engine.history_cache import Personas
 from personaplug.serving.engine.metrics import Metrics
-from personaplug.serving.engine.request import Opening, Persona, Question
+from personaplug.serving.engine.request import EngineRequest, Opening, Persona
 from personaplug.serving.engine.turns import Turn, fitted
 from personaplug.store.sqlite import PersonaStore
 
@@ -62,7 +62,7 @@ class ServedModel:
         room = self.plug.backbone.longest_answer(input_tokens=self.longest_input)
         return limit if room is None else min(limit, room)
 
-    def cost(self, question: Question) -> int:
+    def cost(self, question: EngineRequest) -> int:
         """Bound the tokens that a question takes up in a batch, input and answer together, without reading it.
 
         A token has at least one byte, retrieved items fill a prompt to its end.
@@ -72,7 +72,7 @@ class ServedModel:
         bound = prompts.max_tokens if prompts.items else min(prompts.max_tokens, written)
         return bound + self.plug.run.vectors + question.config.max_new_tokens
 
-    def fit(self, question: Question) -> Question:
+    def fit(self, question: EngineRequest) -> EngineRequest:
         """Leave the oldest turns of a chat out, until the language model has room for it.
 
         Raises:
@@ -87,7 +87,7 @@ class ServedModel:
         )
         return replace(question, text=text)
 
-    def read(self, questions: Sequence[Question]) -> list[Reading]:
+    def read(self, questions: Sequence[EngineRequest]) -> list[Reading]:
         """Read questions together, those with and those without persona each as one batch."""
         read: dict[int, Reading] = {}
         for with_persona in (True, False):
@@ -100,7 +100,7 @@ class ServedModel:
                     read[at] = Reading(row, Opening(persona, len(row)))
         return [read[at] for at in range(len(questions))]
 
-    def _example(self, question: Question) -> Example:
+    def _example(self, question: EngineRequest) -> Example:
         user = question.user if question.with_persona else None
         profile = self.personas.get(user) if user else Profile("")
         return Example(id="", profile=profile, input=question.text, target=None, time=datetime.now(UTC))
@@ -129,7 +129,7 @@ class Models:
     personas: Personas
     encoder: TextEncoder
 
-    def read(self, questions: Sequence[Question]) -> list[Reading]:
+    def read(self, questions: Sequence[EngineRequest]) -> list[Reading]:
         """Read questions of several runs, each run's as one batch, in the order given."""
         read: dict[int, Reading] = {}
         for name in dict.fromkeys(question.model for question in questions):

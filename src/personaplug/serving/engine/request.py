@@ -15,7 +15,7 @@ Persona = Literal["own", "generic", "off"]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class EngineRequest:
     """One input to answer.
 
     Attributes:
@@ -58,7 +58,7 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GeneratedAnswer:
     """A whole answer.
 
     Attributes:
@@ -81,14 +81,14 @@ class Reply:
         asked_at: When, on the monotonic clock, in seconds.
     """
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: EngineRequest) -> None:
         self.question = question
         self.asked_at = monotonic()
         self.is_cancelled = False
         self.writing = self._new_writing()
         self._loop = asyncio.get_running_loop()
         self._opening: asyncio.Future[Opening] = self._loop.create_future()
-        self._answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._answer: asyncio.Future[GeneratedAnswer] = self._loop.create_future()
         self._texts: asyncio.Queue[str | None] = asyncio.Queue()
         self._let_go: Callable[[], object] = lambda: None
 
@@ -113,7 +113,7 @@ class Reply:
         """What went wrong; None where nothing did, or where it is not known yet."""
         return self._answer.exception() if self._answer.done() else None
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> GeneratedAnswer:
         """Wait for the whole answer.
 
         Raises:
@@ -160,7 +160,7 @@ class Reply:
         """Say that the answer begins, the first time that this is called. Called in any thread."""
         self._loop.call_soon_threadsafe(self._begun, opening)
 
-    def tell(self, text: str, ended: Answer | None = None) -> None:
+    def tell(self, text: str, ended: GeneratedAnswer | None = None) -> None:
         """Pass on what has grown so far, and the whole when it has ended. Called on the event loop."""
         self._texts.put_nowait(text)
         if ended and not self._answer.done():
@@ -173,7 +173,7 @@ class Reply:
 
     def _tell(self, writing: Writing) -> None:
         """Pass on what has grown. Called in the model's thread."""
-        ended = Answer(writing.text, len(writing.tokens), writing.ending) if writing.ending else None
+        ended = GeneratedAnswer(writing.text, len(writing.tokens), writing.ending) if writing.ending else None
         self._loop.call_soon_threadsafe(self.tell, writing.settled, ended)
 
     def _begun(self, opening: Opening) -> None:

@@ -8,7 +8,7 @@ from time import monotonic
 from personaplug.serving.engine.backend import Writer
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.serving.engine.models import Models
-from personaplug.serving.engine.request import Answer, Opening, Reply
+from personaplug.serving.engine.request import GeneratedAnswer, Opening, Reply
 from personaplug.serving.engine.vllm_client import Connection, Upstream
 from personaplug.serving.engine.vllm_wire import UpstreamError, write_body
 from personaplug.worker import Worker
@@ -83,7 +83,7 @@ class RelayWriter(Writer):
             self._metrics.stage.labels("write").observe(monotonic() - begun)
             self._count(reply, opening, tokens=answer.tokens)
 
-    async def _relay(self, reply: Reply, opening: Opening, *, body: bytes) -> Answer:
+    async def _relay(self, reply: Reply, opening: Opening, *, body: bytes) -> GeneratedAnswer:
         """Tell the answer while it grows, and give the whole."""
         text, ending, tokens = "", None, None
         async with aclosing(self._connection.complete(body)) as pieces:
@@ -94,4 +94,4 @@ class RelayWriter(Writer):
                     reply.tell(text.strip())
         if ending is None or tokens is None:
             raise UpstreamError("the language model's server has broken off")
-        return Answer(text.strip(), tokens, ending)
+        return GeneratedAnswer(text.strip(), tokens, ending)

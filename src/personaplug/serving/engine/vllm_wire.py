@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from personaplug.errors import PersonaPlugError
-from personaplug.serving.engine.request import Question
+from personaplug.serving.engine.request import EngineRequest
 
 _PLAIN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """Said because a server may take other values from the model's ``generation_config.json``."""
@@ -41,7 +41,7 @@ class Piece:
     tokens: int | None = None
 
 
-def write_body(row: Tensor, question: Question, *, model: str) -> bytes:
+def write_body(row: Tensor, question: EngineRequest, *, model: str) -> bytes:
     """Write a request; embeddings of thousands of tokens take tens of milliseconds.
 
     Args:
