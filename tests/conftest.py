@@ -22,7 +22,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         import_module(heavy)
 
 # Read once, when a package is first imported. In no hook: a room's own conftest.py comes before the first of them.
-CHECKED = ("embedder", "rivals", "backbone", "plug", "store", "evaluation", "reports")
+CHECKED = (
+    *("embedder", "backbone", "plug", "store", "evaluation", "reports"),
+    *(f"rivals.learned_retrieval.{module}" for module in ("ranker", "selector", "run")),
+    *(f"rivals.user_lora.{module}" for module in ("adapters", "adapter_folder", "run", "run_folder", "cost")),
+)
 install_import_hook([f"personaplug.{room}" for room in CHECKED], "beartype.beartype")
 
 
