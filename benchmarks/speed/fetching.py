@@ -65,7 +65,7 @@ def fetches(users: int, *, count: int = 5_000) -> Fetches:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "store.db"
         filled = timed(partial(_fill, path, users)).wall
-        times, resident = memory.apart(_read, path, users, count)
+        times, resident = memory.run_isolated(_read, path, users, count)
         size = sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6
     clock, processor = 1000 * np.array(times).T
     p50, p99 = (float(np.quantile(clock, part)) for part in (0.5, 0.99))

@@ -19,15 +19,15 @@ def peak_of(make: Callable[..., Callable[[], object]], *arguments: Any) -> float
         make: A function of a module, which prepares the work and gives it back; what it makes is not counted.
         arguments: For ``make``.
     """
-    return float(apart(_peak_beyond, make, *arguments))
+    return float(run_isolated(_peak_beyond, make, *arguments))
 
 
 def whole_peak_of(make: Callable[..., Callable[[], object]], *arguments: Any) -> float:  # noqa: ANN401
     """Give the MB that the whole process holds at its highest while the work runs, all libraries included."""
-    return float(apart(_whole_peak, make, *arguments))
+    return float(run_isolated(_whole_peak, make, *arguments))
 
 
-def apart(work: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 (the work's)
+def run_isolated(work: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 (the work's)
     """Do work, a function of a module, in a fresh process that has imported no more than that module."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(work, arguments)

@@ -38,7 +38,7 @@ def measure(effort: Effort) -> list[Row]:
 
 def _peak(folder: Path, rows: int) -> float:
     folder.mkdir()
-    memory.apart(_make, folder, rows)
+    memory.run_isolated(_make, folder, rows)
     return memory.whole_peak_of(_training, folder)
 
 

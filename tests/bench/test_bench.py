@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from personaplug.bench import json_files as bench_files
-from personaplug.bench import runner as bench_run
+from personaplug.bench import runner
 from personaplug.evaluation.report import Report
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.training.metrics_log import MetricsLog
@@ -42,7 +42,7 @@ def die_at_the_second_step(log, args, state, control, **_):  # noqa: ARG001 (the
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     """Do the steps here: a process for each costs seconds. That it is another one elsewhere is a test of its own."""
-    monkeypatch.setattr(bench_run, "apart", lambda work: work())
+    monkeypatch.setattr(runner, "run_isolated", lambda work: work())
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def finished(models, tmp_path_factory):
     """Run a bench once; no test may change it."""
     recipe = write_recipe(tmp_path_factory.mktemp("bench"), models)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench_run, "apart", lambda work: work())
+        patch.setattr(runner, "run_isolated", lambda work: work())
         result = done(bench(recipe, "--json"))
     return recipe, result
 
@@ -112,7 +112,7 @@ def test_scores_are_the_means_of_the_seeds_reports(finished):
 def test_a_second_run_does_nothing_and_gives_the_same_report(finished, monkeypatch):
     recipe, result = finished
     before = contents(recipe.parent)
-    monkeypatch.setattr(bench_run, "apart", lambda work: pytest.fail(f"{work} was done again"))
+    monkeypatch.setattr(runner, "run_isolated", lambda work: pytest.fail(f"{work} was done again"))
     again = done(bench(recipe, "--json"))
     assert again.stdout == result.stdout
     assert contents(recipe.parent) == before

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from personaplug.bench.isolation import IMPORTED_ONCE, apart
+from personaplug.bench.isolation import IMPORTED_ONCE, run_isolated
 from personaplug.bench.training import train_contender
 from personaplug.errors import DataError, PersonaPlugError
 from tests.processes import die
@@ -48,19 +48,19 @@ def stay(path):
 
 
 def test_work_is_done_by_another_process(tmp_path):
-    apart(partial(write_number, tmp_path / "number"))
+    run_isolated(partial(write_number, tmp_path / "number"))
     assert int((tmp_path / "number").read_text()) != os.getpid()
 
 
 def test_an_error_comes_over_with_its_hint():
     with pytest.raises(PersonaPlugError, match=r"log\.csv:3: no column 'time'") as caught:
-        apart(refuse_data)
+        run_isolated(refuse_data)
     assert caught.value.hint == "add it"
 
 
 def test_a_process_that_is_killed_is_an_error_that_says_so():
     with pytest.raises(PersonaPlugError, match="exit code -9") as caught:
-        apart(die)
+        run_isolated(die)
     assert "killed for memory" in caught.value.hint
 
 
@@ -69,13 +69,13 @@ def test_an_error_that_is_not_ours_points_to_its_traceback_and_not_to_memory(tmp
     done = subprocess.run([sys.executable, tmp_path / "parent.py"], env=importing(), capture_output=True, text=True)
     assert done.stderr.index("ZeroDivisionError: nobody expected this") < done.stderr.index("failed: exit code 1")
     with pytest.raises(PersonaPlugError, match="failed: exit code 1") as caught:
-        apart(stumble)
+        run_isolated(stumble)
     assert "traceback above" in caught.value.hint
     assert "memory" not in caught.value.hint
 
 
 def test_work_finds_what_is_slow_to_import_imported_on_linux(tmp_path):
-    apart(partial(write_modules, tmp_path / "modules"))
+    run_isolated(partial(write_modules, tmp_path / "modules"))
     found = set((tmp_path / "modules").read_text().split())
     wanted = {"torch", "transformers.trainer", "peft", train_contender.__module__}
     assert wanted <= found or sys.platform != "linux"

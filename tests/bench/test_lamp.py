@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from personaplug.bench import runner as bench_run
-from personaplug.bench.layout import TaskPlace
+from personaplug.bench import runner
+from personaplug.bench.layout import TaskLayout
 from personaplug.bench.recipe import Decoding, read_recipe
 from personaplug.bench.run_configs import base_run, decoding_of
 from personaplug.evaluation.published import published_scores, read_published
@@ -27,7 +27,7 @@ DATES = ("2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01")
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
-    monkeypatch.setattr(bench_run, "apart", lambda work: work())
+    monkeypatch.setattr(runner, "run_isolated", lambda work: work())
 
 
 def write_lamp(folder, task_name="lamp-2"):
@@ -88,7 +88,7 @@ def test_the_shipped_lamp_recipe_goes_from_lamps_files_to_a_report(
 
 
 def test_lamps_files_are_read_to_their_end_before_any_work(models, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_run, "apart", lambda work: pytest.fail(f"{work} was done"))
+    monkeypatch.setattr(runner, "run_isolated", lambda work: pytest.fail(f"{work} was done"))
     folder = tmp_path / "lamp" / "LaMP_2"
     write_lamp(folder)
     words = {"tasks": [{"task": "lamp-2", "lamp": "lamp/LaMP_2"}], "methods": ["plain"]}
@@ -113,7 +113,7 @@ def test_the_shipped_lamp_recipe_is_the_papers(tmp_path):
     assert SHIPPED.chooses_on_measured
     for source in SHIPPED.tasks:
         task = load_task(source.task)
-        run = base_run(SHIPPED, TaskPlace(source, task, source.task, tmp_path, tmp_path))
+        run = base_run(SHIPPED, TaskLayout(source, task, source.task, tmp_path, tmp_path))
         training = run.training
         assert (run.backbone.model, run.encoder.model) == ("google/flan-t5-xxl", "BAAI/bge-base-en-v1.5")
         assert (training.learning_rate, training.weight_decay, training.warmup) == (1e-4, 1e-4, 0.05)

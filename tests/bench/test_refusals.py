@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from personaplug.bench import runner as bench_run
+from personaplug.bench import runner
 from personaplug.config import write_toml
 from personaplug.tasks.task import Retrieval, load_task
 from tests.bench.bench_world import SMALL, bench, write_recipe
@@ -15,7 +15,7 @@ from tests.bench.bench_world import SMALL, bench, write_recipe
 
 @pytest.fixture(autouse=True)
 def no_work(monkeypatch):
-    monkeypatch.setattr(bench_run, "apart", lambda work: pytest.fail(f"{work} was done"))
+    monkeypatch.setattr(runner, "run_isolated", lambda work: pytest.fail(f"{work} was done"))
 
 
 def log_of(name):
@@ -114,7 +114,7 @@ def test_a_log_without_queries_of_a_split_is_named(models, tmp_path, methods):
 def begun(models, tmp_path, monkeypatch):
     """Begin a bench: what its folders are made of is written, and nothing else is done."""
     recipe = write_recipe(tmp_path, models)
-    monkeypatch.setattr(bench_run, "apart", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(runner, "run_isolated", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     assert bench(recipe).exit_code == 130
     return tmp_path
 
@@ -181,7 +181,7 @@ def test_a_run_folder_of_each_number_of_items_is_looked_at(models, place, tmp_pa
 @pytest.fixture
 def stopping(monkeypatch):
     """Stop before the first step: what comes so far is no bad recipe."""
-    monkeypatch.setattr(bench_run, "apart", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(runner, "run_isolated", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
 
 
 @pytest.mark.usefixtures("stopping")
@@ -264,6 +264,6 @@ def test_two_benches_in_one_folder_are_one_error(models, tmp_path):
 
 
 def test_more_methods_seeds_and_numbers_of_items_may_join_a_bench_that_has_begun(models, begun, monkeypatch):
-    monkeypatch.setattr(bench_run, "apart", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(runner, "run_isolated", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     more = write_recipe(begun, models, methods=["plain", "random", "plug"], seeds=[0, 5], k=[2, 4])
     assert bench(more).exit_code == 130

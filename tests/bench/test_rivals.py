@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from personaplug.bench import runner as bench_run
+from personaplug.bench import runner
 from tests.bench.bench_world import bench, write_recipe
 from tests.cli.conftest import done
 
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
-    monkeypatch.setattr(bench_run, "apart", lambda work: work())
+    monkeypatch.setattr(runner, "run_isolated", lambda work: work())
 
 
 def test_every_kind_of_rival_and_an_ablation_stand_beside_the_plug(models, tmp_path):

@@ -5,12 +5,11 @@ import pickle
 import pytest
 
 from personaplug.bench import measuring as work
-from personaplug.bench import runner as bench_run
-from personaplug.bench import training
-from personaplug.bench.layout import TaskPlace
+from personaplug.bench import runner, training
+from personaplug.bench.layout import TaskLayout
 from personaplug.bench.recipe import Contender, Recipe, Source
 from personaplug.bench.run_configs import run_of
-from personaplug.bench.runner import Doing, count_steps
+from personaplug.bench.runner import StepRunner, count_steps
 from personaplug.bench.steps import Step, first_steps, last_steps
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.plug.query_source import QuerySource
@@ -20,7 +19,7 @@ from personaplug.tasks.task import load_task
 
 def place_in(folder, *, sample=0):
     source = Source(task="log", sample=sample) if sample else Source(task="log", log="log.jsonl")
-    return TaskPlace(source, load_task("log"), "log", folder / "log.jsonl", folder / "log")
+    return TaskLayout(source, load_task("log"), "log", folder / "log.jsonl", folder / "log")
 
 
 def steps_of(method, folder, **words):
@@ -174,11 +173,11 @@ def test_steps_that_are_stopped_after_any_of_them_go_on_from_there(tmp_path, mon
         work()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench_run, "apart", do_and_stop)
+    monkeypatch.setattr(runner, "run_isolated", do_and_stop)
     for _ in steps:
         with pytest.raises(KeyboardInterrupt):
-            Doing(3, told.append).go(steps)
-    Doing(3, told.append).go(steps)
+            StepRunner(3, told.append).go(steps)
+    StepRunner(3, told.append).go(steps)
     assert told == ["[1/3] a", "[2/3] b", "[3/3] c"]
 
 

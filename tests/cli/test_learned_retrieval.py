@@ -35,7 +35,7 @@ from personaplug.rivals.learned_retrieval.run import (
     load_selector,
     read_run,
 )
-from personaplug.rivals.learned_retrieval.score_cache import Ledger
+from personaplug.rivals.learned_retrieval.score_cache import ScoreCache
 from personaplug.rivals.learned_retrieval.selected_prompt import SelectedPrompt
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import load_task
@@ -348,7 +348,7 @@ def test_a_choice_of_answers_that_is_interrupted_comes_to_the_same_weights(runs,
     assert isinstance(stopped.exception, StopIteration)
     answers = (run / "said" / "answers.jsonl").read_bytes()
     assert answers
-    monkeypatch.setattr(Ledger, "_keep", None)  # nothing is asked again
+    monkeypatch.setattr(ScoreCache, "_keep", None)  # nothing is asked again
     done(run_command("train", place.log, "--task", "log", "--store", place.store, "--out", run, "--resume"))
     resumed, whole = (load_file(each / "model.safetensors") for each in (run, runs["rspg-post"]))
     assert all((resumed[key] == whole[key]).all() for key in whole)

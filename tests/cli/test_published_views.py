@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from personaplug.bench.layout import TaskPlace
+from personaplug.bench.layout import TaskLayout
 from personaplug.bench.provenance import contender_parts, task_parts
 from personaplug.bench.recipe import read_recipe
 from personaplug.data.lamp import read_lamp
@@ -116,7 +116,7 @@ def test_what_a_bench_records_names_the_views_that_are_read_and_no_others(models
     """Else every bench of before there were published views would be refused."""
     recipe = read_recipe(write_recipe(tmp_path, models, preset=preset))
     task = PRESETS[preset].form_of(load_task("lamp-4"))
-    place = TaskPlace(recipe.tasks[0], task, "lamp-4", tmp_path / "log.jsonl", tmp_path / "out")
+    place = TaskLayout(recipe.tasks[0], task, "lamp-4", tmp_path / "log.jsonl", tmp_path / "out")
     assert task_parts(recipe, place)["task"]["views"] == (PUBLISHED if preset == "paper" else OURS)
     parts = (task_parts(recipe, place), contender_parts(recipe, place, contender=recipe.contenders[-1]))
     assert "published_views" not in str(parts)

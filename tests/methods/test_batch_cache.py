@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from personaplug.methods.batch_cache import LastAsked
+from personaplug.methods.batch_cache import BatchCache
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def last(made):
         made.append(examples)
         return [example.id for example in examples]
 
-    return LastAsked(make)
+    return BatchCache(make)
 
 
 def test_what_else_is_asked_of_the_same_examples_is_not_made_again(last, made, examples):
@@ -54,7 +54,7 @@ def test_what_fails_leaves_nothing_of_the_examples_before(made, examples):
             raise ZeroDivisionError
         return len(asked)
 
-    last = LastAsked(make)
+    last = BatchCache(make)
     last(examples)
     with pytest.raises(ZeroDivisionError):
         last.anew(examples)

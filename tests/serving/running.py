@@ -19,7 +19,7 @@ from personaplug.ports import address_of
 from personaplug.serving.api.access import KeyAccess
 from personaplug.serving.api.keys import RIGHTS, KeyFile
 from personaplug.serving.api.server import build_server, listen_for
-from personaplug.serving.api.service import Place, Service
+from personaplug.serving.api.service import ServedPaths, Service
 from personaplug.serving.engine.limits import Limits
 from tests.world import TASK, as_if_trained, encoder_in, make_run, make_store
 
@@ -79,7 +79,7 @@ class Running:
         return self.service._models.submit(lambda models: ask(models.by_name[model].plug)).result()
 
 
-def save_runs(folder: Path, models: Mapping[str, str]) -> Place:
+def save_runs(folder: Path, models: Mapping[str, str]) -> ServedPaths:
     """Write a store and the runs; those of one family are trained from different seeds."""
     with make_store(folder / "store.db", encoder_in(models)) as store:
         for seed, (name, family) in enumerate(RUNS.items()):
@@ -87,17 +87,17 @@ def save_runs(folder: Path, models: Mapping[str, str]) -> Place:
             run = replace(run, adapter=SharedAdapterConfig(rank=2 if name == "adapted" else 0))
             plug = build_plug(replace(run, store="../store.db"), TASK, store=store, query_source=QuerySource.STORE)
             as_if_trained(plug, seed=seed).save_pretrained(folder / name)
-    return Place({name: folder / name for name in RUNS}, folder / "store.db")
+    return ServedPaths({name: folder / name for name in RUNS}, folder / "store.db")
 
 
-def copy_of(place: Place, folder: Path) -> Place:
+def copy_of(place: ServedPaths, folder: Path) -> ServedPaths:
     """Copy a place, for a test that changes its store."""
     shutil.copytree(place.store.parent, folder)
-    return Place({name: folder / name for name in place.runs}, folder / "store.db")
+    return ServedPaths({name: folder / name for name in place.runs}, folder / "store.db")
 
 
 @contextmanager
-def running(place: Place, folder: Path, *, limits: Limits = LIMITS) -> Iterator[Running]:
+def running(place: ServedPaths, folder: Path, *, limits: Limits = LIMITS) -> Iterator[Running]:
     """Serve, in a thread of this process."""
     key_file = KeyFile(folder / "keys.json")
     secrets = {name: key_file.add(name, tenant=tenant, rights=rights) for name, (tenant, rights) in CALLERS.items()}

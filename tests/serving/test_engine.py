@@ -7,7 +7,7 @@ import pytest
 
 from personaplug.backbone.base import GenerationConfig
 from personaplug.serving.engine.engine import DrainingError, Engine, EngineConfig, FullQueueError
-from personaplug.serving.engine.local_backend import LocalWriter
+from personaplug.serving.engine.local_backend import LocalBackend
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.serving.engine.request import EngineRequest
 
@@ -37,9 +37,9 @@ def serve(server):
     def run(use, **config):
         async def within():
             metrics = Metrics()
-            writer = LocalWriter(server.service._models, metrics=metrics)
+            backend = LocalBackend(server.service._models, metrics=metrics)
             models = server.service.engine.models
-            engine = Engine(writer, models, EngineConfig(**{"batch_seconds": 0.2, **config}), metrics=metrics)
+            engine = Engine(backend, models, EngineConfig(**{"batch_seconds": 0.2, **config}), metrics=metrics)
             engine.start()
             try:
                 return await use(engine), metrics

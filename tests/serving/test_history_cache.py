@@ -3,7 +3,7 @@ import pytest
 
 from personaplug.errors import StoreError
 from personaplug.records import Profile
-from personaplug.serving.engine.history_cache import Personas
+from personaplug.serving.engine.history_cache import HistoryCache
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.store.sqlite import PersonaStore
 from tests.factories import make_item
@@ -23,7 +23,7 @@ def metrics():
 
 @pytest.fixture
 def personas(store, metrics):
-    return Personas(store, metrics=metrics)
+    return HistoryCache(store, metrics=metrics)
 
 
 def lookups(metrics):
@@ -70,7 +70,7 @@ def test_an_unknown_user_has_an_empty_history_and_no_place(personas, metrics):
 
 def test_the_longest_unasked_leaves_first(store, metrics):
     # dee has 30 items, cyd 7, ada 1, ben 2, of two views of 16 numbers and some 20 characters each
-    personas = Personas(store, capacity=38 * (400 + 64 + 22), metrics=metrics)
+    personas = HistoryCache(store, capacity=38 * (400 + 64 + 22), metrics=metrics)
     for user in ("dee", "cyd", "ada", "dee", "ben", "dee", "cyd"):
         personas.get(user)
     assert lookups(metrics) == [2, 5]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import torch
 
-from personaplug.serving.engine.history_service import Keeper, NewItem
+from personaplug.serving.engine.history_service import HistoryService, NewItem
 from personaplug.serving.engine.limits import Limits
 from personaplug.store.sqlite import PersonaStore
 from personaplug.worker import Worker
@@ -34,46 +34,46 @@ def encoder():
 
 
 @pytest.fixture
-def keeper(tmp_path, encoder):
+def histories(tmp_path, encoder):
     path = tmp_path / "log.db"
     PersonaStore.open(path, layout=LAYOUT).close()
     stores = Worker(lambda: PersonaStore.open(path), name="store")
     encoders = Worker(lambda: nullcontext(encoder), name="encoder")
     stores.open(), encoders.open()
-    yield Keeper(stores, encoders, models=None, layout=LAYOUT, limits=Limits())
+    yield HistoryService(stores, encoders, models=None, layout=LAYOUT, limits=Limits())
     stores.close()
     encoders.close()
 
 
-def append(keeper, user, items):
-    return asyncio.run(keeper.append(user, items)).new_items
+def append(histories, user, items):
+    return asyncio.run(histories.append(user, items)).new_items
 
 
-def vectors(keeper, user):
-    return keeper._stores.submit(lambda store: store.vectors(store.get(user)).tobytes()).result()
+def vectors(histories, user):
+    return histories._stores.submit(lambda store: store.vectors(store.get(user)).tobytes()).result()
 
 
-def test_a_text_that_anothers_history_holds_is_encoded_like_any_other(keeper, encoder):
-    append(keeper, "shop\x1fada", ITEMS)
+def test_a_text_that_anothers_history_holds_is_encoded_like_any_other(histories, encoder):
+    append(histories, "shop\x1fada", ITEMS)
     first = encoder.texts.copy()
-    append(keeper, "rival\x1fada", ITEMS)
+    append(histories, "rival\x1fada", ITEMS)
     assert encoder.texts == [*first, *first]
 
 
-def test_anothers_history_changes_no_bit_of_what_is_stored(keeper):
-    append(keeper, "rival\x1fada", ITEMS[1:])
-    append(keeper, "shop\x1fada", ITEMS)
-    others = vectors(keeper, "shop\x1fada")
+def test_anothers_history_changes_no_bit_of_what_is_stored(histories):
+    append(histories, "rival\x1fada", ITEMS[1:])
+    append(histories, "shop\x1fada", ITEMS)
+    others = vectors(histories, "shop\x1fada")
     for user in ("rival\x1fada", "shop\x1fada"):
-        keeper._stores.submit(lambda store, user=user: store.forget(user)).result()
-    append(keeper, "shop\x1fada", ITEMS)
-    assert vectors(keeper, "shop\x1fada") == others
+        histories._stores.submit(lambda store, user=user: store.forget(user)).result()
+    append(histories, "shop\x1fada", ITEMS)
+    assert vectors(histories, "shop\x1fada") == others
 
 
-def test_what_is_told_again_is_not_encoded_again(keeper, encoder):
-    append(keeper, "ada", ITEMS)
+def test_what_is_told_again_is_not_encoded_again(histories, encoder):
+    append(histories, "ada", ITEMS)
     encoder.texts.clear()
-    assert append(keeper, "ada", ITEMS) == 0
+    assert append(histories, "ada", ITEMS) == 0
     assert encoder.texts == []
-    assert append(keeper, "ada", [*ITEMS, NewItem("read 9", "said 9", "9", TIME)]) == 1
+    assert append(histories, "ada", [*ITEMS, NewItem("read 9", "said 9", "9", TIME)]) == 1
     assert encoder.texts == ["read 9", "said 9 was the answer to read 9"]

@@ -47,7 +47,7 @@ def test_a_persona_is_shown_without_text_unless_it_is_asked_for(call, server):
     shown = call("GET", "dee").json()
     assert (shown["user"], shown["items"], shown["history"]) == ("dee", 30, None)
     assert shown["first"] < shown["last"]
-    assert shown["encoder"] == server.service.keeper.layout.fingerprint
+    assert shown["encoder"] == server.service.histories.layout.fingerprint
     assert "talk" not in json.dumps(shown)
     assert len(call("GET", "dee", "?text=true").json()["history"]) == 30
 

@@ -12,16 +12,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from personaplug.errors import ConfigError, StoreError
-from personaplug.redaction import WithoutWords
-from personaplug.serving.api import errors as refusals
+from personaplug.redaction import ErrorRedaction
+from personaplug.serving.api import errors, timeouts
 from personaplug.serving.api import requests as asking_room
-from personaplug.serving.api import timeouts as patience
 from personaplug.serving.api.access import KeyAccess, OpenAccess
 from personaplug.serving.api.app import create_app
 from personaplug.serving.api.keys import KeyFile
-from personaplug.serving.api.request_log import Seldom
+from personaplug.serving.api.request_log import RepeatFilter
 from personaplug.serving.api.server import listen_for
-from personaplug.serving.api.service import Place, Service
+from personaplug.serving.api.service import ServedPaths, Service
 from personaplug.serving.engine.limits import Limits
 from tests.serving.running import running, wait_for
 
@@ -259,7 +258,7 @@ def test_where_a_request_failed_is_logged_without_a_word_of_it(http, server, mon
     async def fail(_):
         raise StoreError(f"of {SECRET} nothing can be read")
 
-    monkeypatch.setattr(server.service.keeper, "summary", fail)
+    monkeypatch.setattr(server.service.histories, "summary", fail)
     response = http.get("/v1/personas/a-telling-name", headers=server.headers())
     assert response.status_code == 503
     assert "its log says why" in response.text
@@ -274,7 +273,7 @@ def test_where_a_request_failed_is_logged_without_a_word_of_it(http, server, mon
 
 def test_an_error_is_logged_without_its_words(caplog):
     log = logging.getLogger("a server's own")
-    log.addFilter(WithoutWords())
+    log.addFilter(ErrorRedaction())
     try:
         raise RuntimeError(SECRET)
     except RuntimeError:
@@ -286,8 +285,8 @@ def test_an_error_is_logged_without_its_words(caplog):
 
 def test_the_logs_that_could_hold_users_words_or_one_line_a_connection_have_their_filters(server):
     assert server.uvicorn  # it is built: whatever the modules are called, their logs have what keeps words out
-    assert any(isinstance(each, WithoutWords) for each in refusals.log.filters)
-    assert any(isinstance(each, Seldom) for each in patience.log.filters)
+    assert any(isinstance(each, ErrorRedaction) for each in errors.log.filters)
+    assert any(isinstance(each, RepeatFilter) for each in timeouts.log.filters)
 
 
 def test_no_response_repeats_what_a_refused_request_held(http, server):
@@ -315,7 +314,7 @@ def test_keys_are_kept_as_hashes_in_a_file_of_their_owner_alone(server):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])
 def test_without_keys_a_server_listens_on_this_machine_alone(tmp_path, host):
-    service = Service(Place({}, tmp_path / "none.db"), OpenAccess())
+    service = Service(ServedPaths({}, tmp_path / "none.db"), OpenAccess())
     with pytest.raises(ConfigError, match="this machine alone"):
         listen_for(service, host=host, port=0)
 
@@ -323,7 +322,7 @@ def test_without_keys_a_server_listens_on_this_machine_alone(tmp_path, host):
 def test_without_keys_a_name_that_a_web_page_may_have_is_refused(server):
     """A page can have its own name point to this machine (DNS rebinding), but it cannot call itself localhost."""
     open_service = Service(server.service.place, OpenAccess(), limits=server.service.limits)
-    open_service.engine, open_service.keeper = server.service.engine, server.service.keeper
+    open_service.engine, open_service.histories = server.service.engine, server.service.histories
     for access, host, status in (
         (OpenAccess(), "evil.example", 400),
         (OpenAccess(), "localhost:8000", 200),
@@ -336,7 +335,7 @@ def test_without_keys_a_name_that_a_web_page_may_have_is_refused(server):
 
 def test_without_keys_broken_bodies_count_like_other_requests_and_foreign_host_names_use_up_nothing(server):
     service = Service(server.service.place, OpenAccess(), limits=Limits(requests_per_minute=3))
-    service.engine, service.keeper = server.service.engine, server.service.keeper
+    service.engine, service.histories = server.service.engine, server.service.histories
     app = create_app(service)
     foreign, own = (TestClient(app, base_url=f"http://{host}") for host in ("evil.example", "localhost:8000"))
     json = {"Content-Type": "application/json"}

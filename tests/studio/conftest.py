@@ -10,7 +10,7 @@ from personaplug.backbone.base import GenerationConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.store.sqlite import PersonaStore
-from personaplug.studio.session import Visit
+from personaplug.studio.session import Session
 from personaplug.studio.studio import Studio
 from tests import world
 from tests.world import models  # noqa: F401 (fixture)
@@ -58,8 +58,8 @@ def studio(plug, encoder, store):
 
 
 @pytest.fixture
-def visit(studio):
-    started = Visit(studio)
+def session(studio):
+    started = Session(studio)
     yield started
     started.close()
 

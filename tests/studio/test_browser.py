@@ -11,7 +11,7 @@ import pytest
 
 from personaplug.ports import listen
 from personaplug.studio.server import build_app, server
-from personaplug.studio.sessions import Desk
+from personaplug.studio.sessions import Sessions
 from tests.studio.conftest import QUESTION
 
 CHROMIUM = shutil.which("chromium")
@@ -29,15 +29,15 @@ def connected(monkeypatch):
 
 
 @pytest.fixture
-def desk(opening):
-    with Desk(opening) as desk:
-        yield desk
+def sessions(opening):
+    with Sessions(opening) as sessions:
+        yield sessions
 
 
 @pytest.fixture
-def url(desk):
+def url(sessions):
     with listen("127.0.0.1", 0) as taken:
-        running = server(build_app(desk, host="127.0.0.1"))
+        running = server(build_app(sessions, host="127.0.0.1"))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [taken]})
         thread.start()
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -57,7 +57,7 @@ def browser():
 
 
 @pytest.mark.timeout(600)
-def test_a_visitor_sees_a_persona_answer_grow_and_go(url, browser, desk, path, connected, capfd, caplog):
+def test_a_visitor_sees_a_persona_answer_grow_and_go(url, browser, sessions, path, connected, capfd, caplog):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(120_000)
     requests, complaints = [], []
@@ -67,16 +67,16 @@ def test_a_visitor_sees_a_persona_answer_grow_and_go(url, browser, desk, path, c
     page.goto(url)
 
     asking_nobody_is_one_sentence(page)
-    expected = desk.ask(lambda studio: studio.persona("ada").ask(QUESTION))
+    expected = sessions.ask(lambda studio: studio.persona("ada").ask(QUESTION))
     a_user_is_found_and_answers(page, expected)
     a_memory_more_and_the_answer_is_another(page, expected)
     forgetting_asks_once(page)
-    assert desk.ask(lambda studio: "ada" not in studio.users())
+    assert sessions.ask(lambda studio: "ada" not in studio.users())
     a_pasted_history_is_another_persona(page)
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     page.close()
-    wait_until(lambda: not desk.visitors())
+    wait_until(lambda: not sessions.visitors())
 
     assert SECRET.encode() not in b"".join(each.read_bytes() for each in path.parent.iterdir() if each.is_file())
     assert complaints == []

@@ -10,12 +10,12 @@ from starlette.testclient import TestClient
 from personaplug.errors import ConfigError
 from personaplug.ports import listen
 from personaplug.studio.server import build_app
-from personaplug.studio.sessions import Desk
+from personaplug.studio.sessions import Sessions
 
 
 @pytest.fixture
 def client(opening):
-    with Desk(opening) as desk, TestClient(build_app(desk, host="127.0.0.1")) as client:
+    with Sessions(opening) as sessions, TestClient(build_app(sessions, host="127.0.0.1")) as client:
         client.base_url = "http://127.0.0.1:7860"
         yield client
 

@@ -5,42 +5,42 @@ from contextlib import contextmanager
 import pytest
 
 from personaplug.errors import ConfigError, StoreError
-from personaplug.studio.sessions import Desk
+from personaplug.studio.sessions import Sessions
 
 
 def test_visitors_of_any_thread_are_served_by_the_one_that_opened_the_store(opening):
-    with Desk(opening) as desk, ThreadPoolExecutor(8) as threads:
+    with Sessions(opening) as sessions, ThreadPoolExecutor(8) as threads:
         users = ["ada", "ben", "cyd", "dee"] * 4
-        steps = [threads.submit(choose, desk, f"{at}", user) for at, user in enumerate(users)]
+        steps = [threads.submit(choose, sessions, f"{at}", user) for at, user in enumerate(users)]
         assert [step.result() for step in steps] == users
 
 
 def test_visits_are_apart(opening):
-    with Desk(opening) as desk:
-        choose(desk, "first", "ada")
-        choose(desk, "second", "ben")
-        assert desk.at("first", lambda visit: visit.persona.user) == "ada"
-        assert desk.at("third", lambda visit: visit.persona) is None
+    with Sessions(opening) as sessions:
+        choose(sessions, "first", "ada")
+        choose(sessions, "second", "ben")
+        assert sessions.at("first", lambda session: session.persona.user) == "ada"
+        assert sessions.at("third", lambda session: session.persona) is None
 
 
 def test_what_was_pasted_is_gone_when_its_visitor_leaves_or_is_the_oldest_of_too_many(opening):
-    with Desk(opening, capacity=2) as desk:
-        first, second = (desk.at(name, paste) for name in ("first", "second"))
-        desk.leave("first")
-        desk.leave("never came")
-        assert is_gone(desk, first)
-        assert not is_gone(desk, second)
+    with Sessions(opening, capacity=2) as sessions:
+        first, second = (sessions.at(name, paste) for name in ("first", "second"))
+        sessions.leave("first")
+        sessions.leave("never came")
+        assert is_gone(sessions, first)
+        assert not is_gone(sessions, second)
         for name in ("third", "fourth"):
-            desk.at(name, paste)
-        assert is_gone(desk, second)
+            sessions.at(name, paste)
+        assert is_gone(sessions, second)
 
 
 def test_closing_ends_every_visit_and_the_thread(opening):
     before = threading.active_count()
-    with Desk(opening) as desk:
-        pasted = desk.at("someone", paste)
+    with Sessions(opening) as sessions:
+        pasted = sessions.at("someone", paste)
         closed = []
-        desk.at("someone", lambda visit: setattr(visit, "close", lambda: closed.append(pasted.close())))
+        sessions.at("someone", lambda session: setattr(session, "close", lambda: closed.append(pasted.close())))
     assert len(closed) == 1
     assert threading.active_count() == before
 
@@ -52,21 +52,21 @@ def test_a_studio_that_cannot_be_opened_is_an_error_and_leaves_no_thread():
         yield
 
     before = threading.active_count()
-    with pytest.raises(ConfigError, match="no such run"), Desk(refused()):
+    with pytest.raises(ConfigError, match="no such run"), Sessions(refused()):
         pass
     assert threading.active_count() == before
 
 
-def choose(desk, visitor, user):
-    return desk.at(visitor, lambda visit: visit.choose(user) or visit.persona.user)
+def choose(sessions, visitor, user):
+    return sessions.at(visitor, lambda session: session.choose(user) or session.persona.user)
 
 
-def paste(visit):
-    visit.paste("a | b")
-    return visit.persona
+def paste(session):
+    session.paste("a | b")
+    return session.persona
 
 
-def is_gone(desk, persona):
+def is_gone(sessions, persona):
     def look(_):
         try:
             persona.summary()
@@ -74,4 +74,4 @@ def is_gone(desk, persona):
             return True
         return False
 
-    return desk.ask(look)
+    return sessions.ask(look)

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 
 from personaplug.ports import address_of, listen
 from personaplug.studio.server import build_app, server
-from personaplug.studio.sessions import Desk
+from personaplug.studio.sessions import Sessions
 from personaplug.studio.visitors import is_foreign
 
 SECRET = "a-name-that-was-typed"
@@ -20,8 +20,8 @@ SECRET = "a-name-that-was-typed"
 @pytest.fixture
 def url(opening):
     """Open the studio on a port of loopback."""
-    with listen("127.0.0.1", 0) as bound, Desk(opening) as desk:
-        running = server(build_app(desk, host="127.0.0.1"))
+    with listen("127.0.0.1", 0) as bound, Sessions(opening) as sessions:
+        running = server(build_app(sessions, host="127.0.0.1"))
         thread = threading.Thread(target=running.run, args=([bound],))
         thread.start()
         while not running.started:

@@ -11,8 +11,8 @@ from personaplug.errors import ConfigError
 from personaplug.records import Profile
 from personaplug.tasks.task import (
     Columns,
-    History,
-    Query,
+    HistoryRules,
+    QueryRules,
     Retrieval,
     Splitting,
     Task,
@@ -135,7 +135,7 @@ def test_the_output_is_the_part_of_the_column_that_the_task_names(text, part, wo
     ],
 )
 def test_the_query_stands_between_its_marks(text, query):
-    assert make_task(query=Query(after='title "', before='",')).query_text(text) == query
+    assert make_task(query=QueryRules(after='title "', before='",')).query_text(text) == query
 
 
 @given(st.text())
@@ -175,27 +175,27 @@ def test_retrieved_items_go_behind_words_of_the_input_where_it_has_them():
     ],
 )
 def test_items_are_ranked_by_the_groups_of_the_retrieval_s_query_in_an_input_that_fits_it(text, query):
-    task = make_task(query=Query(after='which "', before='"?'), retrieval=Retrieval(query='A: "(.*)" B: "(.*)"'))
+    task = make_task(query=QueryRules(after='which "', before='"?'), retrieval=Retrieval(query='A: "(.*)" B: "(.*)"'))
     assert task.retrieval_query(text) == query
     assert task.query_text(text) == "On X"
 
 
 @given(st.text())
 def test_without_words_of_its_own_retrieval_ranks_by_the_encoder_s_query_and_searches_all_views(text):
-    task, item = make_task(query=Query(after="about ")), make_item(0, "in", text)
+    task, item = make_task(query=QueryRules(after="about ")), make_item(0, "in", text)
     assert task.retrieval_query(f"about {text}") == task.query_text(f"about {text}")
     assert task.search_texts(item) == task.view_texts(item)
 
 
 def test_an_embargo_is_in_days_and_a_day_starts_at_midnight_utc():
-    assert History(embargo_days=1.5).embargo == timedelta(hours=36)
+    assert HistoryRules(embargo_days=1.5).embargo == timedelta(hours=36)
     assert start_of(date(2021, 1, 1)) == datetime(2021, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("most", "seen"), [(None, 2), (0, 6), (1, 1), (4, 4)])
 def test_retrieval_may_rank_more_or_fewer_items_than_the_persona_sees(most, seen):
     profile = Profile("ada", tuple(make_item(day) for day in range(6)))
-    task = make_task(history=History(max_items=2), retrieval=Retrieval(max_items=most))
+    task = make_task(history=HistoryRules(max_items=2), retrieval=Retrieval(max_items=most))
     assert task.searched(profile) == profile.latest(seen)
     assert task.first_shown(6) == 6 - max(seen, 2)
     assert task.for_persona().first_shown(6) == 4

@@ -20,7 +20,7 @@ from personaplug.workflows.index import index
 from personaplug.workflows.overrides import PlugOverrides, RetrievalOverrides, UserLoraOverrides, overrides_for
 from personaplug.workflows.progress import SILENT, counted
 from personaplug.workflows.run_kinds import read_or_preset
-from personaplug.workflows.specs import MethodWords, QueryWords
+from personaplug.workflows.specs import MethodSpec, QuerySpec
 from personaplug.workflows.train import train
 from tests.world import save_models
 
@@ -70,9 +70,9 @@ def test_from_a_log_to_a_report_nothing_is_written_to_a_screen(log, models, tmp_
     said = PlugOverrides(task="log", encoder=models["encoder"], epochs=1.0, backbone=models["decoder-only"])
     run = overridden(RunConfig(), said, out=out)
     fitted = train(run, log, out=out, store=store, progress=told)
-    method = MethodWords("plug", QuerySource.ENCODER, run=out)
+    method = MethodSpec("plug", QuerySource.ENCODER, run=out)
     report = evaluate(
-        log, "log", method=method, queries=QueryWords(stranger=True), out=tmp_path / "plug.json", progress=told
+        log, "log", method=method, queries=QuerySpec(stranger=True), out=tmp_path / "plug.json", progress=told
     )
     assert (counts.new_items, fitted.steps > 0, report.kind, len(report.answers)) == (12, True, "plug", 2)
     assert told.bars == ["check", "index", "read", "train plug", "read", "evaluate plug"]
@@ -134,11 +134,11 @@ def test_whatever_is_said_changes_the_run(kind, tmp_path):
 
 def test_descriptions_are_written_by_a_method_that_describes_and_into_a_folder(log):
     for words in (
-        MethodWords("bm25", QuerySource.ENCODER, profiles=log.parent),
-        MethodWords("text-profile", QuerySource.ENCODER),
+        MethodSpec("bm25", QuerySource.ENCODER, profiles=log.parent),
+        MethodSpec("text-profile", QuerySource.ENCODER),
     ):
         with pytest.raises(ConfigError, match="needs a folder"):
-            write_profiles(log, "log", method=words, queries=QueryWords())
+            write_profiles(log, "log", method=words, queries=QuerySpec())
 
 
 def test_no_name_is_taken_for_another_retrievers():

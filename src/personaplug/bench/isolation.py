@@ -28,7 +28,7 @@ IMPORTED_ONCE = [
 """What is slow to import, and imported once. Of a module that is not there, multiprocessing says nothing."""
 
 
-def apart(work: Callable[[], object]) -> None:
+def run_isolated(work: Callable[[], object]) -> None:
     """Do work in a fresh process, which dies with this one.
 
     Args:

@@ -16,7 +16,7 @@ Measured = Literal["dev", "test", "stranger"]
 
 
 @dataclass(frozen=True, slots=True)
-class TaskPlace:
+class TaskLayout:
     """The folder of one task.
 
     Attributes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from personaplug.bench.json_files import write_json
-from personaplug.bench.layout import Measured, TaskPlace
+from personaplug.bench.layout import Measured, TaskLayout
 from personaplug.bench.recipe import Contender, Recipe
 from personaplug.bench.run_configs import base_run, decoding_of, run_of
 from personaplug.data.lamp import read_lamp
@@ -18,40 +18,40 @@ from personaplug.plug.run_file import write_config
 from personaplug.plug.run_folder import CONFIG
 from personaplug.workflows.evaluate import evaluate
 from personaplug.workflows.index import index
-from personaplug.workflows.specs import MethodWords, QueryWords
+from personaplug.workflows.specs import MethodSpec, QuerySpec
 
 
-def make_log(place: TaskPlace) -> None:
+def make_log(layout: TaskLayout) -> None:
     """Make the log of a sample, or of LaMP's files."""
-    place.folder.mkdir(parents=True, exist_ok=True)
-    write_log(made_rows(place, on_bad=place.on_bad), place.log)
+    layout.folder.mkdir(parents=True, exist_ok=True)
+    write_log(made_rows(layout, on_bad=layout.on_bad), layout.log)
 
 
-def made_rows(place: TaskPlace, *, on_bad: OnBad | None) -> Iterable[Mapping[str, str | None]]:
+def made_rows(layout: TaskLayout, *, on_bad: OnBad | None) -> Iterable[Mapping[str, str | None]]:
     """Give the rows of a sample, or of LaMP's files."""
-    if place.source.sample:
-        return sample_log(cast(SampleName, place.task.name), users=place.source.sample, seed=0)
-    return read_lamp(place.given, place.task.name, on_bad=on_bad or refuse)
+    if layout.source.sample:
+        return sample_log(cast(SampleName, layout.task.name), users=layout.source.sample, seed=0)
+    return read_lamp(layout.given, layout.task.name, on_bad=on_bad or refuse)
 
 
-def index_log(recipe: Recipe, place: TaskPlace, *, reuse: Sequence[Path]) -> None:
+def index_log(recipe: Recipe, layout: TaskLayout, *, reuse: Sequence[Path]) -> None:
     """Index the log; what stands in the stores of other tasks is not encoded again."""
-    run = base_run(recipe, place)
+    run = base_run(recipe, layout)
     counts = index(
-        place.log,
-        place.task_file,
-        store_path=place.store,
+        layout.log,
+        layout.task_file,
+        store_path=layout.store,
         encoder=run.encoder.model,
         published_views=run.published_views,
         reuse=[store for store in reuse if store.exists()],
-        progress=place.progress,
+        progress=layout.progress,
     )
-    write_json(place.indexed, counts)
+    write_json(layout.indexed, counts)
 
 
 def measure_contender(
     recipe: Recipe,
-    place: TaskPlace,
+    layout: TaskLayout,
     *,
     contender: Contender,
     name: Measured,
@@ -60,36 +60,36 @@ def measure_contender(
     on: Measured = "test",
 ) -> None:
     """Measure a contender and write its report."""
-    method = method_words(recipe, place, contender=contender, seed=seed, k=k, on=on)
+    method = method_spec(recipe, layout, contender=contender, seed=seed, k=k, on=on)
     if name == "dev" and not recipe.chooses_on_measured:
         method = replace(method, query_source=QuerySource.STORE)  # Its seconds are in no report.
-    out = place.report(contender, seed, name=name, k=k)
+    out = layout.report(contender, seed, name=name, k=k)
     queries = queries_of(recipe, name)
-    evaluate(place.log, place.task_file, method=method, queries=queries, out=out, progress=place.progress)
+    evaluate(layout.log, layout.task_file, method=method, queries=queries, out=out, progress=layout.progress)
 
 
-def method_words(
-    recipe: Recipe, place: TaskPlace, *, contender: Contender, seed: int | None, k: int | None, on: Measured = "test"
-) -> MethodWords:
+def method_spec(
+    recipe: Recipe, layout: TaskLayout, *, contender: Contender, seed: int | None, k: int | None, on: Measured = "test"
+) -> MethodSpec:
     """Say how a contender is built; of one that is not trained, write down what its run would be."""
-    run = place.run(contender, seed, k=k if contender.kind.is_trained_for_k else None, on=on)
+    run = layout.run(contender, seed, k=k if contender.kind.is_trained_for_k else None, on=on)
     if seed is None:
         run.mkdir(parents=True, exist_ok=True)
-        write_config(run_of(recipe, place, contender=contender), run / CONFIG)
-    return MethodWords(
+        write_config(run_of(recipe, layout, contender=contender), run / CONFIG)
+    return MethodSpec(
         contender.kind.command,
         QuerySource.ENCODER,
         run=run,
-        store=place.store if contender.kind.reads_vectors else None,
+        store=layout.store if contender.kind.reads_vectors else None,
         k=k,
-        profiles=place.of(contender) / "profiles",
-        decoding=asdict(decoding_of(recipe, base_run(recipe, place))),
+        profiles=layout.of(contender) / "profiles",
+        decoding=asdict(decoding_of(recipe, base_run(recipe, layout))),
     )
 
 
-def queries_of(recipe: Recipe, name: Measured) -> QueryWords:
+def queries_of(recipe: Recipe, name: Measured) -> QuerySpec:
     """Say which queries a measurement is of."""
-    return QueryWords(
+    return QuerySpec(
         split="dev" if name == "dev" else recipe.split,
         stranger=name == "stranger",
         limit=recipe.dev_queries if name == "dev" else recipe.test_queries or None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from personaplug.bench.json_files import plain, write_json
-from personaplug.bench.layout import TaskPlace
+from personaplug.bench.layout import TaskLayout
 from personaplug.bench.recipe import Contender, Recipe
 from personaplug.bench.run_configs import base_run, decoding_of, run_of
 from personaplug.embedder.encoder import EncoderConfig
@@ -22,21 +22,21 @@ FILE = "made_of.json"
 _BLOCK = 1 << 20
 
 
-def task_parts(recipe: Recipe, place: TaskPlace) -> dict[str, Any]:
+def task_parts(recipe: Recipe, layout: TaskLayout) -> dict[str, Any]:
     """List what decides all measurements on a task, but for the contenders."""
     return {
-        "task": _without_forms(asdict(place.task)),
-        "log": f"a sample of {place.source.sample} users" if place.source.sample else digest_of(place.given),
-        "encoder": asdict(base_run(recipe, place).encoder),
+        "task": _without_forms(asdict(layout.task)),
+        "log": f"a sample of {layout.source.sample} users" if layout.source.sample else digest_of(layout.given),
+        "encoder": asdict(base_run(recipe, layout).encoder),
     }
 
 
-def contender_parts(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> dict[str, Any]:
+def contender_parts(recipe: Recipe, layout: TaskLayout, *, contender: Contender) -> dict[str, Any]:
     """List what decides a contender's measurements, but for seeds and number of items, which its files are named by."""
     parts = {
         "method": contender.method,
-        "run": _run_parts(recipe, place, contender=contender),
-        "decoding": asdict(decoding_of(recipe, base_run(recipe, place))),
+        "run": _run_parts(recipe, layout, contender=contender),
+        "decoding": asdict(decoding_of(recipe, base_run(recipe, layout))),
         **{name: getattr(recipe, name) for name in ("split", "test_queries", "draw")},
     }
     if contender.kind.learns or contender.kind.items:
@@ -46,9 +46,9 @@ def contender_parts(recipe: Recipe, place: TaskPlace, *, contender: Contender) -
     return parts
 
 
-def _run_parts(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> dict[str, Any]:
+def _run_parts(recipe: Recipe, layout: TaskLayout, *, contender: Contender) -> dict[str, Any]:
     """List what decides a run; of a contender that is not trained, the language model and how much it reads."""
-    run = replace(run_of(recipe, place, contender=contender, k=recipe.numbers(contender)[0]), task=place.task.name)
+    run = replace(run_of(recipe, layout, contender=contender, k=recipe.numbers(contender)[0]), task=layout.task.name)
     if isinstance(run, RunConfig) and not contender.kind.learns:
         limits = {name: getattr(run.training, name) for name in ("max_input_tokens", "max_output_tokens")}
         parts = {"encoder": asdict(run.encoder), "backbone": asdict(run.backbone), "training": limits}
@@ -65,7 +65,7 @@ def _without_forms(parts: dict[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in parts.items() if name != "published_views"}
 
 
-def check_made_of(folder: Path, parts: dict[str, Any]) -> None:
+def check_provenance(folder: Path, parts: dict[str, Any]) -> None:
     """Refuse a folder that was made of something else.
 
     Raises:

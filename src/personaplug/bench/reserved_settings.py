@@ -37,7 +37,7 @@ ITEM_LIMIT = "items.item_tokens"
 """Settings that decide what a contender does that is not trained, and that shows items."""
 
 
-def check_owned(recipe: Recipe) -> None:
+def check_reserved(recipe: Recipe) -> None:
     """Refuse settings that belong to the bench.
 
     Raises:

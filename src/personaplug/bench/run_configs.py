@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from personaplug.bench.layout import Measured, TaskPlace
+from personaplug.bench.layout import Measured, TaskLayout
 from personaplug.bench.recipe import Contender, Decoding, Recipe
 from personaplug.config import from_mapping, override
 from personaplug.plug.encoders import encoder_config
@@ -18,7 +18,7 @@ from personaplug.workflows.overrides import RetrievalOverrides, UserLoraOverride
 from personaplug.workflows.run_kinds import AnyRun
 
 
-def base_run(recipe: Recipe, place: TaskPlace, *, seed: int = 0, settings: Sequence[str] = ()) -> RunConfig:
+def base_run(recipe: Recipe, layout: TaskLayout, *, seed: int = 0, settings: Sequence[str] = ()) -> RunConfig:
     """Make the run that all contenders on a task have in common: language model, encoder, limits, queries.
 
     Raises:
@@ -29,10 +29,10 @@ def base_run(recipe: Recipe, place: TaskPlace, *, seed: int = 0, settings: Seque
         run = replace(run, backbone=replace(run.backbone, model=recipe.backbone))
     if recipe.encoder:
         run = replace(run, encoder=encoder_config(recipe.encoder))
-    queries = place.source.train_queries or recipe.train_queries
+    queries = layout.source.train_queries or recipe.train_queries
     training = replace(run.training, queries=queries, dev_queries=recipe.dev_queries)
-    run = override(replace(run, training=training), (*recipe.settings, *place.source.settings, *settings))
-    return replace(run, task=place.task_file, training=replace(run.training, seed=seed))
+    run = override(replace(run, training=training), (*recipe.settings, *layout.source.settings, *settings))
+    return replace(run, task=layout.task_file, training=replace(run.training, seed=seed))
 
 
 def decoding_of(recipe: Recipe, base: RunConfig) -> Decoding:
@@ -47,7 +47,7 @@ def decoding_of(recipe: Recipe, base: RunConfig) -> Decoding:
 
 def run_of(
     recipe: Recipe,
-    place: TaskPlace,
+    layout: TaskLayout,
     *,
     contender: Contender,
     seed: int = 0,
@@ -62,7 +62,7 @@ def run_of(
 
     Args:
         recipe: The recipe.
-        place: The task's.
+        layout: The task's.
         contender: The contender.
         seed: Of everything random.
         k: Items in a prompt, where there are any.
@@ -73,19 +73,19 @@ def run_of(
         ConfigError: A setting does not fit.
     """
     if contender.kind.learns == "prefix":
-        run = base_run(recipe, place, seed=seed, settings=contender.settings)
+        run = base_run(recipe, layout, seed=seed, settings=contender.settings)
         items = replace(run.items, k=k) if k and contender.kind.items else run.items
         return replace(run, method=contender.method, items=items)  # type: ignore[arg-type]
-    base = base_run(recipe, place, seed=seed)
+    base = base_run(recipe, layout, seed=seed)
     if contender.kind.is_per_user:
-        return _adapters_run(recipe, place, contender=contender, base=base, k=k, on=on)
+        return _adapters_run(recipe, layout, contender=contender, base=base, k=k, on=on)
     if contender.kind.is_learned_retrieval:
-        return _learned_run(recipe, place, contender=contender, base=base, k=k, ropg=ropg)
+        return _learned_run(recipe, layout, contender=contender, base=base, k=k, ropg=ropg)
     return override(base, contender.settings)
 
 
 def _learned_run(
-    recipe: Recipe, place: TaskPlace, *, contender: Contender, base: RunConfig, k: int | None, ropg: Sequence[Path]
+    recipe: Recipe, layout: TaskLayout, *, contender: Contender, base: RunConfig, k: int | None, ropg: Sequence[Path]
 ) -> RetrievalConfig:
     seed, limits = base.training.seed, base.training
     said = RetrievalOverrides(
@@ -101,17 +101,17 @@ def _learned_run(
         item_tokens=base.items.item_tokens,
         ropg=tuple(ropg),
     )
-    preset, out = RETRIEVAL_PRESETS[recipe.preset], place.run(contender, seed, k=k)
+    preset, out = RETRIEVAL_PRESETS[recipe.preset], layout.run(contender, seed, k=k)
     run = overridden(preset, said, settings=contender.settings, out=out)
     return replace(run, encoder=base.encoder, backbone=base.backbone)
 
 
 def _adapters_run(
-    recipe: Recipe, place: TaskPlace, *, contender: Contender, base: RunConfig, k: int | None, on: Measured
+    recipe: Recipe, layout: TaskLayout, *, contender: Contender, base: RunConfig, k: int | None, on: Measured
 ) -> UserLoraConfig:
     limits, retriever, preset = base.training, contender.kind.items, USER_LORA_PRESETS[recipe.preset]
     said = UserLoraOverrides(
-        task=place.task_file,
+        task=layout.task_file,
         split="dev" if on == "dev" else recipe.split,
         history="stranger" if on == "stranger" else None,
         k=k if retriever else None,
@@ -120,7 +120,7 @@ def _adapters_run(
         max_input_tokens=limits.max_input_tokens,
         max_output_tokens=limits.max_output_tokens,
     )
-    run = overridden(replace(preset, draw=recipe.draw), said, out=place.run(contender, limits.seed, k=k, on=on))
+    run = overridden(replace(preset, draw=recipe.draw), said, out=layout.run(contender, limits.seed, k=k, on=on))
     choosing = retriever or run.items.retriever
     items = replace(run.items, retriever=choosing, item_tokens=base.items.item_tokens)  # type: ignore[arg-type]
     # The queries that plug and tuned prompt learn from: as often, or as a preset that adapts to the task says.

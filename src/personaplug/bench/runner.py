@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from personaplug.bench.isolation import apart
+from personaplug.bench.isolation import run_isolated
 from personaplug.bench.json_files import read_json
-from personaplug.bench.layout import Measured, TaskPlace
+from personaplug.bench.layout import Measured, TaskLayout
 from personaplug.bench.provenance import contender_parts, record, task_parts
 from personaplug.bench.recipe import Contender, Recipe
 from personaplug.bench.steps import Step, first_steps, last_steps, measured_as, seeds_of
@@ -41,7 +41,7 @@ class TaskReports:
 
 
 @dataclass(slots=True)
-class Doing:
+class StepRunner:
     """Counts steps, does those that are not done, and tells of each.
 
     Attributes:
@@ -62,40 +62,42 @@ class Doing:
             self.number += 1
             if not step.is_done:
                 self.tell(f"[{self.number}/{self.total}] {step.title}")
-                apart(step.work)
+                run_isolated(step.work)
                 self.done_now += 1
 
 
-def do_all(recipe: Recipe, places: Sequence[TaskPlace], *, tell: Tell) -> list[TaskReports]:
+def do_all(recipe: Recipe, layouts: Sequence[TaskLayout], *, tell: Tell) -> list[TaskReports]:
     """Do what is not done, task by task; give each task's reports."""
-    doing = Doing(count_steps(recipe, places), tell)
+    runner = StepRunner(count_steps(recipe, layouts), tell)
     measured = []
-    for number, place in enumerate(places):
-        _record(recipe, place)
-        doing.go(first_steps(recipe, place, others=places[:number]))
-        chosen = _choices(recipe, place)
+    for number, layout in enumerate(layouts):
+        _record(recipe, layout)
+        runner.go(first_steps(recipe, layout, others=layouts[:number]))
+        chosen = _choices(recipe, layout)
         for contender in recipe.contenders:
-            doing.go(last_steps(recipe, place, contender=contender, k=_k(contender, chosen)))
-        measured.append(_measured(recipe, place, chosen=chosen))
-    tell(f"{doing.done_now:,} of {doing.total:,} steps done now, the others before")
+            runner.go(last_steps(recipe, layout, contender=contender, k=_k(contender, chosen)))
+        measured.append(_measured(recipe, layout, chosen=chosen))
+    tell(f"{runner.done_now:,} of {runner.total:,} steps done now, the others before")
     return measured
 
 
-def is_finished(recipe: Recipe, place: TaskPlace) -> bool:
+def is_finished(recipe: Recipe, layout: TaskLayout) -> bool:
     """Tell whether nothing is left to do on a task."""
-    if not all(step.is_done for step in first_steps(recipe, place, others=())):
+    if not all(step.is_done for step in first_steps(recipe, layout, others=())):
         return False
-    chosen = _choices(recipe, place)
-    steps = (last_steps(recipe, place, contender=contender, k=_k(contender, chosen)) for contender in recipe.contenders)
+    chosen = _choices(recipe, layout)
+    steps = (
+        last_steps(recipe, layout, contender=contender, k=_k(contender, chosen)) for contender in recipe.contenders
+    )
     return all(step.is_done for each in steps for step in each)
 
 
-def count_steps(recipe: Recipe, places: Sequence[TaskPlace]) -> int:
+def count_steps(recipe: Recipe, layouts: Sequence[TaskLayout]) -> int:
     """Count all steps, done or not."""
     return sum(
-        len(first_steps(recipe, place, others=()))
-        + sum(len(last_steps(recipe, place, contender=contender, k=None)) for contender in recipe.contenders)
-        for place in places
+        len(first_steps(recipe, layout, others=()))
+        + sum(len(last_steps(recipe, layout, contender=contender, k=None)) for contender in recipe.contenders)
+        for layout in layouts
     )
 
 
@@ -126,20 +128,20 @@ def _control(recipe: Recipe) -> str | None:
     return next((labels[method] for method in CONTROLS if method in labels), None)
 
 
-def _record(recipe: Recipe, place: TaskPlace) -> None:
+def _record(recipe: Recipe, layout: TaskLayout) -> None:
     """Write down what everything is made of, before it is made."""
-    record(place.folder, lambda: task_parts(recipe, place))
+    record(layout.folder, lambda: task_parts(recipe, layout))
     for contender in recipe.contenders:
-        record(place.of(contender), partial(contender_parts, recipe, place, contender=contender))
+        record(layout.of(contender), partial(contender_parts, recipe, layout, contender=contender))
 
 
-def _choices(recipe: Recipe, place: TaskPlace) -> dict[str, KChoice]:
+def _choices(recipe: Recipe, layout: TaskLayout) -> dict[str, KChoice]:
     """Choose the number of items of each contender that has any, by its name."""
     return {
         contender.name: choose_k(
             contender.name,
-            place.task.metrics[0],
-            dev=_on_dev(recipe, place, contender=contender),
+            layout.task.metrics[0],
+            dev=_on_dev(recipe, layout, contender=contender),
             is_retrieval=contender.kind.is_retrieval,
         )
         for contender in recipe.contenders
@@ -147,9 +149,9 @@ def _choices(recipe: Recipe, place: TaskPlace) -> dict[str, KChoice]:
     }
 
 
-def _on_dev(recipe: Recipe, place: TaskPlace, *, contender: Contender) -> dict[int, list[Report]]:
+def _on_dev(recipe: Recipe, layout: TaskLayout, *, contender: Contender) -> dict[int, list[Report]]:
     return {
-        k: [Report.read(place.report(contender, seed, name="dev", k=k)) for seed in seeds_of(recipe, contender)]
+        k: [Report.read(layout.report(contender, seed, name="dev", k=k)) for seed in seeds_of(recipe, contender)]
         for k in recipe.numbers(contender)
     }
 
@@ -158,25 +160,25 @@ def _k(contender: Contender, chosen: Mapping[str, KChoice]) -> int | None:
     return chosen[contender.name].chosen.k if contender.name in chosen else None
 
 
-def _measured(recipe: Recipe, place: TaskPlace, *, chosen: Mapping[str, KChoice]) -> TaskReports:
+def _measured(recipe: Recipe, layout: TaskLayout, *, chosen: Mapping[str, KChoice]) -> TaskReports:
     """Read all reports, named as their contenders are."""
     reports: dict[str, list[Report]] = {}
     trainings: dict[str, list[TrainingCost]] = {}
     for contender in recipe.contenders:
         k, seeds = _k(contender, chosen), seeds_of(recipe, contender)
         label = chosen[contender.name].label if contender.name in chosen else contender.name
-        trainings[label] = [_training_cost(place, contender, seed=seed, k=k) for seed in seeds]
+        trainings[label] = [_training_cost(layout, contender, seed=seed, k=k) for seed in seeds]
         names: list[Measured] = [measured_as(recipe, contender)]
         names += ["stranger"] if recipe.strangers and contender.kind.meets_strangers else []
         for name in names:
-            paths = [place.report(contender, seed, name=name, k=k) for seed in seeds]
+            paths = [layout.report(contender, seed, name=name, k=k) for seed in seeds]
             named = [replace(Report.read(path), method=label) for path in paths]
             reports[named[0].label] = named
     return TaskReports(reports, averages(reports), trainings, tuple(chosen.values()))
 
 
-def _training_cost(place: TaskPlace, contender: Contender, *, seed: int | None, k: int | None) -> TrainingCost:
-    path = place.trained(contender, seed, k=k if contender.kind.is_trained_for_k else None)
+def _training_cost(layout: TaskLayout, contender: Contender, *, seed: int | None, k: int | None) -> TrainingCost:
+    path = layout.trained(contender, seed, k=k if contender.kind.is_trained_for_k else None)
     values = read_json(path) if path.exists() else {}
     return TrainingCost(values.get("seconds"), values.get("seconds_a_user"))
 

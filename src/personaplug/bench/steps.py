@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from personaplug.bench.layout import Measured, TaskPlace
+from personaplug.bench.layout import Measured, TaskLayout
 from personaplug.bench.measuring import index_log, make_log, measure_contender
 from personaplug.bench.recipe import Contender, Recipe
 from personaplug.bench.training import describe_users, train_contender
@@ -31,32 +31,32 @@ class Step:
         return self.product.exists()
 
 
-def first_steps(recipe: Recipe, place: TaskPlace, *, others: Sequence[TaskPlace]) -> list[Step]:
+def first_steps(recipe: Recipe, layout: TaskLayout, *, others: Sequence[TaskLayout]) -> list[Step]:
     """List what comes before the measurement: log, index, training, and dev for whoever has a k to choose."""
     contenders = sorted(recipe.contenders, key=lambda each: each.kind.learns == "selector")  # they choose from others
-    steps = list(_preparations(recipe, place, others=others))
+    steps = list(_preparations(recipe, layout, others=others))
     for contender in contenders:
         on: Measured = "dev" if trains_for_dev(recipe, contender) else "test"
         for k in recipe.numbers(contender) if contender.kind.is_trained_for_k else (None,):
-            steps += _trainings(recipe, place, contender=contender, k=k, on=on)
+            steps += _trainings(recipe, layout, contender=contender, k=k, on=on)
     for contender in contenders:
         if contender.kind.items:
             for k in recipe.numbers(contender):
-                steps += _measurements(recipe, place, contender=contender, name="dev", k=k)
+                steps += _measurements(recipe, layout, contender=contender, name="dev", k=k)
     return steps
 
 
-def last_steps(recipe: Recipe, place: TaskPlace, *, contender: Contender, k: int | None) -> list[Step]:
+def last_steps(recipe: Recipe, layout: TaskLayout, *, contender: Contender, k: int | None) -> list[Step]:
     """List the measurement of a contender with the chosen number of items, and what is trained for that alone."""
     steps: list[Step] = []
     if trains_for_dev(recipe, contender):
-        steps += _trainings(recipe, place, contender=contender, k=k, on="test")
+        steps += _trainings(recipe, layout, contender=contender, k=k, on="test")
     if measured_as(recipe, contender) == "test":
-        steps += _measurements(recipe, place, contender=contender, name="test", k=k)
+        steps += _measurements(recipe, layout, contender=contender, name="test", k=k)
     if recipe.strangers and contender.kind.meets_strangers:
         if contender.kind.is_per_user:
-            steps += _trainings(recipe, place, contender=contender, k=k, on="stranger")
-        steps += _measurements(recipe, place, contender=contender, name="stranger", k=k)
+            steps += _trainings(recipe, layout, contender=contender, k=k, on="stranger")
+        steps += _measurements(recipe, layout, contender=contender, name="stranger", k=k)
     return steps
 
 
@@ -75,41 +75,41 @@ def trains_for_dev(recipe: Recipe, contender: Contender) -> bool:
     return contender.kind.is_per_user and contender.kind.items is not None and not recipe.chooses_on_measured
 
 
-def _preparations(recipe: Recipe, place: TaskPlace, *, others: Sequence[TaskPlace]) -> Iterator[Step]:
-    name = place.task.name
-    if not place.source.log:
-        yield Step(f"{name}: make the log", place.log, partial(make_log, place))
+def _preparations(recipe: Recipe, layout: TaskLayout, *, others: Sequence[TaskLayout]) -> Iterator[Step]:
+    name = layout.task.name
+    if not layout.source.log:
+        yield Step(f"{name}: make the log", layout.log, partial(make_log, layout))
     if any(contender.kind.reads_vectors for contender in recipe.contenders):
         reuse = tuple(other.store for other in others)
-        yield Step(f"{name}: index", place.indexed, partial(index_log, recipe, place, reuse=reuse))
+        yield Step(f"{name}: index", layout.indexed, partial(index_log, recipe, layout, reuse=reuse))
 
 
 def _trainings(
-    recipe: Recipe, place: TaskPlace, *, contender: Contender, k: int | None, on: Measured
+    recipe: Recipe, layout: TaskLayout, *, contender: Contender, k: int | None, on: Measured
 ) -> Iterator[Step]:
     if contender.kind.is_described:
-        work = partial(describe_users, recipe, place, contender=contender)
-        yield Step(_title(place, f"describe users for {contender.name}"), place.trained(contender, None), work)
+        work = partial(describe_users, recipe, layout, contender=contender)
+        yield Step(_title(layout, f"describe users for {contender.name}"), layout.trained(contender, None), work)
     if not contender.kind.learns:
         return
     what = f"train {contender.name}{dict(dev=' for dev', test='', stranger=' for strangers')[on]}"
     for seed in recipe.seeds:
-        work = partial(train_contender, recipe, place, contender=contender, seed=seed, k=k, on=on)
-        product = place.trained(contender, seed, k=k, on=on)
-        yield Step(_title(place, what, seed=seed, k=k), product, work)
+        work = partial(train_contender, recipe, layout, contender=contender, seed=seed, k=k, on=on)
+        product = layout.trained(contender, seed, k=k, on=on)
+        yield Step(_title(layout, what, seed=seed, k=k), product, work)
 
 
 def _measurements(
-    recipe: Recipe, place: TaskPlace, *, contender: Contender, name: Measured, k: int | None
+    recipe: Recipe, layout: TaskLayout, *, contender: Contender, name: Measured, k: int | None
 ) -> Iterator[Step]:
     what = f"measure {contender.name}{dict(dev=' on dev', test='', stranger=' with strangers')[name]}"
     is_for_them = trains_for_dev(recipe, contender) if name == "dev" else contender.kind.is_per_user
     on: Measured = name if is_for_them else "test"
     for seed in seeds_of(recipe, contender):
-        work = partial(measure_contender, recipe, place, contender=contender, name=name, seed=seed, k=k, on=on)
-        yield Step(_title(place, what, seed=seed, k=k), place.report(contender, seed, name=name, k=k), work)
+        work = partial(measure_contender, recipe, layout, contender=contender, name=name, seed=seed, k=k, on=on)
+        yield Step(_title(layout, what, seed=seed, k=k), layout.report(contender, seed, name=name, k=k), work)
 
 
-def _title(place: TaskPlace, what: str, *, seed: int | None = None, k: int | None = None) -> str:
+def _title(layout: TaskLayout, what: str, *, seed: int | None = None, k: int | None = None) -> str:
     with_k = "" if k is None else f", k={k}"
-    return f"{place.task.name}: {what}{with_k}{'' if seed is None else f', seed {seed}'}"
+    return f"{layout.task.name}: {what}{with_k}{'' if seed is None else f', seed {seed}'}"

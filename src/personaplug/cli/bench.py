@@ -8,7 +8,7 @@ import click
 from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
-    from personaplug.bench.layout import TaskPlace
+    from personaplug.bench.layout import TaskLayout
     from personaplug.bench.recipe import Recipe
     from personaplug.evaluation.bench import BenchResult
 
@@ -70,11 +70,11 @@ def planned(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> list[str
     """Check a recipe as a run of it does, and say what each of its tasks asks for."""
     from personaplug.bench.runner import count_steps, is_finished
 
-    recipe, places = _checked(recipe_path, out, skip_bad=skip_bad)
+    recipe, layouts = _checked(recipe_path, out, skip_bad=skip_bad)
     return [
-        f"{place.task.name}: {count_steps(recipe, [place])} steps, "
-        f"{'all done' if is_finished(recipe, place) else 'not all done'}"
-        for place in places
+        f"{layout.task.name}: {count_steps(recipe, [layout])} steps, "
+        f"{'all done' if is_finished(recipe, layout) else 'not all done'}"
+        for layout in layouts
     ]
 
 
@@ -89,10 +89,10 @@ def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "Benc
     from personaplug.reports.bench_markdown import bench_markdown
     from personaplug.reports.bench_page import bench_html
 
-    recipe, places = _checked(recipe_path, out, skip_bad=skip_bad)
+    recipe, layouts = _checked(recipe_path, out, skip_bad=skip_bad)
     published = read_published(recipe_path.parent / recipe.published) if recipe.published else None
     with alone_in(out):
-        measured = do_all(recipe, places, tell=lambda line: click.echo(line, err=True))
+        measured = do_all(recipe, layouts, tell=lambda line: click.echo(line, err=True))
         text = recipe_path.read_text(encoding="utf-8")
         result = result_of(recipe_path.stem, text, recipe=recipe, measured=measured, published=published)
         for name, content in (
@@ -104,7 +104,7 @@ def run_recipe(recipe_path: Path, out: Path, *, skip_bad: bool = False) -> "Benc
     return result
 
 
-def _checked(recipe_path: Path, out: Path, *, skip_bad: bool) -> "tuple[Recipe, list[TaskPlace]]":
+def _checked(recipe_path: Path, out: Path, *, skip_bad: bool) -> "tuple[Recipe, list[TaskLayout]]":
     """Read a recipe, and refuse one that could not be run."""
     from personaplug.bench.checks import check
     from personaplug.bench.recipe import read_recipe

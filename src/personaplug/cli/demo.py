@@ -13,7 +13,7 @@ from personaplug.plug.query_source import QuerySource
 if TYPE_CHECKING:
     from personaplug.evaluation.report import Report
     from personaplug.plug.run import RunConfig
-    from personaplug.workflows.specs import MethodWords
+    from personaplug.workflows.specs import MethodSpec
 
 SampleTask = Literal["sample-tags", "sample-headlines"]
 TASKS: tuple[SampleTask, ...] = ("sample-headlines", "sample-tags")
@@ -127,7 +127,7 @@ def whole_way(
     from personaplug.data.sample import sample_log
     from personaplug.workflows.evaluate import evaluate
     from personaplug.workflows.index import index
-    from personaplug.workflows.specs import QueryWords
+    from personaplug.workflows.specs import QuerySpec
     from personaplug.workflows.train import train
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def whole_way(
     for method in ("tuned-prompt", "plug"):
         _clear(folder / method)
         train(replace(run, method=method), log, out=folder / method, store=store, progress=BARS)
-    queries = QueryWords(limit=test_queries)
+    queries = QuerySpec(limit=test_queries)
     return [
         evaluate(
             log,
@@ -152,12 +152,12 @@ def whole_way(
     ]
 
 
-def _words(method: str, folder: Path, *, store: Path) -> "MethodWords":
-    from personaplug.workflows.specs import MethodWords
+def _words(method: str, folder: Path, *, store: Path) -> "MethodSpec":
+    from personaplug.workflows.specs import MethodSpec
 
     run = folder / _run_for(method)
     decoding = {"max_new_tokens": LONGEST_ANSWER}
-    return MethodWords(method, QuerySource.ENCODER, run=run, store=store, k=2, decoding=decoding)
+    return MethodSpec(method, QuerySource.ENCODER, run=run, store=store, k=2, decoding=decoding)
 
 
 def _run(task_name: SampleTask, *, backbone: str, train_queries: int) -> "RunConfig":

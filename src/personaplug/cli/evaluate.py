@@ -11,7 +11,7 @@ from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.method_kinds import METHODS, RUNS
 from personaplug.models.catalog import DEFAULT
 from personaplug.plug.query_source import QuerySource
-from personaplug.workflows.specs import MethodWords, QueryWords
+from personaplug.workflows.specs import MethodSpec, QuerySpec
 
 
 @click.command(
@@ -89,10 +89,10 @@ def evaluate(
 
     decoding = _taken(options, "strategy", "beams", "temperature", "top_p", "max_new_tokens")
     parts = _taken(options, "run", "store", "backbone", "encoder", "k", "profiles")
-    queries = QueryWords(**_taken(options, "split", "stranger", "limit", "seed", "batch_size"))
+    queries = QuerySpec(**_taken(options, "split", "stranger", "limit", "seed", "batch_size"))
     with bad_rows(skip_bad) as on_bad:
         source = QuerySource.STORE if options.pop("look_up") else QuerySource.ENCODER
-        method = MethodWords(method_name, source, **parts, decoding=decoding)
+        method = MethodSpec(method_name, source, **parts, decoding=decoding)
         report = measure(log, task_name, method=method, queries=queries, progress=Bars(on_bad), **options)
     if as_json:
         print_json({name: value for name, value in asdict(report).items() if name != "answers"})

@@ -69,12 +69,12 @@ def serve(
     from personaplug.serving.api.keys import KeyFile
     from personaplug.serving.api.server import listen_for
     from personaplug.serving.api.server import serve as serve_at
-    from personaplug.serving.api.service import Place, Service
+    from personaplug.serving.api.service import ServedPaths, Service
     from personaplug.serving.engine.engine import EngineConfig
     from personaplug.serving.engine.limits import Limits
 
     service = Service(
-        Place(_named(runs), store, start_torch(), vllm=url or ""),
+        ServedPaths(_named(runs), store, start_torch(), vllm=url or ""),
         KeyAccess(KeyFile(keys)) if keys else OpenAccess(),
         limits=Limits(answer_tokens=answer_tokens, requests_per_minute=0 if is_open else requests_per_minute),
         config=EngineConfig(batch_rows=batch_rows, queue=queue),

@@ -32,11 +32,11 @@ def studio(run: Path, store: Path | None, host: str, port: int) -> None:
 
     try:
         from personaplug.studio.server import build_app, server
-        from personaplug.studio.sessions import Desk
+        from personaplug.studio.sessions import Sessions
     except ModuleNotFoundError as error:
         raise MissingExtraError("the studio", extra="studio") from error
-    with listen(host, port) as bound, Desk(open_studio(run, store)) as desk:
-        app = build_app(desk, host=host)
+    with listen(host, port) as bound, Sessions(open_studio(run, store)) as sessions:
+        app = build_app(sessions, host=host)
         if not is_loopback(host):
             click.echo(f"Warning: whoever can reach {host} can read, change and forget users here.", err=True)
         click.echo(f"The studio is open: {address_of(bound)}  (Ctrl+C closes it)", err=True)

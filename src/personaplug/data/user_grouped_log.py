@@ -23,7 +23,7 @@ _ALL = "SELECT * FROM rows ORDER BY user, rowid"
 _OF_USER = "SELECT * FROM rows WHERE user = ? ORDER BY rowid"
 
 
-class Shelf:
+class UserGroupedLog:
     """The rows of a log in a temporary file of SQLite's, which is gone when it is closed.
 
     Args:
@@ -35,7 +35,7 @@ class Shelf:
 
     @classmethod
     @contextmanager
-    def of(cls, interactions: Iterable[Interaction]) -> "Iterator[Shelf]":
+    def of(cls, interactions: Iterable[Interaction]) -> "Iterator[UserGroupedLog]":
         """Put a log on a shelf for a while."""
         with closing(sqlite3.connect("")) as held:  # without a name: on disk, and removed by SQLite itself
             held.execute(_MAKE)

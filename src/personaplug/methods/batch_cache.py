@@ -9,7 +9,7 @@ from personaplug.records import Example
 Made = TypeVar("Made")
 
 
-class LastAsked(Generic[Made]):
+class BatchCache(Generic[Made]):
     """Makes something of examples and remembers it, so that what else is asked about them does not make it again.
 
     Of a method one wants the answers, the likelihoods of the right ones, and counts, each of the same batch.

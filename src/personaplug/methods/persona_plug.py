@@ -10,7 +10,7 @@ from personaplug.backbone.base import GenerationConfig
 from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.embedder.projector import Projector
 from personaplug.evaluation.attention import ExampleAttention
-from personaplug.methods.batch_cache import LastAsked
+from personaplug.methods.batch_cache import BatchCache
 from personaplug.methods.prompted import targets
 from personaplug.plug.batch import PlugBatch
 from personaplug.plug.memory import weigh
@@ -35,7 +35,7 @@ class PlugMethod:
         self.name = name
         self.plug = plug
         self.generation = generation
-        self._asked = LastAsked(self._read)
+        self._asked = BatchCache(self._read)
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Have the examples' items encoded where retrieval does it itself: a store's are before anybody asks."""

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from personaplug.backbone.base import Backbone, GenerationConfig
 from personaplug.backbone.tokens import TokenEmbeddings
-from personaplug.methods.batch_cache import LastAsked
+from personaplug.methods.batch_cache import BatchCache
 from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.records import Example
 
@@ -40,7 +40,7 @@ class Prompted:
         self.writer = writer
         self.generation = generation
         self.max_output_tokens = max_output_tokens
-        self._reads = LastAsked(writer.reads)
+        self._reads = BatchCache(writer.reads)
 
     def with_writer(self, writer: PromptWriter, *, name: str) -> "Prompted":
         """Ask the same language model in the same way, with other prompts."""

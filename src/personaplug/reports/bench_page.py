@@ -10,7 +10,7 @@ from personaplug.evaluation.report import Report
 from personaplug.reports.bench_markdown import COSTS, DEV_NOTE, METHOD, choice_text, costs_in_words
 from personaplug.reports.overview import overview
 from personaplug.reports.page import template
-from personaplug.reports.pictures import Look, draw_attention, draw_history_lengths, draw_scores, looks_of
+from personaplug.reports.pictures import Style, draw_attention, draw_history_lengths, draw_scores, looks_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Section:
     """What the page shows of one task."""
 
     task: TaskResult
-    looks: Mapping[str, Look]
+    looks: Mapping[str, Style]
     scores_picture: Markup
     lengths_picture: Markup
     attention_picture: Markup

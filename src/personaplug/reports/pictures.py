@@ -51,7 +51,7 @@ STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Style:
     """How a method is drawn.
 
     Attributes:
@@ -67,23 +67,23 @@ class Look:
     is_bold: bool
 
 
-def looks_of(comparison: Comparison, reports: Mapping[str, Report]) -> dict[str, Look]:
+def looks_of(comparison: Comparison, reports: Mapping[str, Report]) -> dict[str, Style]:
     """Give each method a look: gray for the baseline, bold for it, the persona and the persona of a stranger."""
     baseline, persona = comparison.baseline, comparison.persona
     methods = {report.method: report.has_persona for label, report in reports.items() if label != baseline}
     first = sorted(methods, key=lambda method: not methods[method])
     colors = {method: COLORS[place % len(COLORS)] for place, method in enumerate(first)}
 
-    def look(label: str, report: Report) -> Look:
+    def look(label: str, report: Report) -> Style:
         color = BASELINE if label == baseline else colors[report.method]
         is_bold = persona is None or label == baseline or report.method == reports[persona].method
         is_own = report.setting.history == "own"
-        return Look(color, "-" if is_own else "--", color if is_own else "white", is_bold)
+        return Style(color, "-" if is_own else "--", color if is_own else "white", is_bold)
 
     return {label: look(label, report) for label, report in reports.items()}
 
 
-def draw_scores(comparison: Comparison, looks: Mapping[str, Look]) -> str:
+def draw_scores(comparison: Comparison, looks: Mapping[str, Style]) -> str:
     """Draw each method's scores as dots with their intervals, a panel a metric; a line marks the baseline."""
     rows = comparison.rows
     with mpl.rc_context(STYLE):
@@ -107,7 +107,7 @@ def draw_scores(comparison: Comparison, looks: Mapping[str, Look]) -> str:
 
 
 def draw_history_lengths(
-    reports: Mapping[str, Report], metrics: Sequence[MetricName], *, looks: Mapping[str, Look]
+    reports: Mapping[str, Report], metrics: Sequence[MetricName], *, looks: Mapping[str, Style]
 ) -> str:
     """Draw scores against the length of the history, a panel a metric; bold lines lie in bands of their intervals."""
     titles = _bucket_titles(reports)
@@ -124,7 +124,7 @@ def draw_history_lengths(
         return _svg(figure, "lengths")
 
 
-def draw_attention(attention: Mapping[str, AttentionSummary], looks: Mapping[str, Look]) -> str:
+def draw_attention(attention: Mapping[str, AttentionSummary], looks: Mapping[str, Style]) -> str:
     """Draw how even the weights are, and how they lie over age and over similarity."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.1), layout=_layout())
@@ -155,7 +155,7 @@ def draw_attention(attention: Mapping[str, AttentionSummary], looks: Mapping[str
 
 
 def _draw_length_line(
-    axes: Axes, report: Report, *, metric: MetricName, titles: Sequence[str], label: str, look: Look
+    axes: Axes, report: Report, *, metric: MetricName, titles: Sequence[str], label: str, look: Style
 ) -> None:
     found = [
         (titles.index(bucket.title), score)

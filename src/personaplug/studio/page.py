@@ -4,11 +4,11 @@ from typing import Any
 
 import gradio as gr
 
-from personaplug.studio.page_state import Scene, Step, play
+from personaplug.studio.page_state import PageState, Step, play
 from personaplug.studio.pasted import FORMAT
 from personaplug.studio.rendering import draw_head
-from personaplug.studio.session import Visit
-from personaplug.studio.sessions import Desk
+from personaplug.studio.session import Session
+from personaplug.studio.sessions import Sessions
 from personaplug.studio.studio import LISTED
 
 _EXAMPLE = "2024-05-01 | Night falls on the harbour | Harbour at night\nThe old bridge is closed | Closed: a bridge"
@@ -22,18 +22,18 @@ class Page:
     """Everything that is on the page.
 
     Args:
-        desk: Where what visitors do is done.
+        sessions: Where what visitors do is done.
 
     Attributes:
         blocks: The page as gradio knows it.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self._first = desk.ask(lambda studio: play(Visit.close, Visit(studio)))
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self._first = sessions.ask(lambda studio: play(Session.close, Session(studio)))
         # Analytics tell gradio's makers of every launch.
         with gr.Blocks(title="personaplug studio", analytics_enabled=False) as self.blocks:
-            gr.HTML(desk.ask(draw_head), **_BARE)
+            gr.HTML(sessions.ask(draw_head), **_BARE)
             with gr.Row(elem_id="rooms"):
                 with gr.Column(scale=2, min_width=300):
                     self._lay_out_who()
@@ -41,8 +41,8 @@ class Page:
                 with gr.Column(scale=3, min_width=300):
                     self._lay_out_what_is_seen()
                     self._lay_out_what_if()
-            self.scene = [self.notice, self.persona, self.answers, self.memories]
-            self.scene += [self.question, self.growing, self.asking]
+            self.state = [self.notice, self.persona, self.answers, self.memories]
+            self.state += [self.question, self.growing, self.asking]
             self._wire()
 
     def _lay_out_who(self) -> None:
@@ -102,16 +102,16 @@ class Page:
                     self.sure = gr.Button("Yes, forget for good", variant="stop", elem_id="sure")
 
     def _wire(self) -> None:
-        shown: dict[str, Any] = {"outputs": self.scene, "show_progress_on": [self.answers]}
+        shown: dict[str, Any] = {"outputs": self.state, "show_progress_on": [self.answers]}
         quiet: dict[str, Any] = {"api_visibility": "private"}
-        self.blocks.load(self._open, None, [self.user, *self.scene], show_progress="hidden", **quiet)
+        self.blocks.load(self._open, None, [self.user, *self.state], show_progress="hidden", **quiet)
         self.blocks.unload(self._leave)
         self.user.input(self._choose, [self.user, self.input], **shown, **quiet)
         self.use.click(self._paste, [self.history, self.input], **shown, **quiet)
         gr.on([self.ask.click, self.input.submit], self._ask, [self.input], **shown, **quiet)
-        self.suggest.click(self._suggest, None, [self.input, *self.scene], show_progress="hidden", **quiet)
+        self.suggest.click(self._suggest, None, [self.input, *self.state], show_progress="hidden", **quiet)
         fields = [self.read, self.wrote, self.date]
-        again: dict[str, Any] = {"outputs": [*self.scene, *fields], "show_progress_on": [self.answers]}
+        again: dict[str, Any] = {"outputs": [*self.state, *fields], "show_progress_on": [self.answers]}
         gr.on([self.append.click, self.wrote.submit], self._append, fields, **again, **quiet)
         self.forget.click(lambda: gr.update(visible=True), None, self.asking, show_progress="hidden", **quiet).then(
             None, js=_FOCUS.format("#keep"), **quiet
@@ -119,45 +119,45 @@ class Page:
         self.keep.click(lambda: gr.update(visible=False), None, self.asking, show_progress="hidden", **quiet).then(
             None, js=_FOCUS.format("#forget"), **quiet
         )
-        self.sure.click(self._forget, None, [self.user, *self.scene], **quiet).then(
+        self.sure.click(self._forget, None, [self.user, *self.state], **quiet).then(
             None, js=_FOCUS.format("#user input"), **quiet
         )
 
     def _open(self, request: gr.Request) -> list[Any]:
-        return [self._users(), *self._step(request, lambda visit: visit.close()).updates()]
+        return [self._users(), *self._step(request, lambda session: session.close()).updates()]
 
     def _choose(self, user: str | None, text: str, request: gr.Request) -> list[Any]:
         if not user:
-            return [gr.skip()] * len(self.scene)
-        return self._step(request, lambda visit: visit.choose(user, text)).updates()
+            return [gr.skip()] * len(self.state)
+        return self._step(request, lambda session: session.choose(user, text)).updates()
 
     def _paste(self, history: str, text: str, request: gr.Request) -> list[Any]:
-        return self._step(request, lambda visit: visit.paste(history, text)).updates()
+        return self._step(request, lambda session: session.paste(history, text)).updates()
 
     def _ask(self, text: str, request: gr.Request) -> list[Any]:
-        return self._step(request, lambda visit: visit.ask(text)).updates()
+        return self._step(request, lambda session: session.ask(text)).updates()
 
     def _suggest(self, request: gr.Request) -> list[Any]:
         found: list[str] = []
-        scene = self._step(request, lambda visit: found.append(visit.suggest()))
-        return [found[0] if found else gr.skip(), *scene.updates()]
+        state = self._step(request, lambda session: found.append(session.suggest()))
+        return [found[0] if found else gr.skip(), *state.updates()]
 
     def _append(self, read: str, wrote: str, date: str, request: gr.Request) -> list[Any]:
-        scene = self._step(request, lambda visit: visit.append(read, wrote, date))
-        return [*scene.updates(), *([gr.skip()] * 3 if scene.is_refused else [""] * 3)]
+        state = self._step(request, lambda session: session.append(read, wrote, date))
+        return [*state.updates(), *([gr.skip()] * 3 if state.is_refused else [""] * 3)]
 
     def _forget(self, request: gr.Request) -> list[Any]:
-        scene = self._step(request, lambda visit: visit.forget())
-        return [gr.skip() if scene.is_refused else self._users(), *scene.updates()]
+        state = self._step(request, lambda session: session.forget())
+        return [gr.skip() if state.is_refused else self._users(), *state.updates()]
 
     def _leave(self, request: gr.Request) -> None:
-        self.desk.leave(str(request.session_hash))
+        self.sessions.leave(str(request.session_hash))
 
     def _users(self) -> Any:  # noqa: ANN401 (gradio's update of a component)
-        users = self.desk.ask(lambda studio: studio.users())
+        users = self.sessions.ask(lambda studio: studio.users())
         # Where there are more, any id can be typed; Enter then takes it as it stands.
         more = {"allow_custom_value": True, "info": _MORE} if len(users) == LISTED else {}
         return gr.update(choices=users, value=None, **more)
 
-    def _step(self, request: gr.Request, step: Step) -> Scene:
-        return self.desk.at(str(request.session_hash), lambda visit: play(step, visit))
+    def _step(self, request: gr.Request, step: Step) -> PageState:
+        return self.sessions.at(str(request.session_hash), lambda session: play(step, session))

@@ -7,14 +7,14 @@ from typing import Any
 import gradio as gr
 
 from personaplug.errors import PersonaPlugError, UnknownUserError
-from personaplug.studio import rendering as pieces
-from personaplug.studio.session import Visit
+from personaplug.studio import rendering
+from personaplug.studio.session import Session
 
-Step = Callable[[Visit], None]
+Step = Callable[[Session], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class PageState:
     """The pieces in the order in which :class:`personaplug.studio.page.Page` lists its components.
 
     Attributes:
@@ -48,27 +48,27 @@ class Scene:
         ]
 
 
-def play(step: Step, visit: Visit) -> Scene:
-    """Do a step of a visit and draw what is to be seen then; an error of ours becomes a sentence."""
+def play(step: Step, session: Session) -> PageState:
+    """Do a step of a session and draw what is to be seen then; an error of ours becomes a sentence."""
     refusal = None
     try:
-        step(visit)
+        step(session)
     except PersonaPlugError as error:
         refusal = error
     try:
-        return _draw(visit, refusal)
+        return _draw(session, refusal)
     except UnknownUserError as error:  # somebody else has forgotten whom they look at
-        visit.close()
-        return _draw(visit, error)
+        session.close()
+        return _draw(session, error)
 
 
-def _draw(visit: Visit, refusal: PersonaPlugError | None) -> Scene:
-    return Scene(
-        pieces.draw_refusal(refusal) if refusal else pieces.draw_notice(visit.said),
-        persona=pieces.draw_persona(visit),
-        answers=pieces.draw_answers(visit),
-        memories=pieces.draw_memories(visit),
-        question=pieces.draw_question(visit),
-        has_persona=visit.persona is not None,
+def _draw(session: Session, refusal: PersonaPlugError | None) -> PageState:
+    return PageState(
+        rendering.draw_refusal(refusal) if refusal else rendering.draw_notice(session.said),
+        persona=rendering.draw_persona(session),
+        answers=rendering.draw_answers(session),
+        memories=rendering.draw_memories(session),
+        question=rendering.draw_question(session),
+        has_persona=session.persona is not None,
         is_refused=refusal is not None,
     )

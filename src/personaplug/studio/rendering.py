@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from personaplug.errors import PersonaPlugError
 from personaplug.plug.memory import Memory
 from personaplug.reports.templates import environment
-from personaplug.studio.session import Visit
+from personaplug.studio.session import Session
 from personaplug.studio.studio import Studio
 
 SHOWN = 8
@@ -50,26 +50,26 @@ def draw_refusal(error: PersonaPlugError) -> str:
     return _TEMPLATES.get_template("notice.html").render(said=f"{sentence}.", hint=error.hint, is_error=True)
 
 
-def draw_persona(visit: Visit) -> str:
+def draw_persona(session: Session) -> str:
     """Say whom the visitor looks at."""
     return _TEMPLATES.get_template("persona.html").render(
-        persona=visit.persona, summary=visit.persona.summary() if visit.persona else None
+        persona=session.persona, summary=session.persona.summary() if session.persona else None
     )
 
 
-def draw_answers(visit: Visit) -> str:
+def draw_answers(session: Session) -> str:
     """Set the answers with and without persona side by side."""
     return _TEMPLATES.get_template("answers.html").render(
-        persona=visit.persona, answered=visit.answered, before=visit.before
+        persona=session.persona, answered=session.answered, before=session.before
     )
 
 
-def draw_memories(visit: Visit) -> str:
+def draw_memories(session: Session) -> str:
     """Draw the memories by weight, as a table with bars."""
-    memories = visit.answered.memories if visit.answered else ()
+    memories = session.answered.memories if session.answered else ()
     rest = memories[SHOWN:]
     return _TEMPLATES.get_template("memories.html").render(
-        bars=bars(memories[:SHOWN], newest=visit.newest),
+        bars=bars(memories[:SHOWN], newest=session.newest),
         count=len(memories),
         rest=len(rest),
         rest_weight=sum(memory.weight for memory in rest),
@@ -77,12 +77,12 @@ def draw_memories(visit: Visit) -> str:
     )
 
 
-def draw_question(visit: Visit) -> str:
+def draw_question(session: Session) -> str:
     """Ask whether the user is to be forgotten."""
     return _TEMPLATES.get_template("question.html").render(
-        persona=visit.persona,
-        items=visit.persona.summary().items if visit.persona else 0,
-        store=visit.studio.store.path.name,
+        persona=session.persona,
+        items=session.persona.summary().items if session.persona else 0,
+        store=session.studio.store.path.name,
     )
 
 

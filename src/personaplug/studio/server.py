@@ -15,11 +15,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from personaplug.ports import LOOPBACK, is_loopback
-from personaplug.redaction import WithoutWords, without_words
+from personaplug.redaction import ErrorRedaction, redacted
 from personaplug.studio.page import Page
-from personaplug.studio.sessions import Desk
+from personaplug.studio.sessions import Sessions
 from personaplug.studio.theme import style, theme
-from personaplug.studio.visitors import OwnPageAlone
+from personaplug.studio.visitors import SameOriginOnly
 
 log = logging.getLogger(__name__)
 
@@ -39,17 +39,17 @@ POLICY = "; ".join(
 """What the browser is told: load from here alone. No setting of gradio's can get around it."""
 
 
-def build_app(desk: Desk, *, host: str) -> FastAPI:
+def build_app(sessions: Sessions, *, host: str) -> FastAPI:
     """Make the web application.
 
     Args:
-        desk: Where what visitors do is done.
+        sessions: Where what visitors do is done.
         host: Where it listens. On loopback it answers to no other name, so that no web page can reach it by a name of
             its own that points here.
     """
 
     async def built() -> FastAPI:
-        return _mounted(Page(desk), host=host)
+        return _mounted(Page(sessions), host=host)
 
     return asyncio.run(built())  # where no event loop runs, gradio makes one for each part, and closes none
 
@@ -57,8 +57,8 @@ def build_app(desk: Desk, *, host: str) -> FastAPI:
 def _mounted(page: Page, *, host: str) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _keep_words_out_of_the_log()
-    app.add_middleware(OwnPageAlone)
-    app.add_middleware(StaysHere)
+    app.add_middleware(SameOriginOnly)
+    app.add_middleware(SecurityHeaders)
     if is_loopback(host):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK), www_redirect=False)
     gr.mount_gradio_app(
@@ -87,19 +87,19 @@ def server(app: FastAPI) -> uvicorn.Server:
 
 def _keep_words_out_of_the_log() -> None:
     """Have gradio and uvicorn tell of an error where it happened alone: its words may be what somebody typed."""
-    wordless = SimpleNamespace(print_exc=_tell)
+    redaction = SimpleNamespace(print_exc=_tell)
     for module in (gradio.queueing, gradio.routes):
-        module.traceback = wordless
+        module.traceback = redaction
     for name in ("uvicorn.error", "asyncio"):
-        logging.getLogger(name).addFilter(WithoutWords())
+        logging.getLogger(name).addFilter(ErrorRedaction())
 
 
 def _tell() -> None:
     kind, _, place = sys.exc_info()
-    log.error("a step failed\n%s", without_words(kind, place))
+    log.error("a step failed\n%s", redacted(kind, place))
 
 
-class StaysHere:
+class SecurityHeaders:
     """Send :data:`POLICY` with every answer.
 
     Args:

@@ -9,7 +9,7 @@ from personaplug.studio.persona import Answered, Persona, new_id
 from personaplug.studio.studio import Studio
 
 
-class Visit:
+class Session:
     """What one visitor sees; a step that fails leaves it as it was.
 
     Args:

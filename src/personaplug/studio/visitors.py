@@ -5,7 +5,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class OwnPageAlone:
+class SameOriginOnly:
     """Refuse what a browser sends for a page from elsewhere, be it from another port of this machine.
 
     A browser says itself for which page it asks (``Sec-Fetch-Site``); an older one at least where that page is from

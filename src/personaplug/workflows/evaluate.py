@@ -28,15 +28,15 @@ from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Task, load_task
 from personaplug.workflows import methods
 from personaplug.workflows.progress import SILENT, Progress, counted
-from personaplug.workflows.specs import MethodWords, QueryWords
+from personaplug.workflows.specs import MethodSpec, QuerySpec
 
 
 def evaluate(
     log: Path,
     task_name: str,
     *,
-    method: MethodWords,
-    queries: QueryWords = QueryWords(),  # noqa: B008 (frozen)
+    method: MethodSpec,
+    queries: QuerySpec = QuerySpec(),  # noqa: B008 (frozen)
     out: Path,
     predictions: Path | None = None,
     progress: Progress = SILENT,
@@ -91,8 +91,8 @@ def write_profiles(
     log: Path,
     task_name: str,
     *,
-    method: MethodWords,
-    queries: QueryWords,
+    method: MethodSpec,
+    queries: QuerySpec,
     progress: Progress = SILENT,
 ) -> TrainingCost:
     """Have ``text-profile``'s descriptions written for these queries, and tell how long that took.
@@ -120,7 +120,7 @@ def _drawn(
     log: Path,
     task: Task,
     *,
-    queries: QueryWords,
+    queries: QuerySpec,
     places: dict[tuple[str, str], int] | None = None,
     progress: Progress,
 ) -> Examples:
@@ -140,7 +140,7 @@ def _placed(rows: Iterable[Interaction], places: dict[tuple[str, str], int], *, 
         yield row
 
 
-def _estranged(own: Examples, queries: QueryWords, *, method: str, progress: Progress) -> Examples:
+def _estranged(own: Examples, queries: QuerySpec, *, method: str, progress: Progress) -> Examples:
     """Give each query a stranger's history: one for all of a user's queries where an adapter answers all of them."""
     strangers = (with_one_stranger_each if kind_of(method).is_per_user else with_strangers)(own, seed=queries.seed)
     if shorter := count_shorter(own, strangers):
@@ -149,7 +149,7 @@ def _estranged(own: Examples, queries: QueryWords, *, method: str, progress: Pro
 
 
 @contextmanager
-def _built(method: MethodWords, task: Task, *, queries: QueryWords, profiles: Path) -> Iterator[harness.Method]:
+def _built(method: MethodSpec, task: Task, *, queries: QuerySpec, profiles: Path) -> Iterator[harness.Method]:
     """Build the contender, its store open for as long as it is asked."""
     path = method.store or (store_of(method.run) if method.run else None)
     given = {name: value for name, value in method.decoding.items() if value is not None}

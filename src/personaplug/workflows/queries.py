@@ -5,7 +5,7 @@ from typing import Protocol
 
 from personaplug.data.log import read_log
 from personaplug.data.split import Examples
-from personaplug.data.user_grouped_log import Shelf
+from personaplug.data.user_grouped_log import UserGroupedLog
 from personaplug.tasks.task import Task
 from personaplug.workflows.progress import Progress, counted
 
@@ -28,7 +28,7 @@ class Draw(Protocol):
 
 def draw_queries(log: Path, task: Task, *, draw: Draw, progress: Progress) -> tuple[Examples, Examples]:
     """Read a log's train and dev queries, of each as many as the run asks for; users without any stay on disk."""
-    with Shelf.of(counted(read_log(log, task, on_bad=progress.bad_row), "read", progress=progress)) as shelf:
-        train = shelf.draw(task, "train", draw.queries or None, seed=draw.seed)
-        dev = shelf.draw(task, "dev", draw.dev_queries, seed=draw.seed)
+    with UserGroupedLog.of(counted(read_log(log, task, on_bad=progress.bad_row), "read", progress=progress)) as grouped:
+        train = grouped.draw(task, "train", draw.queries or None, seed=draw.seed)
+        dev = grouped.draw(task, "dev", draw.dev_queries, seed=draw.seed)
     return train, dev

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class MethodWords:
+class MethodSpec:
     """A contender by name, and what it is built from.
 
     Attributes:
@@ -41,7 +41,7 @@ class MethodWords:
 
 
 @dataclass(frozen=True, slots=True)
-class QueryWords:
+class QuerySpec:
     """Which queries of a log, and with whose histories.
 
     Attributes:

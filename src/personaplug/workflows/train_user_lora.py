@@ -7,7 +7,7 @@ from personaplug.backbone.device import start_torch, this_machine
 from personaplug.data.log import read_log
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import with_one_stranger_each
-from personaplug.data.user_grouped_log import Shelf
+from personaplug.data.user_grouped_log import UserGroupedLog
 from personaplug.errors import ConfigError
 from personaplug.methods.prompted import Prompted
 from personaplug.plug.run_folder import check_is_free
@@ -96,8 +96,10 @@ def _adapt(
 ) -> None:
     """Fit what all users start from to the training queries that a plug of the same seed would have."""
     config = run.config
-    with Shelf.of(counted(read_log(log, run.task, on_bad=progress.bad_row), "read", progress=progress)) as shelf:
-        examples = list(shelf.draw(run.task, "train", config.adaptation.queries or None, seed=config.training.seed))
+    with UserGroupedLog.of(
+        counted(read_log(log, run.task, on_bad=progress.bad_row), "read", progress=progress)
+    ) as grouped:
+        examples = list(grouped.draw(run.task, "train", config.adaptation.queries or None, seed=config.training.seed))
     if not examples:
         raise ConfigError(
             "there is no query in the split 'train' to adapt to the task by", hint="--set adaptation.epochs=0"

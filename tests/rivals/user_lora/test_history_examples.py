@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from personaplug.data.split import split_examples
 from personaplug.records import Example, Profile
-from personaplug.rivals.user_lora.history_examples import histories_of, lessons_of
+from personaplug.rivals.user_lora.history_examples import histories_of, training_examples
 from personaplug.tasks.task import HistoryRules, QueryRules, Splitting, load_task
 from tests.factories import START, make_item, make_row
 from tests.world import TASK
@@ -36,7 +36,7 @@ def test_nothing_is_learnt_that_is_not_earlier_than_every_query_of_the_user(rows
     for split in ("train", "dev", "test"):
         examples = split_examples(log, task, split=split)
         for history in histories_of(examples):
-            learnt = lessons_of(history, task, max_items=99)
+            learnt = training_examples(history, task, max_items=99)
             asked = [each for each in examples if each.profile.user_id == history.profile.user_id]
             first = min(each.time for each in asked)
             assert learnt
@@ -52,7 +52,7 @@ def replace_id(row, at):
 
 def test_the_latest_items_are_asked_and_earlier_ones_are_seen_beside_them():
     (history,) = histories_of([ask("ada", 9, 5)])
-    learnt = lessons_of(history, TASK, max_items=2)
+    learnt = training_examples(history, TASK, max_items=2)
     assert [(lesson.id, lesson.input, lesson.target) for lesson in learnt] == [
         ("3", "item 3", "out"),
         ("4", "item 4", "out"),
@@ -62,13 +62,13 @@ def test_the_latest_items_are_asked_and_earlier_ones_are_seen_beside_them():
 
 def test_without_history_there_is_nothing_to_learn():
     (history,) = histories_of([ask("nobody", 9, 0)])
-    assert lessons_of(history, TASK, max_items=9) == []
+    assert training_examples(history, TASK, max_items=9) == []
 
 
 def test_a_bare_item_is_asked_in_the_words_of_the_query():
     items = (make_item(0, "A film.", "comedy"), make_item(1, "Of a duck.", "no tag of the task"))
     asked = Example("1", Profile("ada", items), "Which tag? description: Rain.", None, START + timedelta(days=9))
-    learnt = lessons_of(histories_of([asked])[0], LAMP_2, max_items=9)
+    learnt = training_examples(histories_of([asked])[0], LAMP_2, max_items=9)
     assert [lesson.input for lesson in learnt] == ["Which tag? description: A film.", "Of a duck."]
 
 

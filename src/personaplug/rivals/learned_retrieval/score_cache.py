@@ -24,7 +24,7 @@ class ScoreRequest:
         return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
 
-class Ledger(Generic[T]):
+class ScoreCache(Generic[T]):
     """Ask in batches, keep what was said in a file, a line a batch; a line that a crash cut short is asked again.
 
     Args:

@@ -12,7 +12,7 @@ from personaplug.rivals.learned_retrieval.fitting import Chooser, ChoosingProgre
 from personaplug.rivals.learned_retrieval.objectives import Distillation, PolicyGradient, Scores, option_scores
 from personaplug.rivals.learned_retrieval.prompt_scores import generated, likelihood_score, metric_score
 from personaplug.rivals.learned_retrieval.run import RetrievalConfig
-from personaplug.rivals.learned_retrieval.score_cache import Ledger, ScoreRequest
+from personaplug.rivals.learned_retrieval.score_cache import ScoreCache, ScoreRequest
 from personaplug.tasks.task import Task
 from personaplug.training.checkpoints import METRICS
 
@@ -33,13 +33,13 @@ class Listener:
     ) -> None:
         scoring = run.scoring
         answers = generated(backbone, scoring.generation, max_input_tokens=max_input_tokens)
-        self._answers: Ledger[str] = Ledger(answers, folder / "answers.jsonl", batch_size=scoring.batch_size)
+        self._answers: ScoreCache[str] = ScoreCache(answers, folder / "answers.jsonl", batch_size=scoring.batch_size)
         likely = likelihood_score(
             backbone, max_input_tokens=max_input_tokens, max_output_tokens=scoring.max_output_tokens
         )
         metric = metric_score(self._answers_to, task, relative_errors=scoring.relative_errors)
         score = likely if scoring.score == "likelihood" else metric
-        self.scores: Ledger[float] = Ledger(score, folder / "scores.jsonl", batch_size=scoring.batch_size)
+        self.scores: ScoreCache[float] = ScoreCache(score, folder / "scores.jsonl", batch_size=scoring.batch_size)
 
     def answer(self, prompts: Sequence[str]) -> list[str]:
         """Answer prompts."""

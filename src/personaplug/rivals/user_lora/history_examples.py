@@ -34,7 +34,7 @@ def histories_of(examples: Iterable[Example]) -> list[UserHistory]:
     return [UserHistory(first[user].profile, first[user].input) for user in sorted(first)]
 
 
-def lessons_of(history: UserHistory, task: Task, *, max_items: int) -> list[Example]:
+def training_examples(history: UserHistory, task: Task, *, max_items: int) -> list[Example]:
     """Ask a user's latest items (all where ``max_items`` is 0), each with what was before it, less the embargo.
 
     An item is asked as the split's queries are, unless its output is no answer to them: LaMP-1's items are titles with

@@ -24,14 +24,14 @@ from personaplug.records import Example
 from personaplug.rivals.user_lora.adapter_folder import AdapterRecord
 from personaplug.rivals.user_lora.adapters import UserAdapters, Weights
 from personaplug.rivals.user_lora.content_hash import AdapterContent
-from personaplug.rivals.user_lora.history_examples import UserHistory, lessons_of
+from personaplug.rivals.user_lora.history_examples import UserHistory, training_examples
 from personaplug.rivals.user_lora.run import UserTrainingConfig
 from personaplug.rivals.user_lora.run_folder import UserLoraFolder
 from personaplug.training.divergence import check_loss
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class TrainingTexts:
     """What one adapter is trained on, one row a history item or training query.
 
     Attributes:
@@ -43,7 +43,7 @@ class Lessons:
     targets: tuple[str, ...]
 
     @classmethod
-    def of(cls, examples: Sequence[Example], write: Callable[[Sequence[Example]], Sequence[str]]) -> "Lessons":
+    def of(cls, examples: Sequence[Example], write: Callable[[Sequence[Example]], Sequence[str]]) -> "TrainingTexts":
         """Write the examples' prompts, as they will be when the adapter answers."""
         return cls(tuple(write(examples)), tuple(example.target or "" for example in examples))
 
@@ -74,10 +74,8 @@ def adapt(
         batch_size=adaptation.batch_size,
         learning_rate=adaptation.learning_rate,
     )
-    lessons = Lessons.of(examples, write)
-    weights, _ = fit(
-        adapters, lessons, config, start=adapters.start, max_input_tokens=max_input_tokens, on_step=on_step
-    )
+    texts = TrainingTexts.of(examples, write)
+    weights, _ = fit(adapters, texts, config, start=adapters.start, max_input_tokens=max_input_tokens, on_step=on_step)
     if run.config.rests_on_task:
         run.keep_base(weights)
         weights = adapters.start
@@ -112,10 +110,10 @@ def train_users(
     start = run.start(adapters)
     records = []
     for history in histories:
-        examples = lessons_of(history, run.task, max_items=run.config.training.max_items)
-        lessons = Lessons.of(examples, write)
+        examples = training_examples(history, run.task, max_items=run.config.training.max_items)
+        texts = TrainingTexts.of(examples, write)
         content = AdapterContent(
-            as_kept(run.config, run.path), lessons.prompts, lessons.targets, max_input_tokens, (start, run.base)
+            as_kept(run.config, run.path), texts.prompts, texts.targets, max_input_tokens, (start, run.base)
         )
         wanted = AdapterRecord(
             user_id=history.profile.user_id,
@@ -124,7 +122,7 @@ def train_users(
             content=content.hash,
         )
         record = _kept(run, wanted.user_id, content) or _trained(
-            run, wanted, adapters=adapters, lessons=lessons, start=start, max_input_tokens=max_input_tokens
+            run, wanted, adapters=adapters, texts=texts, start=start, max_input_tokens=max_input_tokens
         )
         records.append(record)
         if on_user:
@@ -134,7 +132,7 @@ def train_users(
 
 def fit(
     adapters: UserAdapters,
-    lessons: Lessons,
+    texts: TrainingTexts,
     config: UserTrainingConfig,
     *,
     start: Weights,
@@ -143,9 +141,9 @@ def fit(
 ) -> tuple[Weights, int]:
     """Train one adapter from given weights with an optimizer of its own; give it and the number of steps.
 
-    The order of the lessons is drawn by the seed alone, so the same history makes the same adapter whoever went before.
+    The order of the texts is drawn by the seed alone, so the same history makes the same adapter whoever went before.
     """
-    batches = _batches(len(lessons.prompts), config)
+    batches = _batches(len(texts.prompts), config)
     backbone = adapters.backbone
     devices = [backbone.device] if backbone.device.type == "cuda" else []
     with torch.random.fork_rng(devices), adapters.training(start) as weights:
@@ -153,8 +151,8 @@ def fit(
         optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
         schedule = LambdaLR(optimizer, partial(_rate, steps=len(batches), warmup=config.warmup))
         for number, batch in enumerate(batches, start=1):
-            inputs = backbone.embed([lessons.prompts[at] for at in batch], max_tokens=max_input_tokens)
-            targets = [lessons.targets[at] for at in batch]
+            inputs = backbone.embed([texts.prompts[at] for at in batch], max_tokens=max_input_tokens)
+            targets = [texts.targets[at] for at in batch]
             loss = backbone.loss(inputs, targets, max_tokens=config.max_output_tokens)
             check_loss(loss.detach(), step=number)
             loss.backward()
@@ -175,25 +173,25 @@ def _trained(
     wanted: AdapterRecord,
     *,
     adapters: UserAdapters,
-    lessons: Lessons,
+    texts: TrainingTexts,
     start: Weights,
     max_input_tokens: int,
 ) -> AdapterRecord:
-    if not lessons.prompts:
+    if not texts.prompts:
         return run.adapters.write(wanted)
     began = time.perf_counter()
-    weights, steps = fit(adapters, lessons, run.config.training, start=start, max_input_tokens=max_input_tokens)
+    weights, steps = fit(adapters, texts, run.config.training, start=start, max_input_tokens=max_input_tokens)
     record = replace(wanted, steps=steps, seconds=time.perf_counter() - began)
     return run.adapters.write(record, partial(adapters.save, weights))
 
 
-def _batches(lessons: int, config: UserTrainingConfig) -> list[np.ndarray]:
+def _batches(texts: int, config: UserTrainingConfig) -> list[np.ndarray]:
     """Cut the epochs into batches; of part of an epoch, its first batches."""
     draw = np.random.default_rng(config.seed)
-    each = -(-lessons // config.batch_size)
+    each = -(-texts // config.batch_size)
     steps = max(1, round(each * config.epochs))
-    epochs = (draw.permutation(lessons) for _ in range(-(-steps // each)))
-    cut = [order[at : at + config.batch_size] for order in epochs for at in range(0, lessons, config.batch_size)]
+    epochs = (draw.permutation(texts) for _ in range(-(-steps // each)))
+    cut = [order[at : at + config.batch_size] for order in epochs for at in range(0, texts, config.batch_size)]
     return cut[:steps]
 
 

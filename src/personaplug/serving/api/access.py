@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from unicodedata import category
 
-from personaplug.serving.api.errors import RefusalError
+from personaplug.serving.api.errors import ApiError
 from personaplug.serving.api.keys import RIGHTS, KeyFile, Right
 from personaplug.serving.engine.limits import LONGEST_ID
 
@@ -33,7 +33,7 @@ class Caller:
             RefusalError: They lack it.
         """
         if right not in self.rights and "admin" not in self.rights:
-            raise RefusalError(403, f"This key lacks the right {right!r}.", code="missing_right")
+            raise ApiError(403, f"This key lacks the right {right!r}.", code="missing_right")
 
     def stored(self, user: str) -> str:
         """Give the store's own id of a user, which no other tenant's user has.
@@ -72,7 +72,7 @@ class KeyAccess:
         key = self.keys.find(secret.strip()) if scheme.lower() == "bearer" else None
         if key is None:
             challenge = {"WWW-Authenticate": "Bearer"}
-            raise RefusalError(401, "No valid API key was sent.", code="invalid_api_key", headers=challenge)
+            raise ApiError(401, "No valid API key was sent.", code="invalid_api_key", headers=challenge)
         return Caller(key.id, key.tenant, key.rights)
 
 
@@ -93,4 +93,4 @@ def check_id(value: str, param: str) -> None:
     is_text = all(category(sign) not in ("Cc", "Cs") for sign in value)
     if not value.strip() or len(value) > LONGEST_ID or not is_text:
         message = f"An id has 1 to {LONGEST_ID} characters, none of them a control character."
-        raise RefusalError(400, message, code="invalid_id", param=param)
+        raise ApiError(400, message, code="invalid_id", param=param)

@@ -17,7 +17,7 @@ from personaplug.serving.api.access import OpenAccess
 from personaplug.serving.api.body_limit import BoundedBodies
 from personaplug.serving.api.completion_routes import completion_routes
 from personaplug.serving.api.encoded_paths import QuotedUsers
-from personaplug.serving.api.errors import RefusalError, refuse, refuse_invalid, refuse_unrouted
+from personaplug.serving.api.errors import ApiError, refuse, refuse_invalid, refuse_unrouted
 from personaplug.serving.api.examples import RESPONSES
 from personaplug.serving.api.health_routes import health_routes
 from personaplug.serving.api.persona_routes import persona_routes
@@ -53,7 +53,7 @@ def create_app(service: Service) -> FastAPI:
 
 
 def _say_errors_as_openai_does(app: FastAPI) -> None:
-    for kind in (RefusalError, PersonaPlugError, Exception):
+    for kind in (ApiError, PersonaPlugError, Exception):
         app.add_exception_handler(kind, refuse)
     app.add_exception_handler(RequestValidationError, refuse_invalid)
     app.add_exception_handler(HTTPException, refuse_unrouted)

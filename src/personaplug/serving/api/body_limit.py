@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from personaplug.serving.api.access import Access
-from personaplug.serving.api.errors import RefusalError, too_often
+from personaplug.serving.api.errors import ApiError, too_often
 from personaplug.serving.engine.limits import Limits, RateLimiter
 
 _FOR_ALL = ("/healthz", "/readyz", "/openapi.json")
@@ -47,9 +47,9 @@ class BoundedBodies:
             async with asyncio.timeout(self.limits.body_seconds):
                 is_whole = await self._read(scope, receive, into=chunks)
         except TimeoutError:
-            refusal = RefusalError(408, "The body took too long to arrive.", code="slow_body")
+            refusal = ApiError(408, "The body took too long to arrive.", code="slow_body")
             await refusal.response(scope, receive, send)
-        except RefusalError as refusal:
+        except ApiError as refusal:
             await refusal.response(scope, receive, send)
         else:
             before = sum(map(len, chunks))
@@ -69,7 +69,7 @@ class BoundedBodies:
         authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         try:
             caller = self.access.caller(authorization)
-        except RefusalError:
+        except ApiError:
             self._take(self.strangers, _address(scope))
             raise
         self._take(self.rates, caller.key_id)
@@ -83,7 +83,7 @@ class BoundedBodies:
         if scope["method"] != "POST" or not scope["path"].startswith("/v1/"):
             return True
         most = self.limits.body_bytes
-        refusal = RefusalError(413, f"A body has at most {most:,} bytes.", code="body_too_large")
+        refusal = ApiError(413, f"A body has at most {most:,} bytes.", code="body_too_large")
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > most:
             raise refusal
@@ -100,7 +100,7 @@ class BoundedBodies:
                 raise refusal
             if self._held > self.limits.bodies_bytes:
                 busy = "Too much is being sent to this server at once."
-                raise RefusalError(503, busy, code="too_many_bodies", headers={"Retry-After": "1"})
+                raise ApiError(503, busy, code="too_many_bodies", headers={"Retry-After": "1"})
         return True
 
 

@@ -13,7 +13,7 @@ from personaplug.serving.engine.request import GeneratedAnswer
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CompletionHead:
     """A completion in the making.
 
     Attributes:
@@ -27,7 +27,7 @@ class Asked:
     model: str
 
     @classmethod
-    def now(cls, prefix: str, model: str) -> "Asked":
+    def now(cls, prefix: str, model: str) -> "CompletionHead":
         """Name a completion."""
         return cls(f"{prefix}-{secrets.token_hex(12)}", int(time.time()), model)
 
@@ -37,7 +37,7 @@ class Asked:
         return {"id": self.id, "created": self.created, "model": self.model}
 
 
-class Form(Protocol):
+class CompletionFormatter(Protocol):
     """Writes one completion."""
 
     def whole(self, answers: Sequence[GeneratedAnswer], used: schemas.Usage) -> BaseModel:
@@ -56,11 +56,11 @@ class Form(Protocol):
         """Write what was used, where it was asked for."""
 
 
-class ChatForm:
+class ChatFormatter:
     """Writes the completion of a chat."""
 
     def __init__(self, model: str) -> None:
-        self._fields = Asked.now("chatcmpl", model).fields
+        self._fields = CompletionHead.now("chatcmpl", model).fields
 
     def whole(self, answers: Sequence[GeneratedAnswer], used: schemas.Usage) -> BaseModel:
         """Write the whole."""
@@ -92,11 +92,11 @@ class ChatForm:
         return schemas.ChatChunk(**self._fields, choices=[choice])
 
 
-class TextForm:
+class TextFormatter:
     """Writes the completion of texts."""
 
     def __init__(self, model: str) -> None:
-        self._fields = Asked.now("cmpl", model).fields
+        self._fields = CompletionHead.now("cmpl", model).fields
 
     def whole(self, answers: Sequence[GeneratedAnswer], used: schemas.Usage) -> BaseModel:
         """Write the whole."""

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from personaplug.plug.run_folder import CONFIG
 from personaplug.serving.api.access import Caller
-from personaplug.serving.api.completion_formats import ChatForm, TextForm
+from personaplug.serving.api.completion_formats import ChatFormatter, TextFormatter
 from personaplug.serving.api.dependencies import REFUSALS, allowed
 from personaplug.serving.api.requests import model_named, respond
 from personaplug.serving.api.responses import PERSONA_HEADER
@@ -37,17 +37,27 @@ def completion_routes(service: Service) -> APIRouter:
     MayGenerate = Annotated[Caller, Depends(allowed(service, "generate"))]  # noqa: N806 (a type)
 
     @routes.post("/chat/completions", response_model=ChatResponse, responses=_ANSWERED)
-    async def chat(asking: ChatRequest, caller: MayGenerate, request: Request) -> Response:
+    async def chat(options: ChatRequest, caller: MayGenerate, request: Request) -> Response:
         """Answer the last turn of a chat in a user's way."""
         return await respond(
-            service, asking, inputs=[asking.turns], form=ChatForm(asking.model), caller=caller, request=request
+            service,
+            options,
+            inputs=[options.turns],
+            formatter=ChatFormatter(options.model),
+            caller=caller,
+            request=request,
         )
 
     @routes.post("/completions", response_model=CompletionResponse, responses=_ANSWERED)
-    async def complete(asking: CompletionRequest, caller: MayGenerate, request: Request) -> Response:
+    async def complete(options: CompletionRequest, caller: MayGenerate, request: Request) -> Response:
         """Answer a text, or several, in a user's way."""
         return await respond(
-            service, asking, inputs=asking.texts, form=TextForm(asking.model), caller=caller, request=request
+            service,
+            options,
+            inputs=options.texts,
+            formatter=TextFormatter(options.model),
+            caller=caller,
+            request=request,
         )
 
     @routes.get("/models", responses=REFUSALS)

@@ -8,7 +8,7 @@ from fastapi import Depends, Path
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from personaplug.serving.api.access import Caller, check_id
-from personaplug.serving.api.errors import RefusalError
+from personaplug.serving.api.errors import ApiError
 from personaplug.serving.api.keys import Right
 from personaplug.serving.api.schemas import ErrorBody
 from personaplug.serving.api.service import Service
@@ -57,6 +57,6 @@ async def named_user(
     try:
         name = unquote(user, errors="strict")
     except UnicodeDecodeError:
-        raise RefusalError(400, "A user's id in a path is UTF-8.", code="invalid_id", param="user") from None
+        raise ApiError(400, "A user's id in a path is UTF-8.", code="invalid_id", param="user") from None
     check_id(name, "user")
     return name

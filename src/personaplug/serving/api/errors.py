@@ -25,7 +25,7 @@ log = logging.getLogger(LOG)
 _KINDS: dict[int, Kind] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
-class RefusalError(Exception):
+class ApiError(Exception):
     """A request that gets no answer.
 
     Args:
@@ -64,52 +64,50 @@ class RefusalError(Exception):
         return JSONResponse(self.body, status_code=self.status, headers=self.headers)
 
 
-def too_often(wait: int) -> RefusalError:
+def too_often(wait: int) -> ApiError:
     """Refuse who asks too often, and say after how many seconds to ask again."""
     message = f"Too many requests; ask again in {wait} s."
-    return RefusalError(429, message, code="rate_limit_exceeded", headers={"Retry-After": str(wait)})
+    return ApiError(429, message, code="rate_limit_exceeded", headers={"Retry-After": str(wait)})
 
 
-def as_refusal(error: BaseException) -> RefusalError:
+def as_api_error(error: BaseException) -> ApiError:
     """Say an error in the words of the wire; errors of ours may name users and files, so their own words stay here."""
     match error:
-        case RefusalError():
+        case ApiError():
             return error
         case FullQueueError(seconds=seconds):
             wait = {"Retry-After": str(seconds)}
-            return RefusalError(
-                429, f"Too many questions wait; ask again in {seconds} s.", code="queue_full", headers=wait
-            )
+            return ApiError(429, f"Too many questions wait; ask again in {seconds} s.", code="queue_full", headers=wait)
         case LongInputError(tokens=tokens, room=room, field=field):
             message = f"The input has {tokens:,} tokens with the task's words; this model reads at most {room:,}."
-            return RefusalError(400, message, code="context_length_exceeded", param=field)
+            return ApiError(400, message, code="context_length_exceeded", param=field)
         case DrainingError():
-            return RefusalError(503, "This server is stopping.", code="stopping", headers={"Retry-After": "5"})
+            return ApiError(503, "This server is stopping.", code="stopping", headers={"Retry-After": "5"})
         case UpstreamError():
-            return RefusalError(502, "The language model's server does not answer.", code="upstream_error")
+            return ApiError(502, "The language model's server does not answer.", code="upstream_error")
         case UnknownUserError():
-            return RefusalError(404, "Nothing is known of this user.", code="user_not_found", param="user")
+            return ApiError(404, "Nothing is known of this user.", code="user_not_found", param="user")
         case ReplacedStoreError():
             message = "The file of the histories was replaced or deleted; this server must be restarted."
-            return RefusalError(503, message, code="store_replaced")
+            return ApiError(503, message, code="store_replaced")
         case PersonaPlugError():
-            return RefusalError(503, "The server cannot do this now; its log says why.", code=type(error).__name__)
+            return ApiError(503, "The server cannot do this now; its log says why.", code=type(error).__name__)
         case _:
-            return RefusalError(500, "The server failed at this; its log says where.", code="internal_error")
+            return ApiError(500, "The server failed at this; its log says where.", code="internal_error")
 
 
 def log_failure(error: BaseException) -> None:
     """Log where the server failed, for whoever looks after it; the words of the error stay out of the log."""
-    if isinstance(error, RefusalError | ReplacedStoreError):
+    if isinstance(error, ApiError | ReplacedStoreError):
         return  # the one was meant, and the other is logged where it is found
-    if as_refusal(error).status >= 500:
+    if as_api_error(error).status >= 500:
         log.error("a request failed", exc_info=error)
 
 
 async def refuse(_: Request, error: Exception) -> JSONResponse:
     """Answer a request that raised an error."""
     log_failure(error)
-    return as_refusal(error).response
+    return as_api_error(error).response
 
 
 async def refuse_invalid(_: Request, error: Exception) -> JSONResponse:
@@ -118,11 +116,11 @@ async def refuse_invalid(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:]) or None
     message = f"{place}: {first['msg']}" if place else str(first["msg"])
-    return RefusalError(400, message, code=str(first["type"]), param=place).response
+    return ApiError(400, message, code=str(first["type"]), param=place).response
 
 
 async def refuse_unrouted(_: Request, error: Exception) -> JSONResponse:
     """Answer a request that no route takes."""
     assert isinstance(error, HTTPException)
     code = "no_such_route" if error.status_code in (404, 405) else "invalid_request"
-    return RefusalError(error.status_code, str(error.detail), code=code, headers=error.headers).response
+    return ApiError(error.status_code, str(error.detail), code=code, headers=error.headers).response

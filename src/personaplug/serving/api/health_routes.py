@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from personaplug.serving.api.access import Caller
 from personaplug.serving.api.dependencies import REFUSALS, allowed
-from personaplug.serving.api.errors import RefusalError
+from personaplug.serving.api.errors import ApiError
 from personaplug.serving.api.service import Service
 
 
@@ -32,8 +32,8 @@ def health_routes(service: Service) -> APIRouter:
     async def readyz() -> Health:
         """Say that questions are accepted, and would be answered."""
         is_ready = service.engine.is_ready and service.store_file.is_there
-        if not is_ready or not await service.engine.writer.is_reachable():
-            raise RefusalError(503, "This server accepts no questions.", code="not_ready")
+        if not is_ready or not await service.engine.backend.is_reachable():
+            raise ApiError(503, "This server accepts no questions.", code="not_ready")
         return Health(status="ready")
 
     @routes.get("/metrics", response_class=Response, responses={**REFUSALS, 200: {"content": {"text/plain": {}}}})

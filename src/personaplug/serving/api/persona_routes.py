@@ -9,7 +9,7 @@ from personaplug.errors import ConfigError
 from personaplug.records import HistoryItem
 from personaplug.serving.api.access import Caller
 from personaplug.serving.api.dependencies import REFUSALS, allowed, named_user
-from personaplug.serving.api.errors import RefusalError
+from personaplug.serving.api.errors import ApiError
 from personaplug.serving.api.persona_schemas import (
     ExplainRequest,
     ExplainResponse,
@@ -33,32 +33,32 @@ def persona_routes(service: Service) -> APIRouter:
     routes = APIRouter(prefix="/v1/personas/{user}", tags=["personas"], responses=REFUSALS)
     MayRead = Annotated[Caller, Depends(allowed(service, "read"))]  # noqa: N806 (a type)
     MayWrite = Annotated[Caller, Depends(allowed(service, "write"))]  # noqa: N806
-    keeper = service.keeper
+    histories = service.histories
 
     @routes.get("")
     async def show(
         user: User, caller: MayRead, text: Annotated[bool, Query(description="Whether to show the items.")] = False
     ) -> PersonaResponse:
         """Say how much is held of a user, from when to when, and by which encoder; no text unless it is asked for."""
-        summary = await keeper.summary(caller.stored(user))
-        shown = PersonaResponse.of(user, summary, encoder=keeper.layout.fingerprint)
+        summary = await histories.summary(caller.stored(user))
+        shown = PersonaResponse.of(user, summary, encoder=histories.layout.fingerprint)
         if text:
-            shown.history = [HeldItem.of(item) for item in (await keeper.profile(caller.stored(user))).items]
+            shown.history = [HeldItem.of(item) for item in (await histories.profile(caller.stored(user))).items]
         return shown
 
     @routes.post("/history")
     async def append(user: User, told: HistoryRequest, caller: MayWrite) -> HistoryResponse:
         """Add items to a user's history; the next answer knows them, and to tell them again changes nothing."""
         try:
-            done = await keeper.append(caller.stored(user), [item.as_new() for item in told.items])
+            done = await histories.append(caller.stored(user), [item.as_new() for item in told.items])
         except FullHistoryError as error:
-            raise RefusalError(400, f"{str(error).capitalize()}.", code="history_full") from error
+            raise ApiError(400, f"{str(error).capitalize()}.", code="history_full") from error
         return HistoryResponse(user=user, new_items=done.new_items, items=done.summary.items)
 
     @routes.delete("")
     async def forget(user: User, caller: MayWrite) -> ForgetResponse:
         """Forget a user: no byte of them stays in the store's files."""
-        return ForgetResponse(user=user, items=await keeper.forget(caller.stored(user)))
+        return ForgetResponse(user=user, items=await histories.forget(caller.stored(user)))
 
     @routes.get(
         "/export", response_class=Response, responses={200: {"content": {_NDJSON: {"schema": {"type": "string"}}}}}
@@ -69,7 +69,7 @@ def persona_routes(service: Service) -> APIRouter:
         def line(item: HistoryItem) -> str:
             return log_line({"user_id": user, **HeldItem.of(item).model_dump(mode="json")})
 
-        lines = await keeper.written(caller.stored(user), line)
+        lines = await histories.written(caller.stored(user), line)
         return Response(lines, media_type=_NDJSON, headers={"Cache-Control": "no-store"})
 
     @routes.post("/explain")
@@ -77,11 +77,9 @@ def persona_routes(service: Service) -> APIRouter:
         """Show which memories make the persona for an input, the weightiest first."""
         model_named(service, asked.model)
         try:
-            memories = await keeper.explain(asked.model, asked.input, user=caller.stored(user))
+            memories = await histories.explain(asked.model, asked.input, user=caller.stored(user))
         except ConfigError as error:
-            raise RefusalError(
-                400, "This model has no persona to explain.", code="no_persona", param="model"
-            ) from error
+            raise ApiError(400, "This model has no persona to explain.", code="no_persona", param="model") from error
         shown = [MemoryResponse.of(memory, with_text=asked.text) for memory in memories[: asked.top]]
         return ExplainResponse(user=user, model=asked.model, memories=shown, items=len(memories))
 

@@ -31,7 +31,7 @@ class Item(Strict):
     )
 
     def as_new(self) -> NewItem:
-        """Give the item as the keeper wants it."""
+        """Give the item as the history service wants it."""
         return NewItem(self.input, self.output, self.id, self.time)
 
 

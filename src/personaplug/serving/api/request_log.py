@@ -50,7 +50,7 @@ class RequestLog:
             log.info("%s %s %d in %.0f ms", scope["method"], route, status, 1000 * (monotonic() - begun))
 
 
-class Seldom(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Lets each warning pass once a minute, be it raised for every connection; errors of ours always.
 
     Of asyncio, which says at error's level that no connection can be taken in, errors too.

@@ -8,10 +8,10 @@ from fastapi import Request, Response
 from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.errors import PersonaPlugError
 from personaplug.serving.api.access import Caller
-from personaplug.serving.api.completion_formats import Form
-from personaplug.serving.api.errors import RefusalError
+from personaplug.serving.api.completion_formats import CompletionFormatter
+from personaplug.serving.api.errors import ApiError
 from personaplug.serving.api.responses import let_go, stream, whole
-from personaplug.serving.api.schemas import Asking
+from personaplug.serving.api.schemas import CompletionOptions
 from personaplug.serving.api.service import Service
 from personaplug.serving.engine.limits import LONGEST_PROMPTS
 from personaplug.serving.engine.request import EngineRequest, Reply
@@ -22,10 +22,10 @@ _LONGEST_STOP = 256
 
 async def respond(
     service: Service,
-    asking: Asking,
+    options: CompletionOptions,
     *,
     inputs: Sequence[str | tuple[Turn, ...]],
-    form: Form,
+    formatter: CompletionFormatter,
     caller: Caller,
     request: Request,
 ) -> Response:
@@ -36,8 +36,8 @@ async def respond(
     """
     if sum(len(_text(each)) for each in inputs) > LONGEST_PROMPTS:
         message = f"The prompts of a request have at most {LONGEST_PROMPTS:,} characters together."
-        raise RefusalError(400, message, code="string_too_long", param="prompt")
-    questions = [_question(service, asking, asked=each, caller=caller) for each in inputs]
+        raise ApiError(400, message, code="string_too_long", param="prompt")
+    questions = [_question(service, options, asked=each, caller=caller) for each in inputs]
     replies: list[Reply] = []
     try:
         for question in questions:
@@ -46,7 +46,9 @@ async def respond(
         let_go(replies)
         raise
     return await (
-        stream(asking, replies, form=form, request=request) if asking.stream else whole(replies, form, request=request)
+        stream(options, replies, formatter=formatter, request=request)
+        if options.stream
+        else whole(replies, formatter, request=request)
     )
 
 
@@ -58,41 +60,41 @@ def model_named(service: Service, name: str) -> None:
     """
     if name not in service.engine.models.by_name:
         known = ", ".join(service.engine.models.by_name)
-        raise RefusalError(
-            404, f"There is no such model; these are served: {known}", code="model_not_found", param="model"
-        )
+        raise ApiError(404, f"There is no such model; these are served: {known}", code="model_not_found", param="model")
 
 
 def _text(asked: str | tuple[Turn, ...]) -> str:
     return asked if isinstance(asked, str) else joined(asked)
 
 
-def _question(service: Service, asking: Asking, *, asked: str | tuple[Turn, ...], caller: Caller) -> EngineRequest:
-    model_named(service, asking.model)
-    model = service.engine.models.by_name[asking.model]
-    if not all(0 < len(stop) <= _LONGEST_STOP for stop in asking.stops):
+def _question(
+    service: Service, options: CompletionOptions, *, asked: str | tuple[Turn, ...], caller: Caller
+) -> EngineRequest:
+    model_named(service, options.model)
+    model = service.engine.models.by_name[options.model]
+    if not all(0 < len(stop) <= _LONGEST_STOP for stop in options.stops):
         message = f"stop: texts of 1 to {_LONGEST_STOP} characters."
-        raise RefusalError(400, message, code="invalid_value", param="stop")
+        raise ApiError(400, message, code="invalid_value", param="stop")
     return EngineRequest(
-        model=asking.model,
+        model=options.model,
         text=_text(asked),
         turns=() if isinstance(asked, str) else asked,
-        user=caller.stored(asking.user) if asking.user is not None else None,
-        config=_decoding(asking, longest=model.longest_answer(limit=service.limits.answer_tokens)),
-        stops=asking.stops,
-        with_persona=asking.persona == "on",
-        is_streamed=bool(asking.stream),
+        user=caller.stored(options.user) if options.user is not None else None,
+        config=_decoding(options, longest=model.longest_answer(limit=service.limits.answer_tokens)),
+        stops=options.stops,
+        with_persona=options.persona == "on",
+        is_streamed=bool(options.stream),
     )
 
 
-def _decoding(asking: Asking, *, longest: int) -> GenerationConfig:
-    tokens = min(asking.longest or longest, longest)  # more than there is room for is wanted in vain, not wrong
-    if not asking.temperature:
+def _decoding(options: CompletionOptions, *, longest: int) -> GenerationConfig:
+    tokens = min(options.longest or longest, longest)  # more than there is room for is wanted in vain, not wrong
+    if not options.temperature:
         return GenerationConfig(max_new_tokens=tokens)
     return GenerationConfig(
         strategy="sample",
-        temperature=asking.temperature,
-        top_p=1.0 if asking.top_p is None else asking.top_p,
+        temperature=options.temperature,
+        top_p=1.0 if options.top_p is None else options.top_p,
         max_new_tokens=tokens,
-        seed=secrets.randbits(63) if asking.seed is None else asking.seed,
+        seed=secrets.randbits(63) if options.seed is None else options.seed,
     )

@@ -10,9 +10,9 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
 
-from personaplug.serving.api.completion_formats import Form
-from personaplug.serving.api.errors import as_refusal, log_failure
-from personaplug.serving.api.schemas import Asking, Usage
+from personaplug.serving.api.completion_formats import CompletionFormatter
+from personaplug.serving.api.errors import as_api_error, log_failure
+from personaplug.serving.api.schemas import CompletionOptions, Usage
 from personaplug.serving.engine.request import Reply
 
 PERSONA_HEADER = "X-Personaplug-Persona"
@@ -24,22 +24,24 @@ _GONE = 499
 T = TypeVar("T")
 
 
-async def whole(replies: Sequence[Reply], form: Form, *, request: Request) -> Response:
+async def whole(replies: Sequence[Reply], formatter: CompletionFormatter, *, request: Request) -> Response:
     """Wait for all answers."""
     answers = await _unless_gone(asyncio.gather(*(reply.answer() for reply in replies)), replies, request=request)
     if answers is None:
         return Response(status_code=_GONE)
     headers = {PERSONA_HEADER: await _persona(replies)}
-    return JSONResponse(form.whole(answers, await _usage(replies)).model_dump(), headers=headers)
+    return JSONResponse(formatter.whole(answers, await _usage(replies)).model_dump(), headers=headers)
 
 
-async def stream(asking: Asking, replies: Sequence[Reply], *, form: Form, request: Request) -> Response:
+async def stream(
+    options: CompletionOptions, replies: Sequence[Reply], *, formatter: CompletionFormatter, request: Request
+) -> Response:
     """Wait until the first answer begins, so that its header can be told, and what fails before has a status."""
     persona = await _unless_gone(asyncio.ensure_future(_persona(replies)), replies, request=request)
     if persona is None:
         return Response(status_code=_GONE)
     headers = {PERSONA_HEADER: persona, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    events = _events(replies, form, wants_usage=asking.wants_usage)
+    events = _events(replies, formatter, wants_usage=options.wants_usage)
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
@@ -64,21 +66,23 @@ async def _leaving(request: Request) -> None:
         pass
 
 
-async def _events(replies: Sequence[Reply], form: Form, *, wants_usage: bool) -> AsyncIterator[bytes]:
+async def _events(
+    replies: Sequence[Reply], formatter: CompletionFormatter, *, wants_usage: bool
+) -> AsyncIterator[bytes]:
     """Write the answers one after the other, as far as each has come; an error on the way ends the stream."""
     async with _letting_go(replies):
         for index, reply in enumerate(replies):
-            if first := form.first(index):
+            if first := formatter.first(index):
                 yield _event(first)
             async for text in reply.pieces():
-                yield _event(form.piece(index, text))
+                yield _event(formatter.piece(index, text))
             if reply.error:
                 log_failure(reply.error)
-                yield b"data: " + json.dumps(as_refusal(reply.error).body).encode() + b"\n\n"
+                yield b"data: " + json.dumps(as_api_error(reply.error).body).encode() + b"\n\n"
                 return
-            yield _event(form.last(index, await reply.answer()))
+            yield _event(formatter.last(index, await reply.answer()))
         if wants_usage:
-            yield _event(form.used(await _usage(replies)))
+            yield _event(formatter.used(await _usage(replies)))
         yield b"data: [DONE]\n\n"
 
 

@@ -62,7 +62,7 @@ class StreamOptions(Strict):
     include_obfuscation: bool = False
 
 
-class Asking(Strict):
+class CompletionOptions(Strict):
     """What both kinds of completion have in common."""
 
     idle: ClassVar[Mapping[str, tuple[object, ...]]] = {"logit_bias": ({},), "stop": ("", [])}
@@ -129,7 +129,7 @@ class Message(Strict):
         return Turn("".join(parts), stays=self.role in ("system", "developer"))
 
 
-class ChatRequest(Asking):
+class ChatRequest(CompletionOptions):
     """A chat to go on with."""
 
     model_config = ConfigDict(
@@ -143,7 +143,7 @@ class ChatRequest(Asking):
     )
 
     idle: ClassVar[Mapping[str, tuple[object, ...]]] = {
-        **Asking.idle,
+        **CompletionOptions.idle,
         "function_call": ("none", "auto"),
         "functions": ([],),
         "metadata": ({},),
@@ -176,14 +176,14 @@ class ChatRequest(Asking):
         return tuple(message.turn for message in self.messages)
 
 
-class CompletionRequest(Asking):
+class CompletionRequest(CompletionOptions):
     """One text to answer, or several."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"model": "headlines", "user": "ada", "prompt": "Night falls on the harbour"}}
     )
 
-    idle: ClassVar[Mapping[str, tuple[object, ...]]] = {**Asking.idle, "suffix": ("",)}
+    idle: ClassVar[Mapping[str, tuple[object, ...]]] = {**CompletionOptions.idle, "suffix": ("",)}
 
     prompt: Annotated[Text | Annotated[list[Text], Field(min_length=1)], _at_most(limits.MOST_PROMPTS)]
     echo: Literal[False] | None = None

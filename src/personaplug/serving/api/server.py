@@ -10,15 +10,14 @@ import uvicorn
 
 from personaplug.errors import ConfigError
 from personaplug.ports import is_loopback, listen
-from personaplug.redaction import WithoutWords
-from personaplug.serving.api import errors as refusals
-from personaplug.serving.api import timeouts as patience
+from personaplug.redaction import ErrorRedaction
+from personaplug.serving.api import errors, timeouts
 from personaplug.serving.api.access import OpenAccess
 from personaplug.serving.api.app import create_app
 from personaplug.serving.api.descriptors import ACCEPTED_AT_ONCE, room_for_connections
-from personaplug.serving.api.request_log import Seldom
+from personaplug.serving.api.request_log import RepeatFilter
 from personaplug.serving.api.service import Service
-from personaplug.serving.api.timeouts import Patience, protocol
+from personaplug.serving.api.timeouts import Timeouts, protocol
 
 _DRAIN_SECONDS = 120
 _WAITING = 1_024  # connections that the system keeps until they are accepted
@@ -53,7 +52,7 @@ def serve(service: Service, bound: socket.socket) -> None:
 def build_server(service: Service) -> Server:
     """Put the application of an open service into a server."""
     limits, beside = service.limits, service.most_relayed
-    waits = Patience(limits.head_seconds, limits.write_seconds, room_for_connections(beside=beside))
+    waits = Timeouts(limits.head_seconds, limits.write_seconds, room_for_connections(beside=beside))
     config = uvicorn.Config(
         create_app(service),
         log_config=None,
@@ -70,10 +69,10 @@ def build_server(service: Service) -> Server:
 
 def _quieten() -> None:
     """Keep words out of the log, and lines that a client could write there as often as it likes."""
-    for name in ("uvicorn.error", "asyncio", refusals.LOG):
-        logging.getLogger(name).addFilter(WithoutWords())
-    for name in ("uvicorn.error", "asyncio", patience.LOG):
-        logging.getLogger(name).addFilter(Seldom())
+    for name in ("uvicorn.error", "asyncio", errors.LOG):
+        logging.getLogger(name).addFilter(ErrorRedaction())
+    for name in ("uvicorn.error", "asyncio", timeouts.LOG):
+        logging.getLogger(name).addFilter(RepeatFilter())
 
 
 def listen_for(service: Service, *, host: str, port: int) -> socket.socket:

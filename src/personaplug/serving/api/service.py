@@ -11,22 +11,22 @@ from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG
 from personaplug.serving.api.access import Access
-from personaplug.serving.engine.backend import Writer
+from personaplug.serving.engine.backend import Backend
 from personaplug.serving.engine.engine import Engine, EngineConfig
-from personaplug.serving.engine.history_service import Keeper
+from personaplug.serving.engine.history_service import HistoryService
 from personaplug.serving.engine.limits import Limits, RateLimiter
-from personaplug.serving.engine.local_backend import LocalWriter
+from personaplug.serving.engine.local_backend import LocalBackend
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.serving.engine.models import Models, open_models
 from personaplug.serving.engine.store_file import StoreFile, StoreWorker
-from personaplug.serving.engine.vllm_backend import RelayWriter
+from personaplug.serving.engine.vllm_backend import VllmBackend
 from personaplug.serving.engine.vllm_client import Upstream
 from personaplug.store.sqlite import PersonaStore
 from personaplug.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServedPaths:
     """Where everything stands.
 
     Attributes:
@@ -53,7 +53,7 @@ class Service:
     """
 
     def __init__(
-        self, place: Place, access: Access, *, limits: Limits | None = None, config: EngineConfig | None = None
+        self, place: ServedPaths, access: Access, *, limits: Limits | None = None, config: EngineConfig | None = None
     ) -> None:
         self.place = place
         self.access = access
@@ -81,7 +81,9 @@ class Service:
             self.store_file.check()
             self._opened = opened.pop_all()
         self.engine = Engine(self._writer(), models, self._config, metrics=self.metrics)
-        self.keeper = Keeper(self._stores, self._encoders, self._models, layout=store.layout, limits=self.limits)
+        self.histories = HistoryService(
+            self._stores, self._encoders, self._models, layout=store.layout, limits=self.limits
+        )
 
     def start(self) -> None:
         """Begin to answer, on the running event loop."""
@@ -100,10 +102,10 @@ class Service:
         """Most answers under way at once in a server behind this one, each on a connection; 0 where there is none."""
         return self._config.relayed if self._upstream else 0
 
-    def _writer(self) -> Writer:
+    def _writer(self) -> Backend:
         if self._upstream is None:
-            return LocalWriter(self._models, metrics=self.metrics)
-        return RelayWriter(self._models, self._upstream, most=self._config.relayed, metrics=self.metrics)
+            return LocalBackend(self._models, metrics=self.metrics)
+        return VllmBackend(self._models, self._upstream, most=self._config.relayed, metrics=self.metrics)
 
     def _open_models(self) -> AbstractContextManager[Models]:
         place, load = self.place, None
@@ -112,7 +114,7 @@ class Service:
         return open_models(place.runs, place.store, device=place.device, load=load, metrics=self.metrics)
 
 
-def _upstream(place: Place) -> Upstream:
+def _upstream(place: ServedPaths) -> Upstream:
     """Find the server that answers for all runs.
 
     Raises:

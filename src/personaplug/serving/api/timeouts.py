@@ -14,7 +14,7 @@ log = logging.getLogger(LOG)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How long a server waits for clients.
 
     Attributes:
@@ -28,16 +28,16 @@ class Patience:
     connections: int
 
 
-class Impatient(H11Protocol):
+class TimedConnection(H11Protocol):
     """A connection of a server; :func:`protocol` makes those of one.
 
     Attributes:
-        patience: How long it waits.
+        timeouts: How long it waits.
         idle: Connections that wait for a head, the longest first.
     """
 
-    patience: ClassVar[Patience]
-    idle: ClassVar["dict[Impatient, None]"]
+    timeouts: ClassVar[Timeouts]
+    idle: ClassVar["dict[TimedConnection, None]"]
 
     _waits: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
@@ -46,8 +46,8 @@ class Impatient(H11Protocol):
         """Take a connection in; where it is one too many, close who has been idle the longest."""
         super().connection_made(transport)
         self._watch()
-        if len(self.connections) > self.patience.connections:
-            log.warning("%d connections are open, and no more are held", self.patience.connections)
+        if len(self.connections) > self.timeouts.connections:
+            log.warning("%d connections are open, and no more are held", self.timeouts.connections)
             oldest = next(iter(self.idle), self)
             self.idle.pop(oldest, None)
             oldest.transport.abort()
@@ -97,7 +97,7 @@ class Impatient(H11Protocol):
             self._stop()
         elif self._waits is None:
             self.idle[self] = None
-            self._waits = self.loop.call_later(self.patience.head_seconds, self._give_up)
+            self._waits = self.loop.call_later(self.timeouts.head_seconds, self._give_up)
 
     def _give_up(self) -> None:
         self.transport.close()
@@ -116,7 +116,7 @@ class Impatient(H11Protocol):
 
     def _expect_reader(self) -> None:
         if self._unread is None:
-            self._unread = self.loop.call_later(self.patience.write_seconds, self.transport.abort)
+            self._unread = self.loop.call_later(self.timeouts.write_seconds, self.transport.abort)
 
     def _has_read(self) -> None:
         if self._unread is not None:
@@ -124,11 +124,11 @@ class Impatient(H11Protocol):
             self._unread = None
 
 
-def protocol(patience: Patience) -> type[Impatient]:
+def protocol(timeouts: Timeouts) -> type[TimedConnection]:
     """Make the protocol of the connections of one server."""
 
-    class Own(Impatient):
+    class Own(TimedConnection):
         pass
 
-    Own.patience, Own.idle = patience, {}
+    Own.timeouts, Own.idle = timeouts, {}
     return Own

@@ -8,12 +8,12 @@ import torch
 
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.serving.engine.models import Models, Reading
-from personaplug.serving.engine.request import EngineRequest, Opening, Reply
+from personaplug.serving.engine.request import AnswerStart, EngineRequest, Reply
 from personaplug.serving.engine.turns import LongInputError
 from personaplug.worker import Worker
 
 
-class Writer(ABC):
+class Backend(ABC):
     """Answers batches of questions. Its public methods are called on the engine's event loop.
 
     Args:
@@ -53,7 +53,7 @@ class Writer(ABC):
         self._metrics.batch_rows.observe(len(replies))
         return [(reply, reading) for (reply, _), reading in zip(fitting, readings, strict=True)]
 
-    def _count(self, reply: Reply, opening: Opening, *, tokens: int) -> None:
+    def _count(self, reply: Reply, opening: AnswerStart, *, tokens: int) -> None:
         """Count an answer and its tokens."""
         self._metrics.tokens.labels("prompt").inc(opening.prompt_tokens)
         self._metrics.tokens.labels("answer").inc(tokens)

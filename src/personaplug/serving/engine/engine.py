@@ -9,7 +9,7 @@ from time import monotonic
 
 from personaplug.config import option
 from personaplug.errors import PersonaPlugError
-from personaplug.serving.engine.backend import Writer
+from personaplug.serving.engine.backend import Backend
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.serving.engine.models import Models, ServedModel
 from personaplug.serving.engine.request import EngineRequest, Reply
@@ -55,14 +55,14 @@ class Engine:
     """A queue, and the one who empties it batch by batch. All its methods belong to one event loop.
 
     Args:
-        writer: Answers what is taken out.
+        backend: Answers what is taken out.
         models: The runs, for what can be known without the thread that owns them.
         config: How questions share batches.
         metrics: Where its work is counted.
     """
 
-    def __init__(self, writer: Writer, models: Models, config: EngineConfig, *, metrics: Metrics) -> None:
-        self.writer = writer
+    def __init__(self, backend: Backend, models: Models, config: EngineConfig, *, metrics: Metrics) -> None:
+        self.backend = backend
         self.models = models
         self.config = config
         self._metrics = metrics
@@ -93,7 +93,7 @@ class Engine:
         self._arrived.set()
         if self._serving:
             await self._serving
-        await self.writer.finish()
+        await self.backend.finish()
 
     def ask(self, question: EngineRequest) -> Reply:
         """Put a question into the queue.
@@ -160,7 +160,7 @@ class Engine:
 
     async def _attempt(self, replies: Sequence[Reply]) -> Exception | None:
         try:
-            await self.writer.write(replies)
+            await self.backend.write(replies)
         except Exception as error:
             return error
         return None

@@ -27,7 +27,7 @@ class _Kept:
         return self.vectors.nbytes + texts + _BYTES_AN_ITEM * len(self.profile.items)
 
 
-class Personas:
+class HistoryCache:
     """Profiles with their vectors, out of memory where the store has not changed since they were read.
 
     Any change of the store, by this process or another, empties the memory: :meth:`refresh` looks for one.

@@ -67,7 +67,7 @@ class Appended:
     summary: UserSummary
 
 
-class Keeper:
+class HistoryService:
     """Reads and changes the store on one thread and encodes on another, so that neither waits for a batch of answers.
 
     Args:

@@ -9,12 +9,12 @@ import torch
 
 from personaplug.backbone.tokens import pad_rows
 from personaplug.plug.shared_adapter import each_its_own
-from personaplug.serving.engine.backend import Writer
+from personaplug.serving.engine.backend import Backend
 from personaplug.serving.engine.models import Models
 from personaplug.serving.engine.request import Reply
 
 
-class LocalWriter(Writer):
+class LocalBackend(Backend):
     """Reads and answers one batch after the other, on the thread that owns the models."""
 
     async def write(self, replies: Sequence[Reply]) -> None:

@@ -18,9 +18,9 @@ from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG
 from personaplug.records import Example, Profile
-from personaplug.serving.engine.history_cache import Personas
+from personaplug.serving.engine.history_cache import HistoryCache
 from personaplug.serving.engine.metrics import Metrics
-from personaplug.serving.engine.request import EngineRequest, Opening, Persona
+from personaplug.serving.engine.request import AnswerStart, EngineRequest, Persona
 from personaplug.serving.engine.turns import Turn, fitted
 from personaplug.store.sqlite import PersonaStore
 
@@ -35,7 +35,7 @@ class Reading:
     """
 
     row: Tensor
-    opening: Opening
+    opening: AnswerStart
 
 
 class ServedModel:
@@ -46,7 +46,7 @@ class ServedModel:
         personas: Where it finds histories, in place of the store itself.
     """
 
-    def __init__(self, plug: PersonaPlug, personas: Personas) -> None:
+    def __init__(self, plug: PersonaPlug, personas: HistoryCache) -> None:
         self.plug = plug
         self.personas = personas
         if plug.source is not None:
@@ -97,7 +97,7 @@ class ServedModel:
                 rows = self.plug.asked(examples, with_persona=with_persona).rows
                 for at, example, row in zip(chosen, examples, rows, strict=True):
                     persona = self._persona(example) if with_persona else "off"
-                    read[at] = Reading(row, Opening(persona, len(row)))
+                    read[at] = Reading(row, AnswerStart(persona, len(row)))
         return [read[at] for at in range(len(questions))]
 
     def _example(self, question: EngineRequest) -> Example:
@@ -126,7 +126,7 @@ class Models:
     """
 
     by_name: Mapping[str, ServedModel]
-    personas: Personas
+    personas: HistoryCache
     encoder: TextEncoder
 
     def read(self, questions: Sequence[EngineRequest]) -> list[Reading]:
@@ -171,7 +171,7 @@ def open_models(
                 folder, store=opened, device=device, query_source=QuerySource.ANEW, backbone=backbone
             )
             # What another tenant's history holds, or has asked, must change nothing: no vector's last bits, no time.
-        personas = Personas(opened, metrics=metrics)
+        personas = HistoryCache(opened, metrics=metrics)
         encoder = _encoder(list(plugs.values()))
         models = {name: ServedModel(plug, personas) for name, plug in plugs.items()}
         for name, model in models.items():

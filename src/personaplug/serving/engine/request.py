@@ -45,7 +45,7 @@ class EngineRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class AnswerStart:
     """What is known when an answer begins.
 
     Attributes:
@@ -87,12 +87,12 @@ class Reply:
         self.is_cancelled = False
         self.writing = self._new_writing()
         self._loop = asyncio.get_running_loop()
-        self._opening: asyncio.Future[Opening] = self._loop.create_future()
+        self._opening: asyncio.Future[AnswerStart] = self._loop.create_future()
         self._answer: asyncio.Future[GeneratedAnswer] = self._loop.create_future()
         self._texts: asyncio.Queue[str | None] = asyncio.Queue()
         self._let_go: Callable[[], object] = lambda: None
 
-    async def opening(self) -> Opening:
+    async def opening(self) -> AnswerStart:
         """Wait until the answer begins.
 
         Raises:
@@ -156,7 +156,7 @@ class Reply:
         """Raise an error to whoever waits. Called in any thread."""
         self._loop.call_soon_threadsafe(self.fail, error)
 
-    def begin(self, opening: Opening) -> None:
+    def begin(self, opening: AnswerStart) -> None:
         """Say that the answer begins, the first time that this is called. Called in any thread."""
         self._loop.call_soon_threadsafe(self._begun, opening)
 
@@ -176,6 +176,6 @@ class Reply:
         ended = GeneratedAnswer(writing.text, len(writing.tokens), writing.ending) if writing.ending else None
         self._loop.call_soon_threadsafe(self.tell, writing.settled, ended)
 
-    def _begun(self, opening: Opening) -> None:
+    def _begun(self, opening: AnswerStart) -> None:
         if not self._opening.done():
             self._opening.set_result(opening)

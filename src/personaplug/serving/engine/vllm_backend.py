@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from time import monotonic
 
-from personaplug.serving.engine.backend import Writer
+from personaplug.serving.engine.backend import Backend
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.serving.engine.models import Models
-from personaplug.serving.engine.request import GeneratedAnswer, Opening, Reply
+from personaplug.serving.engine.request import AnswerStart, GeneratedAnswer, Reply
 from personaplug.serving.engine.vllm_client import Connection, Upstream
 from personaplug.serving.engine.vllm_wire import UpstreamError, write_body
 from personaplug.worker import Worker
 
 
-class RelayWriter(Writer):
+class VllmBackend(Backend):
     """Reads questions batch by batch and passes them on one by one; the answers come side by side.
 
     Args:
@@ -58,7 +58,7 @@ class RelayWriter(Writer):
             self._opened = self.upstream.open(connections=self.most)
         return self._opened
 
-    def _write(self, models: Models, replies: Sequence[Reply]) -> list[tuple[Reply, Opening, bytes]]:
+    def _write(self, models: Models, replies: Sequence[Reply]) -> list[tuple[Reply, AnswerStart, bytes]]:
         """Read questions and write the requests of them, in the models' thread."""
         model = self.upstream.model
         return [
@@ -70,7 +70,7 @@ class RelayWriter(Writer):
         self._under_way.discard(task)
         self._free.release()
 
-    async def _pass_on(self, reply: Reply, opening: Opening, body: bytes) -> None:
+    async def _pass_on(self, reply: Reply, opening: AnswerStart, body: bytes) -> None:
         """Answer one question, or fail it alone."""
         begun = monotonic()
         try:
@@ -83,7 +83,7 @@ class RelayWriter(Writer):
             self._metrics.stage.labels("write").observe(monotonic() - begun)
             self._count(reply, opening, tokens=answer.tokens)
 
-    async def _relay(self, reply: Reply, opening: Opening, *, body: bytes) -> GeneratedAnswer:
+    async def _relay(self, reply: Reply, opening: AnswerStart, *, body: bytes) -> GeneratedAnswer:
         """Tell the answer while it grows, and give the whole."""
         text, ending, tokens = "", None, None
         async with aclosing(self._connection.complete(body)) as pieces:
