@@ -18,11 +18,11 @@ from tests.processes import die
 PARENT = """
 import sys
 from functools import partial
-from personaplug.bench import isolation as apart
+from personaplug.bench import isolation
 from tests.bench.test_isolation import stay, stumble
 if __name__ == "__main__":
-    apart.IMPORTED_ONCE.clear()  # nothing slow is needed here
-    apart.apart(partial(stay, sys.argv[1]))
+    isolation.IMPORTED_ONCE.clear()  # nothing slow is needed here
+    isolation.run_isolated(partial(stay, sys.argv[1]))
 """
 
 

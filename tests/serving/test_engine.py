@@ -51,8 +51,8 @@ def serve(server):
     return run
 
 
-async def answers(engine, questions):
-    replies = [engine.ask(question) for question in questions]
+async def answers(engine, requests):
+    replies = [engine.ask(request) for request in requests]
     return await asyncio.gather(*(reply.answer() for reply in replies), return_exceptions=True)
 
 
@@ -105,8 +105,8 @@ def test_the_narrowest_draw_is_the_likeliest_answer(serve, narrow):
 
 def test_a_batch_keeps_to_its_tokens(serve, server):
     model = server.service.engine.models.by_name["llama"]
-    question = MIXED[0]
-    _, metrics = serve(lambda engine: answers(engine, [question] * 6), batch_tokens=2 * model.cost(question))
+    request = MIXED[0]
+    _, metrics = serve(lambda engine: answers(engine, [request] * 6), batch_tokens=2 * model.cost(request))
     assert batches(metrics) == 3
 
 
@@ -119,14 +119,14 @@ def test_a_question_larger_than_a_batch_is_answered_alone(serve, tokens):
 
 def test_the_bound_on_a_questions_tokens_holds(serve, server):
     async def cost(engine):
-        reply = engine.ask(question)
+        reply = engine.ask(request)
         return (await reply.opening()).prompt_tokens + (await reply.answer()).tokens
 
     for model in ("llama", "t5"):
         for text in ("", "🙂 雨の日", "a long text " * 20):
-            question = EngineRequest(model, text, "dee", SHORT)
+            request = EngineRequest(model, text, "dee", SHORT)
             used, _ = serve(cost, batch_seconds=0.0)
-            assert used <= server.service.engine.models.by_name[model].cost(question)
+            assert used <= server.service.engine.models.by_name[model].cost(request)
 
 
 def test_a_failing_question_harms_no_other(serve):
@@ -149,7 +149,7 @@ def test_a_batch_that_fails_half_way_is_written_anew_and_nothing_is_heard_twice(
         return forward(*args, **kwargs)
 
     async def stream(engine):
-        replies = [engine.ask(replace(question, is_streamed=True)) for question in MIXED[:2]]
+        replies = [engine.ask(replace(request, is_streamed=True)) for request in MIXED[:2]]
         heard = ["".join([piece async for piece in reply.pieces()]) for reply in replies]
         return heard, [(await reply.answer()).text for reply in replies]
 
@@ -171,7 +171,7 @@ def test_a_failing_question_alone_fails_and_the_next_is_answered(serve):
 
 def test_a_full_queue_says_when_to_ask_again_and_whoever_leaves_makes_room(serve):
     async def fill(engine):
-        replies = [engine.ask(question) for question in MIXED[:2]]
+        replies = [engine.ask(request) for request in MIXED[:2]]
         with pytest.raises(FullQueueError) as caught:
             engine.ask(MIXED[3])
         replies[0].cancel()
@@ -202,7 +202,7 @@ def test_who_leaves_frees_the_slot_before_the_answers_end(serve):
 
 def test_draining_answers_what_was_accepted_and_accepts_no_more(serve):
     async def drain(engine):
-        replies = [engine.ask(question) for question in MIXED[:3]]
+        replies = [engine.ask(request) for request in MIXED[:3]]
         assert engine.is_ready
         await engine.drain()
         assert not engine.is_ready

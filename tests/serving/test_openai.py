@@ -66,7 +66,7 @@ def test_of_prompts_that_the_queue_has_no_room_for_none_is_answered(client, serv
     write = engine.writer.write
 
     async def spy(replies):
-        written.extend(reply.question.user for reply in replies)
+        written.extend(reply.request.user for reply in replies)
         await write(replies)
 
     monkeypatch.setattr(engine, "config", replace(engine.config, queue=2))

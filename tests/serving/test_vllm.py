@@ -219,14 +219,14 @@ def test_too_many_at_once_wait_and_then_are_refused(place, fake):
     runs = {"llama": place.runs["llama"]}
     config = EngineConfig(batch_rows=2, queue=3, relayed=2, batch_seconds=0.0)
     service = Service(replace(place, runs=runs, vllm=fake.url), OpenAccess(), limits=LIMITS, config=config)
-    question = EngineRequest("llama", TEXT, "dee", GenerationConfig(max_new_tokens=12))
+    request = EngineRequest("llama", TEXT, "dee", GenerationConfig(max_new_tokens=12))
 
     async def crowd():
         service.start()
         replies, refused = [], 0
         for _ in range(60):
             try:
-                replies.append(service.engine.ask(question))
+                replies.append(service.engine.ask(request))
             except FullQueueError:
                 refused += 1
             await asyncio.sleep(0.002)

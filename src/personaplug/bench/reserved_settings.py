@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from personaplug.bench.recipe import Contender, Recipe
 from personaplug.errors import ConfigError
 
-OWNED = {
+RESERVED = {
     "encoder.model": "encoder",
     "backbone.model": "backbone",
     "training.queries": "train_queries",
@@ -70,8 +70,10 @@ def _check_contender(contender: Contender) -> None:
 
 def _check(settings: Sequence[str], where: str) -> None:
     for name in map(_name, settings):
-        if name in OWNED:
-            raise ConfigError(f"{where} sets {name}, which is the bench's", hint=f"use the recipe's key {OWNED[name]}")
+        if name in RESERVED:
+            raise ConfigError(
+                f"{where} sets {name}, which is the bench's", hint=f"use the recipe's key {RESERVED[name]}"
+            )
 
 
 def _name(setting: str) -> str:

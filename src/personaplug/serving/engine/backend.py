@@ -48,7 +48,7 @@ class Backend(ABC):
             self._metrics.stage.labels("wait").observe(begun - reply.asked_at)
         models.personas.refresh()
         fitting = _fitting(models, replies)
-        readings = models.read([question for _, question in fitting])
+        readings = models.read([request for _, request in fitting])
         self._metrics.stage.labels("read").observe(monotonic() - begun)
         self._metrics.batch_rows.observe(len(replies))
         return [(reply, reading) for (reply, _), reading in zip(fitting, readings, strict=True)]
@@ -57,7 +57,7 @@ class Backend(ABC):
         """Count an answer and its tokens."""
         self._metrics.tokens.labels("prompt").inc(opening.prompt_tokens)
         self._metrics.tokens.labels("answer").inc(tokens)
-        self._metrics.answers.labels(reply.question.model, opening.persona).inc()
+        self._metrics.answers.labels(reply.request.model, opening.persona).inc()
         self._metrics.stage.labels("answer").observe(monotonic() - reply.asked_at)
 
 
@@ -66,7 +66,7 @@ def _fitting(models: Models, replies: Sequence[Reply]) -> list[tuple[Reply, Engi
     fitting = []
     for reply in replies:
         try:
-            fitting.append((reply, models.by_name[reply.question.model].fit(reply.question)))
+            fitting.append((reply, models.by_name[reply.request.model].fit(reply.request)))
         except LongInputError as error:
             reply.refuse(error)
     return fitting

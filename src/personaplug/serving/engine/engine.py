@@ -95,7 +95,7 @@ class Engine:
             await self._serving
         await self.backend.finish()
 
-    def ask(self, question: EngineRequest) -> Reply:
+    def ask(self, request: EngineRequest) -> Reply:
         """Put a question into the queue.
 
         Raises:
@@ -108,7 +108,7 @@ class Engine:
             self._drop_cancelled()
         if len(self._waiting) >= self.config.queue:
             raise FullQueueError(ceil(self._batch_seconds * len(self._waiting) / self.config.batch_rows))
-        reply = Reply(question)
+        reply = Reply(request)
         self._waiting.append(reply)
         self._metrics.queue.set(len(self._waiting))
         self._arrived.set()
@@ -130,7 +130,7 @@ class Engine:
         batch: list[Reply] = []
         longest = 0
         for reply in filter(self._goes_with_the_first, self._waiting):
-            longest = max(longest, self._model(reply).cost(reply.question))
+            longest = max(longest, self._model(reply).cost(reply.request))
             rows = len(batch) + 1
             if batch and (rows > self.config.batch_rows or rows * longest > self.config.batch_tokens):
                 break
@@ -170,7 +170,7 @@ class Engine:
         reply.fail(error)
 
     def _model(self, reply: Reply) -> ServedModel:
-        return self.models.by_name[reply.question.model]
+        return self.models.by_name[reply.request.model]
 
     def _drop_cancelled(self) -> None:
         self._waiting = deque(reply for reply in self._waiting if not reply.is_cancelled)

@@ -28,11 +28,11 @@ class LocalBackend(Backend):
         begun = monotonic()
         for reply, reading in read:
             reply.begin(reading.opening)
-        plugs = [models.by_name[reply.question.model].plug for reply, _ in read]
+        plugs = [models.by_name[reply.request.model].plug for reply, _ in read]
         backbone = plugs[0].backbone
         inputs = pad_rows([reading.row for _, reading in read], side=backbone.side)
         adapters = [
-            plug.adapter if reply.question.with_persona else None for plug, (reply, _) in zip(plugs, read, strict=True)
+            plug.adapter if reply.request.with_persona else None for plug, (reply, _) in zip(plugs, read, strict=True)
         ]
         inputs = replace(inputs, beside=partial(each_its_own, backbone.model, adapters))
         backbone.write(inputs, [reply.writing for reply, _ in read])

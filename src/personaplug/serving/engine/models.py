@@ -62,17 +62,17 @@ class ServedModel:
         room = self.plug.backbone.longest_answer(input_tokens=self.longest_input)
         return limit if room is None else min(limit, room)
 
-    def cost(self, question: EngineRequest) -> int:
+    def cost(self, request: EngineRequest) -> int:
         """Bound the tokens that a question takes up in a batch, input and answer together, without reading it.
 
         A token has at least one byte, retrieved items fill a prompt to its end.
         """
         prompts = self.plug.prompts
-        written = len(prompts.task.prompt_text(question.text).encode("utf-8", "surrogatepass")) + _FRAME
+        written = len(prompts.task.prompt_text(request.text).encode("utf-8", "surrogatepass")) + _FRAME
         bound = prompts.max_tokens if prompts.items else min(prompts.max_tokens, written)
-        return bound + self.plug.run.vectors + question.config.max_new_tokens
+        return bound + self.plug.run.vectors + request.config.max_new_tokens
 
-    def fit(self, question: EngineRequest) -> EngineRequest:
+    def fit(self, request: EngineRequest) -> EngineRequest:
         """Leave the oldest turns of a chat out, until the language model has room for it.
 
         Raises:
@@ -80,30 +80,30 @@ class ServedModel:
         """
         task, count = self.plug.task, self.plug.backbone.count_tokens
         text = fitted(
-            question.turns or [Turn(question.text)],
+            request.turns or [Turn(request.text)],
             count=lambda text: count(task.prompt_text(text)),
             room=self.plug.run.training.max_input_tokens,  # retrieved items have room of their own
-            field=question.field,
+            field=request.field,
         )
-        return replace(question, text=text)
+        return replace(request, text=text)
 
-    def read(self, questions: Sequence[EngineRequest]) -> list[Reading]:
+    def read(self, requests: Sequence[EngineRequest]) -> list[Reading]:
         """Read questions together, those with and those without persona each as one batch."""
         read: dict[int, Reading] = {}
         for with_persona in (True, False):
-            chosen = [at for at, question in enumerate(questions) if question.with_persona is with_persona]
+            chosen = [at for at, request in enumerate(requests) if request.with_persona is with_persona]
             if chosen:
-                examples = [self._example(questions[at]) for at in chosen]
+                examples = [self._example(requests[at]) for at in chosen]
                 rows = self.plug.asked(examples, with_persona=with_persona).rows
                 for at, example, row in zip(chosen, examples, rows, strict=True):
                     persona = self._persona(example) if with_persona else "off"
                     read[at] = Reading(row, AnswerStart(persona, len(row)))
-        return [read[at] for at in range(len(questions))]
+        return [read[at] for at in range(len(requests))]
 
-    def _example(self, question: EngineRequest) -> Example:
-        user = question.user if question.with_persona else None
+    def _example(self, request: EngineRequest) -> Example:
+        user = request.user if request.with_persona else None
         profile = self.personas.get(user) if user else Profile("")
-        return Example(id="", profile=profile, input=question.text, target=None, time=datetime.now(UTC))
+        return Example(id="", profile=profile, input=request.text, target=None, time=datetime.now(UTC))
 
     def _persona(self, example: Example) -> Persona:
         run = self.plug.run
@@ -129,14 +129,14 @@ class Models:
     personas: HistoryCache
     encoder: TextEncoder
 
-    def read(self, questions: Sequence[EngineRequest]) -> list[Reading]:
+    def read(self, requests: Sequence[EngineRequest]) -> list[Reading]:
         """Read questions of several runs, each run's as one batch, in the order given."""
         read: dict[int, Reading] = {}
-        for name in dict.fromkeys(question.model for question in questions):
-            chosen = [at for at, question in enumerate(questions) if question.model == name]
-            own = self.by_name[name].read([questions[at] for at in chosen])
+        for name in dict.fromkeys(request.model for request in requests):
+            chosen = [at for at, request in enumerate(requests) if request.model == name]
+            own = self.by_name[name].read([requests[at] for at in chosen])
             read |= dict(zip(chosen, own, strict=True))
-        return [read[at] for at in range(len(questions))]
+        return [read[at] for at in range(len(requests))]
 
 
 @contextmanager

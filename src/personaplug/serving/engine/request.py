@@ -76,13 +76,13 @@ class Reply:
     """The answer to one question while it comes; made and read on the event loop, told from the model's thread.
 
     Attributes:
-        question: What was asked.
+        request: What was asked.
         writing: Where the answer grows; a new one for each attempt.
         asked_at: When, on the monotonic clock, in seconds.
     """
 
-    def __init__(self, question: EngineRequest) -> None:
-        self.question = question
+    def __init__(self, request: EngineRequest) -> None:
+        self.request = request
         self.asked_at = monotonic()
         self.is_cancelled = False
         self.writing = self._new_writing()
@@ -168,8 +168,8 @@ class Reply:
             self._texts.put_nowait(None)
 
     def _new_writing(self) -> Writing:
-        question = self.question
-        return Writing(question.config, stops=question.stops, tell=self._tell, is_streamed=question.is_streamed)
+        request = self.request
+        return Writing(request.config, stops=request.stops, tell=self._tell, is_streamed=request.is_streamed)
 
     def _tell(self, writing: Writing) -> None:
         """Pass on what has grown. Called in the model's thread."""

@@ -62,7 +62,7 @@ class VllmBackend(Backend):
         """Read questions and write the requests of them, in the models' thread."""
         model = self.upstream.model
         return [
-            (reply, reading.opening, write_body(reading.row, reply.question, model=model))
+            (reply, reading.opening, write_body(reading.row, reply.request, model=model))
             for reply, reading in self._read(models, replies)
         ]
 
@@ -90,7 +90,7 @@ class VllmBackend(Backend):
             async for piece in pieces:
                 reply.begin(opening)
                 text, ending, tokens = text + piece.text, piece.ending or ending, piece.tokens or tokens
-                if reply.question.is_streamed:
+                if reply.request.is_streamed:
                     reply.tell(text.strip())
         if ending is None or tokens is None:
             raise UpstreamError("the language model's server has broken off")

@@ -41,15 +41,15 @@ class Piece:
     tokens: int | None = None
 
 
-def write_body(row: Tensor, question: EngineRequest, *, model: str) -> bytes:
+def write_body(row: Tensor, request: EngineRequest, *, model: str) -> bytes:
     """Write a request; embeddings of thousands of tokens take tens of milliseconds.
 
     Args:
         row: The question as the language model reads it, ``[tokens, llm_dim]``.
-        question: How to decode, and where to stop.
+        request: How to decode, and where to stop.
         model: The name that the server knows the language model by.
     """
-    config, row = question.config, row.detach().cpu().contiguous()
+    config, row = request.config, row.detach().cpu().contiguous()
     is_sampled = config.strategy == "sample"
     fields = {
         "model": model,
@@ -59,7 +59,7 @@ def write_body(row: Tensor, question: EngineRequest, *, model: str) -> bytes:
         "temperature": config.temperature if is_sampled else 0.0,
         "top_p": config.top_p if is_sampled else 1.0,
         "seed": config.seed,
-        "stop": list(question.stops),
+        "stop": list(request.stops),
         "stream": True,
         "stream_options": {"include_usage": True},
         **_PLAIN,
