@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -59,3 +60,13 @@ def test_no_public_class_name_occurs_twice():
     names = Counter(name for path in files for name in re.findall(r"^class ([A-Z]\w*)", path.read_text("utf-8"), re.M))
     assert len(names) > 99
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_whatever_is_no_module_goes_into_the_package():
+    """A template or a task that no pattern of pyproject.toml names is there in a checkout and missing in a wheel."""
+    package = ROOT / "src" / "personaplug"
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]
+    packed = {path for pattern in patterns["personaplug"] for path in package.glob(pattern)}
+    found = {path for path in package.rglob("*.*") if path.suffix not in (".py", ".pyc")}
+    assert len(found) > 9
+    assert found == packed
