@@ -8,8 +8,7 @@ import sys
 import pytest
 import torch
 
-from personaplug.bench import json_files as bench_files
-from personaplug.bench import runner
+from personaplug.bench import json_files, runner
 from personaplug.evaluation.report import Report
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.training.metrics_log import MetricsLog
@@ -138,7 +137,7 @@ def test_a_bench_that_is_killed_and_stopped_comes_to_the_same_answers(finished, 
     assert (run / "config.toml").exists()
     assert not (run / "model.safetensors").exists()
     with monkeypatch.context() as patch:
-        patch.setattr(bench_files, "plain", interrupt)  # the word of the training is being written
+        patch.setattr(json_files, "plain", interrupt)  # the word of the training is being written
         assert bench(recipe).exit_code == 130
     assert (run / "model.safetensors").exists()
     with monkeypatch.context() as patch:

@@ -60,7 +60,7 @@ def test_every_tag_is_closed(page):
 
 
 def test_the_page_says_what_was_measured_and_how(page):
-    for words in (
+    for formatting in (
         "tags",
         "Split test",
         "Queries 12",
@@ -73,18 +73,18 @@ def test_the_page_says_what_was_measured_and_how(page):
         "Where the attention goes",
         "Answers with and without the persona",
     ):
-        assert words in page.text
+        assert formatting in page.text
 
 
 def test_the_table_has_a_row_a_method_with_interval_p_and_verdict(page):
-    for words in (
+    for formatting in (
         "plain 0.000 [0.000, 0.000]",
         "tuned-prompt baseline 0.000",
         "plug 1.000 [1.000, 1.000] +1.000 [+1.000, +1.000] p 0.",
         "plug, stranger's history 0.000",
         "plug own history less a stranger's +1.000",
     ):
-        assert words in page.text
+        assert formatting in page.text
 
 
 def test_the_page_needs_nothing_beside_itself(page):

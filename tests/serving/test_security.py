@@ -13,8 +13,7 @@ from starlette.testclient import TestClient
 
 from personaplug.errors import ConfigError, StoreError
 from personaplug.redaction import ErrorRedaction
-from personaplug.serving.api import errors, timeouts
-from personaplug.serving.api import requests as asking_room
+from personaplug.serving.api import errors, requests, timeouts
 from personaplug.serving.api.access import KeyAccess, OpenAccess
 from personaplug.serving.api.app import create_app
 from personaplug.serving.api.keys import KeyFile
@@ -147,7 +146,7 @@ def test_what_another_tenants_history_holds_changes_nothing(http, server):
     [{"prompt": ["x" * 60_000] * 3}, {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}] * 17}]}],
 )
 def test_what_would_take_long_to_read_is_refused(http, server, asked, monkeypatch):
-    monkeypatch.setattr(asking_room, "LONGEST_PROMPTS", 100_000)
+    monkeypatch.setattr(requests, "LONGEST_PROMPTS", 100_000)
     route = "completions" if "prompt" in asked else "chat/completions"
     response = http.post(f"/v1/{route}", json={"model": "llama", **asked}, headers=server.headers())
     assert response.status_code == 400

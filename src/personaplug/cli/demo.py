@@ -143,7 +143,7 @@ def whole_way(
         evaluate(
             log,
             task_name,
-            method=_words(each.method, folder, store=store),
+            method=_spec(each.method, folder, store=store),
             queries=replace(queries, stranger=each.stranger),
             out=folder / f"{each.method}{'-stranger' if each.stranger else ''}.json",
             progress=BARS,
@@ -152,7 +152,7 @@ def whole_way(
     ]
 
 
-def _words(method: str, folder: Path, *, store: Path) -> "MethodSpec":
+def _spec(method: str, folder: Path, *, store: Path) -> "MethodSpec":
     from personaplug.workflows.specs import MethodSpec
 
     run = folder / _run_for(method)

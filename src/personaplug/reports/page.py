@@ -11,7 +11,7 @@ from personaplug.evaluation.contrasts import draw_contrasts
 from personaplug.evaluation.metrics import METRICS
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.significance import FLIPS, RESAMPLES
-from personaplug.reports import formatting as words
+from personaplug.reports import formatting
 from personaplug.reports.pictures import draw_attention, draw_history_lengths, draw_scores, looks_of
 from personaplug.reports.templates import environment
 
@@ -53,7 +53,7 @@ def template(name: str) -> Template:
     """Load a template that escapes every text put into it."""
     templates = environment("reports")
     templates.globals |= {
-        "words": words,
+        "formatting": formatting,
         "METRICS": METRICS,
         "RESAMPLES": RESAMPLES,
         "FLIPS": FLIPS,
