@@ -263,7 +263,7 @@ def test_where_a_request_failed_is_logged_without_a_word_of_it(http, server, mon
     assert "its log says why" in response.text
     (failed,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "StoreError" in failed.exc_text
-    assert "keeper.summary" in failed.exc_text
+    assert "histories.summary" in failed.exc_text
     assert SECRET not in caplog.text
     assert "a-telling-name" not in "".join(
         record.getMessage() for record in caplog.records if "httpx2" not in record.name
