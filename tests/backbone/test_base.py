@@ -10,7 +10,7 @@ from transformers import BartConfig, BartForConditionalGeneration
 
 from personaplug.backbone.base import GenerationConfig
 from personaplug.backbone.encoder_decoder import EncoderDecoderBackbone
-from personaplug.backbone.row_generation import Writing
+from personaplug.backbone.row_generation import RowGeneration
 from personaplug.config import from_mapping
 from personaplug.errors import ConfigError
 from personaplug.training.recomputation import recomputing
@@ -311,7 +311,7 @@ def test_a_chat_falls_silent_at_the_end_of_its_turn(family):
     chat = tiny.FAMILIES[family](use_chat_template=True)
     chat.tokenizer.chat_template = TURNS
     chat.model.generation_config.suppress_tokens = [token for token in range(260) if token != 3]
-    writing = Writing(SHORT)
+    writing = RowGeneration(SHORT)
     chat.write(chat.embed(INPUTS[:1]), [writing])
     assert (writing.tokens, writing.ending) == ([], "stop")
 
@@ -346,7 +346,7 @@ def test_no_answer_and_no_score_moves_torchs_own_draws(backbone, strategy):
     backbone.score(inputs, ANSWERS[:1])
     if strategy != "beam":
         list(backbone.stream(inputs, config))
-        backbone.write(inputs, [Writing(config)])
+        backbone.write(inputs, [RowGeneration(config)])
     assert torch.equal(torch.random.get_rng_state(), before)
 
 

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from personaplug.backbone.base import GenerationConfig
-from personaplug.backbone.row_generation import Writing, streamed
+from personaplug.backbone.row_generation import RowGeneration, streamed
 from tests import tiny
 
 INPUTS = ["what is it", "", "a longer question than all the others here", "🙂"]
@@ -25,7 +25,7 @@ def backbone(family):
 
 
 def write(backbone, texts, configs, **more):
-    writings = [Writing(config, **more) for config in configs]
+    writings = [RowGeneration(config, **more) for config in configs]
     backbone.write(backbone.embed(texts), writings)
     return writings
 
@@ -33,7 +33,7 @@ def write(backbone, texts, configs, **more):
 def written(text, **settings):
     """Write a text token by token as a tokenizer of one token a letter would."""
     heard = []
-    writing = Writing(LONG, is_streamed=True, tell=lambda each: heard.append(each.settled), **settings)
+    writing = RowGeneration(LONG, is_streamed=True, tell=lambda each: heard.append(each.settled), **settings)
     for letter in [*text, "\0"]:
         if not writing.is_over:
             writing.add(ord(letter), is_end=letter == "\0", decode=spelled)
@@ -73,7 +73,7 @@ def test_draws_follow_the_chances_that_the_model_gives():
     backbone = tiny.decoder_only()
     inputs = backbone.embed(["what"] * 400)
     configs = [GenerationConfig("sample", temperature=3.0, top_p=1.0, max_new_tokens=1, seed=s) for s in range(400)]
-    writings = [Writing(config) for config in configs]
+    writings = [RowGeneration(config) for config in configs]
     backbone.write(inputs, writings)
     logits = backbone.model(inputs_embeds=inputs.embeds[:1]).logits[0, -1].float()
     logits[backbone.model.generation_config.suppress_tokens] = -torch.inf
@@ -94,8 +94,8 @@ def test_a_cancelled_row_ends_and_no_other_changes(backbone):
     config = GenerationConfig(max_new_tokens=20)
     plain = write(backbone, INPUTS[:2], [config] * 2)
     assert len(plain[0].tokens) > 2, "the row must have something to lose"
-    first = Writing(config, tell=lambda writing: len(writing.tokens) == 2 and writing.cancel(), is_streamed=True)
-    second = Writing(config)
+    first = RowGeneration(config, tell=lambda writing: len(writing.tokens) == 2 and writing.cancel(), is_streamed=True)
+    second = RowGeneration(config)
     backbone.write(backbone.embed(INPUTS[:2]), [first, second])
     assert first.ending is None
     assert first.tokens == plain[0].tokens[:2]
@@ -133,7 +133,7 @@ def test_signs_of_a_script_without_spaces_are_settled_at_once():
 
 
 def test_an_answer_as_long_as_it_may_be_says_so():
-    writing = Writing(GenerationConfig(max_new_tokens=3))
+    writing = RowGeneration(GenerationConfig(max_new_tokens=3))
     for letter in ascii_lowercase[:3]:
         writing.add(ord(letter), is_end=False, decode=lambda tokens: "".join(map(chr, tokens)))
     assert (writing.text, writing.ending) == ("abc", "length")
@@ -158,7 +158,7 @@ def test_a_reader_who_leaves_ends_the_answer_and_waits_for_its_end():
 
 def test_beams_do_not_grow_token_by_token():
     with pytest.raises(ValueError, match="beams"):
-        Writing(GenerationConfig(strategy="beam"))
+        RowGeneration(GenerationConfig(strategy="beam"))
 
 
 def test_the_longest_answer_has_a_position_for_every_token():
@@ -167,7 +167,7 @@ def test_the_longest_answer_has_a_position_for_every_token():
     inputs = backbone.embed(["x" * 200], max_tokens=100)
     backbone.model.generation_config.eos_token_id = None
     for tokens in (room, room + 2):  # the last token of an answer is never read
-        writing = Writing(GenerationConfig(max_new_tokens=tokens))
+        writing = RowGeneration(GenerationConfig(max_new_tokens=tokens))
         if tokens > room:
             with pytest.raises(IndexError):
                 backbone.write(inputs, [writing])

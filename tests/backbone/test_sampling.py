@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaplug.backbone.generation_config import GenerationConfig
-from personaplug.backbone.sampling import OwnDraws
+from personaplug.backbone.sampling import RowSampling
 
 NEVER = -torch.inf
 
 
 def drawn(scores, **config):
     """Draw one token; give its place."""
-    left = OwnDraws([GenerationConfig("sample", **config)])(torch.zeros(1, 1).long(), torch.tensor([scores]))
+    left = RowSampling([GenerationConfig("sample", **config)])(torch.zeros(1, 1).long(), torch.tensor([scores]))
     (token,) = left[0].isfinite().nonzero().flatten().tolist()
     return token
 

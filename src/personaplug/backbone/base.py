@@ -24,8 +24,8 @@ from transformers import (
 
 from personaplug.backbone.generation_config import GenerationConfig as GenerationConfig
 from personaplug.backbone.kept_inputs import KeptInputs
-from personaplug.backbone.row_generation import Writing, WritingRows, streamed
-from personaplug.backbone.sampling import OwnDraws
+from personaplug.backbone.row_generation import RowGeneration, RowStopping, streamed
+from personaplug.backbone.sampling import RowSampling
 from personaplug.backbone.tokens import Side, TokenEmbeddings, pad_rows
 from personaplug.embedder.text_reader import TextReader
 
@@ -139,7 +139,7 @@ class Backbone(ABC):
             with inputs.beside():
                 ids = self.model.generate(**self._decoding(inputs, longest=config.max_new_tokens, beams=config.beams))
             return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
-        writings = [Writing(config) for _ in inputs.embeds]
+        writings = [RowGeneration(config) for _ in inputs.embeds]
         self.write(inputs, writings)
         return [writing.text for writing in writings]
 
@@ -155,14 +155,14 @@ class Backbone(ABC):
         yield from streamed(config, lambda writing: self.write(inputs, [writing]))
 
     @torch.inference_mode()
-    def write(self, inputs: TokenEmbeddings, writings: Sequence[Writing]) -> None:
+    def write(self, inputs: TokenEmbeddings, writings: Sequence[RowGeneration]) -> None:
         """Answer a batch of inputs, each into its own writing, token by token, until all have ended."""
         configs = [writing.config for writing in writings]
         with inputs.beside():
             self.model.generate(
                 **self._decoding(inputs, longest=max(config.max_new_tokens for config in configs)),
-                logits_processor=LogitsProcessorList([OwnDraws(configs)]),
-                stopping_criteria=StoppingCriteriaList([WritingRows(writings, ends=self._ends, decode=self._decode)]),
+                logits_processor=LogitsProcessorList([RowSampling(configs)]),
+                stopping_criteria=StoppingCriteriaList([RowStopping(writings, ends=self._ends, decode=self._decode)]),
             )
 
     def longest_answer(self, *, input_tokens: int) -> int | None:
@@ -277,7 +277,7 @@ class Backbone(ABC):
         return [[*row, self._end] for row in ids]
 
     def _decoding(self, inputs: TokenEmbeddings, *, longest: int, beams: int = 1) -> dict[str, object]:
-        """Say to transformers how to decode; what is drawn, is drawn by :class:`OwnDraws`."""
+        """Say to transformers how to decode; what is drawn, is drawn by :class:`RowSampling`."""
         return {
             "inputs_embeds": inputs.embeds,
             "attention_mask": inputs.mask.long(),

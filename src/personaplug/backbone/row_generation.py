@@ -18,7 +18,7 @@ _FIRST_UNSPACED = "\u2e80"
 """From here on scripts are written without spaces, so that each sign stands for itself."""
 
 
-class Writing:
+class RowGeneration:
     """One answer while it grows. Its methods are called in the thread that generates, :meth:`cancel` in any.
 
     Args:
@@ -39,7 +39,7 @@ class Writing:
         config: GenerationConfig,
         *,
         stops: Sequence[str] = (),
-        tell: "Callable[[Writing], None] | None" = None,
+        tell: "Callable[[RowGeneration], None] | None" = None,
         is_streamed: bool = False,
     ) -> None:
         if config.strategy == "beam":
@@ -85,7 +85,7 @@ class Writing:
         return "length" if len(self.tokens) == self.config.max_new_tokens else None
 
 
-class WritingRows(StoppingCriteria):
+class RowStopping(StoppingCriteria):
     """Hands each row of a batch its tokens, and ends rows one by one.
 
     Args:
@@ -94,7 +94,9 @@ class WritingRows(StoppingCriteria):
         decode: Writes tokens as text.
     """
 
-    def __init__(self, writings: Sequence[Writing], *, ends: set[int], decode: Callable[[list[int]], str]) -> None:
+    def __init__(
+        self, writings: Sequence[RowGeneration], *, ends: set[int], decode: Callable[[list[int]], str]
+    ) -> None:
         self.writings = writings
         self.ends = ends
         self.decode = decode
@@ -112,7 +114,7 @@ class WritingRows(StoppingCriteria):
         return torch.tensor([writing.is_over for writing in self.writings], device=input_ids.device)
 
 
-def streamed(config: GenerationConfig, write: Callable[[Writing], None]) -> Iterator[str]:
+def streamed(config: GenerationConfig, write: Callable[[RowGeneration], None]) -> Iterator[str]:
     """Have one answer written in a thread of its own, and give it piece by piece.
 
     A reader who leaves ends the answer at its next token; closing the iterator waits for that.
@@ -125,7 +127,7 @@ def streamed(config: GenerationConfig, write: Callable[[Writing], None]) -> Iter
         Exception: What ``write`` raises.
     """
     texts: SimpleQueue[str | None] = SimpleQueue()
-    writing = Writing(config, tell=lambda each: texts.put(each.settled), is_streamed=True)
+    writing = RowGeneration(config, tell=lambda each: texts.put(each.settled), is_streamed=True)
     told = 0
     with ThreadPoolExecutor(max_workers=1) as pool:
         written = pool.submit(write, writing)

@@ -13,7 +13,7 @@ _COLDEST = 1e-4
 """A temperature at which the likeliest token is all but certain; a lower one would only overflow."""
 
 
-class OwnDraws(LogitsProcessor):
+class RowSampling(LogitsProcessor):
     """Draws the next token of each row that is sampled, by the row's own seed, and leaves it as the only one possible.
 
     So a batch is decoded greedily as a whole, and what is drawn in one row depends on no other.

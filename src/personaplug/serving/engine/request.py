@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Literal
 
 from personaplug.backbone.generation_config import GenerationConfig
-from personaplug.backbone.row_generation import Ending, Writing
+from personaplug.backbone.row_generation import Ending, RowGeneration
 from personaplug.serving.engine.turns import Turn
 
 Persona = Literal["own", "generic", "off"]
@@ -167,11 +167,11 @@ class Reply:
             self._answer.set_result(ended)
             self._texts.put_nowait(None)
 
-    def _new_writing(self) -> Writing:
+    def _new_writing(self) -> RowGeneration:
         request = self.request
-        return Writing(request.config, stops=request.stops, tell=self._tell, is_streamed=request.is_streamed)
+        return RowGeneration(request.config, stops=request.stops, tell=self._tell, is_streamed=request.is_streamed)
 
-    def _tell(self, writing: Writing) -> None:
+    def _tell(self, writing: RowGeneration) -> None:
         """Pass on what has grown. Called in the model's thread."""
         ended = GeneratedAnswer(writing.text, len(writing.tokens), writing.ending) if writing.ending else None
         self._loop.call_soon_threadsafe(self.tell, writing.settled, ended)
