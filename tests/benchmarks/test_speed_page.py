@@ -109,6 +109,11 @@ def test_files_in_folders_are_results_toys_are_none_and_the_newer_of_two_counts(
     }
 
 
+def test_the_file_of_a_processor_is_named_after_it(measured, tmp_path):
+    measured(FAST, processor="Abacus(R) 9")
+    assert [file.name for file in tmp_path.iterdir()] == ["abacus-r-9.json"]
+
+
 def test_a_card_is_a_machine_of_its_own_and_not_in_the_names_of_its_rows(measured):
     step = replace(FAST, name="gpu/a training step on NVIDIA H100 80GB HBM3, batch 8")
     answer = replace(FAST, name="gpu/persona against none: random Llama on NVIDIA H100 80GB HBM3, batch 1")
