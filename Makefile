@@ -1,7 +1,7 @@
 # make demo    the whole way on sample data: .venv, install, `personaplug demo`
 # make test    .venv, install with the tools for development, all tests
 # make check   lint, types and floors, then the tests
-# make bench   speed, against the published procedure: hours; see docs/performance.md
+# make bench   speed, against the published procedure: hours; see docs/measuring-speed.md
 #              a part of it: make bench PARTS="user-embedder encoding"; toy sizes: make bench PARTS=--quick
 #
 # torch is installed as TORCH names it, when .venv is made. Another build, for example the CPU one of PyTorch's own index:

@@ -3,7 +3,6 @@
 python -m benchmarks.speed.pictures
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from benchmarks.speed.row import RESULTS
-from benchmarks.speed.table import Rows, gpu_table, processor_of, table
+from benchmarks.speed.results import Rows, read_results
+from benchmarks.speed.table import table
+from benchmarks.speed.topics import TOPICS
 
 Curves = Mapping[str, Mapping[int, float]]
 
@@ -27,25 +27,25 @@ AXES = {
 }
 _END = "<!-- end -->"
 _UNITS = {"seconds": "seconds", "ms": "milliseconds", "mb": "MB"}
-_NAMES = {"our": "ours", "published": "the published way", "p50": "half of all fetches", "p99": "99 of 100 fetches"}
+_NAMES = {
+    "our": "ours",
+    "published": "the published procedure",
+    "p50": "half of all fetches",
+    "p99": "99 of 100 fetches",
+}
 _HALF_A_DECADE = 10**0.5
 
 
 def main() -> None:
-    """Draw, and put the table between the page's marks."""
+    """Draw, and put each topic's table between its marks on the page."""
     results = read_results()
     for axis, words in AXES.items():
         if curves := next(filter(None, (curves_of(rows, axis) for rows in results.values())), None):
             _save(draw(curves, words), PAGE.parent / f"growth-{axis}.svg")
-    page = between(PAGE.read_text(encoding="utf-8"), "table", table(results))
-    PAGE.write_text(between(page, "gpu", gpu_table(results)), encoding="utf-8")
-
-
-def read_results() -> Mapping[str, Rows]:
-    """Read what was measured, by processor; toy sizes are no results."""
-    files = (file for file in sorted(RESULTS.glob("*.json")) if not file.stem.endswith("-quick"))
-    rows: list[Rows] = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    return {processor_of(each): each for each in rows}
+    page = PAGE.read_text(encoding="utf-8")
+    for topic in TOPICS:
+        page = between(page, topic.mark, table(topic, results))
+    PAGE.write_text(page, encoding="utf-8")
 
 
 def curves_of(rows: Rows, axis: str) -> Curves:

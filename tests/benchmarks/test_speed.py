@@ -12,9 +12,7 @@ from benchmarks.speed.adapters import language_model
 from benchmarks.speed.answering import Answering
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.language_models import random_t5
-from benchmarks.speed.pictures import between, read_results
-from benchmarks.speed.row import Row, Target, how_made, results_here, write_rows
-from benchmarks.speed.table import gpu_table, table
+from benchmarks.speed.row import Row, Target, how_made, write_rows
 from benchmarks.speed.turns import Turns, in_turn
 from benchmarks.speed.world import open_world
 
@@ -115,42 +113,6 @@ def test_measuring_a_part_again_leaves_the_others_and_says_how_each_was_made(tmp
     assert [row["made"]["is_quick"] for row in found.values()] == [False, True]
 
 
-def test_the_table_says_what_is_missed_and_where_the_pairs_disagree(tmp_path):
-    curve = Row("growth/items/our_mb", "a curve", 1.0, "MB")
-    unsure = replace(FAST, name="unsure", details={"lowest_ratio": 4.9, "highest_ratio": 7.0})
-    rows = [FAST, SLOW, curve, unsure]
-    write_rows(rows, tmp_path / "a.json", made=how_made(threads=1, is_quick=False))
-    *_, fast, slow, last = table({"an abacus": json.loads((tmp_path / "a.json").read_text())}).splitlines()
-    assert "| at least 5 | 6 x<br>reached, one thread |" in fast
-    assert "| at least 5 | 4 x<br>**missed**, one thread |" in slow
-    assert "| at least 5 | 6 x (4.9 to 7)<br>reached, but not by every pair, one thread |" in last
-
-
-def test_what_a_gpu_did_stands_in_a_table_of_its_own(tmp_path):
-    step = Row("gpu/a step", "toys", 0.25, "of the roofline", None, {"examples_per_second": 61.7})
-    write_rows([FAST, step], tmp_path / "a.json", made=how_made(threads=8, is_quick=False))
-    results = {"an abacus": json.loads((tmp_path / "a.json").read_text())}
-    assert "a step" not in table(results)
-    *_, only = gpu_table(results).splitlines()
-    assert only == "| a step | toys |  | 0.25 of the roofline<br>8 threads | 62 |"
-
-
-def test_each_processor_has_a_file_and_a_column_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.speed.row.RESULTS", tmp_path)
-    monkeypatch.setattr("benchmarks.speed.pictures.RESULTS", tmp_path)
-    for processor, rows in {"Abacus(R) 9": [FAST, SLOW], "Slide Rule": [replace(FAST, value=3.0)]}.items():
-        monkeypatch.setattr("benchmarks.speed.row._processor", lambda name=processor: name)
-        write_rows(rows, results_here(), made=how_made(threads=2, is_quick=False))
-        write_rows(
-            rows, results_here().with_stem(f"{results_here().stem}-quick"), made=how_made(threads=2, is_quick=True)
-        )
-    assert {file.name for file in tmp_path.glob("*9.json")} == {"abacus-r-9.json"}
-    head, _, fast, slow = table(read_results()).splitlines()
-    assert head == "| what | measured on | aim | Abacus(R) 9 | Slide Rule |"
-    assert fast == "| fast | toys | at least 5 | 6 x<br>reached, 2 threads | 3 x<br>**missed**, 2 threads |"
-    assert slow == "| slow | toys | at least 5 | 4 x<br>**missed**, 2 threads | not measured |"
-
-
 HOLD_AND_LET_GO = """
 from benchmarks.speed import memory
 bytearray(100_000_000)
@@ -164,17 +126,3 @@ print(memory.peak() - before)
 def test_the_peak_is_of_what_was_held_since_it_was_forgotten():
     done = subprocess.run([sys.executable, "-c", HOLD_AND_LET_GO], cwd=ROOT, capture_output=True, text=True, check=True)
     assert 35 < float(done.stdout) < 90
-
-
-def test_a_table_takes_the_place_of_the_one_between_its_marks():
-    page = "a\n<!-- table -->\nold\n<!-- end -->\nb\n<!-- gpu -->\nold\n<!-- end -->\nc"
-    assert between(page, "gpu", "new\n") == page.replace("<!-- gpu -->\nold", "<!-- gpu -->\nnew")
-    assert between(page, "table", "new\n") == page.replace("<!-- table -->\nold", "<!-- table -->\nnew")
-
-
-@pytest.mark.parametrize(
-    "page", ["no mark <!-- end -->", "<!-- gpu --> no end", "<!-- gpu --> <!-- table --> the other's <!-- end -->"]
-)
-def test_a_page_without_a_place_for_the_table_is_an_error_and_loses_nothing(page):
-    with pytest.raises(ValueError, match="no place for a table: <!-- gpu -->"):
-        between(page, "gpu", "new\n")

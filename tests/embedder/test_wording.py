@@ -54,6 +54,31 @@ def test_the_fresh_persona_is_the_gain_times_the_weighted_mean_embedding_beside_
 
 
 @few
+@given(count=st.integers(0, 8), other=SEEDS, seed=SEEDS)
+def test_the_second_half_is_a_mean_of_all_items_and_knows_no_query(count, other, seed):
+    model, history = as_if_trained(fresh(gain=1.0, with_mean=True)), random_history(count, seed=seed)
+    made, again = (persona(model, random_queries(1, seed=each), history)[0] for each in (seed, other + 100))
+    assert made.shape == (2 * PLACES, LLM_DIM)
+    torch.testing.assert_close(made[PLACES:], again[PLACES:])
+    alone = as_if_trained(fresh(gain=1.0, weighting="mean"))
+    alone.projector.load_state_dict(model.mean_projector.state_dict())
+    with torch.no_grad():
+        alone.generic.vectors.copy_(model.generic.vectors[PLACES:])
+    torch.testing.assert_close(made[PLACES:], persona(alone, random_queries(1, seed=seed), history)[0])
+
+
+@few
+@given(count=st.integers(2, 8), seed=SEEDS)
+def test_the_first_half_is_what_it_is_without_the_second(count, seed):
+    both, one = as_if_trained(fresh(gain=1.0, with_mean=True)), fresh(gain=1.0)
+    state = {name: weight for name, weight in both.state_dict().items() if not name.startswith("mean_projector")}
+    state["generic.vectors"] = state["generic.vectors"][:PLACES]
+    one.load_state_dict(state)
+    query, history = random_queries(1, seed=seed), random_history(count, seed=seed)
+    torch.testing.assert_close(persona(both, query, history)[0, :PLACES], persona(one, query, history)[0])
+
+
+@few
 @given(count=st.integers(1, 6), seed=SEEDS)
 def test_an_item_that_weighs_nothing_changes_nothing(count, seed):
     model, history = as_if_trained(fresh(gain=1.0, items=count)), random_history(count + 1, seed=seed)

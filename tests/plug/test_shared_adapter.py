@@ -8,12 +8,14 @@ import torch
 from safetensors.torch import load_file
 
 from personaplug.backbone.generation_config import GenerationConfig
+from personaplug.backbone.row_generation import RowGeneration
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig, TrainingConfig
-from personaplug.plug.run_folder import ADAPTER, WEIGHTS
+from personaplug.plug.run_file import read_config
+from personaplug.plug.run_folder import ADAPTER, CONFIG, WEIGHTS
 from personaplug.plug.shared_adapter import SharedAdapter, SharedAdapterConfig, each_its_own
 from personaplug.rivals.user_lora.adapters import LoraConfig, UserAdapters
 from personaplug.training.trainer import train
@@ -30,9 +32,9 @@ def made(models, family, store, *, method="tuned-lora", adapter=SMALL, training=
     return build_plug(run, TASK, store=store, query_source=QuerySource.STORE)
 
 
-def moved(backbone):
+def moved(backbone, config=SMALL, **parts):
     """Make an adapter that changes what the language model answers."""
-    adapter = SharedAdapter(backbone.model, SMALL)
+    adapter = SharedAdapter(backbone.model, config, **parts)
     with torch.no_grad():
         for weight in adapter.second:
             weight.normal_()
@@ -80,7 +82,7 @@ def test_nothing_stays_beside_the_language_model_when_an_answer_fails(models, st
 @pytest.mark.parametrize("make", [tiny.decoder_only, tiny.encoder_decoder, tiny.absolute_decoder_only])
 def test_it_computes_what_peft_computes_of_the_same_matrices(make):
     backbone, other = make(), make()
-    adapter = moved(backbone)
+    adapter = moved(backbone, replace(SMALL, reads="all"))
     theirs = UserAdapters(other, LoraConfig(rank=SMALL.rank, alpha=SMALL.alpha))
     pairs = zip(adapter.names, adapter.first, adapter.second, strict=True)
     named = {name: (first, second) for name, first, second in pairs}
@@ -109,9 +111,85 @@ def test_only_the_rows_that_are_named_go_through_it():
             backbone.score(each, targets).log_likelihood
             for each in (inputs, replace(inputs, beside=partial(adapter.beside, backbone.model)))
         )
-        mixed = replace(inputs, beside=lambda: adapter.beside(backbone.model, [True, False, True]))
+        mixed = replace(inputs, beside=partial(adapter.beside, backbone.model, rows=[True, False, True]))
         got = backbone.score(mixed, targets).log_likelihood
     torch.testing.assert_close(got, torch.stack([with_it[0], bare[1], with_it[2]]))
+
+
+def test_the_frozen_model_reads_inputs_as_without_it():
+    backbone = tiny.decoder_only()
+    adapter, texts = moved(backbone, closing=2, vectors=3), ["abc and more", "a"]
+    inputs = backbone.embed(texts).with_prefix(torch.randn(2, 3, backbone.dim), place="after")
+
+    def read():
+        layers = backbone.model(inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long()).past_key_values.layers
+        return torch.stack([torch.stack([layer.keys, layer.values]) for layer in layers])
+
+    with torch.no_grad():
+        bare = read()
+        with adapter.beside(backbone.model):
+            ours = read()
+    known = inputs.embeds.shape[1] - adapter.tail
+    assert known > 0
+    torch.testing.assert_close(ours[..., :known, :], bare[..., :known, :])
+    assert not torch.allclose(ours[..., known:, :], bare[..., known:, :], atol=1e-2)
+
+
+@pytest.mark.parametrize("method", ["tuned-lora", "plug"])
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("reads", ["answer", "all"])
+def test_an_answer_is_as_likely_with_gradients_as_without(models, family, store, examples, method, place, reads):
+    """With them the input may be read ahead, by the frozen model alone."""
+    run = replace(make_run(models, family, method=method), adapter=replace(SMALL, reads=reads))
+    run = replace(run, embedder=replace(run.embedder, place=place))
+    plug = as_if_trained(build_plug(run, TASK, store=store, query_source=QuerySource.STORE))
+    scores = plug.score(examples)
+    loss = plug.loss(plug.batcher(examples))
+    torch.testing.assert_close(loss.detach(), -scores.log_likelihood.sum() / scores.tokens.sum(), atol=1e-5, rtol=1e-4)
+    loss.backward()
+    assert all(weight.grad is not None and weight.grad.any() for weight in plug.adapter.parameters())
+
+
+@pytest.mark.parametrize("reads", ["answer", "all"])
+def test_it_writes_what_it_finds_likely(models, family, store, examples, reads):
+    """Each token of a greedy answer is the likeliest, where the answer so far is given and read in one pass."""
+    plug = as_if_trained(made(models, family, store, adapter=replace(SMALL, reads=reads)))
+    inputs = plug.asked(examples)
+    writings = [RowGeneration(GenerationConfig(max_new_tokens=6)) for _ in examples]
+    plug.backbone.write(inputs, writings)
+    for row, writing in enumerate(writings):
+        alone = plug.asked([examples[row]])
+        with torch.no_grad():
+            logits = plug.backbone._answer_logits(alone, torch.tensor([writing.tokens]))
+        logits[..., plug.backbone.model.generation_config.suppress_tokens] = -torch.inf
+        assert logits[0].argmax(-1).tolist() == list(writing.tokens)
+
+
+def test_inputs_that_are_kept_are_read_up_to_where_it_begins(models, store, examples, tmp_path):
+    both = []
+    for megabytes in (0, 100):
+        training = TrainingConfig(epochs=3.0, batch_size=2, kept_megabytes=megabytes, precision="float32")
+        plug = made(models, "decoder-only", store, training=training)
+        read = train(plug, examples, folder=tmp_path / str(megabytes)).inputs_read
+        both.append(load_file(tmp_path / str(megabytes) / ADAPTER))
+    assert read.found == 3 * len(examples)
+    for name, tensor in both[0].items():
+        torch.testing.assert_close(tensor, both[1][name], atol=1e-5, rtol=1e-3)
+
+
+def test_of_an_encoder_decoder_it_reads_what_the_decoder_does():
+    adapter = SharedAdapter(tiny.encoder_decoder().model, SMALL)
+    assert {name.partition(".")[0] for name in adapter.names} == {"decoder"}
+
+
+def test_a_run_of_before_there_was_a_choice_has_inputs_go_through_it_too(models, store, tmp_path):
+    plug = made(models, "decoder-only", store)
+    plug.save_pretrained(tmp_path)
+    config = tmp_path / CONFIG
+    assert read_config(RunConfig, config).adapter.reads == "answer"
+    lines = config.read_text().splitlines(keepends=True)
+    config.write_text("".join(line for line in lines if not line.startswith("reads")))
+    assert read_config(RunConfig, config).adapter.reads == "all"
 
 
 def test_entered_again_it_stands_there_once():
@@ -120,7 +198,7 @@ def test_entered_again_it_stands_there_once():
     inputs = replace(backbone.embed(["abc"]), beside=partial(adapter.beside, backbone.model))
     with torch.no_grad():
         once = backbone.score(inputs, ["yes"]).log_likelihood
-        with adapter.beside(backbone.model):
+        with adapter.beside(backbone.model, len("yes") + 1):
             twice = backbone.score(inputs, ["yes"]).log_likelihood
     torch.testing.assert_close(once, twice)
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from personaplug.backbone.precision import Precision
-from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import TrainingConfig
@@ -25,18 +24,21 @@ def build(
     store: PersonaStore,
     training: TrainingConfig,
     *,
-    embedder: EmbedderConfig = EmbedderConfig(),  # noqa: B008 (frozen)
-    method: str = "plug",
     precision: Precision = "float32",
+    **parts: object,
 ) -> PersonaPlug:
-    """Make a fresh plug of the tiny models, whose trainings come out alike on every processor."""
-    training = replace(training, precision=precision)
-    return build_plug(
-        make_run(models, family, embedder=embedder, training=training, method=method),
-        TASK,
-        store=store,
-        query_source=QuerySource.STORE,
-    )
+    """Make a fresh plug of the tiny models, whose trainings come out alike on every processor.
+
+    Args:
+        models: Their folders.
+        family: Of the language model.
+        store: The histories.
+        training: How it is fitted.
+        precision: Of its steps.
+        parts: Of its run, where they are not the default: ``embedder``, ``method``, ``adapter``.
+    """
+    run = make_run(models, family, training=replace(training, precision=precision))
+    return build_plug(replace(run, **parts), TASK, store=store, query_source=QuerySource.STORE)
 
 
 def fit(plug: PersonaPlug, folder: Path, *, has_dev: bool = True, **options) -> Fitted:

@@ -17,6 +17,7 @@ from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import PRESETS, RunConfig, TrainingConfig
+from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.training.checkpoints import CHECKPOINTS, is_finished, starting_point
 from personaplug.training.inputs_once import read_inputs
 from personaplug.training.plug_trainer import PlugTrainer
@@ -258,7 +259,7 @@ CHANGING = {
     "one epoch": ({"epochs": 1.0}, {"embedder": AFTER}),
     "items": ({}, {"embedder": AFTER, "method": "plug+bm25"}),
     "dropout": ({"backbone_dropout": True}, {"embedder": AFTER}),
-    "adapter": ({}, {"embedder": AFTER, "method": "tuned-lora"}),
+    "adapter": ({}, {"embedder": AFTER, "adapter": SharedAdapterConfig(rank=2, reads="all")}),
     "recomputed": ({"gradient_checkpointing": True}, {"embedder": AFTER}),
 }
 

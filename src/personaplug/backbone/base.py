@@ -100,6 +100,11 @@ class Backbone(ABC):
         lengths = [self._table(tokens).float().norm(dim=-1) for tokens in every_token.split(8192)]
         return float(torch.cat(lengths).mean())
 
+    @property
+    def closing_tokens(self) -> int:
+        """Count the tokens that end every input, such as a chat's header of the answer."""
+        return len(self._frame[1])
+
     def look_up(self, tokens: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens llm_dim"]:
         """Give the embeddings of tokens, as the model reads them."""
         embeddings: Tensor = self._table(tokens)
@@ -126,8 +131,7 @@ class Backbone(ABC):
     def score(self, inputs: TokenEmbeddings, targets: Sequence[str], *, max_tokens: int = 128) -> AnswerScores:
         """Give the log-likelihood of each answer; longer answers are cut at ``max_tokens``."""
         labels = self._labels(targets, max_tokens=max_tokens)
-        with inputs.beside():
-            logits = self._answer_logits(inputs, labels).float()
+        logits = self._answer_logits(inputs, labels).float()
         each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
         return AnswerScores(-each.view_as(labels).sum(dim=1), (labels != IGNORED).sum(dim=1))
 
@@ -136,7 +140,7 @@ class Backbone(ABC):
         """Answer a batch of inputs, each as without the others: sampling draws a row by the seed alone."""
         config = config or GenerationConfig()
         if config.strategy == "beam":
-            with inputs.beside():
+            with inputs.beside(0):
                 ids = self.model.generate(**self._decoding(inputs, longest=config.max_new_tokens, beams=config.beams))
             return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
         writings = [RowGeneration(config) for _ in inputs.embeds]
@@ -158,7 +162,7 @@ class Backbone(ABC):
     def write(self, inputs: TokenEmbeddings, writings: Sequence[RowGeneration]) -> None:
         """Answer a batch of inputs, each into its own writing, token by token, until all have ended."""
         configs = [writing.config for writing in writings]
-        with inputs.beside():
+        with inputs.beside(0):
             self.model.generate(
                 **self._decoding(inputs, longest=max(config.max_new_tokens for config in configs)),
                 logits_processor=LogitsProcessorList([RowSampling(configs)]),
@@ -216,14 +220,10 @@ class Backbone(ABC):
     def _frame(self) -> tuple[list[int], list[int]]:
         """Find the tokens that stand before and after every input: start and end tokens, or a chat's turn."""
         if self.use_chat_template:
-            header, footer = self._chat_turn.split(_MARK)
+            header, footer = self._chat({"role": "user", "content": _MARK}, is_asked=True).split(_MARK)
             return self._ids(header), self._ids(footer)
         before, after = self.reader.frame
         return before, after + self._ids(self.separator)
-
-    @property
-    def _chat_turn(self) -> str:
-        return self._chat({"role": "user", "content": _MARK}, is_asked=True)
 
     @cached_property
     def _end(self) -> int:

@@ -1,7 +1,5 @@
 """Decoder-only backbones: Llama, Qwen, GPT and their kin."""
 
-from contextlib import nullcontext
-
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -25,37 +23,42 @@ class DecoderOnlyBackbone(Backbone):
             self.side,
         )
         known = inputs.embeds.shape[1] - inputs.tail if self._may_read_ahead(inputs) else 0
-        outputs = self.model(
-            inputs_embeds=whole.embeds[:, known:],
-            attention_mask=whole.mask.long(),
-            position_ids=whole.position_ids[:, known:],
-            past_key_values=self._read_ahead(whole, known) if known else None,
-            logits_to_keep=_last(labels.shape[1] + 1, of=whole.embeds.shape[1] - known, device=labels.device),
-            use_cache=known > 0,
-        )
+        ahead = self._read_ahead(whole, known) if known else None
+        with inputs.beside(labels.shape[1]):
+            outputs = self.model(
+                inputs_embeds=whole.embeds[:, known:],
+                attention_mask=whole.mask.long(),
+                position_ids=whole.position_ids[:, known:],
+                past_key_values=ahead,
+                logits_to_keep=_last(labels.shape[1] + 1, of=whole.embeds.shape[1] - known, device=labels.device),
+                use_cache=known > 0,
+            )
         # The logits before each answer token predict it.
         logits: Tensor = outputs.logits[:, :-1]
         return logits
 
     def _may_read_ahead(self, inputs: TokenEmbeddings) -> bool:
-        """Tell whether gradients are wanted, and none of them reaches what stands before the vectors."""
+        """Tell whether gradients are wanted, and none of them reaches what stands before the tail."""
         return (
             torch.is_grad_enabled()
             and inputs.tail > 0
-            and inputs.beside is nullcontext
             and not self.model.is_activation_checkpointing  # It keeps no keys and values.
             and not any(weight.requires_grad for weight in self.model.parameters())
         )
 
     def keep(self, inputs: TokenEmbeddings) -> None:
-        """Read inputs once for all training steps to come."""
+        """Read inputs once for all training steps to come, as far as their tail."""
         if self.kept is not None:
-            self.kept.keep(inputs, self._read(inputs))
+            first = self._first(inputs, inputs.embeds.shape[1] - inputs.tail)
+            self.kept.keep(first, self._read(first))
 
     def _read_ahead(self, whole: TokenEmbeddings, known: int) -> Cache:
         """Give the keys and values that the frozen model makes of the first tokens of each row."""
-        first = TokenEmbeddings(whole.embeds[:, :known], whole.mask[:, :known], self.side)
+        first = self._first(whole, known)
         return self._read(first) if self.kept is None else self.kept.cache(first, self._read)
+
+    def _first(self, inputs: TokenEmbeddings, count: int) -> TokenEmbeddings:
+        return TokenEmbeddings(inputs.embeds[:, :count], inputs.mask[:, :count], self.side)
 
     @torch.no_grad()
     def _read(self, inputs: TokenEmbeddings) -> Cache:

@@ -25,17 +25,18 @@ class EncoderDecoderBackbone(Backbone):
         """Answer a batch of inputs."""
         if config is None or config.strategy != "beam" or not self._searches_plainly(config):
             return super().generate(inputs, config)
-        with inputs.beside():
+        with inputs.beside(0):
             found = BeamSearch(self.model, inputs, beams=config.beams, ends=self._ends).run(most=config.max_new_tokens)
         return [self._decode(tokens).strip() for tokens in found]
 
     def _answer_logits(self, inputs: TokenEmbeddings, labels: Tensor) -> Tensor:
-        outputs = self.model(
-            inputs_embeds=inputs.embeds,
-            attention_mask=inputs.mask.long(),
-            decoder_input_ids=self.model.prepare_decoder_input_ids_from_labels(labels),
-            use_cache=False,
-        )
+        with inputs.beside(labels.shape[1]):
+            outputs = self.model(
+                inputs_embeds=inputs.embeds,
+                attention_mask=inputs.mask.long(),
+                decoder_input_ids=self.model.prepare_decoder_input_ids_from_labels(labels),
+                use_cache=False,
+            )
         logits: Tensor = outputs.logits
         return logits
 

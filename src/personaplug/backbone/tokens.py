@@ -12,7 +12,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 Side = Literal["left", "right"]
 Place = Literal["before", "after"]
-Beside = Callable[[], AbstractContextManager[None]]
+
+Beside = Callable[[int], AbstractContextManager[None]]
+"""Has something stand beside a language model while it reads and answers; given the tokens of answers that it reads."""
+
+
+def alone(answer_tokens: int) -> AbstractContextManager[None]:  # noqa: ARG001 (as of what does)
+    """Have nothing stand beside the language model."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,8 @@ class TokenEmbeddings:
         mask: True where a token is real.
         side: Where the padding stands.
         lead: Tokens at the start of every input that stay first, before any prefix (a start token, a chat header).
-        tail: Vectors at the end of every input that are no tokens: what stands before them knows nothing of them.
+        tail: How much at the end of every input is not for the frozen model alone, such as vectors: what stands before
+            it knows nothing of it, and gets no gradients.
         beside: Entered while the language model reads and answers, to have something stand beside its own weights.
     """
 
@@ -33,7 +41,7 @@ class TokenEmbeddings:
     side: Side
     lead: int = 0
     tail: int = 0
-    beside: Beside = nullcontext
+    beside: Beside = alone
 
     @property
     def rows(self) -> list[Tensor]:

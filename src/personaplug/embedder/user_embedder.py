@@ -31,6 +31,7 @@ class EmbedderConfig:
     )
     output_tokens: int = option(5, "outputs: first tokens with a persona vector each; one more is the mean of the rest")
     gain: float = option(0.0, "outputs: how much of their mean embeddings the persona starts with")
+    with_mean: bool = option(False, "outputs: as many vectors again, of all items alike, whatever the query")
     instructions: int = option(1, "trained vectors that are the same for every user")
     instruction_form: Literal["vectors", "mlp"] = option(
         "vectors", "trained directly, or through an MLP as in the paper"
@@ -70,11 +71,16 @@ class EmbedderConfig:
     @property
     def persona_vectors(self) -> int:
         """How many of them are the user's."""
-        return self.personas if self.made_of == "encoder" else self.output_tokens + 1
+        return self.personas if self.made_of == "encoder" else (self.output_tokens + 1) * (1 + self.has_mean)
+
+    @property
+    def has_mean(self) -> bool:
+        """Whether a part of the persona is the same whatever the query."""
+        return self.made_of == "outputs" and self.with_mean
 
     @property
     def attentions(self) -> int:
-        """How many ways items are weighed: one a persona vector; one for all that are made of outputs."""
+        """How many ways items are weighed by the query: one a persona vector; one for all that are made of outputs."""
         return self.personas if self.made_of == "encoder" else 1
 
     @property
@@ -129,6 +135,8 @@ class UserEmbedder(nn.Module):
             self.projector: Projector | WordingProjector = WordingProjector(
                 llm_dim, norm=embedding_norm, gain=config.gain
             )
+            if config.has_mean:
+                self.mean_projector = WordingProjector(llm_dim, norm=embedding_norm, gain=config.gain)
             return
         used = views if config.values == "all" else 1
         self.projector = Projector(
@@ -163,16 +171,18 @@ class UserEmbedder(nn.Module):
         )
         seen = selected(history, query, count=self.config.items, by=self.config.items_by)
         weights: Tensor = self.aggregator(queries, seen)
-        return weights
+        return torch.cat([weights, MeanPooling()(queries, seen)], dim=1) if self.config.has_mean else weights
 
     def persona(
         self, weights: Float[Tensor, "batch attentions items"], history: HistoryBatch
     ) -> Float[Tensor, "batch personas llm_dim"]:
         """Sum the projected items, scaled to the size of token embeddings; what no item speaks of stays generic."""
         generic = self.generic(len(weights))
-        if isinstance(self.projector, WordingProjector):
-            assert history.wording is not None
-            own, is_own = self.projector(weights, history.wording), worded(weights, history.wording)
+        if history.wording is not None and isinstance(self.projector, WordingProjector):
+            projectors = [self.projector, *([self.mean_projector] if self.config.has_mean else [])]
+            ways = list(zip(projectors, weights.split(1, dim=1), strict=True))
+            own = torch.cat([projector(each, history.wording) for projector, each in ways], dim=1)
+            is_own = torch.cat([worded(each, history.wording) for _, each in ways], dim=1)
         else:
             own, is_own = self.scale * self.projector(weights, history), ~history.is_empty[:, None]
         if self.config.is_residual:

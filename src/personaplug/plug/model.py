@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -245,7 +244,8 @@ class PersonaPlug(nn.Module):
         """Put the vectors of each example into its embedded prompt."""
         embedded = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
         inputs = embedded.with_prefix(self.prefix(batch.to(self.backbone.device)), place=self.run.embedder.place)
-        return replace(inputs, beside=partial(self.adapter.beside, self.backbone.model)) if self.adapter else inputs
+        adapter, is_behind = self.adapter, self.run.reads_inputs_alone
+        return adapter.joined(inputs, self.backbone.model, is_behind=is_behind) if adapter else inputs
 
     def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
         """Write the examples as :meth:`respond` has them answered."""

@@ -53,8 +53,11 @@ def build_adapter(run: RunConfig, backbone: Backbone) -> SharedAdapter | None:
     Raises:
         ConfigError: The language model has no place for one.
     """
+    if run.shared_adapter is None:
+        return None
     torch.default_generator.manual_seed(run.training.seed)
-    return SharedAdapter(backbone.model, run.shared_adapter) if run.shared_adapter else None
+    vectors = run.vectors if run.embedder.place == "after" else 0
+    return SharedAdapter(backbone.model, run.shared_adapter, closing=backbone.closing_tokens, vectors=vectors)
 
 
 def build_batcher(

@@ -121,6 +121,12 @@ class RunConfig:
         return adapter if adapter.rank else None
 
     @property
+    def reads_inputs_alone(self) -> bool:
+        """Whether the frozen model reads inputs by itself, and all that is trained stands behind them."""
+        adapter = self.shared_adapter
+        return (self.embedder.place == "after" or not self.vectors) and (adapter is None or adapter.reads == "answer")
+
+    @property
     def reads_vectors(self) -> bool:
         """Whether vectors of the user's history are needed, for the persona or to choose items by."""
         return METHOD_KINDS[self.method].reads_vectors

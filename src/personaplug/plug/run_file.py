@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from personaplug.backbone.gguf import is_gguf
-from personaplug.config import read_toml, write_toml
+from personaplug.config import from_mapping, read_values, write_toml
 from personaplug.models.catalog import CATALOG
 
 R = TypeVar("R")
@@ -42,7 +42,8 @@ def read_config(kind: type[R], path: Path) -> R:
     Raises:
         ConfigError: The file is missing, is not TOML, or does not fit ``kind``.
     """
-    return _renamed(read_toml(kind, path), lambda name: _found(name, folder=path.parent))
+    values = _as_today(read_values(path))
+    return _renamed(from_mapping(kind, values, where=str(path)), lambda name: _found(name, folder=path.parent))
 
 
 def write_config(run: object, path: Path) -> None:
@@ -58,6 +59,12 @@ def as_kept(run: R, folder: Path) -> R:
 def is_same_model(one: str, other: str) -> bool:
     """Tell whether two names stand for one model; a folder or file has many."""
     return one == other or (_is_here(one) and _is_here(other) and Path(one).samefile(other))
+
+
+def _as_today(values: dict[str, Any]) -> dict[str, Any]:
+    """Say of an adapter that was trained before there was a choice what went through it."""
+    adapter = values.get("adapter")
+    return values | {"adapter": {"reads": "all"} | adapter} if isinstance(adapter, dict) else values
 
 
 def _renamed(run: R, rename: Callable[[str], str]) -> R:

@@ -2,11 +2,15 @@
 
 It has no user in it: alone it is the control for one adapter a user, as a tuned prompt is for the persona; beside a
 persona it is what all users share. The language model's own weights stay as they are.
+
+By default inputs do not go through it: the frozen model reads them, and it begins where the answer does. So a training
+step has few tokens to go back through, and what was read of an input can be kept.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from math import sqrt
 from threading import get_ident
 from typing import Any, Literal
@@ -18,6 +22,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from personaplug.backbone.attention_maps import Hook, attention_projections, hooked
+from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.config import option
 
 
@@ -29,6 +34,9 @@ class SharedAdapterConfig:
     alpha: float = option(16.0, "what they add is multiplied by alpha / rank")
     places: Literal["attention", "query-value"] = option(
         "attention", "every linear map of the attention, or those of queries and values alone"
+    )
+    reads: Literal["answer", "all"] = option(
+        "answer", "what goes through it: answers and what stands right before them, or inputs too"
     )
 
     def __post_init__(self) -> None:
@@ -42,19 +50,29 @@ class SharedAdapter(nn.Module):
     Args:
         model: Whose maps; it is no part of this module.
         config: How large; a rank of at least one.
+        closing: Tokens that end every input; where it reads answers, it reads these too, one at least.
+        vectors: How many stand behind them, which it also reads.
 
     Attributes:
         first: ``A`` of each map, ``[rank, inputs]``, drawn at random.
         second: ``B`` of each map, ``[outputs, rank]``, zero at first: an untrained adapter changes nothing.
+        tail: Tokens and vectors at the end of every input that it reads; None where it reads all that its maps do.
 
     Raises:
         ConfigError: The model has no attention with linear maps in it.
     """
 
-    def __init__(self, model: PreTrainedModel, config: SharedAdapterConfig) -> None:
+    def __init__(
+        self, model: PreTrainedModel, config: SharedAdapterConfig, *, closing: int = 1, vectors: int = 0
+    ) -> None:
         super().__init__()
         self.config = config
+        is_decoders = config.reads == "answer" and model.config.is_encoder_decoder
+        self.closing = max(1, closing)
+        self.tail = None if is_decoders or config.reads == "all" else self.closing + vectors
         maps = attention_projections(model, only=config.places)
+        if is_decoders:
+            maps = {name: each for name, each in maps.items() if "decoder" in name.split(".")}
         self.names = tuple(maps)
         shapes = [_shape(each) for each in maps.values()]
         self.first = nn.ParameterList(torch.empty(config.rank, inputs) for inputs, _ in shapes)
@@ -62,46 +80,75 @@ class SharedAdapter(nn.Module):
         for weight in self.first:
             nn.init.kaiming_uniform_(weight, a=sqrt(5))
         self._threads: set[int] = set()
+        self._until: ExitStack | None = None
+
+    def joined(self, inputs: TokenEmbeddings, model: PreTrainedModel, *, is_behind: bool) -> TokenEmbeddings:
+        """Have it stand beside a language model that reads inputs.
+
+        Args:
+            inputs: With all vectors in them.
+            model: That of this adapter, or a copy in another precision.
+            is_behind: Whether the frozen model reads them by itself as far as the adapter's ``tail``.
+        """
+        return replace(inputs, tail=(self.tail or 0) if is_behind else 0, beside=partial(self.beside, model))
 
     @contextmanager
-    def beside(self, model: PreTrainedModel, rows: Sequence[bool] | None = None) -> Iterator[None]:
+    def beside(
+        self, model: PreTrainedModel, answer_tokens: int = 0, *, rows: Sequence[bool] | None = None
+    ) -> Iterator[None]:
         """Stand beside a language model, for what this thread has it read; entered again inside, it stands there once.
 
         Args:
             model: That of this adapter, or a copy in another precision.
+            answer_tokens: Of given answers, read behind the inputs in the same pass.
             rows: Which rows of what the model reads go through it, a row's beams with it; None for all.
         """
         if (thread := get_ident()) in self._threads:
             yield
             return
         parts = zip(self.names, self.first, self.second, strict=True)
+        last = None if self.tail is None else self.tail + answer_tokens
         hooks = [
-            (model.get_submodule(name), _in_thread(thread, self._path(first, second, rows)))
+            (model.get_submodule(name), _in_thread(thread, self._path(first, second, rows=rows, last=last)))
             for name, first, second in parts
         ]
         self._threads.add(thread)
-        try:
-            with hooked(hooks):
-                yield
-        finally:
-            self._threads.discard(thread)
+        until = self._until or ExitStack()
+        until.callback(self._threads.discard, thread)
+        until.enter_context(hooked(hooks))
+        with nullcontext() if self._until else until:
+            yield
 
-    def _path(self, first: Tensor, second: Tensor, rows: Sequence[bool] | None) -> Hook:
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Let it stay where it stood until this is left: gradients that make activations again need it there."""
+        with ExitStack() as self._until:
+            try:
+                yield
+            finally:
+                self._until = None
+
+    def _path(self, first: Tensor, second: Tensor, *, rows: Sequence[bool] | None, last: int | None) -> Hook:
         scale = self.config.alpha / self.config.rank
 
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-            added = scale * functional.linear(functional.linear(inputs[0].to(first.dtype), first), second)
+            read = inputs[0] if last is None else inputs[0][..., -last:, :]
+            added = scale * functional.linear(functional.linear(read.to(first.dtype), first), second)
+            added = functional.pad(added, (0, 0, output.shape[-2] - added.shape[-2], 0))
             return output + _of_rows(added, rows).to(output.dtype)
 
         return add
 
 
 @contextmanager
-def each_its_own(model: PreTrainedModel, adapters: Sequence[SharedAdapter | None]) -> Iterator[None]:
+def each_its_own(
+    model: PreTrainedModel, adapters: Sequence[SharedAdapter | None], answer_tokens: int = 0
+) -> Iterator[None]:
     """Let each row of what a language model reads go through an adapter of its own, or through none."""
     with ExitStack() as entered:
         for adapter in dict.fromkeys(each for each in adapters if each):
-            entered.enter_context(adapter.beside(model, [each is adapter for each in adapters]))
+            rows = [each is adapter for each in adapters]
+            entered.enter_context(adapter.beside(model, answer_tokens, rows=rows))
         yield
 
 

@@ -6,6 +6,7 @@ the same numbers.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 
 from personaplug.backbone.base import Backbone
@@ -44,7 +45,8 @@ def read_inputs(
     order = sorted(range(len(examples)), key=lambda at: -lengths[at])
     for start in range(0, len(order), size):
         prompts = plug.prompts([examples[at] for at in order[start : start + size]])
-        through.keep(through.embed(prompts, max_tokens=plug.prompts.max_tokens))
+        inputs = through.embed(prompts, max_tokens=plug.prompts.max_tokens)
+        through.keep(replace(inputs, tail=plug.adapter.closing) if plug.adapter else inputs)
         if kept.is_full or not len(kept):
             break
     read = InputsRead(len(kept), len(examples), kept.bytes, perf_counter() - began)
@@ -57,9 +59,8 @@ def _are_the_same_at_every_visit(plug: PersonaPlug) -> bool:
     training = plug.run.training
     return (
         training.epochs > 1.0
-        and plug.run.embedder.place == "after"
+        and plug.run.reads_inputs_alone
         and plug.run.retriever is None
-        and plug.adapter is None
         and not training.backbone_dropout
         and not training.gradient_checkpointing
     )

@@ -142,9 +142,8 @@ class PlugTrainer(Trainer):
             self.plug.backbone = own
 
     def _adapted(self) -> AbstractContextManager[None]:
-        """Have the adapter of all users stand there until the gradients do: what is recomputed for them needs it."""
-        adapter = self.plug.adapter
-        return adapter.beside(self.plug.backbone.model) if adapter else nullcontext()
+        """Have the adapter of all users stay until the gradients are there: what is recomputed for them needs it."""
+        return self.plug.adapter.staying() if self.plug.adapter else nullcontext()
 
     def training_step(self, *arguments: Any, **options: Any) -> Tensor:  # noqa: ANN401 (the trainer's signature)
         """Take a part of a step, and stop where its loss is no number."""

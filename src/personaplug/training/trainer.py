@@ -56,7 +56,9 @@ def train(
         raise ConfigError("there is no query to train on", hint="personaplug data audit shows what the split leaves")
     checkpoint = starting_point(folder, resume=resume)
     stepping = for_steps(
-        plug.backbone, _precision(plug.run, resumed=folder if checkpoint else None), place=plug.run.embedder.place
+        plug.backbone,
+        _precision(plug.run, resumed=folder if checkpoint else None),
+        place="after" if plug.run.reads_inputs_alone else "before",
     )
     plug.run = _settled(plug.run, is_lower=stepping is not plug.backbone)
     trainer = PlugTrainer(plug, examples, dev=dev, folder=folder, stepping=stepping, on_progress=on_progress)

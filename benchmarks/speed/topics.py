@@ -1,0 +1,128 @@
+"""Which rows of the results stand in which table of docs/performance.md, and what they are called there."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is compared with what.
+
+    Attributes:
+        what: Ours.
+        against: The opponent.
+        rows: Names in the results, one a column of figures; an empty one where nothing of the kind can be measured.
+        ours: The detail that says what ours takes by itself; none by default.
+    """
+
+    what: str
+    against: str
+    rows: tuple[str, ...]
+    ours: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A table.
+
+    Attributes:
+        mark: Its place on the page.
+        lines: From top to bottom; one that was measured nowhere is left out.
+        columns: Headings of the figures, where each machine has a row. Without any, each machine has a column.
+    """
+
+    mark: str
+    lines: tuple[Line, ...]
+    columns: tuple[str, ...] = ()
+
+
+_ANSWERS = {"the bare model": "persona against none", "four items of 64 tokens": "persona against 4 items of 64 tokens"}
+_BATCHES = {1: "one by one", 8: "batches of 8", 32: "batches of 32"}
+_PROMPT_TUNING, _PUBLISHED, _ROOFLINE = "PEFT's prompt tuning", "the published procedure", "the roofline"
+
+
+def _answers(model: str, names: str) -> tuple[Line, ...]:
+    """Name the rows of a persona beside a model, by the pattern of their names."""
+    return tuple(
+        Line(f"persona, {model}", against, tuple(f"{names.format(name)}, batch {size}" for size in _BATCHES))
+        for against, name in _ANSWERS.items()
+    )
+
+
+ANSWERING = Topic(
+    "answering",
+    (
+        *_answers("SmolLM2", "real model: {}: smollm2"),
+        Line("adapters of 8 users, SmolLM2", "the bare model", ("", "adapters of 8 users against none", "")),
+        *_answers("Llama, 503 M random weights", "{}: random Llama"),
+        *_answers("Llama, 1,098 M random weights", "gpu/{}: random Llama"),
+        *_answers("T5, 30 M random weights", "{}: random T5"),
+    ),
+    tuple(_BATCHES.values()),
+)
+
+_REAL_STEP = "real model: a training step against PEFT's prompt tuning"
+_EXAMPLES, _QUERIES = "our_examples_per_second", "our_queries_per_second"
+
+TRAINING = Topic(
+    "training",
+    (
+        Line("step, SmolLM2, inputs new", _PROMPT_TUNING, (f"{_REAL_STEP}, first visit",), "our_seconds"),
+        Line("step, SmolLM2, inputs kept", _PROMPT_TUNING, (f"{_REAL_STEP}, input kept",), "our_seconds"),
+        Line("step, 30 M weights", _PUBLISHED, ("a training step",), _EXAMPLES),
+        Line("step, 30 M weights, preset `paper`", _PUBLISHED, ("a training step, preset paper",), _EXAMPLES),
+        Line("dev answers, 30 M weights", _PUBLISHED, ("dev evaluation, every query encoded",), _QUERIES),
+        Line("dev answers, 30 M weights, `--look-up`", _PUBLISHED, ("dev evaluation",), _QUERIES),
+        Line("steps of 8, Llama, 1,098 M weights", _ROOFLINE, ("gpu/a training step, batch 8",), "examples_per_second"),
+        Line(
+            "steps of 32, Llama, 1,098 M weights", _ROOFLINE, ("gpu/a training step, batch 32",), "examples_per_second"
+        ),
+    ),
+    ("figure",),
+)
+
+INDEXING = Topic(
+    "indexing",
+    (
+        Line("encoding with `minilm`", "sentence-transformers", ("encoding histories",), "our_texts_per_second"),
+        Line("indexing a log", _PUBLISHED, ("indexing a log",), "our_seconds"),
+    ),
+)
+
+_ALONE = "the aim alone"
+
+STORE = Topic(
+    "store",
+    (
+        Line("fetching a user's 100 vectors of 200,000", _ALONE, ("fetching one user's vectors, 200,000",)),
+        Line("the same of 10,000,000", _ALONE, ("fetching one user's vectors, 10,000,000",)),
+        Line("memory of a process that fetches those", _ALONE, ("resident memory, 10,000,000",)),
+        Line("memory, training from 1,000,000 rows", "from 1,000 rows", ("memory while training",), "large_mb"),
+        Line("start of `personaplug --help`", _ALONE, ("start-up",)),
+    ),
+)
+
+_EMBEDDER, _RAGGED = "user embedder, forward and backward", "ragged histories: histories of the"
+
+ARITHMETIC = Topic(
+    "arithmetic",
+    (
+        Line("time, 512 items a user", _PUBLISHED, (f"{_EMBEDDER}, our default",), "our_seconds"),
+        Line("time, 512 items a user, preset `paper`", _PUBLISHED, (_EMBEDDER,), "our_seconds"),
+        Line(
+            "time, real histories of 135 items, preset `paper`",
+            _PUBLISHED,
+            (f"{_RAGGED} queries of git-subject",),
+            "our_seconds",
+        ),
+        Line(
+            "time, real histories of 56 items, preset `paper`",
+            _PUBLISHED,
+            (f"{_RAGGED} users of git-subject",),
+            "our_seconds",
+        ),
+        Line("memory, 512 items a user", _PUBLISHED, ("user embedder, memory, our default",), "our_mb"),
+        Line("memory, 512 items a user, preset `paper`", _PUBLISHED, ("user embedder, memory",), "our_mb"),
+    ),
+)
+
+TOPICS = (ANSWERING, TRAINING, INDEXING, STORE, ARITHMETIC)
