@@ -17,7 +17,7 @@ from personaplug.plug.model import PersonaPlug
 from personaplug.plug.query_source import QuerySource
 from personaplug.records import Example
 from personaplug.training.augment import drop_history
-from personaplug.training.batches import LengthGroupedVisits, count_tokens
+from personaplug.training.batches import LengthGroupedSampler, count_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,6 @@ def _steps(module: nn.Module, loss: Callable[[], Tensor], *, course: Course) -> 
 
 def batches_of(plug: PersonaPlug, examples: Sequence[Example], *, size: int) -> list[Batch]:
     """Cut the epoch as our trainer does: both sides see batches of similar inputs."""
-    order = list(LengthGroupedVisits(count_tokens(plug, examples), batch_size=size, seed=0))
+    order = list(LengthGroupedSampler(count_tokens(plug, examples), batch_size=size, seed=0))
     groups = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
     return [Batch(tuple(examples[place] for place in group), torch.tensor(group)) for group in groups]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from personaplug.plug.run import TrainingConfig
 from personaplug.records import Example, Profile
 from personaplug.training import batches
-from personaplug.training.batches import LengthGroupedVisits, TrainingSet, count_tokens
+from personaplug.training.batches import LengthGroupedSampler, TrainingSet, count_tokens
 from tests.factories import START, make_items
 from tests.training.fit import build
 
@@ -16,7 +16,7 @@ LENGTHS = st.lists(st.integers(0, 500), min_size=1, max_size=60)
 
 
 def visits_of(lengths, *, batch_size, seed=0, epoch=0):
-    visits = LengthGroupedVisits(lengths, batch_size=batch_size, seed=seed)
+    visits = LengthGroupedSampler(lengths, batch_size=batch_size, seed=seed)
     visits.set_epoch(epoch)
     return list(visits)
 
@@ -31,7 +31,7 @@ def test_an_epoch_visits_every_example_exactly_once(lengths, batch_size, seed, e
     visits = visits_of(lengths, batch_size=batch_size, seed=seed, epoch=epoch)
     first = epoch * len(lengths)
     assert sorted(visits) == list(range(first, first + len(lengths)))
-    assert len(LengthGroupedVisits(lengths, batch_size=batch_size, seed=seed)) == len(lengths)
+    assert len(LengthGroupedSampler(lengths, batch_size=batch_size, seed=seed)) == len(lengths)
 
 
 def test_a_batch_holds_examples_of_similar_length():

@@ -1,1 +1,1 @@
-"""The command line: one file a command, and :mod:`personaplug.workflows.methods`, which turns words into objects."""
+"""The command line: one file a command."""

@@ -36,7 +36,7 @@ class UserGroupedLog:
     @classmethod
     @contextmanager
     def of(cls, interactions: Iterable[Interaction]) -> "Iterator[UserGroupedLog]":
-        """Put a log on a shelf for a while."""
+        """Group a log by user, for a while."""
         with closing(sqlite3.connect("")) as held:  # without a name: on disk, and removed by SQLite itself
             held.execute(_MAKE)
             held.executemany(_ADD, map(_written, interactions))

@@ -35,7 +35,7 @@ class TrainingSet(Dataset[Example]):
         return drop_history(example, seed=f"{self.seed}/{visit}") if self.drops_history else example
 
 
-class LengthGroupedVisits(Sampler[int]):
+class LengthGroupedSampler(Sampler[int]):
     """Visits in a random order in which a batch holds examples of similar length, so that little of it is padding.
 
     Args:

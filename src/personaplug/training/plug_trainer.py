@@ -30,7 +30,7 @@ from personaplug.plug.run_folder import WEIGHTS
 from personaplug.plug.shared_adapter import SharedAdapter
 from personaplug.records import Example
 from personaplug.training.arguments import trainer_arguments
-from personaplug.training.batches import LengthGroupedVisits, TrainingSet, count_tokens
+from personaplug.training.batches import LengthGroupedSampler, TrainingSet, count_tokens
 from personaplug.training.checkpoints import CHECKPOINTS, METRICS
 from personaplug.training.divergence import check_loss
 from personaplug.training.metrics_log import MetricsLog
@@ -172,7 +172,7 @@ class PlugTrainer(Trainer):
         assert isinstance(self.train_dataset, TrainingSet)
         lengths = count_tokens(self.plug, self.train_dataset.examples)
         size = self.config.batch_size * self.config.gradient_accumulation
-        return LengthGroupedVisits(lengths, batch_size=size, seed=self.config.seed)
+        return LengthGroupedSampler(lengths, batch_size=size, seed=self.config.seed)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save the trained weights alone; the trainer's own way would pickle its arguments beside them."""

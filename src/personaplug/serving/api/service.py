@@ -80,7 +80,7 @@ class Service:
             opened.callback(self._stores.close)
             self.store_file.check()
             self._opened = opened.pop_all()
-        self.engine = Engine(self._writer(), models, self._config, metrics=self.metrics)
+        self.engine = Engine(self._backend(), models, self._config, metrics=self.metrics)
         self.histories = HistoryService(
             self._stores, self._encoders, self._models, layout=store.layout, limits=self.limits
         )
@@ -102,7 +102,7 @@ class Service:
         """Most answers under way at once in a server behind this one, each on a connection; 0 where there is none."""
         return self._config.relayed if self._upstream else 0
 
-    def _writer(self) -> Backend:
+    def _backend(self) -> Backend:
         if self._upstream is None:
             return LocalBackend(self._models, metrics=self.metrics)
         return VllmBackend(self._models, self._upstream, most=self._config.relayed, metrics=self.metrics)
