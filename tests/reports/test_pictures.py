@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from personaplug.evaluation.comparison import compare
-from personaplug.reports.pictures import draw_attention, draw_history_lengths, draw_scores, looks_of
+from personaplug.reports.pictures import draw_attention, draw_history_lengths, draw_scores, styles_of
 from tests.evaluation.factories import make_examples, make_report, make_reports
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -23,12 +23,12 @@ def pictures(reports):
 
 def draw_all(reports):
     comparison = compare(reports)
-    looks = looks_of(comparison, reports)
+    styles = styles_of(comparison, reports)
     attention = {label: report.attention for label, report in reports.items() if report.attention}
     return {
-        "scores": draw_scores(comparison, looks),
-        "lengths": draw_history_lengths(reports, comparison.metrics, looks=looks),
-        "attention": draw_attention(attention, looks),
+        "scores": draw_scores(comparison, styles),
+        "lengths": draw_history_lengths(reports, comparison.metrics, styles=styles),
+        "attention": draw_attention(attention, styles),
     }
 
 
@@ -67,8 +67,8 @@ def test_a_name_is_text_and_neither_markup_nor_mathematics():
 
 
 def test_a_stranger_keeps_the_methods_color_dashed_and_hollow(reports):
-    looks = looks_of(compare(reports), reports)
-    own, stranger = looks["plug"], looks["plug, stranger's history"]
+    styles = styles_of(compare(reports), reports)
+    own, stranger = styles["plug"], styles["plug, stranger's history"]
     assert own.color == stranger.color
     assert (own.dash, stranger.dash) == ("-", "--")
     assert own.fill != stranger.fill
@@ -77,14 +77,14 @@ def test_a_stranger_keeps_the_methods_color_dashed_and_hollow(reports):
 def test_a_plug_keeps_its_color_by_whatever_name(reports):
     renamed = {label: replace(each, method="ours") if each.kind == "plug" else each for label, each in reports.items()}
     renamed = {each.label: each for each in renamed.values()}
-    assert looks_of(compare(renamed), renamed)["ours"].color == looks_of(compare(reports), reports)["plug"].color
+    assert styles_of(compare(renamed), renamed)["ours"].color == styles_of(compare(reports), reports)["plug"].color
 
 
 def test_baseline_and_persona_stand_out_and_colors_differ(reports):
-    looks = looks_of(compare(reports), reports)
-    assert [label for label, look in looks.items() if look.is_bold] == [
+    styles = styles_of(compare(reports), reports)
+    assert [label for label, style in styles.items() if style.is_bold] == [
         "tuned-prompt",
         "plug",
         "plug, stranger's history",
     ]
-    assert len({looks[label].color for label in ("plain", "tuned-prompt", "plug")}) == 3
+    assert len({styles[label].color for label in ("plain", "tuned-prompt", "plug")}) == 3

@@ -39,7 +39,7 @@ def check(
     on_bad: OnBad | None = None,
     screen: Callable[[OnBad], Progress] = Silence,
 ) -> list[TaskLayout]:
-    """Find the places of a recipe's tasks, or what is wrong with it.
+    """Lay out a recipe's tasks, or find what is wrong with it.
 
     Args:
         recipe: The recipe.

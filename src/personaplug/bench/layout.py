@@ -90,7 +90,7 @@ class TaskLayout:
         return run.with_name(f"{run.name}-trained.json")
 
     def report(self, contender: Contender, seed: int | None, *, name: Measured, k: int | None = None) -> Path:
-        """Give the place of a report; ``k`` where items are retrieved."""
+        """Give the file of a report; ``k`` where items are retrieved."""
         return self.cell(contender, seed) / (f"{name}.json" if k is None else f"{name}-k{k}.json")
 
 

@@ -10,7 +10,7 @@ from personaplug.evaluation.report import Report
 from personaplug.reports.bench_markdown import COSTS, DEV_NOTE, METHOD, choice_text, costs_in_words
 from personaplug.reports.overview import overview
 from personaplug.reports.page import template
-from personaplug.reports.pictures import Style, draw_attention, draw_history_lengths, draw_scores, looks_of
+from personaplug.reports.pictures import Style, draw_attention, draw_history_lengths, draw_scores, styles_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Section:
     """What the page shows of one task."""
 
     task: TaskResult
-    looks: Mapping[str, Style]
+    styles: Mapping[str, Style]
     scores_picture: Markup
     lengths_picture: Markup
     attention_picture: Markup
@@ -47,12 +47,12 @@ def bench_html(result: BenchResult, means: Sequence[Mapping[str, Report]]) -> st
 
 
 def _section(task: TaskResult, reports: Mapping[str, Report]) -> Section:
-    looks = looks_of(task.comparison, reports)
+    styles = styles_of(task.comparison, reports)
     attention = {label: report.attention for label, report in reports.items() if report.attention}
     return Section(
         task=task,
-        looks=looks,
-        scores_picture=Markup(draw_scores(task.comparison, looks)),
-        lengths_picture=Markup(draw_history_lengths(reports, task.comparison.metrics, looks=looks)),
-        attention_picture=Markup(draw_attention(attention, looks)) if attention else Markup(""),
+        styles=styles,
+        scores_picture=Markup(draw_scores(task.comparison, styles)),
+        lengths_picture=Markup(draw_history_lengths(reports, task.comparison.metrics, styles=styles)),
+        attention_picture=Markup(draw_attention(attention, styles)) if attention else Markup(""),
     )

@@ -12,7 +12,7 @@ from personaplug.evaluation.metrics import METRICS
 from personaplug.evaluation.report import Report
 from personaplug.evaluation.significance import FLIPS, RESAMPLES
 from personaplug.reports import formatting
-from personaplug.reports.pictures import draw_attention, draw_history_lengths, draw_scores, looks_of
+from personaplug.reports.pictures import draw_attention, draw_history_lengths, draw_scores, styles_of
 from personaplug.reports.templates import environment
 
 LONGEST_TEXT = 420  # characters of one text on the page; the report files hold all
@@ -28,7 +28,7 @@ def to_html(comparison: Comparison, reports: Mapping[str, Report], *, seed: int 
     """
     baseline, persona = comparison.baseline, comparison.persona
     attention = {label: report.attention for label, report in reports.items() if report.attention}
-    looks = looks_of(comparison, reports)
+    styles = styles_of(comparison, reports)
     lengths = [answer.history_items for answer in reports[baseline].answers]
     page = template("page.html").render(
         comparison=comparison,
@@ -38,11 +38,11 @@ def to_html(comparison: Comparison, reports: Mapping[str, Report], *, seed: int 
         median_items=median(lengths),
         persona=next((row for row in comparison.rows if row.label == persona), None),
         control=next((control for control in comparison.controls if control.label == persona), None),
-        looks=looks,
+        styles=styles,
         attention=attention,
-        scores_picture=Markup(draw_scores(comparison, looks)),
-        lengths_picture=Markup(draw_history_lengths(reports, comparison.metrics, looks=looks)),
-        attention_picture=Markup(draw_attention(attention, looks)) if attention else "",
+        scores_picture=Markup(draw_scores(comparison, styles)),
+        lengths_picture=Markup(draw_history_lengths(reports, comparison.metrics, styles=styles)),
+        attention_picture=Markup(draw_attention(attention, styles)) if attention else "",
         contrasts=draw_contrasts(persona, baseline, reports=reports, seed=seed) if persona else None,
         seed=seed,
     )

@@ -67,23 +67,23 @@ class Style:
     is_bold: bool
 
 
-def looks_of(comparison: Comparison, reports: Mapping[str, Report]) -> dict[str, Style]:
-    """Give each method a look: gray for the baseline, bold for it, the persona and the persona of a stranger."""
+def styles_of(comparison: Comparison, reports: Mapping[str, Report]) -> dict[str, Style]:
+    """Give each method a style: gray for the baseline, bold for it, the persona and the persona of a stranger."""
     baseline, persona = comparison.baseline, comparison.persona
     methods = {report.method: report.has_persona for label, report in reports.items() if label != baseline}
     first = sorted(methods, key=lambda method: not methods[method])
     colors = {method: COLORS[place % len(COLORS)] for place, method in enumerate(first)}
 
-    def look(label: str, report: Report) -> Style:
+    def style(label: str, report: Report) -> Style:
         color = BASELINE if label == baseline else colors[report.method]
         is_bold = persona is None or label == baseline or report.method == reports[persona].method
         is_own = report.setting.history == "own"
         return Style(color, "-" if is_own else "--", color if is_own else "white", is_bold)
 
-    return {label: look(label, report) for label, report in reports.items()}
+    return {label: style(label, report) for label, report in reports.items()}
 
 
-def draw_scores(comparison: Comparison, looks: Mapping[str, Style]) -> str:
+def draw_scores(comparison: Comparison, styles: Mapping[str, Style]) -> str:
     """Draw each method's scores as dots with their intervals, a panel a metric; a line marks the baseline."""
     rows = comparison.rows
     with mpl.rc_context(STYLE):
@@ -95,9 +95,9 @@ def draw_scores(comparison: Comparison, looks: Mapping[str, Style]) -> str:
             axes.spines["left"].set_visible(False)
             for place, row in enumerate(rows):
                 if score := row.scores[column]:
-                    look = looks[row.label]
-                    axes.hlines(place, score.low, score.high, color=look.color, linewidth=2, linestyle=look.dash)
-                    axes.plot(score.value, place, "o", color=look.color, markerfacecolor=look.fill, markersize=6)
+                    style = styles[row.label]
+                    axes.hlines(place, score.low, score.high, color=style.color, linewidth=2, linestyle=style.dash)
+                    axes.plot(score.value, place, "o", color=style.color, markerfacecolor=style.fill, markersize=6)
                     if row.label == comparison.baseline:
                         axes.axvline(score.value, color=BASELINE, linewidth=0.9, linestyle=(0, (2, 3)), zorder=0)
             axes.margins(x=0.08)
@@ -107,7 +107,7 @@ def draw_scores(comparison: Comparison, looks: Mapping[str, Style]) -> str:
 
 
 def draw_history_lengths(
-    reports: Mapping[str, Report], metrics: Sequence[MetricName], *, looks: Mapping[str, Style]
+    reports: Mapping[str, Report], metrics: Sequence[MetricName], *, styles: Mapping[str, Style]
 ) -> str:
     """Draw scores against the length of the history, a panel a metric; bold lines lie in bands of their intervals."""
     titles = _bucket_titles(reports)
@@ -118,13 +118,13 @@ def draw_history_lengths(
             axes.set_xlabel("items in the history")
             axes.set_xticks(range(len(titles)), titles)
             for label, report in reports.items():
-                _draw_length_line(axes, report, metric=metric, titles=titles, label=label, look=looks[label])
+                _draw_length_line(axes, report, metric=metric, titles=titles, label=label, style=styles[label])
             axes.margins(x=0.04)
         _add_legend(figure)
         return _svg(figure, "lengths")
 
 
-def draw_attention(attention: Mapping[str, AttentionSummary], looks: Mapping[str, Style]) -> str:
+def draw_attention(attention: Mapping[str, AttentionSummary], styles: Mapping[str, Style]) -> str:
     """Draw how even the weights are, and how they lie over age and over similarity."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.1), layout=_layout())
@@ -132,13 +132,13 @@ def draw_attention(attention: Mapping[str, AttentionSummary], looks: Mapping[str
         edges = np.linspace(0, 1, ENTROPY_BINS + 1)
         middles = (np.arange(SLICES) + 0.5) / SLICES
         for label, summary in attention.items():
-            look = looks[label]
+            style = styles[label]
             shares = np.array(summary.entropy_histogram) / summary.examples
-            evenness.stairs(shares, edges, color=look.color, linestyle=look.dash, linewidth=1.6, label=label)
-            evenness.stairs(shares, edges, color=look.color, fill=True, alpha=0.12)
+            evenness.stairs(shares, edges, color=style.color, linestyle=style.dash, linewidth=1.6, label=label)
+            evenness.stairs(shares, edges, color=style.color, fill=True, alpha=0.12)
             for axes, curve in ((age, summary.by_age), (similarity, summary.by_similarity)):
                 axes.plot(
-                    middles, curve, look.dash, color=look.color, marker="o", markersize=4, markerfacecolor=look.fill
+                    middles, curve, style.dash, color=style.color, marker="o", markersize=4, markerfacecolor=style.fill
                 )
         _finish(evenness, "How even the weights are", below="entropy over its maximum", ends=("one item", "all alike"))
         _finish(age, "Weight against age", below="items by age", ends=("newest", "oldest"))
@@ -155,7 +155,7 @@ def draw_attention(attention: Mapping[str, AttentionSummary], looks: Mapping[str
 
 
 def _draw_length_line(
-    axes: Axes, report: Report, *, metric: MetricName, titles: Sequence[str], label: str, look: Style
+    axes: Axes, report: Report, *, metric: MetricName, titles: Sequence[str], label: str, style: Style
 ) -> None:
     found = [
         (titles.index(bucket.title), score)
@@ -165,18 +165,18 @@ def _draw_length_line(
     ]
     places = [place for place, _ in found]
     values = [score.value for _, score in found]
-    if look.is_bold:
+    if style.is_bold:
         lows, highs = [score.low for _, score in found], [score.high for _, score in found]
-        axes.fill_between(places, lows, highs, color=look.color, alpha=0.1, linewidth=0)
+        axes.fill_between(places, lows, highs, color=style.color, alpha=0.1, linewidth=0)
     axes.plot(
         places,
         values,
-        look.dash,
-        color=look.color,
-        linewidth=2 if look.is_bold else 1,
+        style.dash,
+        color=style.color,
+        linewidth=2 if style.is_bold else 1,
         marker="o",
-        markersize=5.5 if look.is_bold else 3.5,
-        markerfacecolor=look.fill,
+        markersize=5.5 if style.is_bold else 3.5,
+        markerfacecolor=style.fill,
         label=label,
     )
 
