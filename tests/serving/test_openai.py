@@ -63,14 +63,14 @@ def test_a_stream_ends_with_what_was_used_where_that_is_asked_for(client):
 
 def test_of_prompts_that_the_queue_has_no_room_for_none_is_answered(client, server, monkeypatch):
     engine, written = server.service.engine, []
-    write = engine.writer.write
+    write = engine.backend.write
 
     async def spy(replies):
         written.extend(reply.request.user for reply in replies)
         await write(replies)
 
     monkeypatch.setattr(engine, "config", replace(engine.config, queue=2))
-    monkeypatch.setattr(engine.writer, "write", spy)
+    monkeypatch.setattr(engine.backend, "write", spy)
     with pytest.raises(openai.RateLimitError):
         client.completions.create(model="llama", prompt=["about x"] * 9, user="too much", max_tokens=4)
     chat(client, "after")
