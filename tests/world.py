@@ -13,6 +13,7 @@ from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import RunConfig, TrainingConfig
+from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.records import Example, HistoryItem, Profile
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
@@ -76,10 +77,15 @@ def make_run(
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
     method: str = "plug",
 ) -> RunConfig:
-    """Describe a run of the tiny models."""
+    """Describe a run of the tiny models, without an adapter that all users share."""
     encoder = EncoderConfig(model=models["encoder"], precision="float32")
     return RunConfig(
-        method=method, encoder=encoder, embedder=embedder, backbone=BackboneConfig(models[family]), training=training
+        method=method,
+        encoder=encoder,
+        embedder=embedder,
+        adapter=SharedAdapterConfig(rank=0),
+        backbone=BackboneConfig(models[family]),
+        training=training,
     )
 
 

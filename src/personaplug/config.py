@@ -61,7 +61,7 @@ def write_toml(value: object, path: Path) -> None:
 
 
 def from_mapping(kind: type[T], values: Mapping[str, object], *, where: str) -> T:
-    """Build a dataclass from nested mappings.
+    """Build a dataclass from nested mappings; a section says what differs from the default of its field.
 
     Args:
         kind: The dataclass.
@@ -75,11 +75,18 @@ def from_mapping(kind: type[T], values: Mapping[str, object], *, where: str) -> 
     if unknown := sorted(set(values) - set(known)):
         raise ConfigError(f"{where}: unknown key {unknown[0]!r}", hint=f"known keys: {', '.join(known)}")
     hints = get_type_hints(kind)
-    parsed = {name: _parse(hints[name], value, where=f"{where}: {name}") for name, value in values.items()}
+    whole = {name: _over(known[name].default, value) for name, value in values.items()}
+    parsed = {name: _parse(hints[name], value, where=f"{where}: {name}") for name, value in whole.items()}
     try:
         return kind(**parsed)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _over(default: object, value: object) -> object:
+    if not isinstance(value, Mapping) or not is_dataclass(default):
+        return value
+    return {each.name: getattr(default, each.name) for each in _fields(type(default))} | dict(value)
 
 
 def override(value: T, settings: Sequence[str]) -> T:

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
 from personaplug.backbone.loading import BackboneConfig, load_backbone, read_settings
-from personaplug.config import read_toml, write_toml
+from personaplug.config import read_toml, read_values, write_toml
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
+from personaplug.embedder.user_embedder import OURS, PAPER
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
@@ -156,3 +158,22 @@ def test_a_plug_saved_beside_its_models_answers_from_elsewhere(store, examples, 
     monkeypatch.chdir("/")
     loaded = PersonaPlug.from_pretrained(tmp_path / "runs" / "plug", store=store)
     assert loaded.score(examples).log_likelihood.equal(scores)
+
+
+def test_a_run_of_before_is_what_it_was_whatever_is_the_default_now(tmp_path):
+    """Its file has no word for what could not be said then; that of a person says what differs from today's default."""
+    write_toml(RunConfig(embedder=PAPER), tmp_path / "config.toml")
+    values = read_values(tmp_path / "config.toml")
+    for name in ("place", "made_of", "with_mean", "gain", "output_tokens"):
+        del values["embedder"][name]
+    del values["adapter"]
+    (tmp_path / "config.toml").write_text(tomlkit.dumps(values))
+    run = read_config(RunConfig, tmp_path / "config.toml")
+    assert run.embedder == replace(PAPER, gain=OURS.gain)  # which an encoder's persona has no use for
+    assert run.shared_adapter is None
+
+
+def test_a_persons_own_file_says_what_differs_from_the_default(tmp_path):
+    (tmp_path / "mine.toml").write_text("[embedder]\ninstructions = 9\n")
+    run = read_config(RunConfig, tmp_path / "mine.toml")
+    assert run == RunConfig(embedder=replace(OURS, instructions=9))

@@ -13,7 +13,7 @@ from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.run import RunConfig, TrainingConfig
+from personaplug.plug.run import PRESETS, RunConfig, TrainingConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import ADAPTER, CONFIG, WEIGHTS
 from personaplug.plug.shared_adapter import SharedAdapter, SharedAdapterConfig, each_its_own
@@ -276,15 +276,27 @@ def test_a_tuned_lora_has_no_vectors_and_an_adapter_as_large_as_one_users(name):
     run = RunConfig(method=name)
     assert run.vectors == 0
     assert run.shared_adapter == SharedAdapterConfig(rank=LoraConfig().rank, alpha=LoraConfig().alpha)
+    assert replace(run, adapter=SharedAdapterConfig(rank=0)).shared_adapter == run.shared_adapter
 
 
-def test_a_plug_has_an_adapter_only_where_it_is_asked_for():
-    assert RunConfig().shared_adapter is None
-    assert RunConfig(adapter=SMALL).shared_adapter == SMALL
-    assert RunConfig(adapter=SMALL).vectors == RunConfig().vectors > 0
+@pytest.mark.parametrize("method", [name for name, kind in METHOD_KINDS.items() if kind.has_persona])
+def test_a_persona_has_an_adapter_beside_it_unless_none_is_wanted(method):
+    assert RunConfig(method=method).shared_adapter == replace(SharedAdapterConfig(), rank=LoraConfig().rank)
+    assert RunConfig(method=method, adapter=SharedAdapterConfig(rank=0)).shared_adapter is None
+    assert RunConfig(method=method, adapter=SMALL).shared_adapter == SMALL
 
 
-@pytest.mark.parametrize("wrong", [{"rank": -1}, {"alpha": 0.0}, {"alpha": float("nan")}])
+def test_a_tuned_prompt_has_one_only_where_it_is_asked_for():
+    assert RunConfig(method="tuned-prompt").shared_adapter is None
+    assert RunConfig(method="tuned-prompt", adapter=SMALL).shared_adapter == SMALL
+    assert RunConfig(method="tuned-prompt").vectors == RunConfig().vectors > 0
+
+
+def test_the_preset_of_the_paper_has_none():
+    assert PRESETS["paper"].shared_adapter is None
+
+
+@pytest.mark.parametrize("wrong", [{"rank": -2}, {"alpha": 0.0}, {"alpha": float("nan")}])
 def test_a_size_that_cannot_be_is_refused(wrong):
     with pytest.raises(ValueError, match="rank"):
         SharedAdapterConfig(**wrong)

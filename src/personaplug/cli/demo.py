@@ -12,6 +12,7 @@ from personaplug.plug.query_source import QuerySource
 
 if TYPE_CHECKING:
     from personaplug.evaluation.report import Report
+    from personaplug.method_kinds import Prefixed
     from personaplug.plug.run import RunConfig
     from personaplug.workflows.specs import MethodSpec
 
@@ -40,24 +41,12 @@ class DemoMethod:
 CONTENDERS = (
     DemoMethod("plain"),
     DemoMethod("tuned-prompt"),
+    DemoMethod("tuned-lora"),
     DemoMethod("bm25"),
     DemoMethod("plug"),
     DemoMethod("plug", stranger=True),
 )
-
-
-LEARNING_RATE = 1e-3
-"""Made-up tastes are strong and the steps few: five times the rate that real logs want."""
-
-SETTINGS = (
-    "embedder.made_of=outputs",
-    "embedder.place=after",
-    "embedder.instructions=8",
-    "embedder.is_residual=false",
-    "embedder.gain=1",
-    "embedder.temperature=0.1",
-)
-"""How a user's outputs are worded, right before the answer: what carries a person on a real language model."""
+TRAINED: "tuple[Prefixed, ...]" = ("tuned-prompt", "tuned-lora", "plug")
 
 
 NAMES = {
@@ -135,7 +124,7 @@ def whole_way(
     write_log(sample_log(task_name, users=users, seed=0), log)
     index(log, task_name, store_path=store, progress=BARS)
     run = _run(task_name, backbone=backbone, train_queries=train_queries)
-    for method in ("tuned-prompt", "plug"):
+    for method in TRAINED:
         _clear(folder / method)
         train(replace(run, method=method), log, out=folder / method, store=store, progress=BARS)
     queries = QuerySpec(limit=test_queries)
@@ -162,24 +151,21 @@ def _spec(method: str, folder: Path, *, store: Path) -> "MethodSpec":
 
 def _run(task_name: SampleTask, *, backbone: str, train_queries: int) -> "RunConfig":
     from personaplug.backbone.loading import BackboneConfig
-    from personaplug.config import override
     from personaplug.plug.run import RunConfig, TrainingConfig
 
     training = TrainingConfig(
         epochs=1.0,
         queries=train_queries,
-        learning_rate=LEARNING_RATE,
         max_input_tokens=96,
         max_output_tokens=48,
         dev_queries=max(20, train_queries // 20),
     )
-    run = RunConfig(task=task_name, backbone=BackboneConfig(model=backbone), training=training)
-    return override(run, SETTINGS)
+    return RunConfig(task=task_name, backbone=BackboneConfig(model=backbone), training=training)
 
 
 def _run_for(method: str) -> str:
     """Name the run that a contender is, or whose language model and limits it takes."""
-    return method if method == "tuned-prompt" else "plug"
+    return method if method in TRAINED else "plug"
 
 
 def _clear(run: Path) -> None:

@@ -20,7 +20,7 @@ from personaplug.embedder.wording import WordingProjector, worded
 
 @dataclass(frozen=True, slots=True)
 class EmbedderConfig:
-    """What kind of persona to make; the defaults are ours, :data:`PAPER` is the paper's."""
+    """What kind of persona to make: :data:`OURS` is what a run takes by default, :data:`PAPER` is the paper's."""
 
     personas: int = option(4, "encoder: persona vectors, each with an attention of its own")
     place: Literal["before", "after"] = option(
@@ -93,6 +93,17 @@ class EmbedderConfig:
         """Whether a linear map of a frozen encoder's vectors is trained."""
         return self.weighting == "attention" and self.query_encoder == "frozen" and self.use_query_map
 
+
+OURS = EmbedderConfig(
+    place="after",
+    made_of="outputs",
+    with_mean=True,
+    gain=1.0,
+    instructions=4,
+    temperature=0.03,
+    is_residual=False,
+)
+"""How the user's outputs are worded, by their likeness to the query and on the whole: what carries a person best."""
 
 PAPER = EmbedderConfig(
     place="before",

@@ -8,7 +8,7 @@ from personaplug.backbone.loading import BackboneConfig
 from personaplug.backbone.precision import Precision
 from personaplug.config import from_mapping, option, read_values
 from personaplug.embedder.encoder import BGE, EncoderConfig
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+from personaplug.embedder.user_embedder import OURS, PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS, ItemChooser, Prefixed
 from personaplug.plug.run_folder import CONFIG, holds_run
@@ -23,10 +23,10 @@ class TrainingConfig:
     epochs: float = option(2.0, "passes over the training queries")
     batch_size: int = option(8, "queries a step; small steps learn more from few queries")
     gradient_accumulation: int = option(1, "batches summed before a step")
-    learning_rate: float = option(2e-4, "peak of AdamW's learning rate, for the maps that make the persona")
+    learning_rate: float = option(1e-3, "peak of AdamW's learning rate, for the maps that make the persona")
     vector_learning_rate: float = option(1e-2, "the same for vectors that are trained directly, as a prompt's")
     encoder_learning_rate: float = option(1e-4, "the same for a trained query encoder")
-    adapter_learning_rate: float = option(1e-3, "the same for an adapter that all users share")
+    adapter_learning_rate: float = option(2e-3, "the same for an adapter that all users share")
     weight_decay: float = option(1e-4, "of AdamW")
     decays_all: bool = option(True, "biases and the weights of layer norms decay too")
     backbone_dropout: bool = option(False, "train with the language model's own dropout; its weights stay frozen")
@@ -73,7 +73,7 @@ class ItemsConfig:
 
 
 _RANK = 8
-"""Of the adapter in tuned-lora: as large as one user's in user-lora."""
+"""Of the adapter that all users share: as large as one user's in user-lora."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class RunConfig:
     )
     store: str = option("", "the histories it was trained with, as a path from the run's folder")
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
+    embedder: EmbedderConfig = OURS
     adapter: SharedAdapterConfig = field(default_factory=SharedAdapterConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     items: ItemsConfig = field(default_factory=ItemsConfig)
@@ -115,10 +115,12 @@ class RunConfig:
     @property
     def shared_adapter(self) -> SharedAdapterConfig | None:
         """The adapter that all users share; None where there is none."""
-        adapter = self.adapter
-        if METHOD_KINDS[self.method].is_shared_adapter and not adapter.rank:
-            adapter = replace(adapter, rank=_RANK)
-        return adapter if adapter.rank else None
+        kind, rank = METHOD_KINDS[self.method], self.adapter.rank
+        if kind.is_shared_adapter:
+            rank = rank if rank > 0 else _RANK
+        elif rank < 0:
+            rank = _RANK if kind.has_persona else 0
+        return replace(self.adapter, rank=rank) if rank else None
 
     @property
     def reads_inputs_alone(self) -> bool:
@@ -143,6 +145,7 @@ PRESETS = {
         published_views=True,
         encoder=BGE,
         embedder=PAPER,
+        adapter=SharedAdapterConfig(rank=0),
         backbone=BackboneConfig(model="google/flan-t5-xxl"),
         training=TrainingConfig(
             epochs=22.0,

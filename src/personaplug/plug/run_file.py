@@ -5,9 +5,9 @@ So a run that is moved together with its store and models finds them again, and 
 
 import os
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from personaplug.backbone.gguf import is_gguf
 from personaplug.config import from_mapping, read_values, write_toml
@@ -42,7 +42,7 @@ def read_config(kind: type[R], path: Path) -> R:
     Raises:
         ConfigError: The file is missing, is not TOML, or does not fit ``kind``.
     """
-    values = _as_today(kind, read_values(path))
+    values = _as_today(read_values(path))
     return _renamed(from_mapping(kind, values, where=str(path)), lambda name: _found(name, folder=path.parent))
 
 
@@ -61,12 +61,21 @@ def is_same_model(one: str, other: str) -> bool:
     return one == other or (_is_here(one) and _is_here(other) and Path(one).samefile(other))
 
 
-def _as_today(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    """Say of an adapter of all users that was trained before there was a choice what went through it."""
-    adapter, known = values.get("adapter"), get_type_hints(kind).get("adapter")
-    if not isinstance(adapter, dict) or known is None or "reads" not in {each.name for each in fields(known)}:
+_BEFORE: dict[str, dict[str, object]] = {
+    "embedder": {"place": "before", "made_of": "encoder", "with_mean": False},
+    "adapter": {"rank": 0, "reads": "all"},
+}
+"""What held in a run of before there was a word for it, where it is not what holds by default today."""
+
+_WHOLE = {"vector_learning_rate", "warmup", "history_dropout", "seed"}
+"""A plug's run writes all of its training, a person's own file what differs."""
+
+
+def _as_today(values: dict[str, Any]) -> dict[str, Any]:
+    """Say what a run of before does not."""
+    if not values.get("training", {}).keys() >= _WHOLE:
         return values
-    return values | {"adapter": {"reads": "all"} | adapter}
+    return values | {name: before | values.get(name, {}) for name, before in _BEFORE.items()}
 
 
 def _renamed(run: R, rename: Callable[[str], str]) -> R:

@@ -30,7 +30,11 @@ from personaplug.config import option
 class SharedAdapterConfig:
     """How large the path is that all users share."""
 
-    rank: int = option(0, "columns of each of its two matrices beside a frozen one; 0 for none, in tuned-lora for 8")
+    rank: int = option(
+        -1,
+        "columns of each of its two matrices beside a frozen one; 0 for none;"
+        " -1 for 8 beside a persona and in tuned-lora, and none beside a tuned prompt",
+    )
     alpha: float = option(16.0, "what they add is multiplied by alpha / rank")
     places: Literal["attention", "query-value"] = option(
         "attention", "every linear map of the attention, or those of queries and values alone"
@@ -40,8 +44,8 @@ class SharedAdapterConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.rank < 0 or not self.alpha > 0:
-            raise ValueError(f"rank {self.rank} must be at least 0, alpha {self.alpha} above zero")
+        if self.rank < -1 or not self.alpha > 0:
+            raise ValueError(f"rank {self.rank} must be at least 0, or -1, alpha {self.alpha} above zero")
 
 
 class SharedAdapter(nn.Module):

@@ -125,7 +125,7 @@ def _upstream(place: ServedPaths) -> Upstream:
         if run.shared_adapter:
             raise ConfigError(
                 f"{folder} has an adapter of all users, which a vLLM server does not get from here",
-                hint="answer it with --engine local",
+                hint="answer it with --engine local, or train it anew with --set adapter.rank=0",
             )
     wanted = {run.backbone.model for run in runs.values()}
     if len(wanted) > 1:
