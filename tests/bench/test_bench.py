@@ -74,7 +74,7 @@ def test_every_contender_stands_in_one_report_with_intervals_and_both_tests(fini
 def test_costs_stand_beside_the_scores(finished):
     rows = {row["label"]: row for row in json.loads(finished[1].stdout)["tasks"][0]["costs"]}
     assert all(row["seconds"] > 0 and row["peak_memory_mb"] > 0 for row in rows.values())
-    assert rows["tuned-prompt"]["prompt_tokens"] == rows["plain"]["prompt_tokens"] + 5
+    assert rows["tuned-prompt"]["prompt_tokens"] == rows["plain"]["prompt_tokens"] + 16
     assert rows["plain"]["user_bytes"] == rows["tuned-prompt"]["user_bytes"] == 0
     assert rows["plug"]["training_seconds"] > 0
     assert rows["plain"]["training_seconds"] is None

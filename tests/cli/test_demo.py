@@ -8,7 +8,7 @@ from personaplug.cli.demo import SHOWN, TASKS
 from tests.cli.conftest import done
 
 SMALLEST = ("--users", 40, "--train", 32, "--test", 20)
-ROWS = ("plain", "tuned-prompt", "bm25, k=2", "plug")
+ROWS = ("plain", "tuned-prompt", "tuned-lora", "bm25, k=2", "plug")
 
 
 @pytest.mark.timeout(600)

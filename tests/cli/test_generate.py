@@ -203,7 +203,7 @@ def test_an_answer_longer_than_the_language_model_has_room_for_is_refused(genera
     result = generate(SECRET, "--user", "ada", "--max-new-tokens", 400)
     assert (result.exit_code, result.stdout) == (1, "")
     assert (
-        "inputs of 256 tokens beside 5 vectors: the language model has room for 112, beside answers of 400"
+        "inputs of 256 tokens beside 16 vectors: the language model has room for 112, beside answers of 400"
         in result.stderr
     )
     assert "Hint: --max-new-tokens 128" in result.stderr
@@ -221,7 +221,7 @@ def test_answers_are_decoded_as_the_run_says_unless_it_is_said_otherwise(persona
     run = copytree(place.plug, tmp_path / "run")
     config = read_toml(RunConfig, run / "config.toml")
     store = "--store", place.store
-    asked = [word for word in ("--user", "ada", "what is it?", *store)]
+    asked = [word for word in ("--user", "ada", "what is it, and why?", *store)]
     greedy, beams = (
         done(personaplug("generate", "--run", run, *asked, "--strategy", strategy, "--max-new-tokens", 8)).stdout
         for strategy in ("greedy", "beam")

@@ -38,7 +38,7 @@ def test_a_run_is_left_in_its_folder_and_told_in_one_line(train, place, tmp_path
     assert result.stdout.endswith(" nats a token on dev\n")
     assert "train plug" in result.stderr
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "README.md", "config.toml", "metrics.jsonl", "model.safetensors", "task.toml",
+        "README.md", "config.toml", "metrics.jsonl", "model.safetensors", "shared_adapter.safetensors", "task.toml",
     }  # fmt: skip
     config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
     assert (tmp_path / "run" / config["store"]).resolve() == place.store.resolve()
@@ -183,10 +183,10 @@ def test_inputs_longer_than_the_language_model_reads_are_refused(train):
     result = train("--max-input-tokens", 480, "--max-output-tokens", 28, family="decoder-only")
     assert (result.exit_code, result.stdout) == (1, "")
     assert (
-        "inputs of 480 tokens beside 5 vectors: the language model has room for 484, beside answers of 28"
+        "inputs of 480 tokens beside 16 vectors: the language model has room for 484, beside answers of 28"
         in result.stderr
     )
-    assert "Hint: --max-input-tokens 479" in result.stderr
+    assert "Hint: --max-input-tokens 468" in result.stderr
 
 
 def test_bad_rows_stop_the_training_unless_they_are_to_be_left_out(train, place, tmp_path):
