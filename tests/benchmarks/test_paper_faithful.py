@@ -13,7 +13,7 @@ from personaplug.embedder.user_embedder import PAPER, UserEmbedder
 from personaplug.plug.batch import Batcher
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.prefix import PersonaPrefix
-from personaplug.plug.run import RunConfig
+from personaplug.plug.run import PRESETS
 from tests import tiny
 from tests.embedder.histories import DIM, LLM_DIM, VIEWS, as_if_trained, few, random_histories, random_queries
 from tests.world import TASK, encoder_in, make_examples, make_store, save_models
@@ -49,7 +49,7 @@ def world(request, tmp_path_factory):
     with make_store(tmp_path_factory.mktemp("store") / "store.db", encoder) as store:
         embedder = paper_embedder(dim=encoder.dim, llm_dim=backbone.dim)
         prefix = PersonaPrefix(embedder, encoder)
-        ours = PersonaPlug(prefix, backbone, batcher=Batcher(TASK, store, query_vectors=None), run=RunConfig())
+        ours = PersonaPlug(prefix, backbone, batcher=Batcher(TASK, store, query_vectors=None), run=PRESETS["paper"])
         examples = [example for example in make_examples(store) if example.profile.items]
         published = PublishedEmbedder(embedder, *encode_histories(examples, TASK, encoder=encoder))
         yield ours, PublishedPlug(published, encoder, backbone, task=TASK), examples
