@@ -128,6 +128,10 @@ def test_a_setting_changes_one_field(setting, expected):
     assert override(Whole("a"), [setting]) == expected
 
 
+def test_a_table_changes_what_it_names_of_the_part_that_is_there():
+    assert override(Whole("a", part=Part(size=7)), ["part={share=2.0}"]) == Whole("a", part=Part(7, 2.0))
+
+
 def test_of_two_settings_the_later_counts_and_the_others_stay():
     given = Whole("a", words=("x",), part=Part(size=7))
     assert override(given, ["part.share=2", "part.share=3"]) == Whole("a", words=("x",), part=Part(7, 3.0))

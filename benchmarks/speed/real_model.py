@@ -17,7 +17,7 @@ from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row, Target
 from benchmarks.speed.training import Course, batches_of, our_steps
 from benchmarks.speed.turns import Turns, in_turn
-from benchmarks.speed.world import World, open_world
+from benchmarks.speed.world import NO_ADAPTER, World, open_world
 from personaplug.backbone.base import Backbone
 from personaplug.backbone.device import start_torch
 from personaplug.backbone.kept_inputs import KeptInputs
@@ -80,7 +80,7 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 def _plug(world: World, backbone: Backbone) -> PersonaPlug:
     training = TrainingConfig(max_input_tokens=INPUT_TOKENS, max_output_tokens=ANSWER_TOKENS)
-    run = RunConfig(task=world.log.task.name, embedder=EMBEDDER, training=training)
+    run = RunConfig(task=world.log.task.name, embedder=EMBEDDER, adapter=NO_ADAPTER, training=training)
     return build_plug(run, world.log.task, store=world.store, query_source=QuerySource.STORE, backbone=backbone)
 
 

@@ -22,11 +22,15 @@ from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.prefix import PersonaPrefix
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
+from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.records import Example
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
 from personaplug.store.sqlite import PersonaStore
 from personaplug.tasks.task import Split
+
+NO_ADAPTER = SharedAdapterConfig(rank=0)
+"""What ours is compared with has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,11 @@ class World:
     ) -> PersonaPlug:
         """Build an untrained plug on this world's language model."""
         task = self.log.task
-        run = RunConfig(task=task.name, embedder=embedder or EmbedderConfig())
+        run = RunConfig(task=task.name, embedder=embedder or EmbedderConfig(), adapter=NO_ADAPTER)
         return build_plug(run, task, store=self.store, device=device, query_source=query_source, backbone=self.backbone)
 
     def plug_on(self, backbone: Backbone, *, like: PersonaPlug) -> PersonaPlug:
-        """Build an untrained plug of our default on another language model, with the batches of one that is built."""
+        """Build an untrained plug of the encoder's persona on another language model, with the batches of another."""
         task, dim = self.log.task, self.store.layout.dim
         embedder = UserEmbedder(
             EmbedderConfig(),

@@ -114,7 +114,7 @@ def _with(value: Any, path: Sequence[str], *, new: object, where: str) -> Any:  
     elif rest:
         raise ConfigError(f"{where}: there is no section {name!r}")
     values = {each.name: getattr(value, each.name) for each in _fields(type(value))}
-    return from_mapping(type(value), values | {name: new}, where=where)
+    return from_mapping(type(value), values | {name: _over(values.get(name), new)}, where=where)
 
 
 def _toml_value(text: str) -> object:

@@ -116,8 +116,8 @@ METHODS = tuple(dict.fromkeys(kind.command for kind in METHOD_KINDS.values()))
 RUNS = tuple(kind.name for kind in METHOD_KINDS.values() if kind.learns and kind.name in METHODS)
 """Those of them that have runs."""
 
-CONTROLS = ("tuned-prompt", "plain")
-"""What others are compared with: the first of these that was measured."""
+CONTROLS = ("tuned-lora", "tuned-prompt", "plain")
+"""What others are compared with: the first of these that was measured. None has a user in it."""
 
 
 def kind_of(name: str) -> MethodKind:

@@ -154,6 +154,18 @@ def test_a_record_older_than_a_setting_stands_for_its_default_and_for_no_other(m
     assert "was made with task.retrieval.keep_case false, the recipe has true" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("section", "name", "then"),
+    [("embedder", "with_mean", "false"), ("adapter", "reads", '"all"'), ("adapter", "rank", "0")],
+)
+def test_a_plug_of_before_is_not_taken_for_one_of_today(models, begun, section, name, then):
+    path = begun / "out" / "log" / "plug" / "made_of.json"
+    held = json.loads(path.read_text())
+    del held["run"][section][name]
+    path.write_text(json.dumps(held))
+    assert f"was made with run.{section}.{name} {then}, the recipe has" in bench(write_recipe(begun, models)).stderr
+
+
 def test_a_changed_log_is_refused(models, begun):
     recipe = write_recipe(begun, models)
     with (begun / "log.jsonl").open("a") as log:

@@ -1,5 +1,6 @@
 """The persona that is made of how outputs are worded; the laws of every persona are in test_user_embedder.py."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -76,6 +77,23 @@ def test_the_first_half_is_what_it_is_without_the_second(count, seed):
     one.load_state_dict(state)
     query, history = random_queries(1, seed=seed), random_history(count, seed=seed)
     torch.testing.assert_close(persona(both, query, history)[0, :PLACES], persona(one, query, history)[0])
+
+
+def test_a_place_that_far_items_alone_have_is_as_long_as_any():
+    """At a temperature of 0.0125 an item at a right angle to the query weighs e^-80."""
+    model = as_if_trained(fresh(gain=1.0, temperature=0.0125, is_residual=False))
+    with torch.no_grad():
+        model.projector.outer.zero_()
+        model.projector.gain.fill_(1.0)
+        model.query_map.weight.copy_(torch.eye(DIM))
+        model.aggregator.log_temperature.fill_(math.log(0.0125))
+    near, far = torch.eye(DIM)[:2]
+    mask = torch.tensor([[True] + [False] * (PLACES - 1), [True] * PLACES])
+    wording = Wording(torch.randn(2, PLACES, LLM_DIM) * mask[:, :, None], mask)
+    vectors = torch.stack([near, far])[:, None].expand(-1, VIEWS, -1)
+    history = replace(random_history(2, seed=0), vectors=vectors, wording=wording)
+    lengths = persona(model, near[None], history)[0].norm(dim=-1)
+    torch.testing.assert_close(lengths, torch.full((PLACES,), NORM), atol=1e-3, rtol=1e-3)
 
 
 @few

@@ -169,7 +169,7 @@ def test_a_run_of_before_is_what_it_was_whatever_is_the_default_now(tmp_path):
     del values["adapter"]
     (tmp_path / "config.toml").write_text(tomlkit.dumps(values))
     run = read_config(RunConfig, tmp_path / "config.toml")
-    assert run.embedder == replace(PAPER, gain=OURS.gain)  # which an encoder's persona has no use for
+    assert run.embedder == PAPER
     assert run.shared_adapter is None
 
 
@@ -177,3 +177,10 @@ def test_a_persons_own_file_says_what_differs_from_the_default(tmp_path):
     (tmp_path / "mine.toml").write_text("[embedder]\ninstructions = 9\n")
     run = read_config(RunConfig, tmp_path / "mine.toml")
     assert run == RunConfig(embedder=replace(OURS, instructions=9))
+
+
+@pytest.mark.parametrize("broken", ["training = 3", 'embedder = "x"', "adapter = 3", "training = []"])
+def test_a_section_that_is_none_is_said_so(tmp_path, broken):
+    (tmp_path / "config.toml").write_text(broken)
+    with pytest.raises(ConfigError, match=broken.split()[0]):
+        read_config(RunConfig, tmp_path / "config.toml")

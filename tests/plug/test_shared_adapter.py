@@ -247,7 +247,7 @@ def test_training_moves_every_part_and_a_loaded_run_answers_the_same(models, sto
     torch.testing.assert_close(again.score(examples).log_likelihood, plug.score(examples).log_likelihood)
     card = (tmp_path / "run" / "README.md").read_text()
     assert f"`{WEIGHTS}` and `{ADAPTER}`" in card
-    assert "| adapter of all users | rank 2, beside attention |" in card
+    assert "| adapter of all users | rank 2, beside attention, reads answers |" in card
     assert ("| vectors before the input | none |" in card) is (method == "tuned-lora")
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaplug.records import Example, Profile
-from personaplug.training.augment import drop_history
+from personaplug.training.augment import drop_history, without_history
 from tests.factories import START, make_items
 
 
@@ -38,3 +38,18 @@ def test_other_seeds_keep_other_items_and_every_number_of_them_from_half_to_all(
     assert {len(items) for items in seen} == {3, 4, 5, 6}
     assert len(set(seen)) > 30
     assert set().union(*seen) == set(example(6).profile.items)
+
+
+@given(count=st.integers(0, 9), seed=st.text(max_size=5))
+def test_a_visit_has_its_history_whole_or_none_and_all_else_stays(count, seed):
+    whole = example(count)
+    seen = without_history(whole, share=0.5, seed=seed)
+    assert seen.profile.items in {whole.profile.items, ()}
+    assert seen == without_history(whole, share=0.5, seed=seed)
+    assert replace(seen, profile=whole.profile) == whole
+    assert without_history(whole, share=0.0, seed=seed) == whole
+
+
+def test_so_many_visits_as_are_asked_for_have_no_history():
+    seen = [without_history(example(3), share=0.1, seed=str(seed)) for seed in range(2000)]
+    assert 150 <= sum(not each.profile.items for each in seen) <= 250

@@ -15,6 +15,7 @@ from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import kind_of
 from personaplug.plug.run import RunConfig
+from personaplug.plug.run_file import BEFORE
 from personaplug.tasks.task import Columns, HistoryRules, QueryRules, Retrieval
 from personaplug.workflows.run_kinds import presets_of
 
@@ -110,7 +111,8 @@ def _unsaid(parts: dict[str, Any]) -> dict[str, Any]:
         rules = {"columns": Columns(), "query": QueryRules(), "retrieval": Retrieval(), "history": HistoryRules()}
         return {"task": {name: plain(rule) for name, rule in rules.items()}, "encoder": asdict(EncoderConfig())}
     run = asdict(presets_of(kind_of(parts["method"]))["default"])
-    if "precision" in run.get("training", {}):
+    if "embedder" in run:
+        run = {name: part | BEFORE.get(name, {}) if isinstance(part, dict) else part for name, part in run.items()}
         run["training"]["precision"] = "float32"  # of every training of before one could say
     return {"run": run}
 

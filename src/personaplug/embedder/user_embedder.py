@@ -189,7 +189,8 @@ class UserEmbedder(nn.Module):
     ) -> Float[Tensor, "batch personas llm_dim"]:
         """Sum the projected items, scaled to the size of token embeddings; what no item speaks of stays generic."""
         generic = self.generic(len(weights))
-        if history.wording is not None and isinstance(self.projector, WordingProjector):
+        if isinstance(self.projector, WordingProjector):
+            assert history.wording is not None
             projectors = [self.projector, *([self.mean_projector] if self.config.has_mean else [])]
             ways = list(zip(projectors, weights.split(1, dim=1), strict=True))
             own = torch.cat([projector(each, history.wording) for projector, each in ways], dim=1)

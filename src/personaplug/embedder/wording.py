@@ -65,9 +65,19 @@ class WordingProjector(nn.Module):
 
         Items without a place take no part in its mean: the length is given, and the others' weights say the direction.
         """
-        means = torch.einsum("bi,bipd->bpd", weights[:, 0].float(), wording.vectors.float())
+        means = torch.einsum("bip,bipd->bpd", _shares(weights, wording), wording.vectors.float())
         means = self.norm * functional.normalize(means, dim=-1)
         return self.gain * means + functional.linear(means, self.outer)
+
+
+def _shares(weights: Float[Tensor, "batch 1 items"], wording: Wording) -> Float[Tensor, "batch items places"]:
+    """Say how much each item has of each place: of those that have it, all together, the whole.
+
+    Where they are all far from the query, their weights are so small that a mean's length would be lost to rounding.
+    """
+    own = weights[:, 0, :, None].float() * wording.mask
+    whole = own.detach().sum(dim=1, keepdim=True)
+    return own / whole.where(whole > 0, 1.0)
 
 
 def worded(weights: Float[Tensor, "batch 1 items"], wording: Wording) -> Bool[Tensor, "batch places"]:

@@ -18,8 +18,9 @@ class Memory:
 
     Attributes:
         item: The item.
-        weight: Its share of the persona, averaged over the persona vectors; all shares of a history sum to one.
-        weights: Its share of each persona vector.
+        weight: Its share of the persona, averaged over the ways of weighing; all shares of a history sum to one.
+        weights: Its share by each way of weighing: one a persona vector, or one for all that are made of outputs, and
+            one more where they have a part that weighs all items alike.
         similarity: Cosine of its first view and the query.
         age_days: Days between it and the question.
         is_in_prompt: Whether it also stands in the prompt as text; said by ``PersonaPlug.explain`` alone.

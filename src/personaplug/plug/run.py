@@ -37,12 +37,13 @@ class TrainingConfig:
     max_output_tokens: int = option(128, "longer answers are cut in training and scoring")
     cuts_queries: bool = option(False, "a query is read out of the input as far as the language model reads it")
     history_dropout: bool = option(True, "each time an example is seen, keep a random half to all of its history")
+    without_history: float = option(0.1, "persona: share of visits that see no history, as a new user has none")
     gradient_checkpointing: bool = option(False, "less memory for more time")
     precision: Precision = option(  # noqa: RUF009 (text, under a name that ruff does not look up)
         "auto", "of the frozen model in training; auto: bfloat16 where the processor has it and it comes out alike"
     )
     kept_megabytes: int = option(
-        1000, "place=after: memory for what the frozen model makes of inputs, each then read once; 0 for none"
+        1000, "memory for what the frozen model makes of inputs, each then read once, where it can be; 0 for none"
     )
     evaluate_every: int = option(0, "steps between looks at dev; 0 for four a run")
     dev_queries: int = option(500, "dev queries looked at, drawn once with the seed")
@@ -55,6 +56,8 @@ class TrainingConfig:
         rates = (self.learning_rate, self.vector_learning_rate, self.adapter_learning_rate)
         if not min(self.epochs, *rates) > 0:
             raise ValueError(f"epochs {self.epochs} and the learning rates {rates} must be above zero")
+        if not 0 <= self.without_history < 1:
+            raise ValueError(f"without_history {self.without_history} must be at least 0 and below 1")
         if min(self.queries, self.dev_queries, self.evaluate_every, self.patience, self.kept_megabytes) < 0:
             names = "queries, dev_queries, evaluate_every, patience and kept_megabytes"
             raise ValueError(f"{names} must not be negative")
@@ -155,6 +158,7 @@ PRESETS = {
             backbone_dropout=True,
             encoder_dropout=True,
             cuts_queries=True,
+            without_history=0.0,
         ),
         decoding=GenerationConfig(strategy="beam", beams=4, max_new_tokens=128),
     ),

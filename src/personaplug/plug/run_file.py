@@ -61,21 +61,23 @@ def is_same_model(one: str, other: str) -> bool:
     return one == other or (_is_here(one) and _is_here(other) and Path(one).samefile(other))
 
 
-_BEFORE: dict[str, dict[str, object]] = {
-    "embedder": {"place": "before", "made_of": "encoder", "with_mean": False},
+BEFORE: dict[str, dict[str, object]] = {
+    "embedder": {"place": "before", "made_of": "encoder", "with_mean": False, "gain": 0.0, "output_tokens": 5},
     "adapter": {"rank": 0, "reads": "all"},
+    "training": {"without_history": 0.0},
 }
-"""What held in a run of before there was a word for it, where it is not what holds by default today."""
+"""What held in a plug's run of before there was a word for it, where it is not what holds by default today."""
 
-_WHOLE = {"vector_learning_rate", "warmup", "history_dropout", "seed"}
-"""A plug's run writes all of its training, a person's own file what differs."""
+_EVER = {"personas", "instructions", "instruction_form", "values", "query_encoder", "temperature", "use_recency"}
+"""Of a persona every run has said all of this, whenever it was written; a person's own file says what differs."""
 
 
 def _as_today(values: dict[str, Any]) -> dict[str, Any]:
-    """Say what a run of before does not."""
-    if not values.get("training", {}).keys() >= _WHOLE:
+    """Say what a plug's run of before does not."""
+    sections = {name: values.get(name, {}) for name in BEFORE}
+    if not all(isinstance(section, dict) for section in sections.values()) or not sections["embedder"].keys() >= _EVER:
         return values
-    return values | {name: before | values.get(name, {}) for name, before in _BEFORE.items()}
+    return values | {name: BEFORE[name] | section for name, section in sections.items()}
 
 
 def _renamed(run: R, rename: Callable[[str], str]) -> R:

@@ -10,6 +10,19 @@ from dataclasses import replace
 from personaplug.records import Example, Profile
 
 
+def without_history(example: Example, *, share: float, seed: str) -> Example:
+    """Leave a share of all visits without any history, so that what a new user gets is trained.
+
+    Args:
+        example: The whole example.
+        share: Of the visits, from 0 for none to below 1.
+        seed: The same seed leaves the same visits without.
+    """
+    if random.Random(f"{seed}/none").random() >= share:
+        return example
+    return replace(example, profile=Profile(example.profile.user_id))
+
+
 def drop_history(example: Example, *, seed: str) -> Example:
     """Keep a random half to all of an example's history, order kept; histories of two or fewer stay whole.
 

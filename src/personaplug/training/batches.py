@@ -7,7 +7,7 @@ from torch.utils.data import Dataset, Sampler
 
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
-from personaplug.training.augment import drop_history
+from personaplug.training.augment import drop_history, without_history
 
 _BATCHES_A_POOL = 50
 _BLOCK = 1024  # examples tokenized together: a tokenizer keeps far more of a text than its ids until all are read
@@ -20,19 +20,23 @@ class TrainingSet(Dataset[Example]):
         examples: The task's training examples.
         seed: Of the history dropout, which differs from epoch to epoch.
         drops_history: Whether a visit sees only a random part of its history.
+        without: Share of the visits that see none of it.
     """
 
-    def __init__(self, examples: Sequence[Example], *, seed: int, drops_history: bool) -> None:
+    def __init__(self, examples: Sequence[Example], *, seed: int, drops_history: bool, without: float = 0.0) -> None:
         self.examples = examples
         self.seed = seed
         self.drops_history = drops_history
+        self.without = without
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, visit: int) -> Example:
         example = self.examples[visit % len(self.examples)]
-        return drop_history(example, seed=f"{self.seed}/{visit}") if self.drops_history else example
+        seed = f"{self.seed}/{visit}"
+        seen = drop_history(example, seed=seed) if self.drops_history else example
+        return without_history(seen, share=self.without, seed=seed)
 
 
 class LengthGroupedSampler(Sampler[int]):

@@ -50,7 +50,7 @@ def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, quer
         place=run.embedder.place,
         encoder=run.encoder.model,
         vectors=_vectors(run),
-        adapter=f"rank {run.shared_adapter.rank}, beside {run.shared_adapter.places}" if run.shared_adapter else "none",
+        adapter=_adapter(run),
         items=f"{run.items.k}, chosen by {run.retriever}" if run.retriever else "none",
         queries=queries,
         steps=fitted.steps,
@@ -70,6 +70,14 @@ def _vectors(run: RunConfig) -> str:
     if run.has_persona:
         return f"{run.embedder.instructions} for the task, {run.embedder.persona_vectors} for the user"
     return f"{run.vectors}, the same for every user" if run.vectors else "none"
+
+
+def _adapter(run: RunConfig) -> str:
+    adapter = run.shared_adapter
+    if adapter is None:
+        return "none"
+    reads = "answers" if adapter.reads == "answer" else "inputs and answers"
+    return f"rank {adapter.rank}, beside {adapter.places}, reads {reads}"
 
 
 def _inputs(read: InputsRead, *, epochs: float) -> str:

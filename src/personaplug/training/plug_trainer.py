@@ -76,7 +76,12 @@ class PlugTrainer(Trainer):
                 config, folder, device=plug.backbone.device, queries=len(examples), has_dev=bool(dev)
             ),
             data_collator=lambda batch: {"batch": plug.batcher(batch)},
-            train_dataset=TrainingSet(examples, seed=config.seed, drops_history=config.history_dropout),
+            train_dataset=TrainingSet(
+                examples,
+                seed=config.seed,
+                drops_history=config.history_dropout,
+                without=config.without_history if plug.run.has_persona else 0.0,
+            ),
             eval_dataset=_longest_first(plug, dev) if dev else None,
             callbacks=callbacks,
         )
