@@ -78,7 +78,7 @@ def test_costs_stand_beside_the_scores(finished):
     assert rows["plain"]["user_bytes"] == rows["tuned-prompt"]["user_bytes"] == 0
     assert rows["plug"]["training_seconds"] > 0
     assert rows["plain"]["training_seconds"] is None
-    assert rows["plug"]["user_bytes"] == 5 * (2 * 16 * 2 + 4)  # items: vectors of a float16, and an output
+    assert rows["plug"]["user_bytes"] == 5 * (16 * 2 + 4)  # items: a vector of float16 to find it by, and its output
 
 
 def test_the_page_and_the_markdown_hold_every_table_and_the_pictures(finished):

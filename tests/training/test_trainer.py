@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from personaplug.backbone.base import GenerationConfig
 from personaplug.config import read_toml, write_toml
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+from personaplug.embedder.user_embedder import OURS, PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import PRESETS, RunConfig, TrainingConfig
@@ -142,7 +142,9 @@ def test_the_loss_on_dev_is_that_of_an_answer_token_however_dev_is_cut_into_batc
     assert fitted.dev_loss == pytest.approx(float(-scores.log_likelihood.sum() / scores.tokens.sum()), abs=1e-4)
 
 
-OVERSHOOTING = replace(SHORT, learning_rate=10.0, vector_learning_rate=30.0, warmup=1.0, epochs=6.0, evaluate_every=4)
+OVERSHOOTING = replace(
+    SHORT, learning_rate=10.0, vector_learning_rate=30.0, warmup=1.0, epochs=6.0, evaluate_every=4, without_history=0.0
+)
 """The rates rise to the end, and the loss is best long before."""
 
 
@@ -160,6 +162,17 @@ def test_the_weights_kept_are_those_that_were_best_on_dev_also_in_a_run_that_was
     moved = (tmp_path / "run").rename(tmp_path / "moved")
     fit(build(models, "decoder-only", store, OVERSHOOTING), moved, resume=True)
     assert are_equal(weights(moved), weights(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_what_a_user_without_a_history_gets_is_trained_where_some_visits_see_none(models, store, tmp_path, share):
+    """Each output has a first token, so nothing else trains what stands in its place; weights decay all the same."""
+    training = replace(SHORT, without_history=share)
+    plug = build(models, "decoder-only", store, training, embedder=replace(OURS, with_mean=False))
+    first = plug.prefix.embedder.generic.vectors[0].detach().clone()
+    train(plug, [each for each in make_examples(store, each=5) if each.profile.items], folder=tmp_path / "run")
+    alike = torch.cosine_similarity(plug.prefix.embedder.generic.vectors[0], first, dim=0)
+    assert bool(alike > 1 - 1e-5) is (share == 0)
 
 
 def test_the_control_of_the_paper_preset_moves_as_far_as_the_default_s(models, store, tmp_path):
