@@ -63,7 +63,7 @@ class CostRow:
         seconds: For 1,000 answers, mean over seeds.
         peak_memory_mb: The most memory of a process that measured it, in MB of 10^6 bytes.
         gpu_memory_mb: The same of the GPU.
-        prompt_tokens: That the language model reads of a query, vectors before the input included.
+        prompt_tokens: That the language model reads of a query, vectors beside the input included.
         user_bytes: Kept of a user.
         training_seconds: Done once before any query, for all users; mean over the seeds that ended without a stop.
         training_seconds_a_user: The same for each user, where each is trained for or described.

@@ -50,7 +50,7 @@ class CountingMethod(Protocol):
     """A method that also tells what it reads and keeps."""
 
     def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
-        """Count what the language model reads of each example, vectors before the input included."""
+        """Count what the language model reads of each example, vectors beside the input included."""
         ...
 
     def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:

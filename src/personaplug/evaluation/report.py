@@ -79,7 +79,7 @@ class Report:
 
     @property
     def has_persona(self) -> bool:
-        """Whether what stands before the input is made of a history."""
+        """Whether what stands beside the input is made of a history."""
         return self.kind in METHOD_KINDS and METHOD_KINDS[self.kind].has_persona
 
     @property
