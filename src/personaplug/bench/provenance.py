@@ -106,13 +106,13 @@ def digest_of(path: Path) -> str:
 
 
 def _unsaid(parts: dict[str, Any]) -> dict[str, Any]:
-    """Give the settings that a record may be too old to know: each did what its default does, but for one."""
+    """Give the settings that a record may be too old to know: each did what its default does, or what it did before."""
     if "method" not in parts:
         rules = {"columns": Columns(), "query": QueryRules(), "retrieval": Retrieval(), "history": HistoryRules()}
         return {"task": {name: plain(rule) for name, rule in rules.items()}, "encoder": asdict(EncoderConfig())}
     run = asdict(presets_of(kind_of(parts["method"]))["default"])
     if "embedder" in run:
-        run = {name: part | BEFORE.get(name, {}) if isinstance(part, dict) else part for name, part in run.items()}
+        run |= {name: run[name] | before for name, before in BEFORE.items()}
         run["training"]["precision"] = "float32"  # of every training of before one could say
     return {"run": run}
 

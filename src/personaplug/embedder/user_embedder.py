@@ -15,7 +15,7 @@ from personaplug.embedder.history import HistoryBatch
 from personaplug.embedder.instruction import InstructionMLP, SoftPrompt
 from personaplug.embedder.projector import Projector
 from personaplug.embedder.selection import selected
-from personaplug.embedder.wording import WordingProjector, worded
+from personaplug.embedder.wording import WordingProjector
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +192,9 @@ class UserEmbedder(nn.Module):
         if isinstance(self.projector, WordingProjector):
             assert history.wording is not None
             projectors = [self.projector, *([self.mean_projector] if self.config.has_mean else [])]
-            ways = list(zip(projectors, weights.split(1, dim=1), strict=True))
-            own = torch.cat([projector(each, history.wording) for projector, each in ways], dim=1)
-            is_own = torch.cat([worded(each, history.wording) for _, each in ways], dim=1)
+            ways = zip(projectors, weights.split(1, dim=1), strict=True)
+            made = [projector(each, history.wording) for projector, each in ways]
+            own, is_own = (torch.cat(part, dim=1) for part in zip(*made, strict=True))
         else:
             own, is_own = self.scale * self.projector(weights, history), ~history.is_empty[:, None]
         if self.config.is_residual:

@@ -60,14 +60,15 @@ class WordingProjector(nn.Module):
 
     def forward(
         self, weights: Float[Tensor, "batch 1 items"], wording: Wording
-    ) -> Float[Tensor, "batch places llm_dim"]:
-        """Give a vector a place; zeros at places that no item of any weight has.
+    ) -> tuple[Float[Tensor, "batch places llm_dim"], Bool[Tensor, "batch places"]]:
+        """Give a vector a place, and whether some item that weighs anything has that place; zeros where none has.
 
         Items without a place take no part in its mean: the length is given, and the others' weights say the direction.
         """
-        means = torch.einsum("bip,bipd->bpd", _shares(weights, wording), wording.vectors.float())
+        shares = _shares(weights, wording)
+        means = torch.einsum("bip,bipd->bpd", shares, wording.vectors.float())
         means = self.norm * functional.normalize(means, dim=-1)
-        return self.gain * means + functional.linear(means, self.outer)
+        return self.gain * means + functional.linear(means, self.outer), (shares > 0).any(dim=1)
 
 
 def _shares(weights: Float[Tensor, "batch 1 items"], wording: Wording) -> Float[Tensor, "batch items places"]:
@@ -78,8 +79,3 @@ def _shares(weights: Float[Tensor, "batch 1 items"], wording: Wording) -> Float[
     own = weights[:, 0, :, None].float() * wording.mask
     whole = own.detach().sum(dim=1, keepdim=True)
     return own / whole.where(whole > 0, 1.0)
-
-
-def worded(weights: Float[Tensor, "batch 1 items"], wording: Wording) -> Bool[Tensor, "batch places"]:
-    """Say which places some item of a history has that weighs anything."""
-    return torch.einsum("bi,bip->bp", weights[:, 0].detach(), wording.mask.to(weights.dtype)) > 0

@@ -138,7 +138,8 @@ class SharedAdapter(nn.Module):
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             read = inputs[0] if last is None else inputs[0][..., -last:, :]
             added = scale * functional.linear(functional.linear(read.to(first.dtype), first), second)
-            added = functional.pad(added, (0, 0, output.shape[-2] - added.shape[-2], 0))
+            if before := output.shape[-2] - added.shape[-2]:
+                added = functional.pad(added, (0, 0, before, 0))
             return output + _of_rows(added, rows).to(output.dtype)
 
         return add

@@ -39,7 +39,7 @@ class AdapterContent:
 
     def is_of(self, hashed: str) -> bool:
         """Tell whether a hash is of this, in today's way or in that of before, which had the classes' names in it."""
-        return hashed in (self.hash, self._hash(self._said_before()))
+        return hashed == self.hash or hashed == self._hash(self._said_before())
 
     def _said_before(self) -> list[Any]:
         config, adapter = self.config, self.config.adapter
