@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from personaplug.backbone.tokens import TokenEmbeddings, pad_rows
+from personaplug.backbone.tokens import KeysAndValues, TokenEmbeddings, pad_rows
 
 Read = Callable[[TokenEmbeddings], Cache]
 
@@ -87,18 +87,25 @@ def _read_rows(rows: Sequence[Tensor], like: TokenEmbeddings, read: Read) -> Ite
     return iter([made[mask] for made, mask in zip(whole, inputs.mask, strict=True)])
 
 
-def _stacked(cache: Cache) -> Tensor | None:
-    """Put the keys and values of all layers into one tensor ``[batch, tokens, layers, 2, heads, dim]``.
+def keys_and_values(cache: Cache) -> KeysAndValues | None:
+    """Give the keys and values of all layers.
 
     None where a layer keeps something else, such as the last tokens alone or a running state, or is of another shape.
     """
     layers = [layer for layer in cache.layers if type(layer) is DynamicLayer]
-    tensors = [tensor for layer in layers for tensor in (layer.keys, layer.values) if tensor is not None]
-    if len(tensors) < 2 * len(cache.layers) or len({tensor.shape for tensor in tensors}) != 1:
+    pairs = [(each.keys, each.values) for each in layers if each.keys is not None and each.values is not None]
+    if len(pairs) < len(cache.layers) or len({tensor.shape for pair in pairs for tensor in pair}) != 1:
         return None
-    batch, heads, tokens, dim = tensors[0].shape
-    whole = torch.stack(tensors, dim=1).permute(0, 3, 1, 2, 4)
-    return whole.reshape(batch, tokens, len(layers), 2, heads, dim)
+    return tuple(pairs)
+
+
+def _stacked(cache: Cache) -> Tensor | None:
+    """Put the keys and values of all layers into one tensor ``[batch, tokens, layers, 2, heads, dim]``, if they can."""
+    if (pairs := keys_and_values(cache)) is None:
+        return None
+    batch, heads, tokens, dim = pairs[0][0].shape
+    whole = torch.stack([tensor for pair in pairs for tensor in pair], dim=1).permute(0, 3, 1, 2, 4)
+    return whole.reshape(batch, tokens, len(pairs), 2, heads, dim)
 
 
 def _padded(rows: Sequence[Tensor]) -> Cache:
