@@ -27,6 +27,7 @@ class KeptInputs:
         budget: Bytes, on the language model's device.
 
     Attributes:
+        rows: Of each input, by its name, a tensor ``[tokens, layers, 2, heads, dim]``.
         bytes: Kept so far.
         tokens: Of the inputs that are kept.
         found: Inputs that did not have to be read again.
@@ -37,45 +38,46 @@ class KeptInputs:
         self.budget = budget
         self.bytes = self.tokens = self.found = 0
         self.is_full = budget <= 0
-        self._rows: dict[bytes, Tensor] = {}
+        self.rows: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
         """Count the inputs that are kept."""
-        return len(self._rows)
+        return len(self.rows)
 
     def keep(self, inputs: TokenEmbeddings, cache: Cache) -> None:
         """Keep what was made of a batch, as far as it fits; nothing of a model whose layers are not all alike."""
         if not self.is_full and (whole := _stacked(cache)) is not None:
             for row, mask, made in zip(inputs.rows, inputs.mask, whole, strict=True):
-                self._keep(_name(row), made[mask])
+                self.take(_name(row), made[mask])
+
+    def take(self, name: str, made: Tensor) -> None:
+        """Keep what was made of one input, as far as it fits."""
+        size = made.numel() * made.element_size()
+        if name in self.rows:
+            return
+        if self.bytes + size > self.budget:
+            self.is_full = True
+            return
+        self.rows[name] = made
+        self.bytes += size
+        self.tokens += len(made)
 
     def cache(self, inputs: TokenEmbeddings, read: Read) -> Cache:
         """Give the keys and values of a left-padded batch; ``read`` makes those of the inputs that are not kept."""
         rows = inputs.rows
         names = [_name(row) for row in rows]
-        if not any(name in self._rows for name in names):
+        if not any(name in self.rows for name in names):
             return read(inputs)
-        missing = [at for at, name in enumerate(names) if name not in self._rows]
+        missing = [at for at, name in enumerate(names) if name not in self.rows]
         self.found += len(names) - len(missing)
         new = _read_rows([rows[at] for at in missing], inputs, read)
-        return _padded([self._rows[name] if name in self._rows else next(new) for name in names])
-
-    def _keep(self, name: bytes, made: Tensor) -> None:
-        size = made.numel() * made.element_size()
-        if name in self._rows:
-            return
-        if self.bytes + size > self.budget:
-            self.is_full = True
-            return
-        self._rows[name] = made
-        self.bytes += size
-        self.tokens += len(made)
+        return _padded([self.rows[name] if name in self.rows else next(new) for name in names])
 
 
-def _name(row: Tensor) -> bytes:
+def _name(row: Tensor) -> str:
     """Name an input by every bit that is read of it."""
     read = row.detach().contiguous().view(torch.uint8).cpu().numpy()
-    return blake2b(read.data, digest_size=16).digest()
+    return blake2b(read.data, digest_size=16).hexdigest()
 
 
 def _read_rows(rows: Sequence[Tensor], like: TokenEmbeddings, read: Read) -> Iterator[Tensor]:
