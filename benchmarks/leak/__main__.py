@@ -9,6 +9,7 @@ are attacked; the attacker knows the run's weights, the language model, and all 
 import logging
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -42,9 +43,9 @@ def main(run: Path, store: Path, data: Path, *, paper: Path | None, price: Path 
     plug = PersonaPlug.from_pretrained(run, store=opened)
     population = Population.read(data, plug.task)
     measurement = Measurement(plug, population, seed=seed)
-    others: list[Form] = [StoredForm("stored vectors", plug)]
+    others: list[Form] = [StoredForm("stored vectors", "store", plug)]
     if paper:
-        others.insert(0, PersonaForm("paper's persona", PersonaPlug.from_pretrained(paper, store=opened)))
+        others.insert(0, PersonaForm("paper's persona", "paper", PersonaPlug.from_pretrained(paper, store=opened)))
     lines = list(_lines(measurement, others, seed=seed))
     users = {"reported": len(population.reported), "known": len({each.profile.user_id for each in population.known})}
     write(out, {"users": users, "seed": seed, "lines": lines})
@@ -59,9 +60,12 @@ def _lines(measurement: Measurement, others: list[Form], *, seed: int) -> Iterat
 
 def _all(measurement: Measurement, others: list[Form], *, seed: int) -> Iterator[Line]:
     plug = measurement.plug
-    whole = PersonaForm("persona", plug)
+    whole = PersonaForm("persona", "persona", plug)
     places = plug.run.embedder.output_tokens + 1
-    by_query, of_all = PersonaForm("by the query", plug, last=places), PersonaForm("of all items", plug, first=places)
+    by_query, of_all = (
+        replace(whole, name="by the query", last=places),
+        replace(whole, name="of all items", first=places),
+    )
     switches = all_switches(torch.cat(measurement.made(whole, NONE, measurement.known, label="known")), seed=seed)
     yield measurement.guessed()
     for switch in switches:

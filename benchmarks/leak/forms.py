@@ -20,9 +20,13 @@ class Form(Protocol):
     """Makes what is held of each example's user: a row for a persona, a row an item for stored vectors."""
 
     name: str
+    made_as: str
 
     def __call__(self, examples: Sequence[Example], switch: Switch) -> list[Vectors]:
-        """Make them."""
+        """Make all that forms of the same ``made_as`` have in common."""
+
+    def held(self, vectors: Vectors) -> Vectors:
+        """Cut out what is held of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +35,32 @@ class PersonaForm:
 
     Attributes:
         name: In tables.
+        made_as: The same for all parts of one run's personas.
         plug: A trained run.
         first: The first of the user's vectors that is held.
         last: One past the last; None for all that follow.
     """
 
     name: str
+    made_as: str
     plug: PersonaPlug
     first: int = 0
     last: int | None = None
 
     @torch.no_grad()
     def __call__(self, examples: Sequence[Example], switch: Switch) -> list[Vectors]:
-        """Make one row of vectors an example."""
+        """Make one row of vectors an example, of the whole persona."""
         with at_temperature(self.plug, switch.temperature):
             whole = torch.cat([self._made(batch) for batch in _batches(examples, switch)])
         return list(switch.change(whole).split(1))
 
+    def held(self, vectors: Vectors) -> Vectors:
+        """Cut out the part."""
+        return vectors[:, self.first : self.last]
+
     def _made(self, examples: Sequence[Example]) -> Vectors:
         made = self.plug.prefix(self.plug.batcher(examples))
-        return made[:, instructions_of(self.plug) :][:, self.first : self.last].float()
+        return made[:, instructions_of(self.plug) :].float()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,12 @@ class StoredForm:
     """The sentence encoder's vectors of each item, as the store and its snapshot keep them."""
 
     name: str
+    made_as: str
     plug: PersonaPlug
+
+    def held(self, vectors: Vectors) -> Vectors:
+        """Give all."""
+        return vectors
 
     def __call__(self, examples: Sequence[Example], switch: Switch) -> list[Vectors]:
         """Fetch a row of views for each item of each example."""

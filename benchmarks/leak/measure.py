@@ -61,16 +61,16 @@ class Measurement:
         self.bags = [self._bag(each) for each in self.reported]
         self.known_bags = [self._bag(each) for each in self.known]
         self.vocabulary = self._vocabulary()
-        self._of_items: dict[str, dict[tuple[int, str], Vectors]] = {}
+        self._of_items: dict[str, dict[tuple[int, HistoryItem], Vectors]] = {}
         self._made: dict[tuple[str, str, int, float | None], list[Vectors]] = {}
 
     def made(self, form: Form, switch: Switch, examples: Sequence[Example], *, label: str) -> list[Vectors]:
         """Make a form's vectors once for all switches that only change vectors; ``label`` names the examples."""
-        key = (form.name, label, switch.items, switch.temperature)
+        key = (form.made_as, label, switch.items, switch.temperature)
         if key not in self._made:
             self._made[key] = form(examples, replace(switch, change=lambda vectors: vectors))
         rows = self._made[key]
-        return list(switch.change(torch.cat(rows)).split([len(each) for each in rows]))
+        return list(form.held(switch.change(torch.cat(rows))).split([len(each) for each in rows]))
 
     def guessed(self) -> Line:
         """Score the words that most users write, the same for everybody."""
@@ -103,7 +103,7 @@ class Measurement:
         alone = self._alone(form)
 
         def score(at: int, items: Items) -> list[float]:
-            return [likeness(alone[at, item.id], held[at], is_there=self._places(form, item)) for item in items]
+            return [likeness(alone[at, item], held[at], is_there=self._places(form, item)) for item in items]
 
         return Line(form.name, switch.name, "likeness of the item alone", self._auc(histories, score))
 
@@ -148,7 +148,7 @@ class Measurement:
         pairs = {"later": later, "stranger": theirs}
         return {name: self._mean([each for each in values if not isnan(each)]) for name, values in pairs.items()}
 
-    def _alone(self, form: Form) -> dict[tuple[int, str], Vectors]:
+    def _alone(self, form: Form) -> dict[tuple[int, HistoryItem], Vectors]:
         """Make a form's vectors of each item alone that a user's history is asked for, the user's query beside it."""
         if form.name not in self._of_items:
             asked = [
@@ -157,8 +157,8 @@ class Measurement:
                 for owner in (example.profile, self.reported[stranger].profile)
                 for item in owner.items
             ]
-            made = form([example for _, example in asked], NONE)
-            keys = ((at, example.profile.items[0].id) for at, example in asked)
+            made = map(form.held, form([example for _, example in asked], NONE))
+            keys = ((at, example.profile.items[0]) for at, example in asked)
             self._of_items[form.name] = dict(zip(keys, made, strict=True))
         return self._of_items[form.name]
 

@@ -44,7 +44,7 @@ def main(run: Path, store: Path, log: Path, *, out: Path, queries: int, seed: in
     """Price each switch on a trained run's dev queries."""
     torch.set_num_threads(1)
     plug = PersonaPlug.from_pretrained(run, store=PersonaStore.open(store))
-    known = torch.cat(PersonaForm("", plug)(Population.read(log, plug.task).known, NONE))
+    known = torch.cat(PersonaForm("persona", "persona", plug)(Population.read(log, plug.task).known, NONE))
     switches = all_switches(known, seed=seed)
     dev = split_examples(read_log(log, plug.task), plug.task, split="dev").sample(queries, seed=seed)
     found = nats(plug, dev, switches)

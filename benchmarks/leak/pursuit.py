@@ -20,6 +20,9 @@ from personaplug.embedder.wording import WordingProjector
 _CLOSE = 1e-3
 """Where so little of a vector is left, all its tokens are found."""
 
+_ROUGHLY = 32
+"""Tokens that are compared exactly, of those that bfloat16 finds nearest."""
+
 Table = Float[Tensor, "tokens dim"]
 
 
@@ -49,15 +52,13 @@ def pursue(vectors: Float[Tensor, "rows dim"], table: Table, *, most: int) -> li
     goals = functional.normalize(vectors.float(), dim=-1)
     chosen = torch.zeros(len(goals), 0, dtype=torch.long)
     weights = goals.new_zeros(len(goals), 0)
-    rest, lengths = goals.clone(), table.norm(dim=-1).clamp(min=1e-6)
+    rest, rough = goals.clone(), functional.normalize(table, dim=-1).bfloat16().T
     for _ in range(most):
         open_rows = (rest.norm(dim=-1) > _CLOSE).nonzero()[:, 0]
         if not len(open_rows):
             break
-        fits = (rest[open_rows] @ table.T) / lengths
-        fits.scatter_(1, chosen[open_rows], -torch.inf)
         new = torch.full((len(goals), 1), -1)
-        new[open_rows, 0] = fits.argmax(dim=1)
+        new[open_rows, 0] = _best(rest[open_rows], table, rough, without=chosen[open_rows])
         chosen = torch.cat([chosen, new], dim=1)
         weights, rest = _fitted(goals, chosen, table)
     return [_found(tokens, shares) for tokens, shares in zip(chosen.tolist(), weights.tolist(), strict=True)]
@@ -81,6 +82,16 @@ def words_of(found: list[Found], of_token: Int[np.ndarray, " tokens"]) -> list[i
             if of_token[token] >= 0:
                 weights[int(of_token[token])] += weight
     return sorted(weights, key=lambda word: -weights[word])
+
+
+def _best(
+    rest: Float[Tensor, "rows dim"], table: Table, rough: Tensor, *, without: Int[Tensor, "rows picks"]
+) -> Int[Tensor, " rows"]:
+    """Find the token that points most nearly each row's way: roughly first, then exactly among the best."""
+    near = (rest.bfloat16() @ rough).float().scatter(1, without, -torch.inf).topk(min(_ROUGHLY, len(table)))
+    exact = torch.einsum("rd,rkd->rk", rest, functional.normalize(table[near.indices], dim=-1))
+    best = exact.masked_fill(near.values.isinf(), -torch.inf).argmax(dim=1, keepdim=True)
+    return near.indices.gather(1, best)[:, 0]
 
 
 def _fitted(goals: Tensor, chosen: Int[Tensor, "rows picks"], table: Table) -> tuple[Tensor, Tensor]:

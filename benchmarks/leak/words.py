@@ -13,7 +13,8 @@ from personaplug.backbone.base import Backbone
 Bag = Counter[int]
 """How often each word, by number, is in a text."""
 
-_SHORTEST = 3
+SHORTEST = 3
+"""Letters of a word, at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class Words:
         of_token = np.full(count, -1)
         for token in range(count):
             text = backbone.tokenizer.decode([token]).strip().lower()
-            if len(text) >= _SHORTEST and text.isalpha():
+            if len(text) >= SHORTEST and text.isalpha():
                 of_token[token] = numbers.setdefault(text, len(numbers))
         return cls(of_token, tuple(numbers), backbone)
 

@@ -1,4 +1,4 @@
-"""What the attacks on a persona must find where there is something to find, and must not find where there is nothing."""
+"""Attacks on a persona find what is there to be found, and nothing where nothing is."""
 
 from collections import Counter
 
