@@ -1,6 +1,8 @@
 """Measure what a persona and stored vectors give away: words, links between halves of a history, membership of items.
 
-    python -m benchmarks.leak RUN STORE LOG --paper PAPER_RUN --out FILE
+    python -m benchmarks.leak RUN STORE LOG --paper PAPER_RUN --out FILE.json
+    python -m benchmarks.leak.price RUN STORE LOG --out PRICE.json
+    python -m benchmarks.leak.table FILE.json --price PRICE.json
 
 RUN is a trained run of the default plug, PAPER_RUN one of the paper's design over the same store. Users of test and dev
 are attacked; the attacker knows the run's weights, the language model, and all other users' texts.
@@ -20,7 +22,6 @@ from benchmarks.leak.measure import FIRST, MOST, Line, Measurement
 from benchmarks.leak.population import Population
 from benchmarks.leak.results import write
 from benchmarks.leak.switches import EVEN, FEWER, INT8, NONE, Switch, all_switches, noises
-from benchmarks.leak.table import tables
 from personaplug.plug.model import PersonaPlug
 from personaplug.store.sqlite import PersonaStore
 
@@ -32,10 +33,9 @@ log = logging.getLogger("benchmarks.leak")
 @click.argument("store", type=click.Path(exists=True, path_type=Path))
 @click.argument("data", metavar="LOG", type=click.Path(exists=True, path_type=Path))
 @click.option("--paper", type=click.Path(exists=True, path_type=Path), help="A run of the paper's design, too.")
-@click.option("--price", type=click.Path(exists=True, path_type=Path), help="What benchmarks.leak.price wrote.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON; a table is written beside it.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON.")
 @click.option("--seed", type=int, default=0, show_default=True)
-def main(run: Path, store: Path, data: Path, *, paper: Path | None, price: Path | None, out: Path, seed: int) -> None:
+def main(run: Path, store: Path, data: Path, *, paper: Path | None, out: Path, seed: int) -> None:
     """Attack every form under every switch."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(1)
@@ -49,7 +49,6 @@ def main(run: Path, store: Path, data: Path, *, paper: Path | None, price: Path 
     lines = list(_lines(measurement, others, seed=seed))
     users = {"reported": len(population.reported), "known": len({each.profile.user_id for each in population.known})}
     write(out, {"users": users, "seed": seed, "lines": lines})
-    out.with_suffix(".md").write_text(tables(out, price), encoding="utf-8")
 
 
 def _lines(measurement: Measurement, others: list[Form], *, seed: int) -> Iterator[Line]:

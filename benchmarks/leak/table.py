@@ -1,9 +1,14 @@
-"""The results as tables in Markdown."""
+"""The results as tables in Markdown, written beside them.
+
+python -m benchmarks.leak.table FILE.json --price PRICE.json
+"""
 
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import click
 
 _COLUMNS = {
     "Words": {
@@ -21,11 +26,25 @@ _KEY = {"Words": "own", "First five tokens": "recall", "Linkage": "rank 1", "Mem
 _HEAD = """# What a persona gives away
 
 {users[reported]} users with 8 items or more are attacked. The attacker knows the texts of {users[known]} others, the
-run's weights and the language model. Brackets are 95% intervals of a bootstrap over users; seed {seed}. Words are the
-language model's tokens of three letters or more; a word is rare if at most 5% of the other users write it.
+run's weights and the language model. Brackets are 95% intervals of a bootstrap over users; seed {seed}.
+
+- *persona*: all vectors of the user. *by the query* and *of all items*: its two halves, each alone.
+- The query is the user's first of the test split, else of dev. Only *of all items* does not depend on it.
+- *Words* are the language model's tokens of three letters or more. *Rare*: at most 5% of the other users write them.
+- *pursuit* and *nearest rows* read the vectors of the first five tokens, with the trained map undone.
+- *ridge* learned from the other users: four fifths of them to fit, one fifth to choose its strength.
+- *Membership*: vectors are of the first three quarters of a history; no item asked for repeats a member's text.
 
 `{made[command]}`, {made[machine]}, {made[time]}
 """
+
+
+@click.command()
+@click.argument("results", type=click.Path(exists=True, path_type=Path))
+@click.option("--price", type=click.Path(exists=True, path_type=Path), help="What benchmarks.leak.price wrote.")
+def main(results: Path, *, price: Path | None) -> None:
+    """Write the tables of a file of results."""
+    results.with_suffix(".md").write_text(tables(results, price), encoding="utf-8")
 
 
 def tables(results: Path, price: Path | None) -> str:
@@ -63,3 +82,7 @@ def _cell(figure: Mapping[str, float] | float) -> str:
     if isinstance(figure, float | int):
         return f"{figure:.3g}"
     return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
+if __name__ == "__main__":
+    main()

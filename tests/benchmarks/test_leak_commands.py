@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.leak import price, words
+from benchmarks.leak import price, table, words
 from benchmarks.leak.__main__ import main
 from personaplug.embedder.user_embedder import OURS, EmbedderConfig
 from personaplug.plug.model import build_plug
@@ -53,7 +53,7 @@ def world(tmp_path_factory):
 def test_every_form_is_attacked_and_openings_are_read_out_of_a_persona(world, monkeypatch):
     monkeypatch.setattr(words, "SHORTEST", 1)  # a token of the tiny models is a byte
     _invoke(price.main, world, "price.json", "--queries", "2")
-    _invoke(main, world, "leak.json", "--paper", str(world / "paper"), "--price", str(world / "price.json"))
+    _invoke(main, world, "leak.json", "--paper", str(world / "paper"))
     found = json.loads((world / "leak.json").read_text())
     assert found["users"] == {"reported": SPLITS["dev"] + SPLITS["test"], "known": SPLITS["train"]}
     lines: dict[tuple[str, str, str], dict] = {}
@@ -64,9 +64,11 @@ def test_every_form_is_attacked_and_openings_are_read_out_of_a_persona(world, mo
     }  # fmt: skip
     assert lines["of all items", "none", "pursuit"]["recall"]["value"] > 0.5
     assert lines["stored vectors", "none", "likeness of the item alone"]["stranger"]["value"] > 0.9
-    table = (world / "leak.md").read_text()
-    assert all(f"| {form} | " in table for form, *_ in lines)
-    assert "| none | 0.000 [0.000, 0.000] |" in table
+    result = CliRunner().invoke(table.main, [str(world / "leak.json"), "--price", str(world / "price.json")])
+    assert result.exit_code == 0, result.output
+    written = (world / "leak.md").read_text()
+    assert all(f"| {form} | " in written for form, *_ in lines)
+    assert "| none | 0.000 [0.000, 0.000] |" in written
 
 
 def _invoke(command, world, out, *options):
