@@ -30,5 +30,5 @@ def _module() -> str:
 
 def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: round(each, 4) if isinstance(each, float) else each for name, each in asdict(value).items()}
+        return asdict(value)
     raise TypeError(f"no JSON of {type(value).__name__}")
