@@ -6,6 +6,13 @@
 
 RUN is a trained run of the default plug, PAPER_RUN one of the paper's design over the same store. Users of test and dev
 are attacked; the attacker knows the run's weights, the language model, and all other users' texts.
+
+The results in the repository are of the log, the store and the plug (seed 0) of ``benchmarks/results/real-model``. The
+run of the paper's design is shorter, and reads inputs and outputs:
+
+    personaplug train LOG --task TASK --store STORE --backbone smollm2 --preset paper --limit 400 --out PAPER_RUN
+      --set embedder.values=all --set training.epochs=1 --set training.batch_size=8 --set training.learning_rate=1e-3
+      --set training.max_input_tokens=112 --set training.max_output_tokens=32
 """
 
 import logging

@@ -164,11 +164,9 @@ class Measurement:
 
     def _places(self, form: Form, item: HistoryItem) -> Bool[Tensor, " vectors"]:
         """Say which vectors an item has a part in: a short output has no token at the later places."""
-        prefix = self.plug.prefix if not isinstance(form, PersonaForm) else form.plug.prefix
-        assert isinstance(prefix, PersonaPrefix)
-        config = prefix.embedder.config
-        if not isinstance(form, PersonaForm) or config.made_of != "outputs":
+        if not isinstance(form, PersonaForm) or form.plug.run.embedder.made_of != "outputs":
             return torch.ones(1, dtype=torch.bool)
+        config = form.plug.run.embedder
         length = len(form.plug.backbone.reader.ids([item.output])[0])
         half = torch.arange(config.output_tokens + 1) < length
         return half.repeat(1 + config.has_mean)[form.first : form.last]

@@ -5,7 +5,7 @@
 It reads the language model, so it takes minutes a switch on one core; the leak itself is measured without that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def _scored(plug: PersonaPlug, examples: Sequence[Example], switch: Switch) -> n
     return found
 
 
-def _changing(change: Change, *, behind: int):  # noqa: ANN202 (torch's hook)
+def _changing(change: Change, *, behind: int) -> Callable[[object, object, Tensor], Tensor]:
     def hook(_module: object, _inputs: object, made: Tensor) -> Tensor:
         return torch.cat([made[:, :behind], change(made[:, behind:])], dim=1)
 
