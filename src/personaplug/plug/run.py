@@ -35,7 +35,7 @@ class TrainingConfig:
     queries: int = option(0, "training queries, drawn with the seed; 0 for all")
     max_input_tokens: int = option(256, "longer inputs are cut at their end")
     max_output_tokens: int = option(128, "longer answers are cut in training and scoring")
-    cuts_queries: bool = option(False, "a query is read out of the input as far as the language model reads it")
+    cuts_queries: bool = option(True, "persona: a query is read out of the input as far as the language model reads it")
     history_dropout: bool = option(True, "each time an example is seen, keep a random half to all of its history")
     without_history: float = option(0.25, "persona: share of visits that see no history, as a new user has none")
     gradient_checkpointing: bool = option(False, "less memory for more time")
@@ -157,7 +157,6 @@ PRESETS = {
             decays_all=False,
             backbone_dropout=True,
             encoder_dropout=True,
-            cuts_queries=True,
             without_history=0.0,
         ),
         decoding=GenerationConfig(strategy="beam", beams=4, max_new_tokens=128),

@@ -64,7 +64,7 @@ def is_same_model(one: str, other: str) -> bool:
 BEFORE: dict[str, dict[str, object]] = {
     "embedder": {"place": "before", "made_of": "encoder", "with_mean": False, "gain": 0.0, "output_tokens": 5},
     "adapter": {"rank": 0, "reads": "all"},
-    "training": {"without_history": 0.0},
+    "training": {"without_history": 0.0, "cuts_queries": False},
 }
 """What held in a plug's run of before there was a word for it, where it is not what holds by default today."""
 
