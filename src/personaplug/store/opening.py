@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from personaplug.errors import MissingExtraError
+from personaplug.errors import ConfigError, MissingExtraError
 from personaplug.store.address import Address
 from personaplug.store.base import StoreLayout
 from personaplug.store.sqlite_tables import SqliteTables
@@ -28,6 +28,18 @@ def open_tables(address: Address, layout: StoreLayout | None) -> Tables:
 def is_taken(address: Address) -> bool:
     """Tell whether there is a store, or something else that stands in its place."""
     return address.exists() if isinstance(address, Path) else _postgres().is_taken(address)
+
+
+def admit(address: Address, role: str, *, tenant: str) -> None:
+    """Let a role of Postgres read and write the users of one tenant: see :mod:`personaplug.store.postgres.tenants`.
+
+    Raises:
+        ConfigError: The store is a file, or the tenant's name is none.
+        StoreError: There is no store or no role, or one may not do this.
+    """
+    if isinstance(address, Path):
+        raise ConfigError(f"{address} is a file, which has no roles", hint="a store in Postgres has: postgresql://...")
+    _postgres().admit(address, role, tenant=tenant)
 
 
 def _postgres() -> type["PostgresTables"]:

@@ -27,7 +27,6 @@ ROWS_A_PAGE = 1000
 
 _CONNECT_SECONDS = 10
 _SETTINGS = {
-    "lock_timeout": f"{BUSY_SECONDS:.0f}s",
     "enable_seqscan": "off",  # the columns have no statistics (see schema.py), by which the planner would choose
     "jit": "off",
 }
@@ -189,7 +188,8 @@ class PostgresDatabase:
 
     def _configure(self, connection: Connection[Any]) -> None:
         adapt_texts(connection)
-        for name, value in {"search_path": f'"{self.path.schema}"', **_SETTINGS}.items():
+        own = {"search_path": f'"{self.path.schema}"', "lock_timeout": f"{1000 * BUSY_SECONDS:.0f}ms"}
+        for name, value in {**own, **_SETTINGS}.items():
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
 
 

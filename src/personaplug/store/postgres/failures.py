@@ -18,6 +18,8 @@ RESTORE = (
 )
 BUSY = "another process is using the store"
 
+NOT_ALLOWED = ("this role may not do that", "connect as the role that made the store, or have it granted")
+
 _FAILED_TO_CONNECT = "connection failed: "
 _REPEAT = "repeat when it is done"
 _AWAY = ("the server cannot be reached or has closed the connection", "see that it runs, then repeat the command")
@@ -26,7 +28,7 @@ _FAILED = ("the server failed; whether the last change was stored is not known",
 REASONS = {
     "53100": ("the server's disk is full; this change was not stored", "free some space there and repeat"),
     "53300": ("the server has no connection left", "raise max_connections, or close other programs"),
-    "42501": ("this role may not do that", "connect as the role that made the store, or have it granted"),
+    "42501": NOT_ALLOWED,
     "54000": ("an id is too long for an index of Postgres", "ids may have about 2,600 bytes"),
     "25006": (
         "the server is a standby or for reading alone",

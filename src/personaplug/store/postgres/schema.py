@@ -12,6 +12,7 @@ from personaplug.config import from_mapping
 from personaplug.errors import ConfigError, StoreError
 from personaplug.store.base import StoreLayout
 from personaplug.store.postgres.connection import PostgresDatabase
+from personaplug.store.postgres.failures import NOT_ALLOWED
 from personaplug.store.postgres.tenants import POLICIES
 from personaplug.store.schema import APPLICATION_ID, hash_of
 
@@ -99,6 +100,8 @@ def read_layout(database: PostgresDatabase) -> StoreLayout:
     Raises:
         StoreError: The schema holds no store, or one of another version.
     """
+    if not database.value(bool, "SELECT has_schema_privilege(?, 'USAGE')", database.path.schema):
+        raise StoreError(f"{database.path}: {NOT_ALLOWED[0]}", hint=NOT_ALLOWED[1])
     if database.value(int, "SELECT count(*) FROM meta WHERE key = 'application' AND value = ?", APPLICATION_ID) != 1:
         raise StoreError(
             f"{database.path}: the schema holds tables, but not a persona store's",

@@ -11,7 +11,7 @@ from personaplug.cache import cache_folder
 from personaplug.errors import StoreError
 from personaplug.store.address import PostgresUrl
 from personaplug.store.base import StoreLayout, text_hash
-from personaplug.store.postgres import schema
+from personaplug.store.postgres import schema, tenants
 from personaplug.store.postgres.connection import PostgresDatabase
 from personaplug.store.postgres.vacuum import write_anew
 from personaplug.store.tables import Value
@@ -48,6 +48,20 @@ class PostgresTables(PostgresDatabase):
         """Tell whether the schema holds something of a store's."""
         with closing(cls(url)) as tables:
             return schema.is_there(tables)
+
+    @classmethod
+    def admit(cls, url: PostgresUrl, role: str, *, tenant: str) -> None:
+        """Let a role read and write the users of one tenant.
+
+        Raises:
+            ConfigError: The tenant's name is none.
+            StoreError: There is no store or no role, or one may not do this.
+        """
+        with closing(cls.open(url, None)) as tables:
+            tables.layout()
+            with tables.transaction():
+                tables.bring_up_to_date()
+                tenants.admit(tables, role, tenant=tenant)
 
     def layout(self) -> StoreLayout:
         """Read what the store's vectors are made of.
