@@ -26,9 +26,9 @@ def test_what_is_no_address_of_postgres_is_a_file(text):
         ("postgres://u:pw@h:1/db", "postgres://u:pw@h:1/db", "postgresql://u@h:1/db", "personaplug"),
         ("postgresql://u@h/db?schema=shop", "postgresql://u@h/db", "postgresql://u@h/db?schema=shop", "shop"),
         (
-            "postgresql:///db?host=/run&password=pw&schema=s",
-            "postgresql:///db?host=%2Frun&password=pw",
-            "postgresql:///db?host=%2Frun&schema=s",
+            "postgresql:///db?host=/run&pass%77ord=p+w&schema=s",
+            "postgresql:///db?host=/run&pass%77ord=p+w",
+            "postgresql:///db?host=/run&schema=s",
             "s",
         ),
         ("postgresql://a:1,b:2/db", "postgresql://a:1,b:2/db", "postgresql://a:1,b:2/db", "personaplug"),

@@ -54,7 +54,7 @@ from tests.factories import make_item
 from tests.store.fakes import stack
 url, own = sys.argv[1:]
 with PersonaStore.open(url) as store:
-    for number in range(20):
+    for number in range(12):
         item = replace(make_item(0, f"{own} said {number}"), id=f"{own}-{number}")
         for user in ("all", own):
             assert store.append(user, [item], stack([item])) == 1
@@ -65,12 +65,12 @@ def test_processes_that_append_at_once_lose_nothing_and_each_ones_items_keep_the
     names = ["a", "b", "c"]
     writers = [subprocess.Popen([sys.executable, "-c", APPENDING, url, name]) for name in names]
     assert [writer.wait() for writer in writers] == [0, 0, 0]
-    assert store.count() == 2 * 3 * 20
+    assert store.count() == 2 * 3 * 12
     told = [item.id.split("-") for item in store.get("all").items]  # all of one moment
     for name in names:
         numbers = [int(number) for own, number in told if own == name]
-        assert numbers == list(range(20))
-        assert [item.id for item in store.get(name).items] == [f"{name}-{number}" for number in range(20)]
+        assert numbers == list(range(12))
+        assert [item.id for item in store.get(name).items] == [f"{name}-{number}" for number in range(12)]
     places = store._tables.rows("SELECT place FROM items")
     assert len(set(places)) == len(places)
 
@@ -110,6 +110,22 @@ def test_an_open_store_outlives_a_restart_of_the_server(store, postgres):
     assert store.append("bob", ITEMS, stack(ITEMS)) == 3
 
 
+def test_a_server_that_is_away_is_our_error_tells_no_password_and_is_found_again(postgres, url, monkeypatch, caplog):
+    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 1)
+    with PersonaStore.open(url, layout=LAYOUT) as store:
+        postgres.stop()
+        try:
+            for verb in (lambda: store.count(), lambda: store.append("ada", ITEMS, stack(ITEMS))):
+                with pytest.raises(StoreError, match="the server cannot be reached") as caught:
+                    verb()
+                assert "repeat" in caught.value.hint
+        finally:
+            postgres.start()
+        assert "psycopg" in {record.name.partition(".")[0] for record in caplog.records}
+        assert PASSWORD not in caplog.text
+        assert store.append("ada", ITEMS, stack(ITEMS)) == 3
+
+
 def test_a_writer_that_takes_too_long_is_our_error_and_nothing_is_stored(url, store, monkeypatch):
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.1)
     with PersonaStore.open(url) as hasty, store.together():
@@ -140,7 +156,7 @@ def test_a_store_that_is_not_there_is_not_made_by_reading(postgres, url):
     with pytest.raises(StoreError, match="there is no such store") as caught:
         PersonaStore.open(url)
     assert f"--store '{str(url).replace(':' + PASSWORD, '')}'" in caught.value.hint
-    assert not postgres.run("SELECT FROM pg_namespace WHERE nspname = 'store'")
+    assert not postgres.run(f"SELECT 1 FROM pg_namespace WHERE nspname = '{url.rpartition('=')[2]}'")
 
 
 def test_a_schema_of_others_is_named_and_left_alone(postgres, url):

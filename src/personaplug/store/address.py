@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from personaplug.errors import ConfigError
 
@@ -50,15 +50,15 @@ class PostgresUrl:
                 hint="postgresql://user@host:5432/database; in a password write / @ : ? # as %2F %40 %3A %3F %23, "
                 "or set PGPASSWORD",
             )
-        options = parse_qsl(form["query"] or "", keep_blank_values=True)
-        schema = dict(options).get("schema", SCHEMA)
+        options = [part for part in (form["query"] or "").split("&") if part]
+        schema = next((part.partition("=")[2] for part in options if _key(part) == "schema"), SCHEMA)
         if not _NAME.fullmatch(schema):
             raise ConfigError(
                 f"the schema {schema!r} in the store's address is no name",
                 hint="begin with a-z or _, then a-z, 0-9 and _; 63 at most",
             )
-        libpq = [(key, value) for key, value in options if key != "schema"]
-        public = [(key, value) for key, value in options if not _SECRET.search(key)]
+        libpq = [part for part in options if _key(part) != "schema"]
+        public = [part for part in options if not _SECRET.search(_key(part))]
         user = f"{form['user']}@" if form["user"] else ""
         place = f"{form['hosts']}/{form['database'] or ''}"
         shown = _with_query(f"postgresql://{user}{place}", public)
@@ -87,5 +87,9 @@ def store_address(text: Path | str | PostgresUrl) -> Address:
     return Path(text) if isinstance(text, str) else text
 
 
-def _with_query(place: str, options: list[tuple[str, str]]) -> str:
-    return f"{place}?{urlencode(options)}" if options else place
+def _key(option: str) -> str:
+    return unquote(option.partition("=")[0])
+
+
+def _with_query(place: str, options: list[str]) -> str:
+    return "?".join([place, *(["&".join(options)] if options else [])])

@@ -9,6 +9,7 @@ from personaplug.errors import StoreError
 from personaplug.store import schema
 from personaplug.store.base import StoreLayout, text_hash
 from personaplug.store.database import Database
+from personaplug.store.meta import stored_layout
 from personaplug.store.snapshots import beside
 from personaplug.store.tables import Value
 
@@ -47,7 +48,8 @@ class SqliteTables(Database):
         Raises:
             StoreError: The file is no store, or one of another schema version.
         """
-        return schema.read_layout(self)
+        schema.check_version(self)
+        return stored_layout(self)
 
     def held(self) -> AbstractContextManager[None]:
         """Let writers wait, so that nothing moves."""
@@ -55,7 +57,7 @@ class SqliteTables(Database):
 
     def meta(self, kind: type[Value], key: str) -> Value:
         """Read one thing that the store says of itself."""
-        return schema.read_meta(self, kind, key)
+        return self.value(kind, "SELECT value FROM meta WHERE key = ?", key)
 
     def order_of_items(self) -> str:
         """Write the order of a user's items."""

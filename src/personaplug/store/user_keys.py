@@ -1,6 +1,7 @@
 """Users of a store: their ids, and the keys under which the other tables know them."""
 
 from collections.abc import Iterator
+from shlex import quote
 
 from personaplug.errors import UnknownUserError
 from personaplug.store.tables import Tables
@@ -40,7 +41,7 @@ def key_of(tables: Tables, user_id: str) -> int:
     if not keys:
         raise UnknownUserError(
             f"{tables.path}: there is nothing of user {user_id!r}",
-            hint=f"who is there: personaplug persona list --store {tables.path}",
+            hint=f"who is there: personaplug persona list --store {quote(str(tables.path))}",
         )
     return keys[0]
 

@@ -11,8 +11,8 @@ from psycopg import Connection
 from psycopg.pq import Format
 from psycopg_pool import ConnectionPool
 
-from personaplug.errors import StoreError
 from personaplug.store.address import PostgresUrl
+from personaplug.store.checked_rows import CheckedRows
 from personaplug.store.postgres.failures import DAMAGED, RESTORE, is_lost, not_connected, told
 from personaplug.store.postgres.text import adapt_texts
 from personaplug.store.tables import Value
@@ -32,7 +32,7 @@ _SETTINGS = {
 }
 
 
-class PostgresDatabase:
+class PostgresDatabase(CheckedRows):
     """The tables of one schema; any thread may use it, a transaction is the thread's that began it.
 
     Args:
@@ -41,6 +41,9 @@ class PostgresDatabase:
     Raises:
         StoreError: The server cannot be reached, or refuses.
     """
+
+    path: PostgresUrl
+    damaged = DAMAGED, RESTORE
 
     def __init__(self, url: PostgresUrl) -> None:
         self.path = url
@@ -69,16 +72,9 @@ class PostgresDatabase:
         with told(self.path):
             return self._done(lambda connection: _fetched(connection, statement, values))
 
-    def value(self, kind: type[Value], statement: str, *values: object) -> Value:
-        """Run a statement that gives one value.
-
-        Raises:
-            StoreError: It gives none, or one of another type than ``kind``.
-        """
-        match self.rows(statement, *values):
-            case [(value,)] if type(value) is kind:
-                return value
-        raise self.damage()
+    def meta(self, kind: type[Value], key: str) -> Value:
+        """Read one thing that the store says of itself: a number, or words."""
+        return self.value(kind, f"SELECT value FROM {'meta' if kind is int else 'words'} WHERE key = ?", key)
 
     def change(self, statement: str, rows: Iterable[tuple[object, ...]]) -> int:
         """Run a statement once for each row of values; count the rows that it wrote or removed."""
@@ -111,25 +107,12 @@ class PostgresDatabase:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Read inside what stood there at one moment, while others write; no two are held at once."""
+        if self._held is not None:
+            yield
+            return
         # A lock before the first query: the moment comes once it is held.
         with self.begun("BEGIN ISOLATION LEVEL REPEATABLE READ", "LOCK TABLE snapshots IN EXCLUSIVE MODE"):
             yield
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Take values that no store has ever held, where rows become objects, for what they are: damage.
-
-        Raises:
-            StoreError: In place of the error that such a value leads to.
-        """
-        try:
-            yield
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
-            raise self.damage() from error
-
-    def damage(self) -> StoreError:
-        """Make the error for tables that hold what no store has ever held."""
-        return StoreError(f"{self.path}: {DAMAGED}", hint=RESTORE)
 
     @contextmanager
     def borrowed(self) -> Iterator[Connection[Any]]:

@@ -5,12 +5,9 @@ and each user has the hash by which a snapshot is sorted. No column has statisti
 values, which would outlive a forget in ``pg_statistic``.
 """
 
-import json
-import secrets
-
-from personaplug.config import from_mapping
-from personaplug.errors import ConfigError, StoreError
+from personaplug.errors import StoreError
 from personaplug.store.base import StoreLayout
+from personaplug.store.meta import first_meta
 from personaplug.store.postgres.connection import PostgresDatabase
 from personaplug.store.postgres.failures import NOT_ALLOWED
 from personaplug.store.postgres.tenants import POLICIES
@@ -59,8 +56,9 @@ def create(database: PostgresDatabase, layout: StoreLayout) -> None:
         database.rows(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
         for statement in (*_statements(_TABLES), *_indexes(layout), *_without_statistics(layout)):
             database.rows(statement)
-        database.change("INSERT INTO meta VALUES (?, ?)", _first_numbers(layout.dim))
-        database.change("INSERT INTO words VALUES (?, ?)", _first_words(layout))
+        first = [("application", APPLICATION_ID), ("schema", FIRST_VERSION), *first_meta(layout)]
+        database.change("INSERT INTO meta VALUES (?, ?)", [each for each in first if isinstance(each[1], int)])
+        database.change("INSERT INTO words VALUES (?, ?)", [each for each in first if isinstance(each[1], str)])
         bring_up_to_date(database)
 
 
@@ -81,21 +79,11 @@ def bring_up_to_date(database: PostgresDatabase) -> None:
 
 def version_of(database: PostgresDatabase) -> int:
     """Read which version a store is of."""
-    return read_number(database, "schema")
+    return database.meta(int, "schema")
 
 
-def read_number(database: PostgresDatabase, key: str) -> int:
-    """Read one of the numbers that a store keeps of itself."""
-    return database.value(int, "SELECT value FROM meta WHERE key = ?", key)
-
-
-def read_words(database: PostgresDatabase, key: str) -> str:
-    """Read one of the texts that a store keeps of itself."""
-    return database.value(str, "SELECT value FROM words WHERE key = ?", key)
-
-
-def read_layout(database: PostgresDatabase) -> StoreLayout:
-    """Read what a store's vectors are made of.
+def check_version(database: PostgresDatabase) -> None:
+    """Refuse a schema that holds no store, or one of another version, or that this role may not look into.
 
     Raises:
         StoreError: The schema holds no store, or one of another version.
@@ -114,15 +102,6 @@ def read_layout(database: PostgresDatabase) -> StoreLayout:
             f"{FIRST_VERSION} to {SCHEMA_VERSION}",
             hint="copy it into a new one with the version that reads it: personaplug store copy FROM TO",
         )
-    values: dict[str, object] = {
-        "fingerprint": read_words(database, "fingerprint"),
-        "dim": read_number(database, "dim"),
-    }
-    try:
-        views = json.loads(read_words(database, "views"))
-        return from_mapping(StoreLayout, values | {"views": views}, where=str(database.path))
-    except (ValueError, RecursionError, ConfigError) as error:
-        raise database.damage() from error
 
 
 _STEPS = {1: POLICIES}
@@ -140,22 +119,3 @@ def _without_statistics(layout: StoreLayout) -> list[str]:
     columns = [f'ALTER TABLE {table} ALTER COLUMN "{name}"' for table, names in _COLUMNS.items() for name in names]
     indexes = [f"ALTER INDEX items_by_text_{view} ALTER COLUMN 1" for view in range(len(layout.views))]
     return [f"{each} SET STATISTICS 0" for each in (*columns, *indexes)]
-
-
-def _first_numbers(dim: int) -> list[tuple[str, int]]:
-    return [
-        ("application", APPLICATION_ID),
-        ("schema", FIRST_VERSION),
-        ("dim", dim),
-        ("version", 0),
-        ("placed", 0),  # the place of the item that was appended last
-        ("unscrubbed", 0),  # the version of a forget whose remains are not wiped out yet
-    ]
-
-
-def _first_words(layout: StoreLayout) -> list[tuple[str, str]]:
-    return [
-        ("fingerprint", layout.fingerprint),
-        ("views", json.dumps(layout.views)),
-        ("identity", secrets.token_hex(16)),
-    ]

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from platform import node
+from shlex import quote
 
 from personaplug.cache import cache_folder
 from personaplug.errors import StoreError
 from personaplug.store.address import PostgresUrl
 from personaplug.store.base import StoreLayout, text_hash
+from personaplug.store.meta import stored_layout
 from personaplug.store.postgres import schema, tenants
 from personaplug.store.postgres.connection import PostgresDatabase
 from personaplug.store.postgres.vacuum import write_anew
-from personaplug.store.tables import Value
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class PostgresTables(PostgresDatabase):
                 if layout is None:
                     raise StoreError(
                         f"{url}: there is no such store",
-                        hint=f"make it: personaplug index LOG --task TASK --store '{url}'",
+                        hint=f"make it: personaplug index LOG --task TASK --store {quote(str(url))}",
                     )
                 schema.create(tables, layout)
         except StoreError:
@@ -69,11 +70,8 @@ class PostgresTables(PostgresDatabase):
         Raises:
             StoreError: The schema holds no store, or one of another version.
         """
-        return schema.read_layout(self)
-
-    def meta(self, kind: type[Value], key: str) -> Value:
-        """Read one thing that the store says of itself."""
-        return self.value(kind, f"SELECT value FROM {'meta' if kind is int else 'words'} WHERE key = ?", key)
+        schema.check_version(self)
+        return stored_layout(self)
 
     def order_of_items(self) -> str:
         """Write the order of a user's items: oldest first, those of one moment as appended."""
