@@ -167,6 +167,13 @@ def test_a_schema_of_others_is_named_and_left_alone(postgres, url):
             PersonaStore.open(url, layout=layout)
 
 
+def test_a_database_that_holds_no_unicode_gets_no_store(postgres):
+    postgres.run("CREATE DATABASE latin OWNER owner TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    with pytest.raises(StoreError, match="the database is in LATIN1, not in UTF8") as caught:
+        PersonaStore.open(postgres.url(database="latin"), layout=LAYOUT)
+    assert "createdb --encoding UTF8" in caught.value.hint
+
+
 def test_another_version_is_refused_with_both_numbers(store, url):
     store._tables.rows("UPDATE meta SET value = 99 WHERE key = 'schema'")
     with pytest.raises(StoreError, match="version 99; this personaplug reads versions 1 to 2"):

@@ -30,12 +30,8 @@ REASONS = {
     "53300": ("the server has no connection left", "raise max_connections, or close other programs"),
     "42501": NOT_ALLOWED,
     "54000": ("an id is too long for an index of Postgres", "ids may have about 2,600 bytes"),
-    "25006": (
-        "the server is a standby or for reading alone",
-        "connect to the primary",
-    ),
+    "25006": ("the server is a standby or for reading alone", "connect to the primary"),
     "55P03": (BUSY, _REPEAT),
-    "55000": (BUSY, _REPEAT),
     "40": (BUSY, _REPEAT),
     "28": ("the server refuses this role or its password", "see the user in the address; PGPASSWORD or ~/.pgpass"),
     "3D": ("there is no such database", "make it: createdb NAME"),

@@ -47,8 +47,15 @@ ALTER TABLE items ALTER COLUMN vectors SET STORAGE EXTERNAL;
 
 
 def create(database: PostgresDatabase, layout: StoreLayout) -> None:
-    """Make the schema and the tables of an empty store in one step; what another was faster to make stays."""
+    """Make the schema and the tables of an empty store in one step; what another was faster to make stays.
+
+    Raises:
+        StoreError: The database holds no Unicode, or this role may make no schema in it.
+    """
     schema = database.path.schema
+    if (encoding := database.value(str, "SHOW server_encoding")) != "UTF8":
+        hint = "make one: createdb --encoding UTF8 --template template0 NAME"
+        raise StoreError(f"{database.path}: the database is in {encoding}, not in UTF8", hint=hint)
     with database.begun("BEGIN"):
         database.rows("SELECT pg_advisory_xact_lock(hashtext(?))", f"personaplug {schema}")
         if is_there(database):

@@ -10,8 +10,6 @@ import re
 from personaplug.errors import ConfigError, StoreError
 from personaplug.store.postgres.connection import PostgresDatabase
 
-BETWEEN = "\x1f"
-
 _OWN = "(SELECT tenant FROM tenants WHERE role = current_user)"
 _CHANGING = "('version', 'placed', 'unscrubbed')"
 _ITEMS_OWN = 'EXISTS (SELECT 1 FROM users WHERE key = "user")'
