@@ -71,6 +71,13 @@ def test_every_contender_stands_in_one_report_with_intervals_and_both_tests(fini
     assert json.loads((recipe.parent / "out" / "report.json").read_text()) == json.loads(result.stdout)
 
 
+def test_seeds_share_what_was_read_of_inputs_and_nothing_is_left_of_it(finished):
+    folder = finished[0].parent / "out" / "log"
+    cards = [(folder / "plug" / f"seed-{seed}" / "run" / "README.md").read_text() for seed in (0, 1)]
+    assert ["read by a training before this one" in card for card in cards] == [False, True]
+    assert not (folder / ".inputs").exists()
+
+
 def test_costs_stand_beside_the_scores(finished):
     rows = {row["label"]: row for row in json.loads(finished[1].stdout)["tasks"][0]["costs"]}
     assert all(row["seconds"] > 0 and row["peak_memory_mb"] > 0 for row in rows.values())

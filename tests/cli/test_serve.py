@@ -27,6 +27,12 @@ def test_an_address_goes_with_the_engine_that_is_there(serve, words):
     assert "--engine vllm and --url belong together" in result.stderr
 
 
+def test_a_folder_of_adapters_goes_with_the_engine_that_loads_them(serve, tmp_path):
+    result = serve("--open", "--adapters", tmp_path)
+    assert result.exit_code == 2
+    assert "--adapters goes with --engine vllm" in result.stderr
+
+
 def test_an_open_server_is_for_this_machine_alone(serve):
     result = serve("--open", "--host", "0.0.0.0")
     assert result.exit_code == 1

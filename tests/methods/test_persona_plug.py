@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from personaplug.backbone.base import GenerationConfig
+from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.evaluation.harness import AttentiveMethod
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
+from personaplug.plug.shared_adapter import SharedAdapterConfig
 from tests.world import TASK, USERS, as_if_trained, make_run
 
 MEASURES = ("log_likelihood", "answer_tokens", "prompt_tokens", "attention")
@@ -73,6 +75,21 @@ def test_a_batch_is_read_once_for_answers_likelihoods_tokens_and_attention(metho
 def test_every_answer_is_given_anew_so_that_its_time_is_that_of_all_its_work(method, batches, examples):
     assert method.respond(examples[:2]) == method.respond(examples[:2])
     assert len(batches) == 2
+
+
+@pytest.mark.parametrize("reads", ["answer", "all"])
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_what_is_read_once_comes_to_the_answers_and_likelihoods_of_the_plug(
+    models, family, store, examples, place, reads
+):
+    run = make_run(models, family, embedder=EmbedderConfig(place=place))
+    run = replace(run, adapter=SharedAdapterConfig(rank=2, reads=reads))
+    plug = as_if_trained(build_plug(run, TASK, store=store, query_source=QuerySource.STORE))
+    method = PlugMethod("plug", plug, GenerationConfig(max_new_tokens=6))
+    assert method.respond(examples) == plug.respond(examples, method.generation)
+    scores = plug.score(examples)
+    expected = scores.log_likelihood / scores.tokens
+    np.testing.assert_allclose(method.log_likelihood(examples), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("measure", MEASURES)

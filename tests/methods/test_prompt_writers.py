@@ -48,6 +48,9 @@ class Echo:
     def embed(self, prompts, *, max_tokens):
         return SimpleNamespace(mask=torch.ones(len(prompts), max_tokens), prompts=prompts)
 
+    def read_ahead(self, inputs):
+        return inputs
+
     def generate(self, inputs, _):
         return inputs.prompts
 

@@ -24,8 +24,12 @@ from personaplug.serving.engine.limits import Limits
 from tests.world import TASK, as_if_trained, encoder_in, make_run, make_store
 
 RUNS = {"llama": "decoder-only", "again": "decoder-only", "t5": "encoder-decoder", "tuned": "decoder-only"}
-RUNS |= {"adapted": "decoder-only"}
-"""Families by the names of the runs; the second has the language model of the first, the last has no persona."""
+RUNS |= {"adapted": "decoder-only", "lora": "decoder-only"}
+"""Families by the names of the runs; the second has the language model of the first, and ``tuned`` has no persona.
+
+The last two have an adapter, which reads answers alone in the first of them.
+"""
+_ADAPTERS = {"adapted": SharedAdapterConfig(rank=2), "lora": SharedAdapterConfig(rank=2, reads="all")}
 
 CALLERS = {
     "all": ("", RIGHTS),
@@ -84,7 +88,7 @@ def save_runs(folder: Path, models: Mapping[str, str]) -> ServedPaths:
     with make_store(folder / "store.db", encoder_in(models)) as store:
         for seed, (name, family) in enumerate(RUNS.items()):
             run = make_run(models, family, method="tuned-prompt" if name == "tuned" else "plug")
-            run = replace(run, adapter=SharedAdapterConfig(rank=2 if name == "adapted" else 0))
+            run = replace(run, adapter=_ADAPTERS.get(name, SharedAdapterConfig(rank=0)))
             plug = build_plug(replace(run, store="../store.db"), TASK, store=store, query_source=QuerySource.STORE)
             as_if_trained(plug, seed=seed).save_pretrained(folder / name)
     return ServedPaths({name: folder / name for name in RUNS}, folder / "store.db")

@@ -1,19 +1,24 @@
 """``--engine vllm`` in front of a server that speaks vLLM's protocol."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import httpx2
 import openai
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from personaplug.backbone.base import GenerationConfig
 from personaplug.backbone.embedding_table import load_writer_of_inputs
 from personaplug.backbone.loading import BackboneConfig, load_backbone
+from personaplug.cli.main import cli
 from personaplug.config import read_toml
 from personaplug.errors import ConfigError
+from personaplug.plug.adapter_export import RunLora
 from personaplug.plug.run import RunConfig
 from personaplug.serving.api.access import OpenAccess
 from personaplug.serving.api.service import Service
@@ -25,9 +30,9 @@ from tests.serving.running import LIMITS, running, wait_for
 from tests.serving.vllm_server import decode, vllm_like
 
 NAME = "tiny/llama"
-DECODERS = ("llama", "again", "tuned")
+DECODERS = ("llama", "again", "tuned", "lora")
 TEXT = "about x, in the user's own words"
-MIXED = [("llama", "ada"), ("again", "dee"), ("llama", "nobody"), ("tuned", "cyd")]
+MIXED = [("llama", "ada"), ("again", "dee"), ("llama", "nobody"), ("tuned", "cyd"), ("lora", "dee"), ("lora", "nobody")]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,9 @@ def key():
 def front(place, fake, tmp_path_factory):
     """The server in front of it."""
     runs = {name: place.runs[name] for name in DECODERS}
-    with running(replace(place, runs=runs, vllm=fake.url), tmp_path_factory.mktemp("vllm")) as front:
+    folder = tmp_path_factory.mktemp("vllm")
+    behind = replace(place, runs=runs, vllm=fake.url, adapters=folder / "adapters")
+    with running(behind, folder) as front:
         yield front
 
 
@@ -80,7 +87,10 @@ def ask(client, model, user, **more):
     return raw.parse(), raw.headers
 
 
-@pytest.mark.parametrize(("model", "user", "is_off"), [*((*each, False) for each in MIXED), ("llama", "ada", True)])
+OFF = [("llama", "ada", True), ("lora", "dee", True)]
+
+
+@pytest.mark.parametrize(("model", "user", "is_off"), [*((*each, False) for each in MIXED), *OFF])
 def test_an_answer_by_way_of_the_other_server_is_the_one_given_here(client, server, model, user, is_off):
     relayed, headers = ask(client, model, user, is_off=is_off)
     with server.client() as here:
@@ -258,10 +268,87 @@ def test_it_begins_only_with_a_server_that_fits(place, fake):
         opened(runs={"llama": place.runs["llama"]}, vllm="no address")
 
 
-def test_an_adapter_of_all_users_is_not_answered_by_a_server_that_has_none(place, fake):
-    with pytest.raises(ConfigError, match="adapted has an adapter of all users") as caught:
-        Service(replace(place, vllm=fake.url), OpenAccess(), limits=LIMITS).open()
-    assert "--engine local" in str(caught.value.hint)
+def test_the_adapter_answers_where_the_persona_does_and_nowhere_else(client, fake, place):
+    for model, is_off in (("lora", False), ("lora", True), ("llama", False)):
+        ask(client, model, "dee", is_off=is_off)
+    name = RunLora.of(place.runs["lora"]).name
+    assert [body["model"] for body in fake.bodies] == [name, NAME, NAME]
+    assert len({body["cache_salt"] for body in fake.bodies}) == 3
+
+
+def test_an_adapter_that_reads_answers_alone_is_refused_with_the_way_out(place, fake):
+    with pytest.raises(ConfigError, match="adapted reads answers alone") as caught:
+        opened(place, fake, "adapted")
+    assert "--set adapter.reads=all" in caught.value.hint
+
+
+@pytest.mark.usefixtures("bare")
+def test_an_adapter_that_the_other_server_lacks_is_named_with_the_commands_that_bring_it(place, fake, tmp_path):
+    with pytest.raises(ConfigError, match=r"does not know personaplug-[0-9a-f]{12}") as caught:
+        opened(place, fake, "lora")
+    _, export, start = caught.value.hint.splitlines()
+    folder = Path(export.split()[-1])
+    assert start.endswith(f"--lora-modules {folder.name}={folder}")
+    words = ["export", "--run", str(place.runs["lora"]), "--out", str(tmp_path / folder)]
+    assert export.replace(str(folder), str(tmp_path / folder)) == f"personaplug {' '.join(words)}"
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0
+    assert start.replace(str(folder), str(tmp_path / folder)) in done.stderr
+    fake.load(folder.name, tmp_path / folder)
+    opened(place, fake, "lora")
+
+
+@pytest.mark.usefixtures("bare")
+def test_an_adapter_is_put_where_the_other_server_finds_it_once_for_its_weights(place, fake, tmp_path):
+    for _ in range(2):
+        opened(place, fake, "lora", adapters=tmp_path)
+    (name,) = fake.loras
+    assert fake.loras[name].folder == str(tmp_path / name)
+    fake.loras.clear()  # as one that was started anew
+    opened(place, fake, "lora", adapters=tmp_path)
+    assert set(fake.loras) == {name}
+
+
+@pytest.mark.usefixtures("bare")
+def test_two_servers_that_begin_at_once_bring_one_adapter(place, fake, tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: opened(place, fake, "lora", adapters=tmp_path), range(4)))
+    assert len(fake.loras) == 1
+    assert [each.name for each in tmp_path.iterdir()] == list(fake.loras)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_server_that_loads_no_adapters_while_it_runs_is_said_to(place, fake, tmp_path):
+    fake.takes_loras = False
+    with pytest.raises(ConfigError, match=r"does not load personaplug-.*: 404") as caught:
+        opened(place, fake, "lora", adapters=tmp_path)
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve" in caught.value.hint
+    assert "--max-lora-rank 8 --lora-target-modules k_proj o_proj q_proj v_proj" in caught.value.hint
+
+
+def test_a_server_that_lost_an_adapter_is_not_ready(front, fake, bare):
+    assert httpx2.get(f"{front.url}/readyz").status_code == 503
+    fake.loras.update(bare)
+    assert httpx2.get(f"{front.url}/readyz").status_code == 200
+
+
+@pytest.fixture
+def bare(front, fake):  # noqa: ARG001 (it brings its adapters first)
+    """Let the server in the back lack all adapters; give those that it had."""
+    held = dict(fake.loras)
+    fake.loras.clear()
+    yield held
+    fake.loras.clear()
+    fake.loras.update(held)
+
+
+def opened(place, fake, run, **changes):
+    """Open a server of one run before that in the back, and close it again."""
+    service = Service(
+        replace(place, runs={run: place.runs[run]}, vllm=fake.url, **changes), OpenAccess(), limits=LIMITS
+    )
+    service.open()
+    service.close()
 
 
 def test_a_server_with_no_room_for_an_answer_is_not_begun_with(place, fake, monkeypatch):

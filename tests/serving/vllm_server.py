@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import torch
 import uvicorn
+from peft import PeftModel
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -34,6 +35,8 @@ class VllmLike:
         sign: Put before each answer.
         break_after: Pieces after which completions break off; none where negative.
         pause: Seconds between pieces.
+        loras: Models with an adapter beside them, by the names that these were loaded under.
+        takes_loras: Whether it loads adapters while it runs.
         most: Answers that were under way at once.
     """
 
@@ -42,6 +45,7 @@ class VllmLike:
         self.model = AutoModelForCausalLM.from_pretrained(folder)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.url = ""
+        self.loras: dict[str, PeftModel] = {}
         self.bodies: list[dict] = []
         self.left = self.most = self._under_way = 0
         self._one_at_a_time = threading.Lock()
@@ -49,6 +53,7 @@ class VllmLike:
 
     def do_well(self) -> None:
         """Do nothing wrong from now on, and forget what was asked."""
+        self.takes_loras = True
         self.refuse, self.break_after, self.pause, self.sign = 0, -1, 0.0, ""
         self.bodies.clear()
         self.most = 0
@@ -59,13 +64,32 @@ class VllmLike:
             routes=[
                 Route("/v1/completions", self._complete, methods=["POST"]),
                 Route("/v1/models", self._models),
+                Route("/v1/load_lora_adapter", self._load, methods=["POST"]),
                 Route("/health", self._health),
             ]
         )
 
     async def _models(self, _):
         card = {"id": self.name, "root": self.folder, "max_model_len": self.positions}
-        return JSONResponse({"object": "list", "data": [card]})
+        loras = [{"id": name, "root": each.folder, "parent": self.name} for name, each in self.loras.items()]
+        return JSONResponse({"object": "list", "data": [card, *loras]})
+
+    async def _load(self, request):
+        """https://docs.vllm.ai/en/stable/features/lora/: there is no such route unless the server was started so."""
+        body = await request.json()
+        if not self.takes_loras:
+            return JSONResponse({"detail": "Not Found"}, status_code=404)
+        if body["lora_name"] in self.loras:
+            error = {"message": f"The lora adapter '{body['lora_name']}' has already been loaded.", "code": 400}
+            return JSONResponse({"error": error}, status_code=400)
+        await run_in_threadpool(self.load, body["lora_name"], body["lora_path"])
+        return Response()
+
+    def load(self, name, folder):
+        """Put an adapter beside a copy of the model."""
+        model = AutoModelForCausalLM.from_pretrained(self.folder)
+        self.loras[name] = PeftModel.from_pretrained(model, folder)
+        self.loras[name].folder = str(folder)
 
     async def _health(self, _):
         return Response(status_code=503 if self.refuse else 200)
@@ -77,7 +101,7 @@ class VllmLike:
         status = self.refuse if is_known else 401
         if status:
             return JSONResponse({"error": {"message": "no", "code": status}}, status_code=status)
-        assert body["model"] == self.name
+        assert body["model"] in {self.name, *self.loras}
         assert body.get("cache_salt", "salt")
         texts, ending, tokens = await run_in_threadpool(self._written, body)
         return StreamingResponse(self._events(texts, ending, tokens), media_type="text/event-stream")
@@ -88,7 +112,8 @@ class VllmLike:
         assert len(embeds) + body["max_tokens"] <= self.positions
         words = {"max_new_tokens": body["max_tokens"], "do_sample": False, "pad_token_id": 0}
         with self._one_at_a_time, torch.inference_mode():
-            ids = self.model.generate(inputs_embeds=embeds[None], **words)[0].tolist()
+            model = self.loras.get(body["model"], self.model)
+            ids = model.generate(inputs_embeds=embeds[None], **words)[0].tolist()
         texts = [self.sign + self.tokenizer.decode(ids[: end + 1], skip_special_tokens=True) for end in range(len(ids))]
         for end, text in enumerate(texts):
             if places := [text.index(stop) for stop in body["stop"] if stop in text]:

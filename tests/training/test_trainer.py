@@ -267,6 +267,31 @@ def test_inputs_that_are_kept_change_a_training_by_roundings_alone(models, store
     assert all(torch.allclose(tensor, once[name], atol=1e-3) for name, tensor in plain.items())
 
 
+def test_what_one_training_has_read_another_finds_and_comes_to_the_numbers_of_its_own_reading(models, store, tmp_path):
+    shared, config = tmp_path / "shared", replace(SHORT, epochs=1.0)
+
+    def trained(name, *, seed=0, **options):
+        plug = build(models, "decoder-only", store, replace(config, seed=seed), embedder=AFTER)
+        return fit(plug, tmp_path / name, **options)
+
+    first, again = (trained(name, shared_inputs=shared) for name in ("first", "again"))
+    other = trained("other", seed=1, shared_inputs=shared)
+    assert [each.inputs_read.was_read_before for each in (first, again, other)] == [False, True, True]
+    assert [each.inputs_read.found for each in (first, again, other)] == [25] * 3
+    assert are_equal(weights(tmp_path / "first"), weights(tmp_path / "again"))
+    assert again.seconds > again.inputs_read.seconds == first.inputs_read.seconds > 0
+    assert "read by a training before this one" in (tmp_path / "again" / "README.md").read_text()
+    assert len(list(shared.iterdir())) == 1
+    assert shared.stat().st_mode & 0o077 == 0
+
+    alone = trained("alone")
+    assert alone.inputs_read.inputs == 0
+    assert all(
+        torch.allclose(tensor, weights(tmp_path / "first")[name], atol=1e-3)
+        for name, tensor in weights(tmp_path / "alone").items()
+    )
+
+
 CHANGING = {
     "before": ({}, {}),
     "one epoch": ({"epochs": 1.0}, {"embedder": AFTER}),
@@ -278,10 +303,12 @@ CHANGING = {
 
 
 @pytest.mark.parametrize(("training", "parts"), CHANGING.values(), ids=CHANGING)
-def test_an_input_that_is_seen_once_or_changes_between_visits_is_not_kept(training, parts, models, store):
+def test_an_input_that_is_seen_once_or_changes_between_visits_is_not_kept(training, parts, models, store, tmp_path):
     plug = build(models, "decoder-only", store, replace(SHORT, **training), **parts)
-    assert read_inputs(plug, make_examples(store, each=2), through=plug.backbone).inputs == 0
+    shared = None if training == {"epochs": 1.0} else tmp_path
+    assert read_inputs(plug, make_examples(store, each=2), through=plug.backbone, shared=shared).inputs == 0
     assert plug.backbone.kept is None
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("last_act", ["write_card", "write_weights", "discard_checkpoints"])

@@ -16,7 +16,6 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     LogitsProcessorList,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteriaList,
@@ -24,6 +23,7 @@ from transformers import (
 
 from personaplug.backbone.generation_config import GenerationConfig as GenerationConfig
 from personaplug.backbone.kept_inputs import KeptInputs
+from personaplug.backbone.positions import answer_positions, input_positions
 from personaplug.backbone.row_generation import RowGeneration, RowStopping, streamed
 from personaplug.backbone.sampling import RowSampling
 from personaplug.backbone.tokens import Side, TokenEmbeddings, pad_rows
@@ -112,7 +112,7 @@ class Backbone(ABC):
 
     def positions(self, *, answer_tokens: int) -> int | None:
         """Say how many tokens, or vectors in their place, an input may have; None for any number."""
-        return positions_in(self.model.config, answer_tokens=answer_tokens)
+        return input_positions(self.model.config, answer_tokens=answer_tokens)
 
     def embed(self, texts: Sequence[str], *, max_tokens: int = 256) -> TokenEmbeddings:
         """Look up the embeddings of inputs; a longer input loses its last words, never a chat's closing tokens."""
@@ -127,6 +127,10 @@ class Backbone(ABC):
 
     def keep(self, inputs: TokenEmbeddings) -> None:  # noqa: B027 (most families do nothing)
         """Keep what can be known of inputs before any vector stands beside them: nothing, where vectors change it."""
+
+    def read_ahead(self, inputs: TokenEmbeddings) -> TokenEmbeddings:
+        """Read inputs once for all that will be asked of them, as far as can be: not at all, in most families."""
+        return inputs
 
     def score(self, inputs: TokenEmbeddings, targets: Sequence[str], *, max_tokens: int = 128) -> AnswerScores:
         """Give the log-likelihood of each answer; longer answers are cut at ``max_tokens``."""
@@ -171,12 +175,7 @@ class Backbone(ABC):
 
     def longest_answer(self, *, input_tokens: int) -> int | None:
         """Say how many tokens an answer to so long an input may have; None for any number."""
-        config = self.model.config
-        count: int | None = getattr(getattr(config, "decoder", config), "max_position_embeddings", None)
-        if count is None:
-            return None
-        # An encoder-decoder's answer has positions of its own, the first of which takes the start token.
-        return count - (1 if config.is_encoder_decoder else input_tokens)
+        return answer_positions(self.model.config, input_tokens=input_tokens)
 
     def cut(self, text: str, *, max_tokens: int) -> str:
         """Give the beginning of a text that :meth:`embed` reads."""
@@ -288,12 +287,3 @@ class Backbone(ABC):
             "pad_token_id": self.tokenizer.pad_token_id,
             "eos_token_id": sorted(self._ends) or None,
         }
-
-
-def positions_in(config: PreTrainedConfig, *, answer_tokens: int) -> int | None:
-    """Say how many positions a language model has for an input, by its configuration alone; None for any number.
-
-    A decoder-only model reads the answer, of at most ``answer_tokens``, behind the input: they share its positions.
-    """
-    count: int | None = getattr(getattr(config, "encoder", config), "max_position_embeddings", None)
-    return count if count is None or config.is_encoder_decoder else count - answer_tokens

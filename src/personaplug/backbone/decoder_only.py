@@ -1,12 +1,15 @@
 """Decoder-only backbones: Llama, Qwen, GPT and their kin."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from transformers import Cache
+from transformers import Cache, DynamicCache
 
 from personaplug.backbone.base import IGNORED, Backbone
-from personaplug.backbone.tokens import Side, TokenEmbeddings
+from personaplug.backbone.kept_inputs import keys_and_values
+from personaplug.backbone.tokens import Side, TokenEmbeddings, alone
 
 
 class DecoderOnlyBackbone(Backbone):
@@ -22,8 +25,8 @@ class DecoderOnlyBackbone(Backbone):
             torch.cat([inputs.mask, labels != IGNORED], dim=1),
             self.side,
         )
-        known = inputs.embeds.shape[1] - inputs.tail if self._may_read_ahead(inputs) else 0
-        ahead = self._read_ahead(whole, known) if known else None
+        ahead = self._ahead(inputs)
+        known = ahead.get_seq_length() if ahead else 0
         with inputs.beside(labels.shape[1]):
             outputs = self.model(
                 inputs_embeds=whole.embeds[:, known:],
@@ -37,6 +40,35 @@ class DecoderOnlyBackbone(Backbone):
         logits: Tensor = outputs.logits[:, :-1]
         return logits
 
+    def keep(self, inputs: TokenEmbeddings) -> None:
+        """Read inputs once for all training steps to come, as far as their tail."""
+        if self.kept is not None:
+            first = self._first(inputs, inputs.embeds.shape[1] - inputs.tail)
+            self.kept.keep(first, self._read(first))
+
+    def read_ahead(self, inputs: TokenEmbeddings) -> TokenEmbeddings:
+        """Read inputs once for all that will be asked of them: up to their tail, or to their last token.
+
+        Not where something beside the model reads what has no tail, nor of a model that keeps something else.
+        """
+        known = inputs.embeds.shape[1] - max(1, inputs.tail)
+        if known < 1 or (not inputs.tail and inputs.beside is not alone):
+            return inputs
+        return replace(inputs, ahead=keys_and_values(self._read(self._first(inputs, known))))
+
+    def _decoding(self, inputs: TokenEmbeddings, *, longest: int, beams: int = 1) -> dict[str, object]:
+        asked = super()._decoding(inputs, longest=longest, beams=beams)
+        return asked if inputs.ahead is None or beams > 1 else asked | {"past_key_values": DynamicCache(inputs.ahead)}
+
+    def _ahead(self, inputs: TokenEmbeddings) -> Cache | None:
+        """Give what is read of the inputs without what stands behind them, which may come with gradients."""
+        if inputs.ahead is not None:
+            return DynamicCache(inputs.ahead)
+        if not self._may_read_ahead(inputs):
+            return None
+        first = self._first(inputs, inputs.embeds.shape[1] - inputs.tail)
+        return self._read(first) if self.kept is None else self.kept.cache(first, self._read)
+
     def _may_read_ahead(self, inputs: TokenEmbeddings) -> bool:
         """Tell whether gradients are wanted, and none of them reaches what stands before the tail."""
         return (
@@ -45,17 +77,6 @@ class DecoderOnlyBackbone(Backbone):
             and not self.model.is_activation_checkpointing  # It keeps no keys and values.
             and not any(weight.requires_grad for weight in self.model.parameters())
         )
-
-    def keep(self, inputs: TokenEmbeddings) -> None:
-        """Read inputs once for all training steps to come, as far as their tail."""
-        if self.kept is not None:
-            first = self._first(inputs, inputs.embeds.shape[1] - inputs.tail)
-            self.kept.keep(first, self._read(first))
-
-    def _read_ahead(self, whole: TokenEmbeddings, known: int) -> Cache:
-        """Give the keys and values that the frozen model makes of the first tokens of each row."""
-        first = self._first(whole, known)
-        return self._read(first) if self.kept is None else self.kept.cache(first, self._read)
 
     def _first(self, inputs: TokenEmbeddings, count: int) -> TokenEmbeddings:
         return TokenEmbeddings(inputs.embeds[:, :count], inputs.mask[:, :count], self.side)

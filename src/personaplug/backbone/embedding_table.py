@@ -7,15 +7,15 @@ is a few per cent of the model's weights.
 import json
 from pathlib import Path
 
-import torch
 from safetensors import safe_open
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.utils.hub import cached_file
 
 from personaplug.backbone.base import Backbone
 from personaplug.backbone.decoder_only import DecoderOnlyBackbone
 from personaplug.backbone.loading import BackboneConfig, in_folder, read_settings
+from personaplug.backbone.outline import outline
 from personaplug.errors import ConfigError
 
 _HINT = "serve this run with --engine local"
@@ -48,8 +48,7 @@ def load_writer_of_inputs(config: BackboneConfig, *, device: str = "cpu", positi
 
 def _without_layers(config: BackboneConfig, settings: PreTrainedConfig, *, device: str) -> PreTrainedModel:
     """Make a model whose weights take no memory, but for its input embeddings."""
-    with torch.device("meta"):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(settings, trust_remote_code=False)
+    model = outline(settings)
     table = model.get_input_embeddings()
     if type(table) is not nn.Embedding:
         message = f"the embeddings of {config.model} are a {type(table).__name__}, not a plain table"

@@ -17,6 +17,9 @@ Beside = Callable[[int], AbstractContextManager[None]]
 """Has something stand beside a language model while it reads and answers; given the tokens of answers that it reads."""
 
 
+KeysAndValues = tuple[tuple[Float[Tensor, "batch heads known dim"], Float[Tensor, "batch heads known dim"]], ...]
+
+
 def alone(answer_tokens: int) -> AbstractContextManager[None]:  # noqa: ARG001 (as of what does)
     """Have nothing stand beside the language model."""
     return nullcontext()
@@ -34,6 +37,7 @@ class TokenEmbeddings:
         tail: How much at the end of every input is not for the frozen model alone, such as vectors: what stands before
             it knows nothing of it, and gets no gradients.
         beside: Entered while the language model reads and answers, to have something stand beside its own weights.
+        ahead: Keys and values of the first tokens, layer by layer, where the language model has read them already.
     """
 
     embeds: Float[Tensor, "batch tokens llm_dim"]
@@ -42,6 +46,7 @@ class TokenEmbeddings:
     lead: int = 0
     tail: int = 0
     beside: Beside = alone
+    ahead: KeysAndValues | None = None
 
     @property
     def rows(self) -> list[Tensor]:

@@ -62,6 +62,11 @@ class TaskLayout:
         """Stands where the index is finished."""
         return self.folder / "indexed.json"
 
+    @property
+    def shared_inputs(self) -> Path:
+        """What the frozen model made of training inputs, for all trainings; it goes when the task is done."""
+        return self.folder / ".inputs"  # no method's folder begins so
+
     def of(self, contender: Contender) -> Path:
         """Give the folder of a contender."""
         return self.folder / slug(contender.name)

@@ -2,9 +2,9 @@
 
 from transformers import PreTrainedConfig
 
-from personaplug.backbone.base import positions_in
 from personaplug.backbone.device import start_torch
 from personaplug.backbone.loading import read_settings
+from personaplug.backbone.positions import input_positions
 from personaplug.bench.layout import TaskLayout
 from personaplug.bench.recipe import Contender, Recipe
 from personaplug.bench.run_configs import base_run, decoding_of, run_of
@@ -53,7 +53,7 @@ def _check_room(recipe: Recipe, layout: TaskLayout, *, contender: Contender, set
     run = run_of(recipe, layout, contender=contender, k=max(recipe.numbers(contender)))
     limits = run.scoring if isinstance(run, RetrievalConfig) else run.training
     longest = max(limits.max_output_tokens, decoding_of(recipe, base_run(recipe, layout)).max_new_tokens)
-    positions = positions_in(settings, answer_tokens=longest)
+    positions = input_positions(settings, answer_tokens=longest)
     if positions is None:
         return
     has_room_beside = contender.kind.items and not layout.task.retrieval.input_share
@@ -65,7 +65,7 @@ def _check_room(recipe: Recipe, layout: TaskLayout, *, contender: Contender, set
     taken = items + around
     if items and isinstance(run, RunConfig) and contender.kind.learns == "prefix" and contender.kind.items:
         # A mixed run's items have all the room that the answers of its training leave; it answers with as much.
-        in_training = positions_in(settings, answer_tokens=limits.max_output_tokens) or 0
+        in_training = input_positions(settings, answer_tokens=limits.max_output_tokens) or 0
         taken = max(taken, min(items * run.items.item_tokens + around, in_training - inputs - vectors))
     if positions < 1 or inputs + taken + vectors > positions:
         raise ConfigError(

@@ -1,5 +1,6 @@
 """A bench from its checked recipe to its result: steps that are not done, then what all of them come to."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,6 +77,7 @@ def do_all(recipe: Recipe, layouts: Sequence[TaskLayout], *, tell: Tell) -> list
         chosen = _choices(recipe, layout)
         for contender in recipe.contenders:
             runner.go(last_steps(recipe, layout, contender=contender, k=_k(contender, chosen)))
+        shutil.rmtree(layout.shared_inputs, ignore_errors=True)
         measured.append(_measured(recipe, layout, chosen=chosen))
     tell(f"{runner.done_now:,} of {runner.total:,} steps done now, the others before")
     return measured

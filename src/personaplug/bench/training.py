@@ -53,7 +53,15 @@ def _train(recipe: Recipe, layout: TaskLayout, *, contender: Contender, seed: in
     if isinstance(run, UserLoraConfig):
         like = _begun(layout, contender, seed=seed, k=k, on=on)
         return fit_users(run, layout.log, out=out, resume=True, like=like, progress=layout.progress)
-    return train(run, layout.log, out=out, store=store, resume=True, progress=layout.progress)
+    return train(
+        run,
+        layout.log,
+        out=out,
+        store=store,
+        resume=True,
+        shared_inputs=layout.shared_inputs,
+        progress=layout.progress,
+    )
 
 
 def _only_leftovers(out: Path, contender: Contender) -> bool:

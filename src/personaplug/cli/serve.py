@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     help="Who runs the language model: this process, or a vLLM server.",
 )
 @click.option("--url", help="Of the vLLM server, for --engine vllm; its key in VLLM_API_KEY.")
+@click.option(
+    "--adapters",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that vLLM sees by the same path: runs' adapters that it lacks are put there, and it loads them.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free one.")
 @click.option("--batch-rows", type=click.IntRange(1), default=32, show_default=True, help="Questions answered at once.")
@@ -49,6 +54,7 @@ def serve(
     is_open: bool,
     engine: str,
     url: str | None,
+    adapters: Path | None,
     host: str,
     port: int,
     batch_rows: int,
@@ -68,6 +74,8 @@ def serve(
         raise click.UsageError("give either --keys, or --open for no keys on this machine alone")
     if (url is None) is (engine == "vllm"):
         raise click.UsageError("--engine vllm and --url belong together")
+    if adapters and engine != "vllm":
+        raise click.UsageError("--adapters goes with --engine vllm")
     _need_extra()
     from personaplug.backbone.device import start_torch
     from personaplug.ports import address_of
@@ -80,7 +88,7 @@ def serve(
     from personaplug.serving.engine.limits import Limits
 
     service = Service(
-        ServedPaths(_named(runs), store, start_torch(), vllm=url or ""),
+        ServedPaths(_named(runs), store, start_torch(), vllm=url or "", adapters=adapters),
         KeyAccess(KeyFile(keys)) if keys else OpenAccess(),
         limits=Limits(answer_tokens=answer_tokens, requests_per_minute=0 if is_open else requests_per_minute),
         config=EngineConfig(batch_rows=batch_rows, queue=queue),

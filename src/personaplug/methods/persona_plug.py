@@ -111,5 +111,7 @@ class PlugMethod:
 
     @torch.inference_mode()
     def _read(self, examples: Sequence[Example]) -> tuple[PlugBatch, TokenEmbeddings]:
+        """Read as much of the inputs as answers and likelihoods share; beams, which share nothing, read them again."""
         batch = self.plug.batcher(examples)
-        return batch, self.plug.inputs(batch)
+        inputs = self.plug.inputs(batch)
+        return batch, inputs if self.generation.strategy == "beam" else self.plug.backbone.read_ahead(inputs)

@@ -40,7 +40,7 @@ class Prompted:
         self.writer = writer
         self.generation = generation
         self.max_output_tokens = max_output_tokens
-        self._reads = BatchCache(writer.reads)
+        self._asked = BatchCache(self._read)
 
     def with_writer(self, writer: PromptWriter, *, name: str) -> "Prompted":
         """Ask the same language model in the same way, with other prompts."""
@@ -58,13 +58,13 @@ class Prompted:
 
     def respond(self, examples: Sequence[Example]) -> list[str]:
         """Answer each example; all the work is done, for it may be timed."""
-        return self.backbone.generate(self._embedded(_answered(self._reads.anew(examples))), self.generation)
+        return self.backbone.generate(self._asked.anew(examples)[1], self.generation)
 
     def log_likelihood(self, examples: Sequence[Example]) -> Float[np.ndarray, " examples"]:
         """Give the mean log-probability of a right answer's token, in nats."""
-        prompts = _answered(self._reads(examples))
+        inputs = self._asked(examples)[1]
         with torch.inference_mode():
-            scores = self.backbone.score(self._embedded(prompts), targets(examples), max_tokens=self.max_output_tokens)
+            scores = self.backbone.score(inputs, targets(examples), max_tokens=self.max_output_tokens)
         means: Float[np.ndarray, " examples"] = (scores.log_likelihood / scores.tokens).cpu().numpy()
         return means
 
@@ -74,11 +74,18 @@ class Prompted:
 
     def prompt_tokens(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the tokens that the language model reads to answer each example, in one prompt or several."""
-        return np.array([self._count(prompts) for prompts in self._reads(examples)])
+        return np.array([self._count(prompts) for prompts in self._asked(examples)[0]])
 
     def user_bytes(self, examples: Sequence[Example]) -> Int[np.ndarray, " examples"]:
         """Count the bytes kept of each example's user."""
         return self.writer.user_bytes(examples)
+
+    @torch.inference_mode()
+    def _read(self, examples: Sequence[Example]) -> tuple[Sequence[Sequence[str]], TokenEmbeddings]:
+        """Read as much of the prompts as answers and likelihoods share; beams, which share nothing, read them again."""
+        reads = self.writer.reads(examples)
+        inputs = self._embedded([prompts[-1] for prompts in reads])
+        return reads, inputs if self.generation.strategy == "beam" else self.backbone.read_ahead(inputs)
 
     def _embedded(self, prompts: Sequence[str]) -> TokenEmbeddings:
         return self.backbone.embed(prompts, max_tokens=self.writer.max_tokens)
@@ -97,7 +104,3 @@ def targets(examples: Sequence[Example]) -> list[str]:
     if len(known) < len(examples):
         raise ValueError("the likelihood of an answer that is not known cannot be measured")
     return known
-
-
-def _answered(reads: Sequence[Sequence[str]]) -> list[str]:
-    return [prompts[-1] for prompts in reads]

@@ -81,8 +81,10 @@ def _adapter(run: RunConfig) -> str:
 
 
 def _inputs(read: InputsRead, *, epochs: float) -> str:
-    """Say which inputs were kept, and what was saved: their reading at each visit but one."""
+    """Say which inputs were kept, and what was saved: their reading at each visit but one, or at all."""
     if not read.inputs:
         return "none"
     kept = f"{read.inputs:,} of {read.queries:,} queries, {read.bytes / 1e6:,.0f} MB kept"
+    if read.was_read_before:
+        return f"{kept}, read by a training before this one in {read.seconds:.0f} s"
     return f"{kept}, {read.seconds:.0f} s in place of {read.seconds * epochs:.0f} s"

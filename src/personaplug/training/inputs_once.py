@@ -1,15 +1,18 @@
 """Read the inputs of a training once, where they are the same at every visit.
 
 They are read before the first step, in batches that do not depend on where training begins: a resumed run goes on with
-the same numbers.
+the same numbers. Trainings that share a folder, as those of a bench do, read them once for all.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 
 from personaplug.backbone.base import Backbone
+from personaplug.backbone.inputs_file import inputs_file, write_inputs
+from personaplug.backbone.inputs_file import read_inputs as take_inputs
 from personaplug.backbone.kept_inputs import KeptInputs
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
@@ -26,6 +29,7 @@ def read_inputs(
     examples: Sequence[Example],
     *,
     through: Backbone,
+    shared: Path | None = None,
 ) -> InputsRead:
     """Have a training's inputs read once, the longest first, until the budget of bytes is spent.
 
@@ -35,12 +39,28 @@ def read_inputs(
         plug: Writes the inputs.
         examples: All training queries.
         through: The language model of the steps, which keeps what it makes of them.
+        shared: A folder where trainings leave what they have read for each other; None for a training by itself.
     """
-    if not _are_the_same_at_every_visit(plug) or plug.run.training.kept_megabytes == 0:
+    config = plug.run.training
+    comes_again = config.epochs > 1.0 or shared is not None
+    if not comes_again or not _are_the_same_at_every_visit(plug) or config.kept_megabytes == 0:
         return InputsRead(queries=len(examples))
+    kept = through.kept = KeptInputs(config.kept_megabytes * _MEGABYTE)
+    file = inputs_file(shared, through.model, _decisive(plug, examples)) if shared else None
+    seconds = take_inputs(file, kept, device=through.device) if file else None
+    was_read_before = seconds is not None
+    if seconds is None:
+        seconds = _read(plug, examples, through=through, kept=kept)
+        if file and len(kept):
+            write_inputs(kept, file, seconds=seconds)
+    read = InputsRead(len(kept), len(examples), kept.bytes, seconds, was_read_before=was_read_before)
+    log.info("%d inputs of %d queries read once, %d bytes, %.1f s", read.inputs, read.queries, read.bytes, read.seconds)
+    return read
+
+
+def _read(plug: PersonaPlug, examples: Sequence[Example], *, through: Backbone, kept: KeptInputs) -> float:
+    """Read inputs, and give the seconds that it took."""
     began = perf_counter()
-    kept = KeptInputs(plug.run.training.kept_megabytes * _MEGABYTE)
-    through.kept = kept
     lengths, size = count_tokens(plug, examples), plug.run.training.batch_size
     order = sorted(range(len(examples)), key=lambda at: -lengths[at])
     for start in range(0, len(order), size):
@@ -49,17 +69,21 @@ def read_inputs(
         through.keep(replace(inputs, tail=plug.adapter.closing) if plug.adapter else inputs)
         if kept.is_full or not len(kept):
             break
-    read = InputsRead(len(kept), len(examples), kept.bytes, perf_counter() - began)
-    log.info("%d inputs of %d queries read once, %d bytes, %.1f s", read.inputs, read.queries, read.bytes, read.seconds)
-    return read
+    return perf_counter() - began
+
+
+def _decisive(plug: PersonaPlug, examples: Sequence[Example]) -> list[object]:
+    """Say what decides what is kept, beside the language model's weights."""
+    config, closing = plug.run.training, plug.adapter.closing if plug.adapter else 0
+    limits = [plug.prompts.max_tokens, closing, config.batch_size, config.kept_megabytes]
+    return [limits, plug.backbone.framed(""), plug.prompts(examples)]
 
 
 def _are_the_same_at_every_visit(plug: PersonaPlug) -> bool:
-    """Tell whether an input is visited twice, and nothing that it is read with changes: vectors, items, weights."""
+    """Tell whether nothing changes that an input is read with: vectors, items, weights."""
     training = plug.run.training
     return (
-        training.epochs > 1.0
-        and plug.run.reads_inputs_alone
+        plug.run.reads_inputs_alone
         and plug.run.retriever is None
         and not training.backbone_dropout
         and not training.gradient_checkpointing

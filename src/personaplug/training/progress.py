@@ -11,7 +11,8 @@ class InputsRead:
         inputs: Different inputs whose keys and values are kept.
         queries: Training queries.
         bytes: What they take.
-        seconds: What reading them once took.
+        seconds: What reading them once took, in this training or in the other.
+        was_read_before: Whether another training had read them: they were found in a file.
         found: Inputs that steps found read already, counted at each visit since the start or the last resume.
     """
 
@@ -19,6 +20,7 @@ class InputsRead:
     queries: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    was_read_before: bool = False
     found: int = 0
 
 
@@ -53,6 +55,7 @@ class Fitted:
         steps: Steps done, those before an interruption included.
         dev_loss: Of the weights kept, in nats a token; None where there are no dev queries.
         seconds: Wall time of this process's share, queries encoded before the first step included; loading is not.
+            Inputs that another training had read count as if they had been read here.
         precision: Of the frozen language model in the steps.
         inputs_read: What of the inputs was kept.
     """

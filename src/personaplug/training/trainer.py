@@ -28,13 +28,14 @@ log = logging.getLogger(__name__)
 _BLOCK = 512  # queries encoded together, sorted by length among themselves
 
 
-def train(
+def train(  # noqa: PLR0913 (what is trained, where, and who hears of it)
     plug: PersonaPlug,
     examples: Sequence[Example],
     *,
     dev: Sequence[Example] = (),
     folder: Path,
     resume: bool = False,
+    shared_inputs: Path | None = None,
     on_progress: Callable[[TrainingProgress], None] | None = None,
     on_encoded: Callable[[int, int], None] | None = None,
 ) -> Fitted:
@@ -46,6 +47,7 @@ def train(
         dev: Queries to choose the best weights by; empty to keep the last.
         folder: The run folder; made if absent.
         resume: Go on from the folder's last checkpoint, if there is one.
+        shared_inputs: Where trainings leave for each other what the frozen model made of inputs; None to share nothing.
         on_progress: Called at each logged step.
         on_encoded: Called before the first step, with the queries encoded so far and all that are.
 
@@ -72,7 +74,7 @@ def train(
     _encode_queries(plug, chain(examples, dev), on_encoded=on_encoded)
     config = plug.run.training
     try:
-        read = read_inputs(plug, examples, through=stepping)
+        read = read_inputs(plug, examples, through=stepping, shared=shared_inputs)
         with recomputing(stepping.model, enabled=config.gradient_checkpointing, has_dropout=config.backbone_dropout):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         read = replace(read, found=stepping.kept.found if stepping.kept else 0)
@@ -81,7 +83,7 @@ def train(
     fitted = Fitted(
         trainer.state.global_step,
         trainer.state.best_metric,
-        perf_counter() - began,
+        perf_counter() - began + (read.seconds if read.was_read_before else 0.0),
         precision=str(stepping.dtype).removeprefix("torch."),
         inputs_read=read,
     )

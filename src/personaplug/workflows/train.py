@@ -38,6 +38,7 @@ def train(
     out: Path,
     store: Address | None = None,
     resume: bool = False,
+    shared_inputs: Path | None = None,
     progress: Progress = SILENT,
 ) -> Outcome:
     """Train a run on a log and leave it, with its model card, in a folder.
@@ -48,6 +49,7 @@ def train(
         out: The folder.
         store: The index of the log; adapters and a tuned prompt without retrieved items need none.
         resume: Go on where a training into this folder was stopped.
+        shared_inputs: A folder where trainings of plugs leave for each other what the frozen model made of inputs.
         progress: Shows how far it is, and hears of rows that cannot be read.
 
     Raises:
@@ -58,7 +60,7 @@ def train(
         return fit_users(run, log, out=out, resume=resume, progress=progress)
     if isinstance(run, RetrievalConfig):
         return fit_retrieval(run, log, out=out, store_path=store, resume=resume, progress=progress)
-    return _fit_plug(run, log, out=out, store_path=store, resume=resume, progress=progress)
+    return _fit_plug(run, log, out=out, store_path=store, resume=resume, shared_inputs=shared_inputs, progress=progress)
 
 
 def _fit_plug(
@@ -68,6 +70,7 @@ def _fit_plug(
     out: Path,
     store_path: Address | None,
     resume: bool,
+    shared_inputs: Path | None,
     progress: Progress,
 ) -> Fitted:
     starting_point(out, resume=resume)  # the trainer asks again: that a folder is taken should show before the work
@@ -88,6 +91,7 @@ def _fit_plug(
             dev=dev,
             folder=out,
             resume=resume,
+            shared_inputs=shared_inputs,
             on_progress=lambda now: advance(now.step, now.words, total=now.steps),
             on_encoded=lambda done, total: advance(done, "queries encoded", total=total),
         )

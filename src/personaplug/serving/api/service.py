@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from personaplug.backbone.embedding_table import load_writer_of_inputs
+from personaplug.backbone.loading import in_folder
 from personaplug.errors import ConfigError
+from personaplug.plug.adapter_export import RunLora
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG
@@ -21,6 +23,7 @@ from personaplug.serving.engine.models import Models, open_models
 from personaplug.serving.engine.store_file import StoreFile, StoreWorker
 from personaplug.serving.engine.vllm_backend import VllmBackend
 from personaplug.serving.engine.vllm_client import Upstream
+from personaplug.serving.engine.vllm_loras import with_loras
 from personaplug.store.address import Address
 from personaplug.store.persona_store import PersonaStore
 from personaplug.worker import Worker
@@ -35,12 +38,15 @@ class ServedPaths:
         store: The users' histories.
         device: Where the models compute.
         vllm: The address of the vLLM server that answers; empty where the language model answers here.
+        adapters: A folder that both servers see by one path, where runs' adapters are put for vLLM to load; None where
+            it has them from its start.
     """
 
     runs: dict[str, Path]
     store: Address
     device: str = "cpu"
     vllm: str = ""
+    adapters: Path | None = None
 
 
 class Service:
@@ -119,19 +125,17 @@ def _upstream(place: ServedPaths) -> Upstream:
     """Find the server that answers for all runs.
 
     Raises:
-        ConfigError: There is none, the runs have several language models, or it serves another.
+        ConfigError: There is none, the runs have several language models, or it serves another; or an adapter of theirs
+            is none that it can hold, or is not there.
     """
-    runs = {folder: read_config(RunConfig, folder / CONFIG) for folder in place.runs.values()}
-    for folder, run in runs.items():
-        if run.shared_adapter:
-            raise ConfigError(
-                f"{folder} has an adapter of all users, which a vLLM server does not get from here",
-                hint="answer it with --engine local, or train it anew with --set adapter.rank=0",
-            )
-    wanted = {run.backbone.model for run in runs.values()}
+    runs = {name: read_config(RunConfig, folder / CONFIG) for name, folder in place.runs.items()}
+    wanted = {run.backbone.model: run.backbone for run in runs.values()}
     if len(wanted) > 1:
         raise ConfigError(
             f"these runs have different language models: {', '.join(sorted(wanted))}",
             hint="a vLLM server serves one: start a server like this for each",
         )
-    return Upstream.find(place.vllm, model=wanted.pop())
+    loras = {name: RunLora.of(place.runs[name]) for name, run in runs.items() if run.shared_adapter}
+    model, backbone = wanted.popitem()
+    upstream = Upstream.find(place.vllm, model=model, folder=in_folder(backbone).model)
+    return with_loras(upstream, loras, folder=place.adapters)

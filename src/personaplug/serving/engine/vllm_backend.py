@@ -60,11 +60,13 @@ class VllmBackend(Backend):
 
     def _write(self, models: Models, replies: Sequence[Reply]) -> list[tuple[Reply, AnswerStart, bytes]]:
         """Read questions and write the requests of them, in the models' thread."""
-        model = self.upstream.model
         return [
-            (reply, reading.opening, write_body(reading.row, reply.request, model=model))
+            (reply, reading.opening, write_body(reading.row, reply.request, model=self._answering(reply)))
             for reply, reading in self._read(models, replies)
         ]
+
+    def _answering(self, reply: Reply) -> str:
+        return self.upstream.answering(reply.request.model, with_persona=reply.request.with_persona)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._under_way.discard(task)

@@ -1,18 +1,23 @@
 """A vLLM server, as this one talks to it: which language model it serves, and how it is asked."""
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import httpx2
 
 from personaplug.errors import ConfigError
+from personaplug.plug.run_file import is_same_model
 from personaplug.serving.engine.vllm_wire import Piece, UpstreamError, read_piece
 
 KEY_VARIABLE = "VLLM_API_KEY"
 """The environment variable that vLLM's server takes its key from, and this one too."""
 
 _JSON = {"Content-Type": "application/json"}
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading an answer raises that is in no form of OpenAI's."""
+
 _TIMEOUT = httpx2.Timeout(30.0, connect=5.0, read=300.0, pool=None)
 
 
@@ -24,36 +29,64 @@ class Upstream:
         url: Its address, without ``/v1``.
         model: The name that it knows the language model by.
         positions: Tokens that an input and its answer may have together; None where it does not say.
+        loras: The names that it knows the adapters of runs by, by the runs' own names.
     """
 
     url: str
     model: str
     positions: int | None
+    loras: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def find(cls, url: str, *, model: str) -> "Upstream":
+    def find(cls, url: str, *, model: str, folder: str = "") -> "Upstream":
         """Ask a server what it serves.
 
         Args:
             url: Its address, with or without ``/v1``.
             model: The language model, by its own name or by one it is served under.
+            folder: Another name of the same, as of a GGUF file's converted copy.
 
         Raises:
             ConfigError: There is no such server, or it serves another model.
         """
         url = url.rstrip("/").removesuffix("/v1")
-        try:
-            answer = httpx2.get(f"{url}/v1/models", headers=_headers(), timeout=10.0)
-            answer.raise_for_status()
-            cards = [card for card in answer.json()["data"] if isinstance(card, dict)]
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
-            hint = f"start it, as docs/serving.md says; a key stands in {KEY_VARIABLE}"
-            raise ConfigError(f"no vLLM server answers at {url}: {type(error).__name__}", hint=hint) from error
+        cards = [card for card in _cards(url) if not card.get("parent")]
+        wanted = [name for name in (model, folder) if name]
         for card in cards:
-            if model in (card.get("id"), card.get("root")):
+            served_as = (str(card.get("id")), str(card.get("root")))
+            if any(is_same_model(name, served) for name in wanted for served in served_as):
                 return cls(url, str(card["id"]), card.get("max_model_len"))
         served = ", ".join(str(card.get("id")) for card in cards)
-        raise ConfigError(f"{url} serves {served or 'nothing'}, not {model}", hint=f"vllm serve {model} ...")
+        raise ConfigError(f"{url} serves {served or 'nothing'}, not {model}", hint=f"vllm serve {wanted[-1]} ...")
+
+    def names(self) -> set[str]:
+        """Ask the server for the names of all that it answers as: its language model, and adapters beside it.
+
+        Raises:
+            ConfigError: It does not say.
+        """
+        return _names(_cards(self.url))
+
+    def load(self, name: str, folder: str) -> str:
+        """Have the server take an adapter while it runs.
+
+        Args:
+            name: The adapter's.
+            folder: The adapter's, as the server sees it.
+
+        Returns:
+            Why it did not; empty where it did.
+        """
+        body = {"lora_name": name, "lora_path": folder}
+        try:
+            answer = httpx2.post(f"{self.url}/v1/load_lora_adapter", json=body, headers=_headers(), timeout=_TIMEOUT)
+        except httpx2.HTTPError as error:
+            return type(error).__name__
+        return "" if answer.status_code == 200 else f"{answer.status_code} {answer.text[:300]}"
+
+    def answering(self, run: str, *, with_persona: bool) -> str:
+        """Say by which name the server is to answer: a run's adapter is part of its persona's answers alone."""
+        return self.loras.get(run, self.model) if with_persona else self.model
 
     def open(self, *, connections: int) -> "Connection":
         """Make what asks it, on the running event loop."""
@@ -94,15 +127,40 @@ class Connection:
             raise UpstreamError(f"the language model's server does not answer: {type(error).__name__}") from error
 
     async def is_alive(self) -> bool:
-        """Say whether the server takes requests."""
+        """Say whether the server takes requests, for all adapters too: one that was started anew may have lost some."""
         try:
-            return (await self._client.get("/health", timeout=2.0)).status_code == 200
-        except httpx2.HTTPError:
+            if (await self._client.get("/health", timeout=2.0)).status_code != 200:
+                return False
+            wanted = set(self.upstream.loras.values())
+            return not wanted or wanted <= _names(_read_cards(await self._client.get("/v1/models", timeout=2.0)))
+        except (httpx2.HTTPError, *_UNREADABLE):
             return False
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def _cards(url: str) -> list[dict[str, Any]]:
+    """Ask a server for what it serves.
+
+    Raises:
+        ConfigError: None answers there.
+    """
+    try:
+        return _read_cards(httpx2.get(f"{url}/v1/models", headers=_headers(), timeout=10.0))
+    except (httpx2.HTTPError, httpx2.InvalidURL, *_UNREADABLE) as error:
+        hint = f"start it, as docs/serving.md says; a key stands in {KEY_VARIABLE}"
+        raise ConfigError(f"no vLLM server answers at {url}: {type(error).__name__}", hint=hint) from error
+
+
+def _read_cards(answer: httpx2.Response) -> list[dict[str, Any]]:
+    answer.raise_for_status()
+    return [card for card in answer.json()["data"] if isinstance(card, dict)]
+
+
+def _names(cards: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {str(card.get("id")) for card in cards}
 
 
 def _headers() -> dict[str, str]:

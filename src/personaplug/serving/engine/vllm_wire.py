@@ -47,14 +47,14 @@ def write_body(row: Tensor, request: EngineRequest, *, model: str) -> bytes:
     Args:
         row: The question as the language model reads it, ``[tokens, llm_dim]``.
         request: How to decode, and where to stop.
-        model: The name that the server knows the language model by.
+        model: The name that the server is to answer by: the language model's, or an adapter's beside it.
     """
     config, row = request.config, row.detach().cpu().contiguous()
     is_sampled = config.strategy == "sample"
     fields = {
         "model": model,
         "prompt_embeds": _encoded(row),
-        "cache_salt": _salt(row),
+        "cache_salt": _salt(row, model),
         "max_tokens": config.max_new_tokens,
         "temperature": config.temperature if is_sampled else 0.0,
         "top_p": config.top_p if is_sampled else 1.0,
@@ -96,9 +96,10 @@ def _encoded(row: Tensor) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _salt(row: Tensor) -> str:
-    """Name the persona and the input that it is before, so that no other shares what the server keeps of it.
+def _salt(row: Tensor, model: str) -> str:
+    """Name the input with its persona and who reads them, so that no other request shares what the server keeps of it.
 
-    The persona depends on the input. vLLM tells kept prefixes apart by token ids, which embeddings do not have.
+    vLLM 0.32 tells kept prefixes apart by embeddings and adapter, earlier ones by token ids, which embeddings do not
+    have. The salt stays for both: a prefix that two tenants shared would show one by the time what the other asked.
     """
-    return hashlib.sha256(row.float().numpy().tobytes()).hexdigest()
+    return hashlib.sha256(model.encode() + b"\0" + row.float().numpy().tobytes()).hexdigest()
