@@ -5,7 +5,7 @@ ARG TORCH="torch==2.13.0"
 WORKDIR /opt/personaplug
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
-RUN pip install --no-cache-dir -c constraints.txt $TORCH '.[serve]' \
+RUN pip install --no-cache-dir -c constraints.txt $TORCH '.[serve,postgres]' \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin personaplug
 
 USER 10001

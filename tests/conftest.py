@@ -46,6 +46,15 @@ def no_network():
 
 
 @pytest.fixture(scope="session")
+def postgres():
+    """Give a running Postgres server, this process's own."""
+    from tests.postgres_server import postgres_server
+
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def smollm2():
     """Give the path of the real language model, which ``make`` installs."""
     from personaplug.models.catalog import CATALOG

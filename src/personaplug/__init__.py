@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from personaplug.records import Example as Example
     from personaplug.records import HistoryItem as HistoryItem
     from personaplug.records import Profile as Profile
-    from personaplug.store.sqlite import PersonaStore as PersonaStore
+    from personaplug.store.persona_store import PersonaStore as PersonaStore
     from personaplug.tasks.task import Task as Task
     from personaplug.tasks.task import load_task as load_task
 
@@ -21,7 +21,7 @@ _HOMES = {
     "GenerationConfig": "backbone.base",
     "HistoryItem": "records",
     "PersonaPlug": "plug.model",
-    "PersonaStore": "store.sqlite",
+    "PersonaStore": "store.persona_store",
     "Profile": "records",
     "Task": "tasks.task",
     "load_task": "tasks.task",

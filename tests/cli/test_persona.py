@@ -229,7 +229,7 @@ def test_forget_removes_every_user_named(personaplug, path, words, typed):
 
 def test_a_forget_that_was_cut_short_is_finished_by_the_same_command_which_says_so(personaplug, path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr("personaplug.store.sqlite.wipe_remains", lambda *_, **__: None)
+        patched.setattr("personaplug.store.persona_store.wipe_remains", lambda *_, **__: None)
         personaplug("persona", "forget", "--store", path, "ada", "--yes")
     result = personaplug("persona", "forget", "--store", path, "ada", "--yes")
     assert result.exit_code == 0

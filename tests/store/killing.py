@@ -13,8 +13,8 @@ from pathlib import Path
 from personaplug.errors import UnknownUserError
 from personaplug.store import database
 from personaplug.store.bank_place import FILES
+from personaplug.store.persona_store import PersonaStore
 from personaplug.store.snapshots import beside
-from personaplug.store.sqlite import PersonaStore
 from tests.store.fakes import LAYOUT, stack
 from tests.store.traces import all_bytes, history, traces
 

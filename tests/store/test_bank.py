@@ -8,7 +8,7 @@ import pytest
 from personaplug.errors import StoreError
 from personaplug.records import Profile
 from personaplug.store.bank import Bank, item_keys
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests.factories import make_item, make_items
 from tests.store.fakes import LAYOUT, stack
 
@@ -54,7 +54,7 @@ def test_a_bank_is_current_until_its_store_changes(bank, filled):
 def test_a_bank_of_another_store_is_not_current_though_the_versions_agree(bank, tmp_path):
     with PersonaStore.open(tmp_path / "other.db", layout=LAYOUT) as other:
         other.append("ada", [make_item(1)], stack([make_item(1)]))
-        other._file.rows("UPDATE meta SET value = ? WHERE key = 'version'", bank.manifest.version)
+        other._tables.rows("UPDATE meta SET value = ? WHERE key = 'version'", bank.manifest.version)
         assert other.version == bank.manifest.version
         assert not bank.is_current(other)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from personaplug.errors import StoreError
 from personaplug.records import Profile
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests.factories import START, make_item, make_items
 from tests.store.fakes import LAYOUT, stack
 
@@ -19,13 +19,14 @@ OTHERS = make_items("uno", "two")
 TWINS = tuple(replace(make_item(0, f"twin {name}"), id=name) for name in "cab")
 
 
-@pytest.fixture(params=["store", "bank"], scope="module")
+@pytest.fixture(params=["sqlite", "sqlite's bank", "postgres", "postgres' bank"], scope="module")
 def source(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("source")
-    with PersonaStore.open(folder / "personas.db", layout=LAYOUT) as store:
+    folder, in_postgres = tmp_path_factory.mktemp("source"), request.param.startswith("postgres")
+    address = request.getfixturevalue("postgres").url() if in_postgres else folder / "personas.db"
+    with PersonaStore.open(address, layout=LAYOUT) as store:
         for user, items in {"ada": ITEMS, "bob": OTHERS, "": OTHERS[:1], "twins": TWINS}.items():
             store.append(user, items, stack(items))
-        yield store if request.param == "store" else store.snapshot(folder / "bank")
+        yield store.snapshot(folder / "bank") if request.param.endswith("bank") else store
 
 
 def expected(items):

@@ -10,7 +10,7 @@ import pytest
 
 from personaplug.store.base import text_hash
 from personaplug.store.copies import Copy, Search, remove_own
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests.store.fakes import LAYOUT, stack
 from tests.store.traces import history
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from personaplug.errors import StoreError
 from personaplug.store import database
 from personaplug.store.base import text_hash
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests.factories import make_item, make_items
 from tests.store.fakes import LAYOUT, stack
 
@@ -160,8 +160,8 @@ def test_tables_with_what_no_store_holds_are_damage_with_a_way_out_and_without_a
 
 def test_a_full_database_stores_nothing_of_the_batch_and_keeps_the_rest(store):
     store.append("ada", ITEMS, stack(ITEMS))
-    ((pages,),) = store._file.rows("PRAGMA page_count")
-    store._file.rows(f"PRAGMA max_page_count = {pages + 2}")
+    ((pages,),) = store._tables.rows("PRAGMA page_count")
+    store._tables.rows(f"PRAGMA max_page_count = {pages + 2}")
     big = [make_item(day, "x" * 50_000) for day in range(9)]
     with pytest.raises(StoreError, match="disk is full"), store.together():  # noqa: PT012
         store.append("bob", ITEMS, stack(ITEMS))
@@ -173,7 +173,7 @@ def test_a_full_database_stores_nothing_of_the_batch_and_keeps_the_rest(store):
 FILL_UNTIL_THE_LIMIT = """
 import resource, sys
 from personaplug.errors import StoreError
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests.factories import make_item
 from tests.store.fakes import stack
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
@@ -196,13 +196,13 @@ def test_a_disk_that_takes_no_more_is_our_error_and_what_was_stored_stays(store,
     assert "this change was not stored" in message
     assert store.get("ada").items == ITEMS
     assert [item.id for item in store.get("bob").items] == sorted(map(str, range(int(days))), key=int)
-    assert store._file.rows("PRAGMA integrity_check") == [("ok",)]
+    assert store._tables.rows("PRAGMA integrity_check") == [("ok",)]
 
 
 AS_A_READER = """
 import ctypes, os, sys
 from personaplug.errors import StoreError
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests.factories import make_items
 from tests.store.fakes import stack
 if os.geteuid() == 0:  # give up root's right to pass over permissions, and stay who owns checkout and file

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from personaplug.data.split import split_examples
 from personaplug.errors import FingerprintMismatchError, RepeatedIdError, StoreError
 from personaplug.store.indexing import IndexCounts, check_ids, index
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import HistoryRules, Task
 from tests.factories import make_row
 from tests.store.fakes import LAYOUT, encode, encode_jointly, make_log, stack
@@ -39,7 +39,7 @@ def encoder():
 def rows_of(store):
     """All that a store holds, in an order of its own."""
     columns = "user_id, time, id, content, hashes, vectors, place, input, output"
-    return store._file.rows(f"SELECT {columns} FROM items JOIN users ON user = key ORDER BY user_id, time, id")
+    return store._tables.rows(f"SELECT {columns} FROM items JOIN users ON user = key ORDER BY user_id, time, id")
 
 
 def test_a_log_is_in_the_store_with_its_vectors(store):
@@ -202,7 +202,7 @@ def test_a_batch_is_stored_as_a_whole_or_not_at_all(store, monkeypatch):
 INDEX = """
 import sys
 from personaplug.store.indexing import index
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests.store import fakes
 from tests.store.fakes import LAYOUT, make_log
 encode = getattr(fakes, sys.argv[2])
@@ -249,4 +249,4 @@ def test_two_processes_at_once_store_every_row_once(path, tmp_path):
     assert sum(new) == 600
     with PersonaStore.open(path) as store:
         assert rows_of(store) == rows_of_an_undisturbed_run(tmp_path / "clean.db", encode)
-        assert store._file.rows("PRAGMA integrity_check") == [("ok",)]
+        assert store._tables.rows("PRAGMA integrity_check") == [("ok",)]

@@ -2,17 +2,18 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from tempfile import TemporaryDirectory
+from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from personaplug.errors import UnknownUserError
 from personaplug.store.base import text_hash
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests.factories import START, make_item
 from tests.store.fakes import LAYOUT, stack
 
@@ -30,8 +31,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.folder = TemporaryDirectory()
-        self.store = PersonaStore.open(f"{self.folder.name}/personas.db", layout=LAYOUT)
+        self.store = self.opened()
         self.model = {}
         self.version = 0
 
@@ -77,8 +77,18 @@ class StoreMachine(RuleBasedStateMachine):
 
     def teardown(self):
         self.store.close()
-        self.folder.cleanup()
 
 
-class TestAStoreIsADictOfDicts(StoreMachine.TestCase):
-    settings = settings(max_examples=12, stateful_step_count=10)
+def test_a_store_is_a_dict_of_dicts(address_of_another):
+    StoreMachine.opened = lambda _: PersonaStore.open(address_of_another(), layout=LAYOUT)
+    examples = 12 if isinstance(address_of_another(), Path) else 5  # a forget takes Postgres 100 ms
+    run_state_machine_as_test(StoreMachine, settings=settings(max_examples=examples, stateful_step_count=10))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def address_of_another(request, tmp_path):
+    """Give the address of a new store with each call."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres").url
+    numbers = count()
+    return lambda: tmp_path / f"{next(numbers)}.db"

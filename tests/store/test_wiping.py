@@ -17,8 +17,8 @@ from personaplug.errors import StoreError, UnknownUserError
 from personaplug.store import database
 from personaplug.store.bank import Bank
 from personaplug.store.base import StoreLayout, text_hash
+from personaplug.store.persona_store import PersonaStore
 from personaplug.store.snapshots import beside
-from personaplug.store.sqlite import PersonaStore
 from tests.factories import START, make_item
 from tests.store.fakes import LAYOUT, stack
 from tests.store.killing import WORKS
@@ -134,9 +134,9 @@ def test_a_reader_in_the_way_is_our_error_and_the_next_forget_finishes(filled, p
 
 KILLED_BEFORE_WIPING = """
 import os, signal, sys
-from personaplug.store import sqlite
-sqlite.wipe_remains = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-sqlite.PersonaStore.open(sys.argv[1]).forget("bob-marley")
+from personaplug.store import persona_store
+persona_store.wipe_remains = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+persona_store.PersonaStore.open(sys.argv[1]).forget("bob-marley")
 """
 
 
@@ -202,7 +202,7 @@ def test_a_snapshot_that_stayed_where_it_was_when_the_store_moved_is_found(home,
 
 def test_a_backup_of_before_the_snapshot_was_made_finds_it_beside_the_restored_file(home, tmp_path):
     with PersonaStore.open(home / "log.db") as store:
-        store._file.rows("DELETE FROM snapshots")
+        store._tables.rows("DELETE FROM snapshots")
     shutil.rmtree(home / "banks")
     forget_in(home / "log.db", "bob-marley")
     assert not left_of_bob(tmp_path)
@@ -231,7 +231,7 @@ def test_an_unknown_user_costs_no_snapshot_that_is_of_the_store_as_it_is(home):
 
 def test_a_snapshot_that_is_used_again_is_remembered_wherever_the_store_then_goes(home, tmp_path):
     with PersonaStore.open(home / "log.db") as store:
-        store._file.rows("DELETE FROM snapshots")
+        store._tables.rows("DELETE FROM snapshots")
         store.remember(home / "banks" / "one")
     (home / "log.db").rename(tmp_path / "log.db")
     forget_in(tmp_path / "log.db", "bob-marley")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from personaplug.cli.options import decoding_options
+from personaplug.cli.options import STORE, decoding_options
 from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.method_kinds import METHODS, RUNS
 from personaplug.models.catalog import DEFAULT
@@ -33,7 +33,7 @@ Examples:
     help=f"Of a run: {', '.join(RUNS)}. Without one: {', '.join(name for name in METHODS if name not in RUNS)}.",
 )
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of what was trained.")
-@click.option("--store", type=click.Path(path_type=Path), help="The index of the log; by default the run's own.")
+@click.option("--store", type=STORE, help="The index of the log; by default the run's own.")
 @click.option(
     "--backbone",
     default=DEFAULT,

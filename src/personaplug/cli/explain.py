@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from personaplug.cli.options import UTF8_TEXT
+from personaplug.cli.options import STORE, UTF8_TEXT
 from personaplug.cli.screen import print_json, printable, results
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from personaplug.plug.memory import Memory
+    from personaplug.store.address import Address
 
 _BAR = 10  # characters of the weightiest memory's bar
 _LONGEST = 200  # characters of a text; a terminal shows fewer
@@ -22,11 +23,11 @@ _LONGEST = 200  # characters of a text; a terminal shows fewer
 @click.command()
 @click.argument("text", type=UTF8_TEXT)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Folder of a trained plug.")
-@click.option("--store", type=click.Path(path_type=Path), help="The users' histories; by default the run's own index.")
+@click.option("--store", type=STORE, help="The users' histories; by default the run's own index.")
 @click.option("--user", type=UTF8_TEXT, required=True, help="Whose memories.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Memories shown.")
 @click.option("--json", "as_json", is_flag=True, help="Write all memories as JSON.")
-def explain(text: str, run: Path, store: Path | None, user: str, top: int, as_json: bool) -> None:
+def explain(text: str, run: Path, store: "Address | None", user: str, top: int, as_json: bool) -> None:
     """Show the memories that make the persona for TEXT, the weightiest first.
 
     \b

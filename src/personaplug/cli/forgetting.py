@@ -9,16 +9,14 @@ from personaplug.errors import UnknownUserError
 from personaplug.methods.text_profile import folder_of
 from personaplug.rivals.user_lora.adapter_folder import AdapterFolder
 from personaplug.store.copies import Copy, Search, remove_own
-from personaplug.store.snapshots import beside
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 
 
 def copies_of(users: Sequence[str], store: PersonaStore, places: Sequence[Path]) -> list[Copy]:
     """Look for the users in files and folders, but not in the store itself, by what the store holds of them."""
     searches = [_search(user, held=held_of([user], store), store=store) for user in dict.fromkeys(users)]
     found = (copy for search in searches for place in places for copy in search.below(place))
-    file = store.path.resolve()
-    own = {file, *(file.with_name(file.name + end) for end in ("-wal", "-shm")), beside(file)}
+    own = store.own_files()
     return [copy for copy in counted(found, "copies found") if own.isdisjoint(_with_parents(copy.path.resolve()))]
 
 

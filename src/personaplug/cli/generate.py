@@ -10,11 +10,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from personaplug.cli.options import UTF8_TEXT, decoding_options
+from personaplug.cli.options import STORE, UTF8_TEXT, decoding_options
 
 if TYPE_CHECKING:
     from personaplug.backbone.base import GenerationConfig
     from personaplug.plug.model import PersonaPlug
+    from personaplug.store.address import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class UserInput:
 @click.command()
 @click.argument("text", type=UTF8_TEXT, required=False)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Folder of a trained plug.")
-@click.option("--store", type=click.Path(path_type=Path), help="The users' histories; by default the run's own index.")
+@click.option("--store", type=STORE, help="The users' histories; by default the run's own index.")
 @click.option("--user", type=UTF8_TEXT, help="Whose way to answer in; an unknown user gets the generic persona.")
 @click.option(
     "--jsonl", type=click.File("rb"), help='Many questions, a line each: {"user": ..., "text": ...}; - reads stdin.'
@@ -42,7 +43,7 @@ class UserInput:
 def generate(
     text: str | None,
     run: Path,
-    store: Path | None,
+    store: "Address | None",
     user: str | None,
     jsonl: IO[bytes] | None,
     no_persona: bool,

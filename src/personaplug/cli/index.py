@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from personaplug.cli.options import STORE
 from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
+    from personaplug.store.address import Address
     from personaplug.store.indexing import IndexCounts
 
 
@@ -21,7 +23,7 @@ Example:
 @click.argument("log", type=click.Path(path_type=Path))
 @click.option("--task", "task_name", required=True, help="A built-in task or a .toml file.")
 @click.option(
-    "--store", "store_path", type=click.Path(path_type=Path), required=True, help="The store; made if absent."
+    "--store", "store_path", type=STORE, required=True, help="The store, a file or postgresql://...; made if absent."
 )
 @click.option(
     "--encoder",
@@ -40,19 +42,17 @@ Example:
     show_default=True,
     help="For whose settings: `train --preset paper` reads other texts of an item where the task says so.",
 )
-@click.option(
-    "--reuse", type=click.Path(path_type=Path), multiple=True, help="A store of the same encoder; repeatable."
-)
+@click.option("--reuse", type=STORE, multiple=True, help="A store of the same encoder; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Write the counts as JSON.")
 @skipping
 def index(
     log: Path,
     task_name: str,
-    store_path: Path,
+    store_path: "Address",
     encoder: str | None,
     layer: int | None,
     preset: str,
-    reuse: tuple[Path, ...],
+    reuse: "tuple[Address, ...]",
     as_json: bool,
     skip_bad: bool,
 ) -> None:

@@ -24,6 +24,7 @@ COMMANDS = {
     "generate": "Answer TEXT in the way of a user, or a file of questions of many users in mixed batches.",
     "explain": "Show the memories that make the persona for TEXT, the weightiest first.",
     "persona": "List, show, extend, export and forget users.",
+    "store": "Copy a store, or let a tenant's role into one in Postgres.",
     "export": "Write the adapter of a run as a LoRA in PEFT's format, for vLLM and other engines.",
     "serve": "Serve plugs over HTTP, for OpenAI's clients and with a persona for each user.",
     "keys": "Make, list and revoke the API keys of a server, which sees changes at once.",

@@ -1,9 +1,12 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from personaplug.store.address import Address
 
 Command = Callable[..., Any]
 
@@ -38,6 +41,29 @@ class Utf8Text(click.ParamType[str]):
 
 
 UTF8_TEXT = Utf8Text()
+
+
+class StoreOption(click.ParamType["Address"]):
+    """Where a store is: a file, or an address of Postgres."""
+
+    name = "store"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> "Address":
+        """Read it; an address that is none is not shown, as a password may stand in it."""
+        from personaplug.errors import ConfigError
+        from personaplug.store.address import store_address
+
+        try:
+            return store_address(value)
+        except ConfigError as error:
+            self.fail(f"{error} ({error.hint})", param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 (click's signature)
+        """Name what is given, for the help."""
+        return "FILE|URL"
+
+
+STORE = StoreOption()
 
 
 def decoding_options(command: Command) -> Command:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from personaplug.cli.options import STORE
+
 if TYPE_CHECKING:
     from personaplug.records import HistoryItem
+    from personaplug.store.address import Address
     from personaplug.store.indexing import LogRow
-    from personaplug.store.sqlite import PersonaStore, UserSummary
+    from personaplug.store.persona_store import PersonaStore, UserSummary
 
-in_store = click.option("--store", "path", type=click.Path(path_type=Path), required=True, help="The store's file.")
+in_store = click.option("--store", "path", type=STORE, required=True, help="The store: its file, or postgresql://...")
 as_json_too = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 
 
@@ -32,7 +35,7 @@ def persona() -> None:
 @persona.command("list", epilog="Example: personaplug persona list --store log.db")
 @in_store
 @as_json_too
-def list_users(path: Path, as_json: bool) -> None:
+def list_users(path: "Address", as_json: bool) -> None:
     """List the users, with how many items each has, and from when to when."""
     from personaplug.cli.screen import print_json, printable
 
@@ -50,7 +53,7 @@ def list_users(path: Path, as_json: bool) -> None:
 @click.argument("user")
 @click.option("--text", "with_text", is_flag=True, help="Show what the user wrote, too.")
 @as_json_too
-def show(path: Path, user: str, with_text: bool, as_json: bool) -> None:
+def show(path: "Address", user: str, with_text: bool, as_json: bool) -> None:
     """Show how much a store holds of a user, and by which encoder."""
     from personaplug.cli.screen import print_json, printable
 
@@ -84,7 +87,7 @@ Examples:
 @click.option("--encoder", help="As given to index, where the store's own fingerprint does not tell its name.")
 @as_json_too
 def append(
-    path: Path,
+    path: "Address",
     user: str,
     log: Path | None,
     input_text: str | None,
@@ -136,7 +139,7 @@ Examples:
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
 @as_json_too
 def forget(
-    path: Path, users: Sequence[str], places: Sequence[Path], is_removing: bool, is_sure: bool, as_json: bool
+    path: "Address", users: Sequence[str], places: Sequence[Path], is_removing: bool, is_sure: bool, as_json: bool
 ) -> None:
     """Remove users, and every byte of them from the store's files.
 
@@ -178,7 +181,7 @@ def forget(
 @persona.command(epilog="Example: personaplug persona export --store log.db ada > ada.jsonl")
 @in_store
 @click.argument("user")
-def export(path: Path, user: str) -> None:
+def export(path: "Address", user: str) -> None:
     """Write all that a store holds of a user on stdout, as a log in JSON Lines, in UTF-8.
 
     NUL, which no log may hold, becomes U+FFFD.
@@ -192,8 +195,8 @@ def export(path: Path, user: str) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> "Iterator[PersonaStore]":
-    from personaplug.store.sqlite import PersonaStore
+def _opened(path: "Address") -> "Iterator[PersonaStore]":
+    from personaplug.store.persona_store import PersonaStore
 
     with PersonaStore.open(path) as store:
         yield store

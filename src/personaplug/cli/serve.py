@@ -2,8 +2,14 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from personaplug.cli.options import STORE
+
+if TYPE_CHECKING:
+    from personaplug.store.address import Address
 
 
 @click.command()
@@ -15,7 +21,7 @@ import click
     multiple=True,
     help="Folder of a trained plug, which answers to the folder's name; several for several models.",
 )
-@click.option("--store", type=click.Path(path_type=Path), required=True, help="The users' histories.")
+@click.option("--store", type=STORE, required=True, help="The users' histories: a file, or postgresql://...")
 @click.option("--keys", type=click.Path(path_type=Path), help="The API keys: see personaplug keys.")
 @click.option("--open", "is_open", is_flag=True, help="Ask for no keys; on this machine alone.")
 @click.option(
@@ -43,7 +49,7 @@ import click
 )
 def serve(
     runs: tuple[Path, ...],
-    store: Path,
+    store: "Address",
     keys: Path | None,
     is_open: bool,
     engine: str,

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from personaplug.cli.options import STORE
+
 if TYPE_CHECKING:
+    from personaplug.store.address import Address
     from personaplug.studio.studio import Studio
 
 
 @click.command()
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Folder of a trained plug.")
-@click.option("--store", type=click.Path(path_type=Path), help="The users' histories; by default the run's own index.")
+@click.option("--store", type=STORE, help="The users' histories; by default the run's own index.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The default is this machine alone.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: any that is free.")
-def studio(run: Path, store: Path | None, host: str, port: int) -> None:
+def studio(run: Path, store: "Address | None", host: str, port: int) -> None:
     """Open a page on which a person sees a persona work.
 
     Choose a user or paste a history, type an input, and see the answers with and without persona side by side, with
@@ -45,7 +48,7 @@ def studio(run: Path, store: Path | None, host: str, port: int) -> None:
 
 
 @contextmanager
-def open_studio(run: Path, store: Path | None) -> "Iterator[Studio]":
+def open_studio(run: Path, store: "Address | None") -> "Iterator[Studio]":
     """Load a run and its store; the thread that enters is the one that may use them."""
     from personaplug.studio.studio import Studio
     from personaplug.workflows.methods import open_run

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from personaplug.cli.options import ABOVE_ZERO
+from personaplug.cli.options import ABOVE_ZERO, STORE
 from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.method_kinds import METHOD_KINDS, RUNS, MethodKind, kind_of
 from personaplug.models.catalog import DEFAULT
@@ -20,6 +20,7 @@ from personaplug.workflows.overrides import (
 )
 
 if TYPE_CHECKING:
+    from personaplug.store.address import Address
     from personaplug.workflows.train import Outcome
 
 _SAID = {each.name for kind in (PlugOverrides, RetrievalOverrides, UserLoraOverrides) for each in fields(kind)}
@@ -49,7 +50,7 @@ class TrainCommand(click.Command):
 @click.command(cls=TrainCommand)
 @click.argument("log", type=click.Path(path_type=Path))
 @click.option("--task", required=True, help="A built-in task or a .toml file.")
-@click.option("--store", "store_path", type=click.Path(path_type=Path), help="The index of the log.")
+@click.option("--store", "store_path", type=STORE, help="The index of the log.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option(
     "--backbone",
@@ -92,7 +93,7 @@ class TrainCommand(click.Command):
 def train(
     log: Path,
     *,
-    store_path: Path | None,
+    store_path: "Address | None",
     out: Path,
     config: Path | None,
     preset: str,

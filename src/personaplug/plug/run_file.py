@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from personaplug.backbone.gguf import is_gguf
 from personaplug.config import from_mapping, read_values, write_toml
 from personaplug.models.catalog import CATALOG
+from personaplug.store.address import Address, store_address
 
 R = TypeVar("R")
 _PARTS = ("backbone", "encoder")
@@ -22,6 +23,17 @@ _OURS = {"minilm", *CATALOG}
 def way_to(path: Path | str, *, folder: Path) -> str:
     """Write the way to a path from a folder."""
     return os.path.relpath(path, folder)
+
+
+def way_to_store(address: Address, *, folder: Path) -> str:
+    """Write the way to a store from a folder; an address of Postgres stays, without a password."""
+    return way_to(address, folder=folder) if isinstance(address, Path) else str(address)
+
+
+def store_at_end_of(way: str, *, folder: Path) -> Address:
+    """Follow a way to a store from a folder."""
+    address = store_address(way)
+    return at_end_of(way, folder=folder) if isinstance(address, Path) else address
 
 
 def at_end_of(way: str, *, folder: Path) -> Path:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from personaplug.config import read_values, write_toml
 from personaplug.errors import ConfigError
-from personaplug.plug.run_file import at_end_of, write_config
+from personaplug.plug.run_file import store_at_end_of, write_config
+from personaplug.store.address import Address
 from personaplug.tasks.task import Task, load_task
 
 CONFIG, TASK, WEIGHTS, CARD = "config.toml", "task.toml", "model.safetensors", "README.md"
@@ -114,7 +115,7 @@ def method_in(file: Path) -> str:
     return str(read_values(file).get("method", "plug"))
 
 
-def store_of(folder: Path) -> Path | None:
+def store_of(folder: Path) -> Address | None:
     """Find the store that a run was trained with; None where there was none, or where the folder is no run."""
     name = read_values(folder / CONFIG).get("store") if holds_run(folder) else None
-    return at_end_of(str(name), folder=folder) if name else None
+    return store_at_end_of(str(name), folder=folder) if name else None

@@ -4,11 +4,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from personaplug.errors import StoreError
-
-Value = TypeVar("Value")
+from personaplug.store.checked_rows import CheckedRows
 
 BUSY_SECONDS = 30.0
 
@@ -30,12 +29,15 @@ REASONS = {
 }
 
 
-class Database:
+class Database(CheckedRows):
     """A connection to one file, for one thread; transactions begin and end only where :meth:`transaction` says.
 
     Args:
         path: The file; made where it is absent.
     """
+
+    path: Path
+    damaged = DAMAGED, RESTORE
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -59,17 +61,6 @@ class Database:
         with self._told():
             return self._connection.execute(statement, values).fetchall()
 
-    def value(self, kind: type[Value], statement: str, *values: object) -> Value:
-        """Run a statement that gives one value.
-
-        Raises:
-            StoreError: It gives none, or one of another type than ``kind``.
-        """
-        match self.rows(statement, *values):
-            case [(value,)] if type(value) is kind:
-                return value
-        raise self.damage()
-
     def stream(self, statement: str, **functions: Any) -> Iterator[Any]:  # noqa: ANN401 (SQL functions of one argument)
         """Iterate over a statement's rows; it may call these Python functions. For use inside a transaction."""
         for name, function in functions.items():
@@ -92,22 +83,6 @@ class Database:
             self._connection.execute("BEGIN IMMEDIATE")
             with self._connection:
                 yield
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Take values that no store has ever held, where rows become objects, for what they are: damage.
-
-        Raises:
-            StoreError: In place of the error that such a value leads to.
-        """
-        try:
-            yield
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
-            raise self.damage() from error
-
-    def damage(self) -> StoreError:
-        """Make the error for a file that holds what no store has ever held."""
-        return StoreError(f"{self.path}: {DAMAGED}", hint=RESTORE)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

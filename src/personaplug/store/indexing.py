@@ -11,8 +11,8 @@ from jaxtyping import Float, Float16, Float32
 from personaplug.errors import FingerprintMismatchError, StoreError
 from personaplug.records import HistoryItem
 from personaplug.store.base import StoreLayout, text_hash
+from personaplug.store.persona_store import PersonaStore
 from personaplug.store.seen import SeenItems
-from personaplug.store.sqlite import PersonaStore
 
 Encode = Callable[[Sequence[str]], Float32[np.ndarray, "texts dim"]]
 Vectors = Mapping[bytes, Float[np.ndarray, " dim"]]

@@ -11,12 +11,13 @@ from jaxtyping import Float16
 from personaplug.errors import StoreError
 from personaplug.records import HistoryItem
 from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout, is_finite, text_hash
-from personaplug.store.database import Database
+from personaplug.store.tables import Tables, marks, parts
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 COLUMNS = ("user", "time", "id", "place", "content", "hashes", "vectors", "input", "output")
-INSERT = f"INSERT INTO items ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
+INSERT = f"INSERT INTO items ({_NAMES}) VALUES ({', '.join('?' * len(COLUMNS))})"
 _FIRST, _LAST = ((end.replace(tzinfo=UTC) - EPOCH) // MICROSECOND for end in (datetime.min, datetime.max))
 
 
@@ -76,13 +77,21 @@ def item_row(
     return (user, to_microseconds(item.time), item.id, place, *stored, item.input, item.output)
 
 
-def places_of(file: Database, user: int, items: Sequence[HistoryItem]) -> list[int]:
+def places_of(tables: Tables, user: int, items: Sequence[HistoryItem]) -> list[int]:
     """Give items that are about to be written their places: a changed one has its old one, a new one is behind all.
 
     For use inside a transaction.
     """
-    held = "SELECT place FROM items WHERE user = ? AND id = ?"
-    found = [file.rows(held, user, item.id) for item in items]
-    ((last,),) = file.rows("SELECT value FROM meta WHERE key = 'placed'")
-    file.rows("UPDATE meta SET value = value + ? WHERE key = 'placed'", len(items))
-    return [rows[0][0] if rows else last + number for number, rows in enumerate(found, start=1)]
+    held = held_values(tables, "place", user, [item.id for item in items])
+    last = tables.meta(int, "placed")
+    tables.rows("UPDATE meta SET value = value + ? WHERE key = 'placed'", len(items))
+    return [held.get(item.id, last + number) for number, item in enumerate(items, start=1)]
+
+
+def held_values(tables: Tables, column: str, user: int, item_ids: Sequence[str]) -> dict[str, Any]:
+    """Look up one column of those of a user's items that are there, by their ids."""
+    found: dict[str, Any] = {}
+    for ids in parts(list(item_ids)):
+        query = f'SELECT id, {column} FROM items WHERE "user" = ? AND id IN ({marks(ids)})'
+        found |= dict(tables.rows(query, user, *ids))
+    return found

@@ -1,16 +1,15 @@
 """The tables of a store file, and what it says of itself."""
 
-import json
 import logging
 import os
 import secrets
 from pathlib import Path
 from stat import S_IROTH, S_ISREG, S_IWOTH
 
-from personaplug.config import from_mapping
-from personaplug.errors import ConfigError, StoreError
+from personaplug.errors import StoreError
 from personaplug.store.base import HASH_SIZE, VECTOR_TYPE, StoreLayout
-from personaplug.store.database import Database, Value
+from personaplug.store.database import Database
+from personaplug.store.meta import first_meta
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def lay_out(database: Database, layout: StoreLayout) -> None:
             database.rows(statement)
         for view in range(len(layout.views)):
             database.rows(f"CREATE INDEX items_by_text_{view} ON items ({hash_of(view)})")
-        database.change("INSERT INTO meta VALUES (?, ?)", _first_meta(layout))
+        database.change("INSERT INTO meta VALUES (?, ?)", first_meta(layout))
 
 
 def bring_up_to_date(database: Database) -> None:
@@ -106,8 +105,8 @@ def vector_of(view: int, dim: int) -> str:
     return f"substr(vectors, {1 + view * size}, {size})"
 
 
-def read_layout(database: Database) -> StoreLayout:
-    """Read what a store's vectors are made of.
+def check_version(database: Database) -> None:
+    """Refuse a file that is no store, or one of another schema version.
 
     Raises:
         StoreError: The file is no store, or one of another schema version.
@@ -125,37 +124,7 @@ def read_layout(database: Database) -> StoreLayout:
             f"{FIRST_VERSION} and {SCHEMA_VERSION}",
             hint="index the log again into a new store: personaplug index LOG --task TASK --store NEW_FILE",
         )
-    values: dict[str, object] = {
-        "fingerprint": read_meta(database, str, "fingerprint"),
-        "dim": read_meta(database, int, "dim"),
-    }
-    try:
-        views = json.loads(read_meta(database, str, "views"))
-        return from_mapping(StoreLayout, values | {"views": views}, where=str(database.path))
-    except (ValueError, RecursionError, ConfigError) as error:
-        raise database.damage() from error
-
-
-def read_meta(database: Database, kind: type[Value], key: str) -> Value:
-    """Read one thing that a store says of itself.
-
-    Raises:
-        StoreError: It does not say it.
-    """
-    return database.value(kind, "SELECT value FROM meta WHERE key = ?", key)
 
 
 def _version(database: Database) -> int:
     return database.value(int, "PRAGMA user_version")
-
-
-def _first_meta(layout: StoreLayout) -> list[tuple[str, str | int]]:
-    return [
-        ("fingerprint", layout.fingerprint),
-        ("views", json.dumps(layout.views)),
-        ("dim", layout.dim),
-        ("identity", secrets.token_hex(16)),
-        ("version", 0),
-        ("placed", 0),  # the place of the item that was appended last
-        ("unscrubbed", 0),  # the version of a forget whose remains are not wiped out yet
-    ]

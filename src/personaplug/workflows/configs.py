@@ -14,7 +14,8 @@ from personaplug.plug.run_folder import CONFIG, holds_run, method_in
 from personaplug.rivals.learned_retrieval.method import digests_of
 from personaplug.rivals.learned_retrieval.run import RetrievalConfig
 from personaplug.rivals.user_lora.run import UserLoraConfig, UserTrainingConfig
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.address import Address
+from personaplug.store.persona_store import PersonaStore
 from personaplug.workflows.overrides import Overrides, PlugOverrides, RetrievalOverrides, UserLoraOverrides
 from personaplug.workflows.progress import SILENT, Progress
 from personaplug.workflows.run_kinds import AnyRun
@@ -57,7 +58,7 @@ def overridden(run: R, said: Overrides, *, settings: Sequence[str] = (), out: Pa
     return made
 
 
-def with_encoder_of_store(run: R, store_path: Path, *, progress: Progress = SILENT) -> R:
+def with_encoder_of_store(run: R, store_path: Address, *, progress: Progress = SILENT) -> R:
     """Take the encoder that made a store's vectors, where nobody has named one."""
     if isinstance(run, UserLoraConfig) or (isinstance(run, RunConfig) and not run.reads_vectors):
         return run

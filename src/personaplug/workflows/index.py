@@ -9,10 +9,12 @@ from personaplug.backbone.device import start_torch
 from personaplug.data.log import read_log
 from personaplug.embedder.encoder import EncoderConfig
 from personaplug.plug.encoders import encode_with, encoder_config, load_encoder
+from personaplug.store.address import Address
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import IndexCounts, check_ids
 from personaplug.store.indexing import index as index_rows
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.opening import is_taken
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import load_task
 from personaplug.workflows.progress import SILENT, Progress, counted
 
@@ -21,10 +23,10 @@ def index(
     log: Path,
     task_name: str,
     *,
-    store_path: Path,
+    store_path: Address,
     encoder: str | EncoderConfig = "minilm",
     published_views: bool = False,
-    reuse: Iterable[Path] = (),
+    reuse: Iterable[Address] = (),
     progress: Progress = SILENT,
 ) -> IndexCounts:
     """Index a log into a store; nothing is stored of a log that is refused.
@@ -67,9 +69,9 @@ def index(
         )
 
 
-def _fingerprint_in(path: Path) -> str:
+def _fingerprint_in(path: Address) -> str:
     """Read which encoder made a store's vectors; empty where there is no store yet."""
-    if not path.exists():
+    if not is_taken(path):
         return ""
     with PersonaStore.open(path) as store:
         return store.layout.fingerprint

@@ -23,7 +23,8 @@ from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG, check_method, check_task, holds_run, method_of, store_of
 from personaplug.rivals.learned_retrieval.method import build_ropg, build_rspg
 from personaplug.rivals.user_lora.method import open_user_lora
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.address import Address
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task
 
 RETRIEVED = 4  # items in a retrieval prompt
@@ -58,7 +59,7 @@ class MethodOptions:
 
 
 @contextmanager
-def open_run(run: Path, store: Path | None) -> Iterator[PersonaPlug]:
+def open_run(run: Path, store: Address | None) -> Iterator[PersonaPlug]:
     """Load a trained plug with the histories of its users, for as long as it is asked.
 
     Args:

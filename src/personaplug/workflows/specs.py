@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from personaplug.models.catalog import DEFAULT
 from personaplug.plug.query_source import QuerySource
+from personaplug.store.address import Address
 
 if TYPE_CHECKING:
     from personaplug.tasks.task import Split
@@ -32,7 +33,7 @@ class MethodSpec:
     name: str
     query_source: QuerySource
     run: Path | None = None
-    store: Path | None = None
+    store: Address | None = None
     backbone: str = DEFAULT
     encoder: str | None = None
     k: int | None = None

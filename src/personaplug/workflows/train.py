@@ -9,14 +9,14 @@ from personaplug.errors import StoreError
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
-from personaplug.plug.run_file import way_to
+from personaplug.plug.run_file import way_to_store
 from personaplug.rivals.learned_retrieval.fitting import Chosen
 from personaplug.rivals.learned_retrieval.run import RetrievalConfig
 from personaplug.rivals.user_lora.cost import UserCost
 from personaplug.rivals.user_lora.run import UserLoraConfig
+from personaplug.store.address import Address
 from personaplug.store.bank import Bank
-from personaplug.store.snapshots import beside
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import load_task
 from personaplug.training.checkpoints import starting_point
 from personaplug.training.progress import Fitted
@@ -36,7 +36,7 @@ def train(
     log: Path,
     *,
     out: Path,
-    store: Path | None = None,
+    store: Address | None = None,
     resume: bool = False,
     shared_inputs: Path | None = None,
     progress: Progress = SILENT,
@@ -68,7 +68,7 @@ def _fit_plug(
     log: Path,
     *,
     out: Path,
-    store_path: Path | None,
+    store_path: Address | None,
     resume: bool,
     shared_inputs: Path | None,
     progress: Progress,
@@ -77,7 +77,7 @@ def _fit_plug(
     task = run.form_of(load_task(run.task))
     with ExitStack() as opened:
         store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
-        run = replace(run, store=way_to(store_path, folder=out) if store_path else "")
+        run = replace(run, store=way_to_store(store_path, folder=out) if store_path else "")
         plug = build_plug(run, task, store=store, device=start_torch(), query_source=QuerySource.STORE)
         check_room(plug)
         seen = task if run.retriever else task.for_persona()
@@ -98,8 +98,8 @@ def _fit_plug(
 
 
 def snapshot_of(store: PersonaStore) -> Bank:
-    """Give the store's memory-mapped snapshot, kept beside it and made anew when the store has changed."""
-    folder = beside(store.path)
+    """Give the store's own memory-mapped snapshot, made anew when the store has changed."""
+    folder = store.own_snapshot()
     try:
         bank = Bank.open(folder)
     except StoreError:

@@ -14,7 +14,7 @@ from personaplug.methods.retrieval import build_retriever, items_beside
 from personaplug.plug.encoders import encoder_of_store, load_encoder
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.retrieval_prompt import RetrievalPrompt
-from personaplug.plug.run_file import way_to
+from personaplug.plug.run_file import way_to_store
 from personaplug.records import Example
 from personaplug.rivals.learned_retrieval.candidates import CandidateSet, item_candidates, retriever_candidates
 from personaplug.rivals.learned_retrieval.fitting import Chooser, Chosen
@@ -23,7 +23,8 @@ from personaplug.rivals.learned_retrieval.ranker import ItemRanker
 from personaplug.rivals.learned_retrieval.run import RetrievalConfig, new_selector
 from personaplug.rivals.learned_retrieval.run_folder import begin, check_folder, finish
 from personaplug.rivals.learned_retrieval.training import Listener, train_chooser
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.address import Address
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task, load_task
 from personaplug.training.prompt_section import prompt_section
 from personaplug.workflows.progress import SILENT, Progress, counted
@@ -35,7 +36,7 @@ def fit_retrieval(
     log: Path,
     *,
     out: Path,
-    store_path: Path | None,
+    store_path: Address | None,
     resume: bool = False,
     progress: Progress = SILENT,
 ) -> Chosen:
@@ -52,7 +53,7 @@ def fit_retrieval(
     with PersonaStore.open(store_path) as store:
         indexed = task.as_indexed(store.layout.views)
         encoder = encoder_of_store(run.encoder, indexed, store=store, device=start_torch())
-        run = replace(run, store=way_to(store_path, folder=out), fingerprint=encoder.fingerprint)
+        run = replace(run, store=way_to_store(store_path, folder=out), fingerprint=encoder.fingerprint)
         reader = None
         if run.selection.encoder and not run.is_ranker:
             reader = load_encoder(run.selection.reader, like=run.selection.fingerprint, device=start_torch())

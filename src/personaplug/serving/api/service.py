@@ -24,7 +24,8 @@ from personaplug.serving.engine.store_file import StoreFile, StoreWorker
 from personaplug.serving.engine.vllm_backend import VllmBackend
 from personaplug.serving.engine.vllm_client import Upstream
 from personaplug.serving.engine.vllm_loras import with_loras
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.address import Address
+from personaplug.store.persona_store import PersonaStore
 from personaplug.worker import Worker
 
 
@@ -42,7 +43,7 @@ class ServedPaths:
     """
 
     runs: dict[str, Path]
-    store: Path
+    store: Address
     device: str = "cpu"
     vllm: str = ""
     adapters: Path | None = None

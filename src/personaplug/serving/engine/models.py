@@ -22,7 +22,8 @@ from personaplug.serving.engine.history_cache import HistoryCache
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.serving.engine.request import AnswerStart, EngineRequest, Persona
 from personaplug.serving.engine.turns import Turn, fitted
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.address import Address
+from personaplug.store.persona_store import PersonaStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Models:
 @contextmanager
 def open_models(
     runs: Mapping[str, Path],
-    store: Path,
+    store: Address,
     *,
     device: str = "cpu",
     load: Callable[[BackboneConfig], Backbone] | None = None,

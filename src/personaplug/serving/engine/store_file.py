@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from personaplug.errors import StoreError
+from personaplug.store.address import Address
 from personaplug.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -24,13 +25,13 @@ class StoreFile:
     """Knows a file again, by its device and inode.
 
     Args:
-        path: The file, which is there.
+        path: The file, which is there; a store in Postgres is none, and is always itself.
 
     Raises:
         StoreError: It is not.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Address) -> None:
         self.path = path
         self._first = self._stamp()
         self._is_told = False
@@ -54,6 +55,8 @@ class StoreFile:
         raise ReplacedStoreError(f"{self.path} was replaced or deleted while it was open", hint="restart this server")
 
     def _stamp(self) -> tuple[int, int] | None:
+        if not isinstance(self.path, Path):
+            return None
         try:
             status = self.path.stat()
         except OSError:
