@@ -44,6 +44,14 @@ def test_the_baseline_is_chosen_by_name(personaplug, folder):
     assert "Hint: there are: plain" in result.stderr
 
 
+def test_the_help_names_the_controls_in_the_order_in_which_one_is_taken(personaplug, folder):
+    shown = " ".join(personaplug("compare", "--help").stdout.split())
+    assert "the first that is there of tuned-lora, tuned-prompt, plain" in shown
+    make_report("tuned-lora").write(folder / "e.json")
+    result = personaplug("compare", *sorted(folder.glob("*.json")), "--json")
+    assert json.loads(result.stdout)["baseline"] == "tuned-lora"
+
+
 def test_reports_of_other_queries_are_an_error(personaplug, folder):
     make_report("bm25", examples=make_examples(3)).write(folder / "e.json")
     result = personaplug("compare", *sorted(folder.glob("*.json")))

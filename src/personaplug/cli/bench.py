@@ -37,7 +37,7 @@ def bench(recipe_path: Path, out: Path, dry_run: bool, as_json: bool, skip_bad: 
 
     Looks at the whole recipe first, then does what is not done yet: index, train, choose k on dev, measure. Interrupt
     it whenever you like: the same command goes on from there. What was made with other settings is never mixed in, nor
-    thrown away: it is an error that says what differs.
+    thrown away. It is an error, which says what differs.
     """
     from personaplug.bench.bench import Bench
     from personaplug.cli.screen import Bars, notes, print_json, results

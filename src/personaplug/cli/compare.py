@@ -4,17 +4,22 @@ from pathlib import Path
 
 import click
 
+from personaplug.method_kinds import CONTROLS
+
 
 @click.command(
     epilog="""\b
 Examples:
   personaplug compare reports/*.json
-  personaplug compare plain.json tuned-prompt.json plug.json stranger.json --html report.html
+  personaplug compare plain.json tuned-lora.json plug.json stranger.json --html report.html
   personaplug compare bm25.json plug.json --baseline "bm25, k=4" --markdown table.md
 """
 )
 @click.argument("paths", metavar="REPORT.json...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--baseline", help="The method that all differences are to; by default tuned-prompt, if it is there.")
+@click.option(
+    "--baseline",
+    help=f"The method that all differences are to; by default the first that is there of {', '.join(CONTROLS)}.",
+)
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with pictures.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the table as Markdown.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws the answers that the page shows.")
@@ -24,8 +29,8 @@ def compare(
 ) -> None:
     """Compare reports in one table, with paired tests.
 
-    All reports must be of the same task, split and queries. Where a method was measured with its users' own histories
-    and with strangers', the last lines of each metric tell what of its score comes from the person.
+    All reports must be of the same task, split and queries. Where a method was measured with strangers'
+    histories too, the last lines of each metric tell what of its score comes from the person.
     """
     from personaplug.cli.screen import print_json, results
     from personaplug.evaluation.comparison import compare as compare_reports

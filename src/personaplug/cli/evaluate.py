@@ -48,8 +48,8 @@ Examples:
     "-k",
     "--k",
     type=click.IntRange(1),
-    help="Items in a prompt: by default 4 for retrieval, for user-lora and plug+... as in training, for text-profile "
-    "the latest 16, from which it is written.",
+    help="Items in a prompt. By default 4 for retrieval, and as in training for user-lora and plug+... A text-profile "
+    "is written from the latest 16.",
 )
 @click.option(
     "--profiles", type=click.Path(path_type=Path), help="Folder of what text-profile writes; by default beside --out."
@@ -57,8 +57,8 @@ Examples:
 @click.option(
     "--look-up",
     is_flag=True,
-    help="Take a query's vector from the store where it holds the text, to compare runs on dev in less time; the "
-    "report's seconds are then not those of questions that nobody has asked before.",
+    help="Take a query's vector from the store where it holds the text, to compare runs on dev in less time. The "
+    "report's seconds are then not those of new questions.",
 )
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Queries asked at once.")
 @click.option(
@@ -79,9 +79,9 @@ def evaluate(
 ) -> None:
     """Measure a method on a task.
 
-    Asks the method every query of the split and writes a report: the task's scores and the likelihood of the right
-    answers, with 95% intervals over users, the same by length of history, and every answer. Put reports side by side
-    with `personaplug compare`.
+    Asks the method every query of the split and writes a report. It has the task's scores and the likelihood of the
+    right answers, with 95% intervals over users. It has the same by length of history, and every answer. Put reports
+    side by side with `personaplug compare`.
     """
     from personaplug.cli.screen import Bars, print_json, results
     from personaplug.reports.table import report_table

@@ -144,8 +144,8 @@ def forget(
     """Remove users, and every byte of them from the store's files.
 
     The file is written anew, which takes a while if it is large; forget many users at once. Snapshots that were made
-    from the store are deleted. Logs, runs and reports are not touched: --also names those that hold copies, by the
-    users' ids and texts, and --remove deletes the folders among them that hold one user's adapter or profile.
+    from the store are deleted. Logs, runs and reports are not touched. --also names those that hold copies, by the
+    users' ids and texts. --remove deletes the folders among them that hold one user's adapter or profile.
     """
     from personaplug.cli.screen import print_json, printable
 

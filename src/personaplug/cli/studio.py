@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def studio(run: Path, store: "Address | None", host: str, port: int) -> None:
     """Open a page on which a person sees a persona work.
 
-    Choose a user or paste a history, type an input, and see the answers with and without persona side by side, with
-    the memories by weight; append a memory and see the answer change; forget the user. Appending and forgetting change
+    Choose a user or paste a history, and type an input. See the answers with and without persona side by side, with the
+    memories by weight. Append a memory and see the answer change. Forget the user. Appending and forgetting change
     the store. Whoever reaches the page sees all that is in it: there are no passwords.
 
     \b

@@ -68,8 +68,8 @@ class TrainCommand(click.Command):
 @click.option(
     "--method",
     type=click.Choice(RUNS),
-    help="Persona, or its control without users, each alone or with retrieved items in the prompt (+bm25, +dense); a "
-    "trained retriever (ropg) or choice of retriever (rspg); or an adapter for each user.",
+    help="Persona (plug), or a control without users (tuned-...): alone, or with items in the prompt (+bm25, +dense). "
+    "Or a trained retriever (ropg), a trained choice of one (rspg), or an adapter for each user.",
 )
 @click.option(
     "--split", type=click.Choice(["train", "dev", "test"]), help="user-lora: whose users get adapters; by default test."

@@ -104,7 +104,7 @@ def compare(reports: Mapping[str, Report], *, baseline: str | None = None) -> Co
 
     Args:
         reports: At least one; all of the same task, split and queries.
-        baseline: A label; by default the tuned prompt, else the plain method, else the first.
+        baseline: A label; by default the first of ``CONTROLS`` that is there, else the first report's.
 
     Raises:
         PersonaPlugError: The reports do not go together, or none is the baseline.

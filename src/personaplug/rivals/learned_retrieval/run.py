@@ -150,8 +150,8 @@ PRESETS = {
 }
 """``paper``: the settings of arXiv 2404.05970 and of the code released with it (in https://github.com/LaMP-Benchmark/LaMP).
 
-Numbers of epochs, batches and the warm-up are ours: those of the code are left to its caller. ``docs/methods.md`` says
-what else is not as published.
+Numbers of epochs, batches and the warm-up are ours: those of the code are left to its caller. ``docs/as-published.md``
+says what else is not as published.
 """
 
 

@@ -104,5 +104,5 @@ PRESETS = {
 }
 """``paper``: the settings of OPPU (arXiv 2402.04401) and of its code, https://github.com/TamSiuhin/OPPU.
 
-``docs/methods.md`` says what is not as published.
+``docs/as-published.md`` says what is not as published.
 """
