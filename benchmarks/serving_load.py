@@ -27,7 +27,7 @@ from pathlib import Path
 import click
 import openai
 
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.records import Example, HistoryItem, Profile
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import HistoryRules, QueryRules, Task
 from tests import tiny
 from tests.factories import START, make_item

@@ -30,7 +30,7 @@ from benchmarks.leak.population import Population
 from benchmarks.leak.results import write
 from benchmarks.leak.switches import EVEN, FEWER, INT8, NONE, Switch, all_switches, noises
 from personaplug.plug.model import PersonaPlug
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 
 log = logging.getLogger("benchmarks.leak")
 

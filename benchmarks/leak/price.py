@@ -26,7 +26,7 @@ from personaplug.data.split import split_examples
 from personaplug.evaluation.significance import Estimate, interval, user_sums
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 
 _AT_ONCE = 8
 _ROOM = 1_000_000_000

@@ -16,7 +16,7 @@ from benchmarks.speed.row import Row, Target
 from benchmarks.speed.turns import timed
 from personaplug.records import HistoryItem, Profile
 from personaplug.store.base import StoreLayout
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 
 DIM, ITEMS = 384, 100
 _LAYOUT = StoreLayout("none@random", ("{input}",), DIM)

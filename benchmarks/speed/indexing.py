@@ -20,7 +20,7 @@ from personaplug.embedder.encoder import TextEncoder
 from personaplug.records import Example, HistoryItem, Profile
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task, load_task
 
 QUESTIONS = 5

@@ -17,7 +17,7 @@ from personaplug.data.log import Interaction, read_log, write_log
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.store.base import StoreLayout
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import load_task
 from personaplug.workflows.train import train
 

@@ -26,7 +26,7 @@ from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.records import Example
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Split
 
 NO_ADAPTER = SharedAdapterConfig(rank=0)

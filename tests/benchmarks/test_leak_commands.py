@@ -14,7 +14,7 @@ from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Splitting
 from tests.factories import START, make_item
 from tests.world import TASK, Row, as_if_trained, encoder_in, make_run, save_models

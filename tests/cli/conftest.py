@@ -104,7 +104,7 @@ def write_log(path):
 def tell_users_apart(run, store_path):
     """Move the weights of a run away from where they start: so short a training teaches nothing."""
     from personaplug.plug.model import PersonaPlug
-    from personaplug.store.sqlite import PersonaStore
+    from personaplug.store.persona_store import PersonaStore
     from tests.world import as_if_trained
 
     with PersonaStore.open(store_path) as store:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests import tiny
 from tests.cli.conftest import done, run_command, write_log
 

@@ -12,7 +12,7 @@ from personaplug.config import read_toml, write_toml
 from personaplug.evaluation.report import Report
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import RunConfig
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests.cli.conftest import USERS, done
 
 SECRET = "what shall I call this"

@@ -4,7 +4,7 @@ from threading import Thread
 
 import pytest
 
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.workflows import index as workflow
 from tests.cli.fake_encoder import FakeEncoder
 

@@ -37,7 +37,7 @@ from personaplug.rivals.learned_retrieval.run import (
 )
 from personaplug.rivals.learned_retrieval.score_cache import ScoreCache
 from personaplug.rivals.learned_retrieval.selected_prompt import SelectedPrompt
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import load_task
 from personaplug.workflows.methods import MethodOptions, build_method
 from tests import tiny

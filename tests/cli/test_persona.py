@@ -6,8 +6,8 @@ import pytest
 from personaplug.methods.text_profile import folder_of
 from personaplug.plug import encoders as named
 from personaplug.rivals.user_lora.adapter_folder import AdapterFolder
+from personaplug.store.persona_store import PersonaStore
 from personaplug.store.snapshots import beside
-from personaplug.store.sqlite import PersonaStore
 from tests.cli.fake_encoder import FakeEncoder
 from tests.factories import make_items
 from tests.store.fakes import LAYOUT, stack

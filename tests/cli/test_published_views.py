@@ -11,7 +11,7 @@ from personaplug.data.lamp import read_lamp
 from personaplug.data.log import write_log
 from personaplug.evaluation.report import Report
 from personaplug.plug.run import PRESETS
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import load_task
 from tests.bench.bench_world import write_recipe
 from tests.cli.conftest import done, run_command

@@ -10,7 +10,7 @@ from personaplug.embedder.encoder import EncoderConfig
 from personaplug.plug.encoders import ENCODERS
 from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.store.bank import Bank
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.workflows.train import snapshot_of
 from tests import tiny
 from tests.cli.conftest import USERS, done

@@ -19,7 +19,7 @@ from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.records import Profile
 from personaplug.store.base import StoreLayout
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import load_task
 from personaplug.workflows.methods import MethodOptions, build_method
 from tests import tiny

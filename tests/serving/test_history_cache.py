@@ -5,7 +5,7 @@ from personaplug.errors import StoreError
 from personaplug.records import Profile
 from personaplug.serving.engine.history_cache import HistoryCache
 from personaplug.serving.engine.metrics import Metrics
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests.factories import make_item
 from tests.serving.running import copy_of
 

@@ -9,7 +9,7 @@ import torch
 
 from personaplug.serving.engine.history_service import HistoryService, NewItem
 from personaplug.serving.engine.limits import Limits
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.worker import Worker
 from tests.store.fakes import LAYOUT, encode_jointly
 

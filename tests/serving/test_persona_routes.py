@@ -12,7 +12,7 @@ import pytest
 from personaplug.backbone.base import GenerationConfig
 from personaplug.data.log import read_log
 from personaplug.records import Profile
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import load_task
 from tests.serving.running import wait_for
 

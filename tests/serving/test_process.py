@@ -12,7 +12,7 @@ import pytest
 from personaplug.cli.main import main
 from personaplug.config import read_toml
 from personaplug.plug.run import RunConfig
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests import processes
 from tests.serving.running import copy_of
 from tests.serving.vllm_server import vllm_like

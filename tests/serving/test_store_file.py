@@ -9,7 +9,7 @@ import pytest
 from personaplug.errors import StoreError
 from personaplug.serving.api.access import OpenAccess
 from personaplug.serving.api.service import Service
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from tests.serving.running import LIMITS, copy_of, running
 
 CHAT = {"model": "llama", "user": "dee", "max_tokens": 4, "messages": [{"role": "user", "content": "x"}]}

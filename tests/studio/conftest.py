@@ -9,7 +9,7 @@ import pytest
 from personaplug.backbone.base import GenerationConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.studio.session import Session
 from personaplug.studio.studio import Studio
 from tests import world

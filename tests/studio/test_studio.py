@@ -10,7 +10,7 @@ from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import ItemsConfig
 from personaplug.store.base import StoreLayout
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.studio import studio as room
 from personaplug.studio.persona import Persona
 from personaplug.studio.studio import Studio

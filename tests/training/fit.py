@@ -8,7 +8,7 @@ from personaplug.backbone.precision import Precision
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import TrainingConfig
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.training.progress import Fitted
 from personaplug.training.trainer import train
 from tests.processes import die

@@ -13,7 +13,7 @@ from personaplug.plug.encoders import check_encoder, encoder_of_store
 from personaplug.plug.run import RunConfig
 from personaplug.records import fill
 from personaplug.rivals.learned_retrieval.run import RetrievalConfig
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 
 
 def check_models(recipe: Recipe, layout: TaskLayout) -> None:

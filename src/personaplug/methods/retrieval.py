@@ -15,7 +15,7 @@ from personaplug.plug.retrievers import by_product, by_vectors, by_words
 from personaplug.retrieval.base import Retriever
 from personaplug.retrieval.random_order import RandomRetriever
 from personaplug.retrieval.recency import RecencyRetriever
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task
 
 

@@ -23,7 +23,7 @@ from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.models.catalog import CATALOG
 from personaplug.models.places import check_is_there
 from personaplug.store.base import StoreLayout
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task
 
 ENCODERS = {

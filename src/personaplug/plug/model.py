@@ -29,7 +29,7 @@ from personaplug.plug.shared_adapter import SharedAdapter
 from personaplug.plug.weights import take_weights, write_weights
 from personaplug.records import Example, Profile
 from personaplug.store.base import VectorSource
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task
 
 _GIVE_A_STORE = "open it with one: PersonaPlug.from_pretrained(..., store=PersonaStore.open(...))"

@@ -19,7 +19,7 @@ from personaplug.plug.run import RunConfig
 from personaplug.plug.shared_adapter import SharedAdapter
 from personaplug.plug.wordings import Wordings
 from personaplug.retrieval.base import Retriever
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task
 
 

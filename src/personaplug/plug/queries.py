@@ -11,7 +11,7 @@ from torch import Tensor
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.plug.query_source import QuerySource
 from personaplug.store.base import text_hash
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.store.text_cache import TEXTS_KEPT, TextCache
 
 

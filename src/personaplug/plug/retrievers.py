@@ -12,7 +12,7 @@ from personaplug.records import HistoryItem
 from personaplug.retrieval.bm25 import BM25Retriever
 from personaplug.retrieval.dense import DenseRetriever
 from personaplug.store.base import VECTOR_TYPE, missing_item, text_hash
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.store.text_cache import TEXTS_KEPT, TextCache
 from personaplug.tasks.task import Task
 

@@ -12,7 +12,7 @@ from personaplug.plug.memory import Memory
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import HistoryItem
 from personaplug.store.indexing import index
-from personaplug.store.sqlite import PersonaStore, UserSummary
+from personaplug.store.persona_store import PersonaStore, UserSummary
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError, StudioError, UnknownUserError
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.prefix import TunedPrefix
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.studio.pasted import checked, read_pasted
 from personaplug.studio.persona import Persona
 

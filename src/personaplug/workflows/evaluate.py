@@ -24,7 +24,7 @@ from personaplug.files import check_can_appear
 from personaplug.method_kinds import check_command, kind_of
 from personaplug.plug.run import decoding_of
 from personaplug.plug.run_folder import store_of
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task, load_task
 from personaplug.workflows import methods
 from personaplug.workflows.progress import SILENT, Progress, counted

@@ -19,7 +19,7 @@ from personaplug.retrieval.dense import DenseRetriever
 from personaplug.rivals.learned_retrieval.retriever import ranker_as_retriever
 from personaplug.rivals.learned_retrieval.run import RetrievalConfig, digest_of, load_ranker, load_selector, read_run
 from personaplug.rivals.learned_retrieval.selected_prompt import SelectedPrompt
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 from personaplug.store.text_cache import TextCache
 from personaplug.tasks.task import Task
 

@@ -10,7 +10,7 @@ from personaplug.records import HistoryItem
 from personaplug.serving.api.schemas import Id, Strict, Text
 from personaplug.serving.engine import limits
 from personaplug.serving.engine.history_service import NewItem
-from personaplug.store.sqlite import UserSummary
+from personaplug.store.persona_store import UserSummary
 
 
 def _in_utc(time: datetime) -> datetime:

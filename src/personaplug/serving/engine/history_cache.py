@@ -10,7 +10,7 @@ from personaplug.errors import UnknownUserError
 from personaplug.records import Profile
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.store.base import StoreLayout
-from personaplug.store.sqlite import PersonaStore
+from personaplug.store.persona_store import PersonaStore
 
 _BYTES_AN_ITEM = 400  # of its Python objects
 

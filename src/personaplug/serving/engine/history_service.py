@@ -17,7 +17,7 @@ from personaplug.serving.engine.limits import Limits
 from personaplug.serving.engine.models import Models
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
-from personaplug.store.sqlite import PersonaStore, UserSummary
+from personaplug.store.persona_store import PersonaStore, UserSummary
 from personaplug.worker import Worker
 
 _Vector = Float32[np.ndarray, " dim"]
