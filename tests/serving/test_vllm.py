@@ -25,6 +25,7 @@ from personaplug.serving.api.service import Service
 from personaplug.serving.engine.engine import EngineConfig, FullQueueError
 from personaplug.serving.engine.request import EngineRequest
 from personaplug.serving.engine.vllm_client import KEY_VARIABLE, Upstream
+from personaplug.serving.engine.vllm_loras import with_loras
 from tests import tiny
 from tests.serving.running import LIMITS, running, wait_for
 from tests.serving.vllm_server import decode, vllm_like
@@ -310,9 +311,10 @@ def test_an_adapter_is_put_where_the_other_server_finds_it_once_for_its_weights(
 
 
 @pytest.mark.usefixtures("bare")
-def test_two_servers_that_begin_at_once_bring_one_adapter(place, fake, tmp_path):
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: opened(place, fake, "lora", adapters=tmp_path), range(4)))
+def test_servers_that_begin_at_once_bring_one_adapter(place, fake, llama, tmp_path):
+    upstream, lora = Upstream.find(fake.url, model=llama), RunLora.of(place.runs["lora"])
+    with ThreadPoolExecutor(4) as pool:  # of the adapter alone: transformers loads no two models at once in a process
+        list(pool.map(lambda _: with_loras(upstream, {"lora": lora}, folder=tmp_path), range(4)))
     assert len(fake.loras) == 1
     assert [each.name for each in tmp_path.iterdir()] == list(fake.loras)
 

@@ -46,6 +46,7 @@ class VllmLike:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.url = ""
         self.loras: dict[str, PeftModel] = {}
+        self._loading = asyncio.Lock()
         self.bodies: list[dict] = []
         self.left = self.most = self._under_way = 0
         self._one_at_a_time = threading.Lock()
@@ -79,10 +80,11 @@ class VllmLike:
         body = await request.json()
         if not self.takes_loras:
             return JSONResponse({"detail": "Not Found"}, status_code=404)
-        if body["lora_name"] in self.loras:
-            error = {"message": f"The lora adapter '{body['lora_name']}' has already been loaded.", "code": 400}
-            return JSONResponse({"error": error}, status_code=400)
-        await run_in_threadpool(self.load, body["lora_name"], body["lora_path"])
+        async with self._loading:  # as vLLM does; and transformers loads no two models at once in a process
+            if body["lora_name"] in self.loras:
+                error = {"message": f"The lora adapter '{body['lora_name']}' has already been loaded.", "code": 400}
+                return JSONResponse({"error": error}, status_code=400)
+            await run_in_threadpool(self.load, body["lora_name"], body["lora_path"])
         return Response()
 
     def load(self, name, folder):

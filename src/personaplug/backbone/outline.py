@@ -1,7 +1,12 @@
 """A language model without its weights: the names and shapes of its parts."""
 
+from threading import Lock
+
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedConfig, PreTrainedModel
+
+_ALONE = Lock()
+"""Torch notes the device of a ``with`` for the whole process: two at once would leave it noted when both are done."""
 
 
 def outline(settings: PreTrainedConfig) -> PreTrainedModel:
@@ -11,7 +16,7 @@ def outline(settings: PreTrainedConfig) -> PreTrainedModel:
         settings: What the model says of itself.
     """
     model: PreTrainedModel
-    with torch.device("meta"):
+    with _ALONE, torch.device("meta"):
         if settings.is_encoder_decoder:
             model = AutoModelForSeq2SeqLM.from_config(settings, trust_remote_code=False)
         else:

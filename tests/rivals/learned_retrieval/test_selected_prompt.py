@@ -21,6 +21,9 @@ class OneTokenAWord:
         lengths = torch.tensor([min(max_tokens, len(prompt.split())) for prompt in prompts])
         return SimpleNamespace(mask=torch.arange(max_tokens) < lengths[:, None], prompts=prompts)
 
+    def read_ahead(self, inputs):
+        return inputs
+
     def generate(self, inputs, _):
         return inputs.prompts
 
