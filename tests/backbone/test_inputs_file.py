@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from personaplug.backbone.inputs_file import inputs_file, read_inputs, write_inputs
+from personaplug.backbone.inputs_file import inputs_file, take_inputs, write_inputs
 from personaplug.backbone.kept_inputs import KeptInputs
 from tests import tiny
 from tests.full_disk import full_disk
@@ -22,17 +22,17 @@ def kept():
 def test_what_is_written_is_read_again_with_its_seconds(kept, tmp_path):
     write_inputs(kept, tmp_path / "new" / "file", seconds=1.25)
     found = KeptInputs(10**9)
-    assert read_inputs(tmp_path / "new" / "file", found, device=CPU) == 1.25
+    assert take_inputs(tmp_path / "new" / "file", found, device=CPU) == 1.25
     assert (found.rows.keys(), found.bytes, found.tokens) == (kept.rows.keys(), kept.bytes, kept.tokens)
     assert all(torch.equal(row, kept.rows[name]) for name, row in found.rows.items())
 
 
 def test_a_file_that_is_missing_or_broken_is_as_none(kept, tmp_path):
     file = tmp_path / "file"
-    assert read_inputs(file, KeptInputs(10**9), device=CPU) is None
+    assert take_inputs(file, KeptInputs(10**9), device=CPU) is None
     write_inputs(kept, file, seconds=1.0)
     file.write_bytes(file.read_bytes()[:-7])
-    assert read_inputs(file, KeptInputs(10**9), device=CPU) is None
+    assert take_inputs(file, KeptInputs(10**9), device=CPU) is None
 
 
 def test_a_full_disk_costs_the_file_and_not_the_training(kept, tmp_path):

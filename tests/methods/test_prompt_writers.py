@@ -48,7 +48,7 @@ class Echo:
     def embed(self, prompts, *, max_tokens):
         return SimpleNamespace(mask=torch.ones(len(prompts), max_tokens), prompts=prompts)
 
-    def read_ahead(self, inputs):
+    def read_ahead(self, inputs, _):
         return inputs
 
     def generate(self, inputs, _):

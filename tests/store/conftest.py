@@ -16,6 +16,11 @@ def address(request, tmp_path):
 
 
 @pytest.fixture
+def url(postgres):
+    return postgres.url()
+
+
+@pytest.fixture
 def store(path):
     with PersonaStore.open(path, layout=LAYOUT) as opened:
         yield opened

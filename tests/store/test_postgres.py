@@ -25,11 +25,6 @@ TEXTS = st.text(st.sampled_from("\0\1\2\3a"))
 
 
 @pytest.fixture
-def url(postgres):
-    return postgres.url()
-
-
-@pytest.fixture
 def store(url):
     with PersonaStore.open(url, layout=LAYOUT) as opened:
         yield opened

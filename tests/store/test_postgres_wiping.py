@@ -1,8 +1,6 @@
 """After a forget no byte of the user is in the files of Postgres' tables; what is searched here is the raw files."""
 
 import signal
-import subprocess
-import sys
 
 import psycopg
 import pytest
@@ -13,15 +11,11 @@ from personaplug.store.base import text_hash
 from personaplug.store.persona_store import PersonaStore
 from personaplug.store.postgres import connection
 from tests.store.fakes import LAYOUT, stack
+from tests.store.killed_forget import killed_before_wiping
 from tests.store.traces import all_bytes, history, traces
 
 USERS = ("ada-lovelace", "bob-marley", "ada-lovelace-2")
 TRACES = traces("bob-marley", history("bob-marley"))
-
-
-@pytest.fixture
-def url(postgres):
-    return postgres.url()
 
 
 @pytest.fixture(autouse=True)
@@ -111,17 +105,8 @@ def test_an_older_transaction_that_may_see_the_rows_leaves_the_forget_unfinished
         filled.forget("bob-marley")
 
 
-KILLED_BEFORE_WIPING = """
-import os, signal, sys
-from personaplug.store import persona_store
-persona_store.wipe_remains = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-persona_store.PersonaStore.open(sys.argv[1]).forget("bob-marley")
-"""
-
-
 def test_a_forget_that_was_killed_is_finished_by_the_next_of_whatever_user(filled, url, tables):
-    done = subprocess.run([sys.executable, "-c", KILLED_BEFORE_WIPING, url], check=False)
-    assert done.returncode == -signal.SIGKILL
+    assert killed_before_wiping(url) == -signal.SIGKILL
     assert left_in(tables())
     assert filled.forget("ada-lovelace-2") == 8
     assert left_in(tables()) == []

@@ -19,11 +19,6 @@ _NUMBERS = count()
 
 
 @pytest.fixture
-def url(postgres):
-    return postgres.url()
-
-
-@pytest.fixture
 def owner(url):
     with PersonaStore.open(url, layout=LAYOUT) as store:
         store.append("shop\x1fada", ITEMS, stack(ITEMS))

@@ -21,6 +21,7 @@ from personaplug.store.persona_store import PersonaStore
 from personaplug.store.snapshots import beside
 from tests.factories import START, make_item
 from tests.store.fakes import LAYOUT, stack
+from tests.store.killed_forget import killed_before_wiping
 from tests.store.killing import WORKS
 from tests.store.traces import all_bytes, history, traces
 
@@ -132,17 +133,8 @@ def test_a_reader_in_the_way_is_our_error_and_the_next_forget_finishes(filled, p
         filled.forget("bob-marley")
 
 
-KILLED_BEFORE_WIPING = """
-import os, signal, sys
-from personaplug.store import persona_store
-persona_store.wipe_remains = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-persona_store.PersonaStore.open(sys.argv[1]).forget("bob-marley")
-"""
-
-
 def test_a_forget_that_was_killed_is_finished_by_the_next_of_whatever_user(filled, path, tmp_path):
-    done = subprocess.run([sys.executable, "-c", KILLED_BEFORE_WIPING, path], check=False)
-    assert done.returncode == -signal.SIGKILL
+    assert killed_before_wiping(path) == -signal.SIGKILL
     assert b"bob-marley" in all_bytes(tmp_path)
     assert filled.forget("ada-lovelace-2") == 8
     assert b"bob-marley" not in all_bytes(tmp_path)

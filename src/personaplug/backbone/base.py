@@ -128,7 +128,11 @@ class Backbone(ABC):
     def keep(self, inputs: TokenEmbeddings) -> None:  # noqa: B027 (most families do nothing)
         """Keep what can be known of inputs before any vector stands beside them: nothing, where vectors change it."""
 
-    def read_ahead(self, inputs: TokenEmbeddings) -> TokenEmbeddings:
+    def read_ahead(
+        self,
+        inputs: TokenEmbeddings,
+        config: GenerationConfig | None = None,  # noqa: ARG002 (as of who does)
+    ) -> TokenEmbeddings:
         """Read inputs once for all that will be asked of them, as far as can be: not at all, in most families."""
         return inputs
 

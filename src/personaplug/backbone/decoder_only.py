@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 
 from personaplug.backbone.base import IGNORED, Backbone
+from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.backbone.kept_inputs import keys_and_values
 from personaplug.backbone.tokens import Side, TokenEmbeddings, alone
 
@@ -43,18 +44,20 @@ class DecoderOnlyBackbone(Backbone):
     def keep(self, inputs: TokenEmbeddings) -> None:
         """Read inputs once for all training steps to come, as far as their tail."""
         if self.kept is not None:
-            first = self._first(inputs, inputs.embeds.shape[1] - inputs.tail)
+            first = self._all_but(inputs, inputs.tail)
             self.kept.keep(first, self._read(first))
 
-    def read_ahead(self, inputs: TokenEmbeddings) -> TokenEmbeddings:
+    def read_ahead(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> TokenEmbeddings:
         """Read inputs once for all that will be asked of them: up to their tail, or to their last token.
 
-        Not where something beside the model reads what has no tail, nor of a model that keeps something else.
+        Not where something beside the model reads what has no tail, nor of a model that keeps something else. Nor for
+        beams, which share nothing with a likelihood.
         """
-        known = inputs.embeds.shape[1] - max(1, inputs.tail)
-        if known < 1 or (not inputs.tail and inputs.beside is not alone):
+        first = self._all_but(inputs, max(1, inputs.tail))
+        is_beside = not inputs.tail and inputs.beside is not alone
+        if not first.embeds.shape[1] or is_beside or (config and config.strategy == "beam"):
             return inputs
-        return replace(inputs, ahead=keys_and_values(self._read(self._first(inputs, known))))
+        return replace(inputs, ahead=keys_and_values(self._read(first)))
 
     def _decoding(self, inputs: TokenEmbeddings, *, longest: int, beams: int = 1) -> dict[str, object]:
         asked = super()._decoding(inputs, longest=longest, beams=beams)
@@ -66,7 +69,7 @@ class DecoderOnlyBackbone(Backbone):
             return DynamicCache(inputs.ahead)
         if not self._may_read_ahead(inputs):
             return None
-        first = self._first(inputs, inputs.embeds.shape[1] - inputs.tail)
+        first = self._all_but(inputs, inputs.tail)
         return self._read(first) if self.kept is None else self.kept.cache(first, self._read)
 
     def _may_read_ahead(self, inputs: TokenEmbeddings) -> bool:
@@ -78,7 +81,8 @@ class DecoderOnlyBackbone(Backbone):
             and not any(weight.requires_grad for weight in self.model.parameters())
         )
 
-    def _first(self, inputs: TokenEmbeddings, count: int) -> TokenEmbeddings:
+    def _all_but(self, inputs: TokenEmbeddings, last: int) -> TokenEmbeddings:
+        count = inputs.embeds.shape[1] - last
         return TokenEmbeddings(inputs.embeds[:, :count], inputs.mask[:, :count], self.side)
 
     @torch.no_grad()

@@ -55,7 +55,7 @@ def write_inputs(kept: KeptInputs, path: Path, *, seconds: float) -> None:
         log.info("what was read of inputs is not kept for others: %s", error)
 
 
-def read_inputs(path: Path, kept: KeptInputs, *, device: torch.device) -> float | None:
+def take_inputs(path: Path, kept: KeptInputs, *, device: torch.device) -> float | None:
     """Take what a file holds; on a CPU it is mapped into memory, and read from the disk as it is needed.
 
     Args:

@@ -111,7 +111,6 @@ class PlugMethod:
 
     @torch.inference_mode()
     def _read(self, examples: Sequence[Example]) -> tuple[PlugBatch, TokenEmbeddings]:
-        """Read as much of the inputs as answers and likelihoods share; beams, which share nothing, read them again."""
+        """Read as much of the inputs as answers and likelihoods share."""
         batch = self.plug.batcher(examples)
-        inputs = self.plug.inputs(batch)
-        return batch, inputs if self.generation.strategy == "beam" else self.plug.backbone.read_ahead(inputs)
+        return batch, self.plug.backbone.read_ahead(self.plug.inputs(batch), self.generation)

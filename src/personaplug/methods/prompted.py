@@ -82,10 +82,9 @@ class Prompted:
 
     @torch.inference_mode()
     def _read(self, examples: Sequence[Example]) -> tuple[Sequence[Sequence[str]], TokenEmbeddings]:
-        """Read as much of the prompts as answers and likelihoods share; beams, which share nothing, read them again."""
+        """Read as much of the prompts as answers and likelihoods share."""
         reads = self.writer.reads(examples)
-        inputs = self._embedded([prompts[-1] for prompts in reads])
-        return reads, inputs if self.generation.strategy == "beam" else self.backbone.read_ahead(inputs)
+        return reads, self.backbone.read_ahead(self._embedded([prompts[-1] for prompts in reads]), self.generation)
 
     def _embedded(self, prompts: Sequence[str]) -> TokenEmbeddings:
         return self.backbone.embed(prompts, max_tokens=self.writer.max_tokens)

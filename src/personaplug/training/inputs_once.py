@@ -11,8 +11,7 @@ from pathlib import Path
 from time import perf_counter
 
 from personaplug.backbone.base import Backbone
-from personaplug.backbone.inputs_file import inputs_file, write_inputs
-from personaplug.backbone.inputs_file import read_inputs as take_inputs
+from personaplug.backbone.inputs_file import inputs_file, take_inputs, write_inputs
 from personaplug.backbone.kept_inputs import KeptInputs
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example

@@ -21,7 +21,7 @@ class OneTokenAWord:
         lengths = torch.tensor([min(max_tokens, len(prompt.split())) for prompt in prompts])
         return SimpleNamespace(mask=torch.arange(max_tokens) < lengths[:, None], prompts=prompts)
 
-    def read_ahead(self, inputs):
+    def read_ahead(self, inputs, _):
         return inputs
 
     def generate(self, inputs, _):

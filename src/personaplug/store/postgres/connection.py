@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import lru_cache
 from typing import Any, LiteralString, TypeVar
 
@@ -95,24 +95,14 @@ class PostgresDatabase(CheckedRows):
             cursor.itersize, cursor.format = ROWS_A_PAGE, Format.BINARY
             yield from cursor.execute(_in_postgres(statement))
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Do all inside, after other writers, or, on any error, none of it; an inner one is part of the outer."""
-        if self._held is not None:
-            yield
-            return
-        with self.begun("BEGIN", "SELECT value FROM meta WHERE key = 'version' FOR UPDATE"):
-            yield
+        return self.begun("BEGIN", "SELECT value FROM meta WHERE key = 'version' FOR UPDATE")
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """Read inside what stood there at one moment, while others write; no two are held at once."""
-        if self._held is not None:
-            yield
-            return
         # A lock before the first query: the moment comes once it is held.
-        with self.begun("BEGIN ISOLATION LEVEL REPEATABLE READ", "LOCK TABLE snapshots IN EXCLUSIVE MODE"):
-            yield
+        return self.begun("BEGIN ISOLATION LEVEL REPEATABLE READ", "LOCK TABLE snapshots IN EXCLUSIVE MODE")
 
     @contextmanager
     def borrowed(self) -> Iterator[Connection[Any]]:
@@ -125,7 +115,13 @@ class PostgresDatabase(CheckedRows):
 
     @contextmanager
     def begun(self, *opening: str) -> Iterator[None]:
-        """Begin a transaction by these statements; commit it in the end, or on any error undo it."""
+        """Begin a transaction by these statements; commit it in the end, or on any error undo it.
+
+        Inside another of this thread's nothing is begun: it is part of that.
+        """
+        if self._held is not None:
+            yield
+            return
         with told(self.path), ExitStack() as stack:
             connection = self._again(lambda: self._opened(stack, opening))
             self._local.connection = connection
