@@ -164,13 +164,23 @@ def test_a_run_of_before_is_what_it_was_whatever_is_the_default_now(tmp_path):
     """Its file has no word for what could not be said then; that of a person says what differs from today's default."""
     write_toml(RunConfig(embedder=PAPER), tmp_path / "config.toml")
     values = read_values(tmp_path / "config.toml")
-    for name in ("place", "made_of", "with_mean", "gain", "output_tokens"):
+    for name in ("place", "made_of", "with_mean", "gain", "output_tokens", "nobody", "first"):
         del values["embedder"][name]
     del values["adapter"]
     (tmp_path / "config.toml").write_text(tomlkit.dumps(values))
     run = read_config(RunConfig, tmp_path / "config.toml")
     assert run.embedder == PAPER
     assert run.shared_adapter is None
+
+
+def test_a_run_made_of_outputs_that_had_no_word_for_the_order_keeps_its_instruction_first(tmp_path):
+    write_toml(RunConfig(), tmp_path / "config.toml")
+    values = read_values(tmp_path / "config.toml")
+    for name in ("nobody", "first"):
+        del values["embedder"][name]
+    (tmp_path / "config.toml").write_text(tomlkit.dumps(values))
+    run = read_config(RunConfig, tmp_path / "config.toml")
+    assert run.embedder == replace(OURS, nobody="trained", first="instruction")
 
 
 def test_a_persons_own_file_says_what_differs_from_the_default(tmp_path):

@@ -74,7 +74,15 @@ def is_same_model(one: str, other: str) -> bool:
 
 
 BEFORE: dict[str, dict[str, object]] = {
-    "embedder": {"place": "before", "made_of": "encoder", "with_mean": False, "gain": 0.0, "output_tokens": 5},
+    "embedder": {
+        "place": "before",
+        "made_of": "encoder",
+        "with_mean": False,
+        "gain": 0.0,
+        "output_tokens": 5,
+        "nobody": "trained",
+        "first": "instruction",
+    },
     "adapter": {"rank": 0, "reads": "all"},
     "training": {"without_history": 0.0, "cuts_queries": False},
 }
