@@ -2,7 +2,7 @@
 
 The other title is of the same venue and year, by an author of the same split, drawn with a fixed seed.
 
-    python benchmarks/make_acl_pair.py ../shared/data/acl_papers.jsonl.gz acl-pair.jsonl
+    python benchmarks/make_acl_pair.py build/data/acl_papers.jsonl.gz acl-pair.jsonl
     personaplug index acl-pair.jsonl --task acl-pair --store acl-pair.db
 """
 

@@ -1,6 +1,6 @@
 """Shorten the real logs for machines without a GPU; nobody who is measured loses a line.
 
-    python -m benchmarks.make_short_logs ../shared/data build
+    python -m benchmarks.make_short_logs build/data build
 
 writes ``acl-half.jsonl``, the papers of all test and dev authors and of every second train author;
 ``acl-pair.jsonl``, the task of that name made of the same papers; and ``git-since-2012.jsonl``, the commits since 2012

@@ -1,6 +1,6 @@
 """Draw queries that are spread over users, for a language model of 135 million weights on two cores.
 
-    python -m benchmarks.make_spread_logs ../shared/data build/spread
+    python -m benchmarks.make_spread_logs build/data build/spread
 
 writes, for each of the six tasks on the real logs, the task with the latest 30 items of a history (``NAME.toml``) and a
 log (``NAME.jsonl``) of these queries and of the items that they may see. Splits, histories and embargoes are the

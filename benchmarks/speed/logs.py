@@ -11,7 +11,7 @@ from personaplug.data.sample import SampleName, sample_log
 from personaplug.data.split import Examples, split_examples
 from personaplug.tasks.task import Split, Task, load_task
 
-DATA = Path(os.environ.get("PERSONAPLUG_DATA", "../shared/data"))
+DATA = Path(os.environ.get("PERSONAPLUG_DATA", "build/data"))
 _SAMPLE: SampleName = "sample-headlines"
 
 
