@@ -11,6 +11,8 @@ part is larger than the differences; left in, its gradients drown theirs.
 Padding is never projected: only the real items of all users, as one flat matrix, reach the first Linear.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -75,10 +77,15 @@ class Projector(nn.Module):
 
 
 class Common(nn.Module):
-    """What the histories seen in training have in common: the running mean of their memories."""
+    """What the histories seen in training have in common: the running mean of their memories.
+
+    Attributes:
+        over_all: Adds up what each process of a training has, where there are many.
+    """
 
     def __init__(self, llm_dim: int) -> None:
         super().__init__()
+        self.over_all: Callable[[Tensor], Tensor] = lambda own: own
         self.mean: Tensor
         self.batches: Tensor
         self.register_buffer("mean", torch.zeros(llm_dim))
@@ -88,10 +95,13 @@ class Common(nn.Module):
         self, memories: Float[Tensor, "batch personas llm_dim"], history: HistoryBatch
     ) -> Float[Tensor, " llm_dim"]:
         """Give the mean; while gradients are wanted in training, after this batch's users with a history are in it."""
-        if self.training and torch.is_grad_enabled() and not history.is_empty.all():
+        if self.training and torch.is_grad_enabled():
             self._update(memories.detach()[~history.is_empty])
         return self.mean.clone()  # A later batch changes the buffer, and the gradient of this one wants it as it was.
 
     def _update(self, memories: Float[Tensor, "users personas llm_dim"]) -> None:
-        self.batches += 1
-        self.mean.lerp_(memories.mean(dim=(0, 1)), max(1 / float(self.batches), SHARE))
+        count = memories.new_tensor([memories.shape[0] * memories.shape[1]])
+        whole = self.over_all(torch.cat([memories.sum(dim=(0, 1)), count]))
+        if whole[-1] > 0:
+            self.batches += 1
+            self.mean.lerp_(whole[:-1] / whole[-1], max(1 / float(self.batches), SHARE))
