@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from personaplug.embedder import projector as projector_file
 from personaplug.embedder.history import History
-from personaplug.embedder.projector import SHARE, Common, Projector
+from personaplug.embedder.projector import Projector
 from personaplug.embedder.weighted_sums import weighted_sums
 from tests.embedder.histories import DIM, LLM_DIM, VIEWS, few, pack, random_histories
 
@@ -126,14 +126,6 @@ def test_only_training_moves_what_is_common():
     assert torch.equal(model.common.mean, before)
     model.train()(evenly(second), second)
     assert not torch.allclose(model.common.mean, before)
-
-
-def test_after_many_batches_one_more_moves_the_common_part_by_its_share():
-    common = Common(LLM_DIM)
-    history = pack(*random_histories([1], seed=1))
-    for _ in range(100):
-        common(torch.zeros(1, 1, LLM_DIM), history)
-    torch.testing.assert_close(common(torch.ones(1, 1, LLM_DIM), history), torch.full((LLM_DIM,), SHARE))
 
 
 def test_two_batches_may_wait_for_one_backward_pass():

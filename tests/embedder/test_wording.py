@@ -140,3 +140,51 @@ def test_what_a_persona_of_outputs_reads_of_an_item_besides_its_output_is_the_at
     assert torch.equal(persona(model, query, replace(history, vectors=other)), persona(model, query, history))
     reworded = replace(history, wording=random_wording(4, seed=6))
     assert not torch.allclose(persona(model, query, reworded), persona(model, query, history))
+
+
+def told_of_all(*histories, **settings):
+    """A fresh persona that was trained on these users once, and what everyone's wording then is."""
+    model = fresh(gain=1.0, is_residual=False, nobody="mean", **settings).train()
+    model(random_queries(len(histories), seed=0), pack(*histories))
+    return model.eval()
+
+
+@few
+@given(counts=st.lists(st.integers(1, 5), min_size=1, max_size=4), seed=SEEDS)
+def test_a_user_without_items_has_everyones_wording_as_long_as_any(counts, seed):
+    histories = random_histories(counts, seed=seed)
+    model = told_of_all(*histories, weighting="mean")
+    made = persona(model, random_queries(1, seed=seed), random_history(0, seed=0))[0]
+    alone = [persona(model, random_queries(1, seed=seed), history)[0] for history in histories]
+    for place in range(PLACES):
+        has = [
+            each[place] for each, history in zip(alone, histories, strict=True) if history.wording.mask[:, place].any()
+        ]
+        total = sum(has, torch.zeros(LLM_DIM))
+        expected = NORM * total / total.norm() if has else total
+        torch.testing.assert_close(made[place], expected, atol=1e-3, rtol=1e-3)
+
+
+def test_everyones_wording_is_mapped_as_a_users_is_and_moves_nobody_who_has_items():
+    histories = random_histories([3, 2], seed=5)
+    model = told_of_all(*histories, with_mean=True)
+    before = persona(model, random_queries(1, seed=1), histories[0])
+    for each in (model.projector, model.mean_projector):
+        each.everyone.mean += 1.0
+    torch.testing.assert_close(persona(model, random_queries(1, seed=1), histories[0]), before)
+    nobody = persona(model, random_queries(1, seed=1), random_history(0, seed=0))
+    with torch.no_grad():
+        model.projector.gain *= 3
+    scaled = persona(model, random_queries(1, seed=1), random_history(0, seed=0))
+    torch.testing.assert_close(scaled[:, :PLACES], 3 * nobody[:, :PLACES])
+
+
+@few
+@given(count=st.integers(0, 4), place=st.sampled_from(["before", "after"]), seed=SEEDS)
+def test_who_stands_first_changes_the_order_alone(count, place, seed):
+    models = [
+        as_if_trained(fresh(gain=1.0, instructions=2, place=place, first=first)) for first in ("instruction", "persona")
+    ]
+    query, history = random_queries(1, seed=seed), pack(random_history(count, seed=seed))
+    instruction, persona = models[0](query, history).split([2, PLACES], dim=1)
+    torch.testing.assert_close(models[1](query, history), torch.cat([persona, instruction], dim=1))

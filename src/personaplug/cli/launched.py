@@ -18,11 +18,15 @@ def speaks() -> bool:
 
 
 def tells_error() -> bool:
-    """Tell whether this process is to say what went wrong: the first that asks, for what goes wrong together."""
+    """Tell whether this process is to say what went wrong: the first that asks, for what goes wrong together.
+
+    Before they have met, what is wrong stands in the command itself, and the first of each machine says it.
+    """
     if not is_one_of_many():
         return True
-    if "torch" not in sys.modules:  # Nothing was begun yet: what is wrong stands in the command itself.
-        return speaks()
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.distributed.is_initialized():
+        return os.environ.get("LOCAL_RANK", "0") == "0"
     from torch import distributed
 
     host, port = os.environ.get("MASTER_ADDR", "localhost"), int(os.environ.get("MASTER_PORT", "0"))

@@ -11,8 +11,6 @@ part is larger than the differences; left in, its gradients drown theirs.
 Padding is never projected: only the real items of all users, as one flat matrix, reach the first Linear.
 """
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,10 +18,8 @@ from torch.nn import functional
 
 from personaplug.embedder.deferred_linear import LateLinear
 from personaplug.embedder.history import HistoryBatch
+from personaplug.embedder.running_mean import RunningMean
 from personaplug.embedder.weighted_sums import weighted_sums
-
-SHARE = 0.02
-"""Of a batch in the running mean, at least; the first batches count more."""
 
 
 class Projector(nn.Module):
@@ -44,7 +40,7 @@ class Projector(nn.Module):
         self.normalize = normalize
         self.inner = nn.Linear(views * dim, llm_dim)
         self.outer = nn.Linear(llm_dim, llm_dim, bias=not is_centered)
-        self.common = Common(llm_dim) if is_centered else None
+        self.common = RunningMean(llm_dim) if is_centered else None
 
     def forward(
         self, weights: Float[Tensor, "batch personas items"], history: HistoryBatch
@@ -55,7 +51,8 @@ class Projector(nn.Module):
         counts = history.mask.sum(dim=1).tolist()
         memories = weighted_sums(weights.mT[history.mask], items, linear=self.inner, counts=counts)
         if self.common is not None:
-            memories = memories - self.common(memories, history)
+            has_items = ~history.is_empty[:, None].expand(memories.shape[:2])
+            memories = memories - self.common(memories.flatten(0, 1), has_items.flatten())
         return outer(memories)
 
     @torch.no_grad()
@@ -74,34 +71,3 @@ class Projector(nn.Module):
         if self.normalize:
             values = functional.layer_norm(values, values.shape[-1:])
         return values.flatten(1)
-
-
-class Common(nn.Module):
-    """What the histories seen in training have in common: the running mean of their memories.
-
-    Attributes:
-        over_all: Adds up what each process of a training has, where there are many.
-    """
-
-    def __init__(self, llm_dim: int) -> None:
-        super().__init__()
-        self.over_all: Callable[[Tensor], Tensor] = lambda own: own
-        self.mean: Tensor
-        self.batches: Tensor
-        self.register_buffer("mean", torch.zeros(llm_dim))
-        self.register_buffer("batches", torch.zeros(()))
-
-    def forward(
-        self, memories: Float[Tensor, "batch personas llm_dim"], history: HistoryBatch
-    ) -> Float[Tensor, " llm_dim"]:
-        """Give the mean; while gradients are wanted in training, after this batch's users with a history are in it."""
-        if self.training and torch.is_grad_enabled():
-            self._update(memories.detach()[~history.is_empty])
-        return self.mean.clone()  # A later batch changes the buffer, and the gradient of this one wants it as it was.
-
-    def _update(self, memories: Float[Tensor, "users personas llm_dim"]) -> None:
-        count = memories.new_tensor([memories.shape[0] * memories.shape[1]])
-        whole = self.over_all(torch.cat([memories.sum(dim=(0, 1)), count]))
-        if whole[-1] > 0:
-            self.batches += 1
-            self.mean.lerp_(whole[:-1] / whole[-1], max(1 / float(self.batches), SHARE))

@@ -1,11 +1,12 @@
-"""Turn a query and a user's history into the vectors that stand beside the input: ``[instruction ; persona]``."""
+"""Turn a query and a user's history into the vectors that stand beside the input: an instruction and a persona."""
 
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,6 +33,10 @@ class EmbedderConfig:
     output_tokens: int = option(5, "outputs: first tokens with a persona vector each; one more is the mean of the rest")
     gain: float = option(0.0, "outputs: how much of their mean embeddings the persona starts with")
     with_mean: bool = option(False, "outputs: as many vectors again, of all items alike, whatever the query")
+    nobody: Literal["trained", "mean"] = option(
+        "trained", "outputs: what stands where no item says anything, a trained vector or the mean of all users"
+    )
+    first: Literal["instruction", "persona"] = option("instruction", "which of them stands first")
     instructions: int = option(1, "trained vectors that are the same for every user")
     instruction_form: Literal["vectors", "mlp"] = option(
         "vectors", "trained directly, or through an MLP as in the paper"
@@ -79,6 +84,11 @@ class EmbedderConfig:
         return self.made_of == "outputs" and self.with_mean
 
     @property
+    def has_generic(self) -> bool:
+        """Whether a trained persona stands beside the user's, or where there is none."""
+        return self.made_of == "encoder" or self.nobody == "trained" or self.is_residual
+
+    @property
     def attentions(self) -> int:
         """How many ways items are weighed by the query: one a persona vector; one for all that are made of outputs."""
         return self.personas if self.made_of == "encoder" else 1
@@ -102,6 +112,8 @@ OURS = EmbedderConfig(
     instructions=4,
     temperature=0.03,
     is_residual=False,
+    nobody="mean",
+    first="persona",
 )
 """How the user's outputs are worded, by their likeness to the query and on the whole: what carries a person best."""
 
@@ -139,15 +151,15 @@ class UserEmbedder(nn.Module):
         # Drawn first: of one seed, a residual persona begins as the very vectors of its control, the tuned prompt.
         kind = InstructionMLP if config.instruction_form == "mlp" and config.instructions else SoftPrompt
         self.instruction = kind(config.instructions, llm_dim, norm=embedding_norm)
-        self.generic = SoftPrompt(config.persona_vectors, llm_dim, norm=embedding_norm)
+        self.generic = SoftPrompt(config.persona_vectors, llm_dim, norm=embedding_norm) if config.has_generic else None
         self.aggregator = _aggregator(config)
         self.query_map = QueryMap(config.attentions, dim) if config.trains_query_map else None
         if config.made_of == "outputs":
-            self.projector: Projector | WordingProjector = WordingProjector(
-                llm_dim, norm=embedding_norm, gain=config.gain
-            )
+            places = config.output_tokens + 1 if config.nobody == "mean" else None
+            made = partial(WordingProjector, llm_dim, norm=embedding_norm, gain=config.gain, places=places)
+            self.projector: Projector | WordingProjector = made()
             if config.has_mean:
-                self.mean_projector = WordingProjector(llm_dim, norm=embedding_norm, gain=config.gain)
+                self.mean_projector = made()
             return
         used = views if config.values == "all" else 1
         self.projector = Projector(
@@ -162,7 +174,7 @@ class UserEmbedder(nn.Module):
     def forward(
         self, query: Float[Tensor, "batch dim"], history: HistoryBatch
     ) -> Float[Tensor, "batch prefix llm_dim"]:
-        """Make ``[instruction ; persona]``; a user without a history gets the trained generic persona.
+        """Make ``[instruction ; persona]``, or the other way round; a user without a history gets a generic persona.
 
         Args:
             query: Unit vectors of the inputs.
@@ -171,7 +183,8 @@ class UserEmbedder(nn.Module):
         # First, so that its gradients come last, when those of the history no longer need their room.
         instruction = self.instruction(len(query))
         persona = self.persona(self.weights(query, history), history)
-        return torch.cat([instruction, persona], dim=1)
+        parts = [instruction, persona]
+        return torch.cat(parts if self.config.first == "instruction" else parts[::-1], dim=1)
 
     def weights(
         self, query: Float[Tensor, "batch dim"], history: HistoryBatch
@@ -188,18 +201,25 @@ class UserEmbedder(nn.Module):
         self, weights: Float[Tensor, "batch attentions items"], history: HistoryBatch
     ) -> Float[Tensor, "batch personas llm_dim"]:
         """Sum the projected items, scaled to the size of token embeddings; what no item speaks of stays generic."""
+        own, is_own = self._own(weights, history)
+        if self.generic is None:
+            return own
         generic = self.generic(len(weights))
-        if isinstance(self.projector, WordingProjector):
-            assert history.wording is not None
-            projectors = [self.projector, *([self.mean_projector] if self.config.has_mean else [])]
-            ways = zip(projectors, weights.split(1, dim=1), strict=True)
-            made = [projector(each, history.wording) for projector, each in ways]
-            own, is_own = (torch.cat(part, dim=1) for part in zip(*made, strict=True))
-        else:
-            own, is_own = self.scale * self.projector(weights, history), ~history.is_empty[:, None]
         if self.config.is_residual:
             own = own + generic
         return torch.where(is_own[:, :, None], own, generic)
+
+    def _own(
+        self, weights: Float[Tensor, "batch attentions items"], history: HistoryBatch
+    ) -> tuple[Float[Tensor, "batch personas llm_dim"], Bool[Tensor, "batch ..."]]:
+        """Give what the histories say, and where they say anything."""
+        if not isinstance(self.projector, WordingProjector):
+            return self.scale * self.projector(weights, history), ~history.is_empty[:, None]
+        assert history.wording is not None
+        projectors = [self.projector, *([self.mean_projector] if self.config.has_mean else [])]
+        ways = zip(projectors, weights.split(1, dim=1), strict=True)
+        vectors, is_own = zip(*(projector(each, history.wording) for projector, each in ways), strict=True)
+        return torch.cat(vectors, dim=1), torch.cat(is_own, dim=1)
 
 
 def _aggregator(config: EmbedderConfig) -> Aggregator | MeanPooling:

@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from personaplug.embedder.running_mean import RunningMean
+
 
 @dataclass(frozen=True, slots=True)
 class Wording:
@@ -49,10 +51,12 @@ class WordingProjector(nn.Module):
         llm_dim: Dimension of the language model's embeddings.
         norm: Mean length of its token embeddings.
         gain: Where the trained gain starts.
+        places: How many there are, where a place that no item has takes the mean of all users; None where it is none's.
     """
 
-    def __init__(self, llm_dim: int, *, norm: float, gain: float) -> None:
+    def __init__(self, llm_dim: int, *, norm: float, gain: float, places: int | None = None) -> None:
         super().__init__()
+        self.everyone = RunningMean(llm_dim, places=(places,)) if places else None
         self.gain = nn.Parameter(torch.tensor(gain))
         self.outer = nn.Parameter(torch.zeros(llm_dim, llm_dim))
         self.norm: Tensor
@@ -61,14 +65,19 @@ class WordingProjector(nn.Module):
     def forward(
         self, weights: Float[Tensor, "batch 1 items"], wording: Wording
     ) -> tuple[Float[Tensor, "batch places llm_dim"], Bool[Tensor, "batch places"]]:
-        """Give a vector a place, and whether some item that weighs anything has that place; zeros where none has.
+        """Give a vector a place, and whether it says anything.
 
-        Items without a place take no part in its mean: the length is given, and the others' weights say the direction.
+        It is the user's own where an item that weighs anything has the place. Where none has, it is everyone's: zeros
+        until training has seen a user who has it. Where it is none's, it is zeros that say nothing.
         """
         shares = _shares(weights, wording)
         means = torch.einsum("bip,bipd->bpd", shares, wording.vectors.float())
-        means = self.norm * functional.normalize(means, dim=-1)
-        return self.gain * means + functional.linear(means, self.outer), (shares > 0).any(dim=1)
+        means, is_own = functional.normalize(means, dim=-1), (shares > 0).any(dim=1)
+        if self.everyone is not None:
+            common = functional.normalize(self.everyone(means, is_own), dim=-1)
+            means, is_own = torch.where(is_own[..., None], means, common), torch.ones_like(is_own)
+        means = self.norm * means
+        return self.gain * means + functional.linear(means, self.outer), is_own
 
 
 def _shares(weights: Float[Tensor, "batch 1 items"], wording: Wording) -> Float[Tensor, "batch items places"]:

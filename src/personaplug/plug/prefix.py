@@ -10,7 +10,7 @@ from personaplug.plug.batch import PlugBatch
 
 
 class PersonaPrefix(nn.Module):
-    """``[instruction ; persona]`` of each example's user.
+    """Instruction and persona of each example's user.
 
     Args:
         embedder: Makes the vectors.

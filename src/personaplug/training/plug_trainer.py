@@ -25,7 +25,7 @@ from personaplug.backbone.base import Backbone
 from personaplug.embedder.checkpoint import check_finite, write_tensors
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import SoftPrompt
-from personaplug.embedder.projector import Common
+from personaplug.embedder.running_mean import RunningMean
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run_folder import WEIGHTS
 from personaplug.plug.shared_adapter import SharedAdapter
@@ -72,8 +72,8 @@ class PlugTrainer(Trainer):
         self.processes = processes
         self._last_step, self._part = -1, 0
         self._counts = True
-        for common in (module for module in plug.modules() if isinstance(module, Common)):
-            common.over_all = self._over_all
+        for mean in (module for module in plug.modules() if isinstance(module, RunningMean)):
+            mean.over_all = self._over_all
         callbacks: list[TrainerCallback] = [
             _BestCheckpoint(folder / CHECKPOINTS),
             MetricsLog(folder / METRICS, on_progress),
