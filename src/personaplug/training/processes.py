@@ -1,6 +1,6 @@
 """The processes that train one run together: how many they are, what each of them does, what they tell each other.
 
-A launcher starts them, such as ``torchrun``, ``accelerate launch`` or Ray. All go through the same batches in the same
+A launcher starts them, such as ``torchrun`` or ``accelerate launch``. All go through the same batches in the same
 order, and each takes its share of each batch: what comes out is what one process with the whole batches comes to.
 """
 
