@@ -50,6 +50,20 @@ class ConfigError(PersonaPlugError):
     """A configuration or task file with an unknown key or an impossible value."""
 
 
+class ProcessLostError(PersonaPlugError):
+    """A training on many processes of which one is gone.
+
+    Args:
+        processes: How many there were.
+    """
+
+    def __init__(self, processes: int) -> None:
+        super().__init__(
+            f"one of the {processes} processes of this training is gone, and the others stop",
+            hint="see above what it said; the same command with --resume goes on from the last checkpoint",
+        )
+
+
 class DownloadError(PersonaPlugError):
     """A language model that cannot be fetched, or is not the one that was asked for."""
 

@@ -7,6 +7,7 @@ from signal import SIGINT
 
 import click
 
+from personaplug.cli.launched import quieten, speaks, tells_error
 from personaplug.errors import PersonaPlugError
 
 INTERRUPTED = 128 + SIGINT  # as shells report a process that a signal ended
@@ -56,16 +57,21 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("\nInterrupted.", err=True)  # below the terminal's ^C
+            if speaks():
+                click.echo("\nInterrupted.", err=True)  # below the terminal's ^C
             ctx.exit(INTERRUPTED)
         except click.ClickException as error:
             from personaplug.cli.screen import printable_lines
 
+            if not tells_error():
+                ctx.exit(error.exit_code)
             error.message = printable_lines(error.message)  # type: ignore[misc] # it quotes what was typed
             raise
         except (PersonaPlugError, OSError) as error:
             if ctx.params["debug"] or isinstance(error, BrokenPipeError):
                 raise
+            if not tells_error():
+                ctx.exit(1)
             raise _failure(error) from error
 
 
@@ -108,8 +114,10 @@ def cli(verbose: bool, debug: bool) -> None:  # noqa: ARG001 (LazyGroup.invoke r
     From a log of (user, time, input, output) to a measured model: index the log, train the plug, evaluate it
     against its rivals. Begin with the demo.
     """
+    quieten()
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("personaplug").setLevel(logging.INFO if verbose else logging.WARNING)
+    level = logging.INFO if verbose else logging.WARNING
+    logging.getLogger("personaplug").setLevel(level if speaks() else logging.ERROR)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -15,6 +15,7 @@ skipping = click.option("--skip-bad", is_flag=True, help="Leave out rows that ca
 @contextmanager
 def bad_rows(skip_bad: bool) -> Iterator["OnBad"]:
     """Give what to do with a bad row (without --skip-bad, stop there); at the end tell on stderr what was left out."""
+    from personaplug.cli.launched import speaks
     from personaplug.cli.screen import printable
     from personaplug.data.log import SkippedRows
     from personaplug.data.rows import refuse
@@ -23,8 +24,8 @@ def bad_rows(skip_bad: bool) -> Iterator["OnBad"]:
     try:
         yield skipped if skip_bad else refuse
     finally:
-        for error in skipped.first:
+        for error in skipped.first if speaks() else ():
             click.echo(f"  {printable(str(error))}", err=True)
-        if skipped.count:
+        if skipped.count and speaks():
             more = f"; the first {len(skipped.first)} stand above" if skipped.count > len(skipped.first) else ""
             click.echo(f"Left out {skipped.count:,} bad rows{more}.", err=True)

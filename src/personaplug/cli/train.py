@@ -118,12 +118,15 @@ def train(
       personaplug train log.jsonl --task log --method rspg-pre --ropg runs/kd -k 2 --store log.db --out runs/choice
       personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
     """
-    from personaplug.cli.screen import BARS, Bars
+    from personaplug.cli.launched import speaks
+    from personaplug.cli.screen import Bars
     from personaplug.plug.run import RunConfig
     from personaplug.workflows.configs import config_file, configured_method, overridden, with_encoder_of_store
+    from personaplug.workflows.progress import Silence
     from personaplug.workflows.run_kinds import read_or_preset
     from personaplug.workflows.train import train as fit
 
+    shown = Bars if speaks() else Silence
     config = config_file(out, config, resume=resume)
     method = method or configured_method(config)
     kind = kind_of(method)
@@ -133,12 +136,13 @@ def train(
     run = overridden(run, _overrides(kind, said | {"method": method}), settings=settings, out=out)
     names_encoder = said["encoder"] or config or any(setting.startswith("encoder.") for setting in settings)
     if store_path and not names_encoder:
-        run = with_encoder_of_store(run, store_path, progress=BARS)
+        run = with_encoder_of_store(run, store_path, progress=shown())
     if isinstance(run, RunConfig) and preset == "paper" and not (said["backbone"] or config):
-        BARS.note(f"The paper's preset answers with {run.backbone.model}; --backbone {DEFAULT} works offline.")
+        shown().note(f"The paper's preset answers with {run.backbone.model}; --backbone {DEFAULT} works offline.")
     with bad_rows(skip_bad) as on_bad:
-        outcome = fit(run, log, out=out, store=store_path, resume=resume, progress=Bars(on_bad))
-    _tell(outcome, out=out, as_json=as_json)
+        outcome = fit(run, log, out=out, store=store_path, resume=resume, progress=shown(on_bad))
+    if speaks():
+        _tell(outcome, out=out, as_json=as_json)
 
 
 def _value_of(option: str, args: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """What the histories seen in training have in common."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -14,10 +16,14 @@ class RunningMean(nn.Module):
     Args:
         dim: Of a vector.
         places: How many there are.
+
+    Attributes:
+        over_all: Adds up what each process of a training has, where there are many.
     """
 
     def __init__(self, dim: int, *, places: tuple[int, ...] = ()) -> None:
         super().__init__()
+        self.over_all: Callable[[Tensor], Tensor] = lambda own: own
         self.mean: Tensor
         self.batches: Tensor
         self.register_buffer("mean", torch.zeros(*places, dim))
@@ -37,8 +43,9 @@ class RunningMean(nn.Module):
         return self.mean.clone()  # A later batch changes the buffer, and the gradient of this one wants it as it was.
 
     def _update(self, rows: Float[Tensor, "rows ... dim"], is_there: Bool[Tensor, "rows ..."]) -> None:
-        counts = is_there.sum(dim=0)
+        counted = torch.cat([rows, torch.ones_like(rows[..., :1])], dim=-1)
+        whole = self.over_all(torch.where(is_there[..., None], counted, 0.0).sum(dim=0))
+        sums, counts = whole[..., :-1], whole[..., -1]
         self.batches += counts > 0
         share = (counts > 0) / self.batches.clamp(min=1, max=1 / SHARE)
-        sums = torch.where(is_there[..., None], rows, 0.0).sum(dim=0)
         self.mean.lerp_(sums / counts.clamp(min=1)[..., None], share[..., None])

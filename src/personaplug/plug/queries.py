@@ -45,6 +45,10 @@ class QueryVectors:
         vectors = self._cache([self.encoder.config.query_prefix + text for text in texts])
         return torch.stack(vectors) if vectors else self.encoder.encode([])
 
+    def take(self, texts: Sequence[str], vectors: Float[Tensor, "texts dim"]) -> None:
+        """Keep what another process has made of texts, as if this one had."""
+        self._cache.take([self.encoder.config.query_prefix + text for text in texts], vectors)
+
     def held(self) -> AbstractContextManager[None]:
         """Hold the vectors of one batch until its end, so that no text of it is encoded twice, whatever is kept."""
         return self._cache.held()

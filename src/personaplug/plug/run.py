@@ -21,7 +21,7 @@ class TrainingConfig:
     """How the plug is fitted."""
 
     epochs: float = option(2.0, "passes over the training queries")
-    batch_size: int = option(8, "queries a step; small steps learn more from few queries")
+    batch_size: int = option(8, "queries a step, of each process; small steps learn more from few queries")
     gradient_accumulation: int = option(1, "batches summed before a step")
     learning_rate: float = option(1e-3, "peak of AdamW's learning rate, for the maps that make the persona")
     vector_learning_rate: float = option(1e-2, "the same for vectors that are trained directly, as a prompt's")
@@ -49,6 +49,14 @@ class TrainingConfig:
     dev_queries: int = option(500, "dev queries looked at, drawn once with the seed")
     patience: int = option(0, "stop after so many looks without gain; 0 for never")
     seed: int = option(0, "of everything random")
+    processes: int = option(1, "that train together; how many there are says the launcher, such as torchrun, alone")
+    shards_backbone: bool = option(
+        False, "each process of many holds a part of the language model's layers, where one GPU has no room for all"
+    )
+
+    def queries_a_step(self, processes: int) -> int:
+        """Count the queries of a step that so many processes take together."""
+        return self.batch_size * self.gradient_accumulation * processes
 
     def __post_init__(self) -> None:
         if min(self.batch_size, self.gradient_accumulation, self.max_input_tokens) < 1 or self.max_output_tokens < 2:

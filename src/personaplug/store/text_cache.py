@@ -37,6 +37,10 @@ class TextCache(Generic[Made]):
         self._keep(found)
         return [found[key] for key in hashes]
 
+    def take(self, texts: Sequence[str], made: Iterable[Made]) -> None:
+        """Keep what was made of texts elsewhere."""
+        self._keep(dict(zip(map(text_hash, texts), made, strict=True)))
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold all that is made inside until the end, whatever the capacity; nothing of it outlasts it otherwise."""

@@ -1,6 +1,5 @@
 """A run's configuration in the words of ``transformers.Trainer``."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -11,7 +10,7 @@ from personaplug.training.checkpoints import CHECKPOINTS
 
 
 def trainer_arguments(
-    config: TrainingConfig, folder: Path, *, device: torch.device, queries: int, has_dev: bool
+    config: TrainingConfig, folder: Path, *, device: torch.device, queries: int, processes: int, has_dev: bool
 ) -> TrainingArguments:
     """Write a configuration as the trainer reads it.
 
@@ -20,11 +19,11 @@ def trainer_arguments(
         folder: The run folder.
         device: Where to compute.
         queries: Training queries, which with the number of processes decide how often to look at dev and save.
+        processes: How many take each step together.
         has_dev: Whether there are dev queries; the best weights on them are then kept, the last ones otherwise.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun says
-    batches = -(-queries // (config.batch_size * config.gradient_accumulation * processes))
-    looks = config.evaluate_every or max(1, round(batches * config.epochs / 4))
+    steps = -(-queries // config.queries_a_step(processes))
+    looks = config.evaluate_every or max(1, round(steps * config.epochs / 4))
     return TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
         num_train_epochs=config.epochs,

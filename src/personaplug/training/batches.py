@@ -1,6 +1,7 @@
 """The order in which training sees its examples, the same for the same seed, after a crash too."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Dataset, Sampler
@@ -8,9 +9,24 @@ from torch.utils.data import Dataset, Sampler
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.training.augment import drop_history, without_history
+from personaplug.training.processes import ALONE, Processes
 
 _BATCHES_A_POOL = 50
 _BLOCK = 1024  # examples tokenized together: a tokenizer keeps far more of a text than its ids until all are read
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one process reads of a batch.
+
+    Attributes:
+        examples: At least one.
+        counts: Whether they count; False where a batch has fewer examples than there are processes, and this one reads
+            an example of another's to keep in step with it.
+    """
+
+    examples: tuple[Example, ...]
+    counts: bool = True
 
 
 class TrainingSet(Dataset[Example]):
@@ -21,13 +37,23 @@ class TrainingSet(Dataset[Example]):
         seed: Of the history dropout, which differs from epoch to epoch.
         drops_history: Whether a visit sees only a random part of its history.
         without: Share of the visits that see none of it.
+        processes: Among whom a batch is shared.
     """
 
-    def __init__(self, examples: Sequence[Example], *, seed: int, drops_history: bool, without: float = 0.0) -> None:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        *,
+        seed: int,
+        drops_history: bool,
+        without: float = 0.0,
+        processes: Processes = ALONE,
+    ) -> None:
         self.examples = examples
         self.seed = seed
         self.drops_history = drops_history
         self.without = without
+        self.processes = processes
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -37,6 +63,11 @@ class TrainingSet(Dataset[Example]):
         seed = f"{self.seed}/{visit}"
         seen = drop_history(example, seed=seed) if self.drops_history else example
         return without_history(seen, share=self.without, seed=seed)
+
+    def __getitems__(self, visits: Sequence[int]) -> Share:
+        """Give this process's share of a batch; a loader asks for a whole batch at a time."""
+        own = self.processes.share(visits)
+        return Share(tuple(self[visit] for visit in own or visits[:1]), counts=bool(own))
 
 
 class LengthGroupedSampler(Sampler[int]):
@@ -77,10 +108,11 @@ class LengthGroupedSampler(Sampler[int]):
         return [pool[start : start + self.batch_size] for start in range(0, len(pool), self.batch_size)]
 
 
-def count_tokens(plug: PersonaPlug, examples: Sequence[Example]) -> list[int]:
+def count_tokens(plug: PersonaPlug, examples: Sequence[Example], *, processes: Processes = ALONE) -> list[int]:
     """Count what the plug's language model reads and writes of each example, retrieved items and persona aside."""
-    blocks = (examples[start : start + _BLOCK] for start in range(0, len(examples), _BLOCK))
-    return [count for block in blocks for count in _count_tokens(plug, block)]
+    starts = range(0, len(examples), _BLOCK)
+    counted = processes.together(starts, lambda start: _count_tokens(plug, examples[start : start + _BLOCK]))
+    return [count for block in counted for count in block]
 
 
 def _count_tokens(plug: PersonaPlug, examples: Sequence[Example]) -> list[int]:

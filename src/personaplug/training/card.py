@@ -22,7 +22,7 @@ _CARD = """# {title}
 | adapter of all users | {adapter} |
 | the user's items in the prompt | {items} |
 | training queries | {queries:,} |
-| steps | {steps:,} of {batch} queries, seed {seed}, the language model in {precision} |
+| steps | {steps:,} of {batch} queries{processes}, seed {seed}, the language model in {precision} |
 | inputs read once, before the steps | {inputs} |
 | loss on dev | {dev} |
 
@@ -54,7 +54,8 @@ def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, quer
         items=f"{run.items.k}, chosen by {run.retriever}" if run.retriever else "none",
         queries=queries,
         steps=fitted.steps,
-        batch=run.training.batch_size * run.training.gradient_accumulation,
+        batch=run.training.queries_a_step(run.training.processes),
+        processes=f" in {run.training.processes} processes" if run.training.processes > 1 else "",
         seed=run.training.seed,
         precision=fitted.precision,
         inputs=_inputs(fitted.inputs_read, epochs=run.training.epochs),

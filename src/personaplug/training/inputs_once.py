@@ -10,12 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
+from torch import Tensor
+
 from personaplug.backbone.base import Backbone
 from personaplug.backbone.inputs_file import inputs_file, take_inputs, write_inputs
 from personaplug.backbone.kept_inputs import KeptInputs
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.training.batches import count_tokens
+from personaplug.training.processes import ALONE, Processes
 from personaplug.training.progress import InputsRead
 
 log = logging.getLogger(__name__)
@@ -29,8 +32,11 @@ def read_inputs(
     *,
     through: Backbone,
     shared: Path | None = None,
+    processes: Processes = ALONE,
 ) -> InputsRead:
     """Have a training's inputs read once, the longest first, until the budget of bytes is spent.
+
+    Of many processes each reads a share, and all keep all: which inputs a process comes by differs from epoch to epoch.
 
     Nothing is read where it would gain nothing, or where a visit's input is not that of the next.
 
@@ -38,18 +44,21 @@ def read_inputs(
         plug: Writes the inputs.
         examples: All training queries.
         through: The language model of the steps, which keeps what it makes of them.
-        shared: A folder where trainings leave what they have read for each other; None for a training by itself.
+        shared: A folder where trainings of one process leave what they have read for each other; None for a training
+            by itself.
+        processes: That train together.
     """
     config = plug.run.training
     comes_again = config.epochs > 1.0 or shared is not None
     if not comes_again or not _are_the_same_at_every_visit(plug) or config.kept_megabytes == 0:
         return InputsRead(queries=len(examples))
     kept = through.kept = KeptInputs(config.kept_megabytes * _MEGABYTE)
-    file = inputs_file(shared, through.model, _decisive(plug, examples)) if shared else None
+    is_alone = processes.count == 1
+    file = inputs_file(shared, through.model, _decisive(plug, examples)) if shared and is_alone else None
     seconds = take_inputs(file, kept, device=through.device) if file else None
     was_read_before = seconds is not None
     if seconds is None:
-        seconds = _read(plug, examples, through=through, kept=kept)
+        seconds = _read(plug, examples, through=through, kept=kept, processes=processes)
         if file and len(kept):
             write_inputs(kept, file, seconds=seconds)
     read = InputsRead(len(kept), len(examples), kept.bytes, seconds, was_read_before=was_read_before)
@@ -57,18 +66,31 @@ def read_inputs(
     return read
 
 
-def _read(plug: PersonaPlug, examples: Sequence[Example], *, through: Backbone, kept: KeptInputs) -> float:
+def _read(
+    plug: PersonaPlug, examples: Sequence[Example], *, through: Backbone, kept: KeptInputs, processes: Processes
+) -> float:
     """Read inputs, and give the seconds that it took."""
     began = perf_counter()
-    lengths, size = count_tokens(plug, examples), plug.run.training.batch_size
+    lengths, size = count_tokens(plug, examples, processes=processes), plug.run.training.batch_size
     order = sorted(range(len(examples)), key=lambda at: -lengths[at])
-    for start in range(0, len(order), size):
-        prompts = plug.prompts([examples[at] for at in order[start : start + size]])
-        inputs = through.embed(prompts, max_tokens=plug.prompts.max_tokens)
-        through.keep(replace(inputs, tail=plug.adapter.closing) if plug.adapter else inputs)
+    batches = [[examples[at] for at in order[start : start + size]] for start in range(0, len(order), size)]
+    for start in range(0, len(batches), processes.count):
+        together = batches[start : start + processes.count]
+        for rows in processes.together(together, lambda batch: _made(plug, batch, through, budget=kept.budget)):
+            for name, made in rows.items():
+                kept.take(name, made.to(through.device))
         if kept.is_full or not len(kept):
             break
+    through.kept = kept
     return perf_counter() - began
+
+
+def _made(plug: PersonaPlug, batch: Sequence[Example], through: Backbone, *, budget: int) -> dict[str, Tensor]:
+    """Read a batch of inputs."""
+    through.kept = KeptInputs(budget)
+    inputs = through.embed(plug.prompts(batch), max_tokens=plug.prompts.max_tokens)
+    through.keep(replace(inputs, tail=plug.adapter.closing) if plug.adapter else inputs)
+    return {name: made.cpu() for name, made in through.kept.rows.items()}
 
 
 def _decisive(plug: PersonaPlug, examples: Sequence[Example]) -> list[object]:
@@ -86,4 +108,5 @@ def _are_the_same_at_every_visit(plug: PersonaPlug) -> bool:
         and plug.run.retriever is None
         and not training.backbone_dropout
         and not training.gradient_checkpointing
+        and not training.shards_backbone  # All processes must put a layer together at the same time.
     )

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
-from torch.utils.data import Sampler, Subset
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler, Subset
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
@@ -19,21 +19,23 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
 from personaplug.backbone.base import Backbone
 from personaplug.embedder.checkpoint import check_finite, write_tensors
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import SoftPrompt
+from personaplug.embedder.running_mean import RunningMean
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run_folder import WEIGHTS
 from personaplug.plug.shared_adapter import SharedAdapter
 from personaplug.records import Example
 from personaplug.training.arguments import trainer_arguments
-from personaplug.training.batches import LengthGroupedSampler, TrainingSet, count_tokens
+from personaplug.training.batches import LengthGroupedSampler, Share, TrainingSet, count_tokens
 from personaplug.training.checkpoints import CHECKPOINTS, METRICS
 from personaplug.training.divergence import check_loss
 from personaplug.training.metrics_log import MetricsLog
+from personaplug.training.processes import ALONE, Processes
 from personaplug.training.progress import TrainingProgress
 
 
@@ -47,7 +49,10 @@ class PlugTrainer(Trainer):
         folder: The run folder.
         stepping: The language model of the steps, in their precision; dev is read by the plug's own.
         on_progress: Called at each logged step.
+        processes: That take each step together.
     """
+
+    loss_is_scaled_for_ga = True  # a part's loss is its share of the step's: see compute_loss
 
     def __init__(
         self,
@@ -58,12 +63,17 @@ class PlugTrainer(Trainer):
         folder: Path,
         stepping: Backbone | None = None,
         on_progress: Callable[[TrainingProgress], None] | None,
+        processes: Processes = ALONE,
     ) -> None:
         config = plug.run.training
         self.plug = plug
         self.stepping = stepping or plug.backbone
         self.config = config
+        self.processes = processes
         self._last_step, self._part = -1, 0
+        self._counts = True
+        for mean in (module for module in plug.modules() if isinstance(module, RunningMean)):
+            mean.over_all = self._over_all
         callbacks: list[TrainerCallback] = [
             _BestCheckpoint(folder / CHECKPOINTS),
             MetricsLog(folder / METRICS, on_progress),
@@ -73,20 +83,25 @@ class PlugTrainer(Trainer):
         super().__init__(
             model=plug,
             args=trainer_arguments(
-                config, folder, device=plug.backbone.device, queries=len(examples), has_dev=bool(dev)
+                config,
+                folder,
+                device=plug.backbone.device,
+                queries=len(examples),
+                processes=processes.count,
+                has_dev=bool(dev),
             ),
-            data_collator=lambda batch: {"batch": plug.batcher(batch)},
+            data_collator=self._collate,  # type: ignore[arg-type]  # of what the set gives for a batch
             train_dataset=TrainingSet(
                 examples,
                 seed=config.seed,
                 drops_history=config.history_dropout,
                 without=config.without_history if plug.run.has_persona else 0.0,
+                processes=processes,
             ),
-            eval_dataset=_longest_first(plug, dev) if dev else None,
+            eval_dataset=_longest_first(plug, dev, processes) if dev else None,
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
-        self.dev_answer = self._answer_tokens([example.target or "" for example in dev]) if dev else 0.0
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002 (the trainer's signature)
         """Give each kind of weight its own learning rate."""
@@ -151,33 +166,82 @@ class PlugTrainer(Trainer):
         return self.plug.adapter.staying() if self.plug.adapter else nullcontext()
 
     def training_step(self, *arguments: Any, **options: Any) -> Tensor:  # noqa: ANN401 (the trainer's signature)
-        """Take a part of a step, and stop where its loss is no number."""
+        """Take a part of a step, give its loss over all processes, and stop where that is no number."""
         with self._dropping(), self._stepping(), self._adapted():
             loss = super().training_step(*arguments, **options)
+        if self.processes.count > 1:
+            loss = torch.full_like(loss, self.processes.sum(float(loss)) / self.processes.count)
         check_loss(loss, step=self.state.global_step + 1)
         return loss
 
-    def prediction_step(
-        self, model: nn.Module, inputs: Mapping[str, Any], *_: object, **__: object
-    ) -> tuple[Tensor, None, None]:
-        """Give the loss of a dev batch; answers are the evaluation's business.
+    def compute_loss(  # type: ignore[override]  # (the trainer's has an option to give outputs too)
+        self, model: nn.Module, inputs: Mapping[str, Any], *, num_items_in_batch: int, **_: object
+    ) -> Tensor:
+        """Give a batch's part of the step's loss: a mean over its answer tokens, however they were cut into batches.
 
-        The trainer counts a batch by its queries, whose answers differ in length from batch to batch: weighed by these
-        lengths its mean is the loss of an answer token, however the batches were cut.
+        The mean of the processes' gradients is what the optimizer takes, so a part counts as many times as there are
+        processes.
         """
-        weight = self._answer_tokens(inputs["batch"].targets) / self.dev_answer
-        with torch.inference_mode():
-            return weight * model(**inputs)["loss"].detach(), None, None
+        self._counts = inputs["tokens"] > 0
+        weight = self.processes.count * inputs["tokens"] / num_items_in_batch
+        loss: Tensor = weight * model(batch=inputs["batch"])["loss"]
+        return loss
 
-    def _answer_tokens(self, targets: Sequence[str]) -> float:
-        """Give the mean length of answers."""
-        return fmean(self.plug.backbone.count_answer_tokens(targets, max_tokens=self.config.max_output_tokens))
+    def _over_all(self, own: Tensor) -> Tensor:
+        """Add up what the processes' shares of a batch have, where they count."""
+        if self.processes.count == 1:
+            return own
+        return torch.stack(self.processes.gathered(self._counts * own.cpu())).sum(dim=0).to(own.device)
+
+    def _get_num_items_in_batch(self, batch_samples: Sequence[Mapping[str, Any]], *_: object) -> int:
+        """Count the answer tokens of a step, in all of its batches and all processes."""
+        return int(self.processes.sum(sum(each["tokens"] for each in batch_samples)))
+
+    @torch.no_grad()
+    def evaluation_loop(
+        self, dataloader: DataLoader[Any], *_: object, metric_key_prefix: str = "eval", **__: object
+    ) -> EvalLoopOutput:
+        """Give the loss of an answer token on dev, however it was cut; answers are the evaluation's business."""
+        self.plug.eval()
+        parts = [(self.plug.loss(each["batch"]).double() * each["tokens"], each["tokens"]) for each in dataloader]
+        loss = self.processes.sum(float(sum(part for part, _ in parts)))
+        tokens = self.processes.sum(sum(count for _, count in parts))
+        dev: Any = dataloader.dataset
+        nothing: Any = None
+        return EvalLoopOutput(nothing, nothing, {f"{metric_key_prefix}_loss": loss / tokens}, len(dev))
+
+    def _collate(self, share: Share) -> dict[str, Any]:
+        """Make a batch of a share, and count the answer tokens by which it weighs."""
+        batch, longest = self.plug.batcher(share.examples), self.config.max_output_tokens
+        counted = self.plug.backbone.count_answer_tokens(batch.targets, max_tokens=longest) if share.counts else []
+        return {"batch": batch, "tokens": sum(counted)}
+
+    def _get_dataloader(
+        self,
+        dataset: Dataset[Any],
+        *_: object,
+        sampler_fn: Callable[[Dataset[Any]], Sampler[int]] | None = None,
+        **__: object,
+    ) -> DataLoader[Any]:
+        """Load the batches of all processes, of which the data set reads this one's share."""
+        loader: DataLoader[Any] = DataLoader(
+            dataset,
+            batch_size=self.config.batch_size * self.processes.count,
+            sampler=sampler_fn(dataset) if sampler_fn else None,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        whole: DataLoader[Any] = prepare_data_loader(loader, num_processes=1, process_index=0)
+        return whole
 
     def _get_train_sampler(self, *_: object) -> Sampler[int]:
         assert isinstance(self.train_dataset, TrainingSet)
-        lengths = count_tokens(self.plug, self.train_dataset.examples)
-        size = self.config.batch_size * self.config.gradient_accumulation
+        lengths = count_tokens(self.plug, self.train_dataset.examples, processes=self.processes)
+        size = self.config.queries_a_step(self.processes.count)
         return LengthGroupedSampler(lengths, batch_size=size, seed=self.config.seed)
+
+    def _get_eval_sampler(self, eval_dataset: Dataset[Any]) -> Sampler[int]:
+        return SequentialSampler(eval_dataset)  # type: ignore[arg-type]
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save the trained weights alone; the trainer's own way would pickle its arguments beside them."""
@@ -188,11 +252,11 @@ class PlugTrainer(Trainer):
         write_tensors(state, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def _longest_first(plug: PersonaPlug, dev: Sequence[Example]) -> Subset[Example]:
+def _longest_first(plug: PersonaPlug, dev: Sequence[Example], processes: Processes) -> Subset[Example]:
     """Put queries of similar length side by side, so that little of a batch is padding."""
-    lengths = count_tokens(plug, dev)
+    lengths = count_tokens(plug, dev, processes=processes)
     order = sorted(range(len(dev)), key=lambda index: -lengths[index])
-    return Subset(TrainingSet(dev, seed=0, drops_history=False), order)
+    return Subset(TrainingSet(dev, seed=0, drops_history=False, processes=processes), order)
 
 
 def _weights(plug: PersonaPlug, kind: type[nn.Module]) -> list[nn.Parameter]:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from personaplug.backbone.device import start_torch
-from personaplug.errors import StoreError
+from personaplug.backbone.sharding import load_part
+from personaplug.errors import ConfigError, StoreError
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
@@ -19,6 +20,7 @@ from personaplug.store.bank import Bank
 from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import load_task
 from personaplug.training.checkpoints import starting_point
+from personaplug.training.processes import Processes
 from personaplug.training.progress import Fitted
 from personaplug.training.trainer import train as train_plug
 from personaplug.workflows.methods import check_room
@@ -43,6 +45,8 @@ def train(
 ) -> Outcome:
     """Train a run on a log and leave it, with its model card, in a folder.
 
+    Where a launcher such as ``torchrun`` has started many processes, all call this, and train a plug together.
+
     Args:
         run: What and how.
         log: Its training queries and, for adapters, its users.
@@ -55,7 +59,27 @@ def train(
     Raises:
         ConfigError: A store is needed, the folder holds a run that is not to be resumed, or parts do not fit.
         FingerprintMismatchError: The store's vectors are another encoder's or task's.
+        ProcessLostError: One of many processes is gone.
     """
+    processes = Processes.joined()
+    with processes.needing_each_other():
+        if not isinstance(run, RunConfig) and processes.count > 1:
+            raise ConfigError(
+                f"{run.method} is trained in one process, not {processes.count}", hint="start it without a launcher"
+            )
+        return _fit(run, log, out=out, store=store, resume=resume, shared_inputs=shared_inputs, progress=progress)
+
+
+def _fit(
+    run: AnyRun,
+    log: Path,
+    *,
+    out: Path,
+    store: Address | None,
+    resume: bool,
+    shared_inputs: Path | None,
+    progress: Progress,
+) -> Outcome:
     if isinstance(run, UserLoraConfig):
         return fit_users(run, log, out=out, resume=resume, progress=progress)
     if isinstance(run, RetrievalConfig):
@@ -74,16 +98,19 @@ def _fit_plug(
     progress: Progress,
 ) -> Fitted:
     starting_point(out, resume=resume)  # the trainer asks again: that a folder is taken should show before the work
-    task = run.form_of(load_task(run.task))
+    task, processes, device = run.form_of(load_task(run.task)), Processes.joined(), start_torch()
     with ExitStack() as opened:
         store = opened.enter_context(PersonaStore.open(store_path)) if store_path else None
         run = replace(run, store=way_to_store(store_path, folder=out) if store_path else "")
-        plug = build_plug(run, task, store=store, device=start_torch(), query_source=QuerySource.STORE)
+        is_cut = run.training.shards_backbone and processes.count > 1
+        backbone = load_part(run.backbone, device=device) if is_cut else None
+        plug = build_plug(run, task, store=store, device=device, query_source=QuerySource.STORE, backbone=backbone)
         check_room(plug)
         seen = task if run.retriever else task.for_persona()
         examples, dev = draw_queries(log, seen, draw=run.training, progress=progress)
         if store and plug.source:
-            plug.read_from(snapshot_of(store))
+            with processes.first_goes_ahead():
+                plug.read_from(snapshot_of(store))
         advance = opened.enter_context(progress.bar(f"train {run.method}"))
         return train_plug(
             plug,

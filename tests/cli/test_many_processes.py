@@ -1,0 +1,56 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import done, run_command, write_log
+from tests.training import launched
+
+
+@pytest.fixture(scope="module")
+def words(models, tmp_path_factory):
+    """Give the words of a training on a log with a row that cannot be read."""
+    folder = tmp_path_factory.mktemp("many")
+    log, store = folder / "log.jsonl", folder / "log.db"
+    write_log(log)
+    with log.open("a") as file:
+        file.write("no row\n")
+    common = log, "--task", "log", "--skip-bad", "--store", store, "--encoder", models["encoder"]
+    done(run_command("index", *common))
+    return "train", *common, "--backbone", models["decoder-only"], "--epochs", 1, "--batch-size", 2
+
+
+def test_torchrun_trains_one_run_in_two_processes_of_which_one_speaks(words, tmp_path):
+    launcher = sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"
+    command = Path(sys.executable).with_name("personaplug")
+    asked = [str(word) for word in (*launcher, command, *words, "--out", tmp_path / "run")]
+    result = subprocess.run(asked, capture_output=True, text=True, timeout=110, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{tmp_path / 'run'}: 2 steps in ")
+    assert result.stdout.count("\n") == 1
+    assert result.stderr.count("Left out 1 bad rows.") == result.stderr.count("2/2") == 1
+    assert "Warning" not in result.stderr
+    assert "| steps | 2 of 4 queries in 2 processes," in (tmp_path / "run" / "README.md").read_text()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "README.md", "config.toml", "metrics.jsonl", "model.safetensors", "shared_adapter.safetensors", "task.toml",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("plug", "already holds a run"),
+        ("user-lora", "user-lora is trained in one process, not 2"),
+        ("unknown", "Invalid value for '--method'"),
+    ],
+)
+def test_what_is_wrong_is_told_by_one_process_and_ends_all(method, message, words, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").touch()
+    asked = words[: words.index("--store")] if method == "user-lora" else words
+    codes = launched.launch(
+        launched.command, *asked, "--method", method, "--out", tmp_path / "run", stderr=tmp_path / "stderr"
+    )
+    assert codes == [2 if method == "unknown" else 1] * 2
+    assert (tmp_path / "stderr").read_text().count(message) == 1

@@ -1,0 +1,84 @@
+"""Processes that train one run together, as a launcher starts them: forked off one that has imported everything."""
+
+import json
+import os
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from socket import socket
+
+from torch.distributed.tensor import DTensor
+
+from personaplug.backbone.sharding import cut
+from personaplug.cli.main import main
+from personaplug.store.persona_store import PersonaStore
+from personaplug.training.processes import Processes
+from tests import processes
+from tests.training.fit import build, fit
+
+
+class CountingSource:
+    """Counts the histories that are read through it."""
+
+    def __init__(self, source):
+        self.source, self.layout, self.read = source, source.layout, []
+
+    def vectors(self, profile):
+        self.read.append(len(profile.items))
+        return self.source.vectors(profile)
+
+
+def launch(work, *arguments, stderr):
+    """Run a module's function in two processes with a launcher's words around them; give their exit codes."""
+    with closing(socket()) as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    started = [processes.start(_as_one_of, (place, port), work, *arguments, stderr=str(stderr)) for place in (0, 1)]
+    for process in started:
+        process.join(timeout=100)
+    return [process.exitcode for process in started]
+
+
+def train(models, store, folder, training, parts, resume, dies_at):
+    """Train a tiny plug as one of the processes, and leave beside the run what this one has read."""
+    group = Processes.joined()
+    plug = build(models, "decoder-only", PersonaStore.open(store), training, **parts)
+    plug.read_from(CountingSource(plug.source))
+    if training.shards_backbone:
+        cut(plug.backbone, device=plug.backbone.device)
+        parts = [weight for weight in plug.backbone.model.parameters() if isinstance(weight, DTensor)]
+        assert sum(part.to_local().numel() for part in parts) == sum(part.numel() for part in parts) / 2 > 0
+    if dies_at and group.place == 1:
+        _die_at(plug, dies_at)
+    with group.needing_each_other():
+        fit(plug, folder, resume=resume)
+    folder.with_name(f"{folder.name}-read-{group.place}.json").write_text(json.dumps(plug.source.read))
+
+
+def command(*words):
+    """Run a command as one of the processes."""
+    main([str(word) for word in words])
+
+
+def read_by(folder, place):
+    """Give the lengths of the histories that one of the processes has read."""
+    return json.loads(Path(folder).with_name(f"{folder.name}-read-{place}.json").read_text())
+
+
+def _die_at(plug, loss):
+    """Have this process killed before its so-manieth loss."""
+    taken, whole = count(1), plug.backbone.loss
+
+    def dying(*arguments, **options):
+        if next(taken) == loss:
+            processes.die()
+        return whole(*arguments, **options)
+
+    plug.backbone.loss = dying
+
+
+def _as_one_of(launched, work, *arguments):
+    place, port = launched
+    os.environ |= {"RANK": str(place), "LOCAL_RANK": str(place), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    work(*arguments)
