@@ -111,6 +111,11 @@ class PersonaStore:
         """Whether a forget was cut short, which the next one finishes."""
         return bool(self._tables.meta(int, "unscrubbed"))
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the database answers; one that is away is waited for a few seconds."""
+        return self._tables.is_reachable()
+
     def count(self) -> int:
         """Count the items of all users."""
         return self._tables.value(int, "SELECT count(*) FROM items")

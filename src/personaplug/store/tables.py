@@ -29,6 +29,9 @@ class Tables(Protocol):
     def close(self) -> None:
         """Close it."""
 
+    def is_reachable(self) -> bool:
+        """Say whether the database answers."""
+
     def rows(self, statement: str, *values: object) -> list[Any]:
         """Run a statement and fetch all its rows."""
 

@@ -8,9 +8,11 @@ from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
 from psycopg_pool import ConnectionPool
 
+from personaplug.errors import StoreError
 from personaplug.store.address import PostgresUrl
 from personaplug.store.checked_rows import CheckedRows
 from personaplug.store.postgres.failures import DAMAGED, RESTORE, is_lost, not_connected, told
@@ -26,6 +28,18 @@ CONNECTIONS = 8
 ROWS_A_PAGE = 1000
 
 _CONNECT_SECONDS = 10
+_RETRY_SECONDS = 2.0
+"""For how long the pool itself tries to connect again; after that whoever asks for a connection begins anew.
+
+Its pauses double: left to itself it would find a server that was away for minutes only minutes after that is back.
+"""
+_LOST_LINES = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # ms
+}
+"""A machine that is gone closes no connection; the system's own defaults wait for it for minutes, or hours."""
 _SETTINGS = {
     "enable_seqscan": "off",  # the columns have no statistics (see schema.py), by which the planner would choose
     "jit": "off",
@@ -54,10 +68,11 @@ class PostgresDatabase(CheckedRows):
             raise not_connected(url, error) from None
         self._pool = ConnectionPool(
             url.conninfo,
-            kwargs={"autocommit": True, "client_encoding": "utf8", "application_name": "personaplug"},
+            kwargs=_options(url),
             min_size=1,
             max_size=CONNECTIONS,
             timeout=_CONNECT_SECONDS,
+            reconnect_timeout=_RETRY_SECONDS,
             num_workers=1,
             configure=self._configure,
             open=True,
@@ -66,6 +81,14 @@ class PostgresDatabase(CheckedRows):
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
+
+    def is_reachable(self) -> bool:
+        """Say whether the server answers."""
+        try:
+            self.rows("SELECT 1")
+        except StoreError:
+            return False
+        return True
 
     def rows(self, statement: str, *values: object) -> list[Any]:
         """Run a statement and fetch all its rows."""
@@ -170,6 +193,12 @@ class PostgresDatabase(CheckedRows):
         own = {"search_path": f'"{self.path.schema}"', "lock_timeout": f"{1000 * BUSY_SECONDS:.0f}ms"}
         for name, value in {**own, **_SETTINGS}.items():
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+
+
+def _options(url: PostgresUrl) -> dict[str, Any]:
+    """Write what each connection is opened with beside the address, whose own word counts on what is in both."""
+    own = {"autocommit": True, "client_encoding": "utf8", "application_name": "personaplug"}
+    return {"connect_timeout": _CONNECT_SECONDS, **_LOST_LINES, **conninfo_to_dict(url.conninfo), **own}
 
 
 def _fetched(connection: Connection[Any], statement: str, values: tuple[object, ...]) -> list[Any]:
