@@ -166,7 +166,7 @@ def test_what_one_replica_is_told_the_others_know_and_a_kill_under_load_loses_an
     assert {status for _, status in refused} <= set(GONE)
     # No more than one request of each client was under way when the replica was killed.
     assert sum(refused.values()) + load.broken <= len(load.threads)
-    assert not any(kind == "ask" for kind, _ in refused)  # asked again of another
+    assert not any(kind == "ask" for kind, _ in refused), refused  # each was asked again of another
     with PersonaStore.open(url) as store:
         for user, acknowledged in load.acknowledged.items():
             held = {item.id for item in store.get(user).items}

@@ -249,6 +249,18 @@ def test_the_server_knows_that_what_was_acknowledged_is_on_disk(store):
     assert store._tables.rows("SHOW synchronous_commit") == [("on",)]
 
 
+def test_a_machine_that_is_lost_is_found_out_in_half_a_minute_at_either_end(store):
+    shown = store._tables.rows("SELECT name, setting FROM pg_settings WHERE strpos(name, 'tcp_keepalives') = 1")
+    assert dict(shown) == {
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+    }
+    with store._tables.borrowed() as held:
+        told = held.info.get_parameters()
+    assert (told["keepalives_idle"], told["keepalives_count"], told["tcp_user_timeout"]) == ("10", "3", "25000")
+
+
 def test_the_owner_alone_may_look_at_a_new_store(store, postgres):
     postgres.run("DROP ROLE IF EXISTS guest", f"CREATE ROLE guest LOGIN PASSWORD '{PASSWORD}'")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):

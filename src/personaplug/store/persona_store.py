@@ -116,7 +116,7 @@ class PersonaStore:
 
     @property
     def is_reachable(self) -> bool:
-        """Whether the database answers; one that is away is waited for a few seconds."""
+        """Whether the database answers; one that is away is waited for a few seconds. Any thread may ask."""
         return self._tables.is_reachable()
 
     def count(self) -> int:

@@ -86,7 +86,7 @@ class Service:
             self._stores = StoreWorker(lambda: PersonaStore.open(self.place.store), name="store", file=self.store_file)
             store = self._stores.open()
             opened.callback(self._stores.close)
-            watched = Worker(lambda: PersonaStore.open(self.place.store), name="watch")
+            watched = Worker(lambda: nullcontext(store), name="watch")
             watched.open()
             opened.callback(watched.close)
             self.store_watch = StoreWatch(watched)

@@ -10,7 +10,7 @@ class StoreWatch:
     """Asks the store one thing at a time, however many want to know. It belongs to one event loop.
 
     Args:
-        stores: Owns an open store that nobody else uses.
+        stores: Has the open store, and a thread for this alone.
         seconds: How long an answer may take.
     """
 

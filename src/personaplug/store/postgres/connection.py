@@ -43,6 +43,9 @@ _LOST_LINES = {
 _SETTINGS = {
     "enable_seqscan": "off",  # the columns have no statistics (see schema.py), by which the planner would choose
     "jit": "off",
+    "tcp_keepalives_idle": "10",  # s; a machine that is lost in the middle of an append would else lock out all others
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
 }
 
 
@@ -197,8 +200,7 @@ class PostgresDatabase(CheckedRows):
     def _configure(self, connection: Connection[Any]) -> None:
         adapt_texts(connection)
         own = {"search_path": f'"{self.path.schema}"', "lock_timeout": f"{1000 * BUSY_SECONDS:.0f}ms"}
-        for name, value in {**own, **_SETTINGS}.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        connection.cursor().executemany("SELECT set_config(%s, %s, false)", list({**own, **_SETTINGS}.items()))
 
 
 def _options(url: PostgresUrl) -> dict[str, Any]:
