@@ -33,7 +33,7 @@ class Replicas:
 
     def client(self, url=None):
         """Call the proxy, or one server."""
-        return httpx2.Client(base_url=url or self.proxy, headers=self.headers, timeout=60)
+        return httpx2.Client(base_url=url or self.proxy, headers=self.headers, timeout=120)
 
     def kill(self, number):
         """Kill a server as abruptly as a power cut."""
