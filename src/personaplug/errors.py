@@ -72,6 +72,10 @@ class StoreError(PersonaPlugError):
     """A store that is not one, is of another version, or lacks what was asked of it."""
 
 
+class StoreAwayError(StoreError):
+    """A store whose server cannot be reached: nothing that is asked of it can be done until it is back."""
+
+
 class FingerprintMismatchError(StoreError):
     """A store whose vectors were made by another encoder or from other texts."""
 

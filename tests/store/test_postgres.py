@@ -19,6 +19,7 @@ from personaplug.store.postgres.text import escaped, unescaped
 from tests.factories import make_item, make_items
 from tests.postgres_server import PASSWORD
 from tests.store.fakes import LAYOUT, stack
+from tests.store.trips import counted
 
 ITEMS = make_items("one", "two", "three")
 TEXTS = st.text(st.sampled_from("\0\1\2\3a"))
@@ -79,6 +80,18 @@ def test_the_version_of_a_change_is_seen_with_the_change_and_not_before(store, u
             assert (reader.version, len(reader.get("ada").items)) == (before, 1)
         assert reader.version > before
         assert reader.get("ada").items == ITEMS
+
+
+def test_an_append_to_a_known_user_is_seven_trips_to_the_server(store, postgres, url):
+    items = make_items(*"abcdefghijkl")
+    with counted(postgres.port) as wire, PersonaStore.open(wire.url(url)) as over:
+        trips = []
+        for item in items:  # the first ones prepare the statements, too
+            before = wire.trips
+            assert over.append("ada", [item], stack([item])) == 1
+            trips.append(wire.trips - before)
+    assert min(trips) == 7, trips
+    assert store.get("ada").items == items
 
 
 def test_a_snapshot_holds_one_moment_and_lets_writers_go_on(store, url, tmp_path, monkeypatch):
@@ -234,6 +247,18 @@ def test_fetches_go_by_an_index_though_the_tables_have_no_statistics(store):
 
 def test_the_server_knows_that_what_was_acknowledged_is_on_disk(store):
     assert store._tables.rows("SHOW synchronous_commit") == [("on",)]
+
+
+def test_a_machine_that_is_lost_is_found_out_in_half_a_minute_at_either_end(store):
+    shown = store._tables.rows("SELECT name, setting FROM pg_settings WHERE strpos(name, 'tcp_keepalives') = 1")
+    assert dict(shown) == {
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+    }
+    with store._tables.borrowed() as held:
+        told = held.info.get_parameters()
+    assert (told["keepalives_idle"], told["keepalives_count"], told["tcp_user_timeout"]) == ("10", "3", "25000")
 
 
 def test_the_owner_alone_may_look_at_a_new_store(store, postgres):

@@ -1,7 +1,7 @@
 """One open SQLite file: statements, transactions, and failures told in words a person can act on."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,10 @@ class Database(CheckedRows):
         with self._told():
             self._connection.close()
 
+    def is_reachable(self) -> bool:
+        """Say that it answers: a file is always here."""
+        return True
+
     def rows(self, statement: str, *values: object) -> list[Any]:
         """Run a statement and fetch all its rows, so that none is left open and holds up other processes."""
         with self._told():
@@ -72,6 +76,11 @@ class Database(CheckedRows):
         """Run a statement once for each row of values; count the rows that it wrote or removed."""
         with self._told():
             return self._connection.executemany(statement, rows).rowcount
+
+    def change_all(self, *changes: tuple[str, Sequence[tuple[object, ...]]]) -> None:
+        """Change as :meth:`change` does, one after the other."""
+        for statement, rows in changes:
+            self.change(statement, rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

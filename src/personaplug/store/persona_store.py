@@ -18,6 +18,8 @@ from personaplug.store.bank_place import check_free
 from personaplug.store.base import VECTOR_TYPE, StoreLayout, UserSummary, checked_vectors, missing_item
 from personaplug.store.opening import open_tables
 from personaplug.store.rows import (
+    COUNT_PLACES,
+    DELETE,
     INSERT,
     content_hash,
     from_microseconds,
@@ -31,11 +33,12 @@ from personaplug.store.rows import (
 from personaplug.store.snapshots import bank_rows, destroy_outdated, remember
 from personaplug.store.sqlite_tables import SqliteTables
 from personaplug.store.tables import Tables, parts
-from personaplug.store.user_keys import delete_user, key_of, keys_of, sorted_users
+from personaplug.store.user_keys import delete_user, key_for, key_of, keys_of, sorted_users
 from personaplug.store.wiping import wipe_remains
 
 __all__ = ["PersonaStore", "UserSummary"]
 
+_GROW_VERSION = "UPDATE meta SET value = value + ? WHERE key = 'version'"
 _STEP = 2**31  # of the version, at most: SQLite counts to 2**63
 
 
@@ -111,6 +114,11 @@ class PersonaStore:
         """Whether a forget was cut short, which the next one finishes."""
         return bool(self._tables.meta(int, "unscrubbed"))
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the database answers; one that is away is waited for a few seconds. Any thread may ask."""
+        return self._tables.is_reachable()
+
     def count(self) -> int:
         """Count the items of all users."""
         return self._tables.value(int, "SELECT count(*) FROM items")
@@ -184,8 +192,7 @@ class PersonaStore:
         Where an id comes twice, its last item counts.
         """
         latest = {item.id: item for item in items}
-        keys = keys_of(self._tables, user_id)
-        held = held_values(self._tables, "content", keys[0], list(latest)) if keys else {}
+        held = held_values(self._tables, "content", user_id, list(latest))
         return [item for item in latest.values() if held.get(item.id) != content_hash(item)]
 
     def append(self, user_id: str, items: Sequence[HistoryItem], vectors: Float[np.ndarray, "items views dim"]) -> int:
@@ -208,14 +215,17 @@ class PersonaStore:
         with self._tables.transaction():
             if written := self.missing(user_id, items):
                 self._tables.bring_up_to_date()
-                self._tables.add_user(user_id)
-                key = key_of(self._tables, user_id)
-                placed = zip(written, places_of(self._tables, key, written), strict=True)
-                former = [(key, item.id) for item in written]
-                self._tables.change('DELETE FROM items WHERE "user" = ? AND id = ?', former)
-                rows = [item_row(key, each, at, vectors_of[each.id], layout=self.layout) for each, at in placed]
-                self._tables.change(INSERT, rows)
-                self._grow_version()
+                key = key_for(self._tables, user_id)
+                placed = zip(written, places_of(self._tables, user_id, written), strict=True)
+                self._tables.change_all(
+                    (COUNT_PLACES, [(len(written),)]),
+                    (DELETE, [(key, item.id) for item in written]),
+                    (
+                        INSERT,
+                        [item_row(key, each, at, vectors_of[each.id], layout=self.layout) for each, at in placed],
+                    ),
+                    (_GROW_VERSION, [(_step(),)]),
+                )
         return len(written)
 
     @contextmanager
@@ -246,7 +256,7 @@ class PersonaStore:
                 if was_cut_short:
                     return 0
             gone = sum(delete_user(self._tables, user_id) for user_id in dict.fromkeys(user_ids))
-            self._grow_version()
+            self._tables.rows(_GROW_VERSION, _step())
             self._tables.rows("UPDATE meta SET value = ? WHERE key = 'unscrubbed'", self.version)
         wipe_remains(self._tables, identity=self.identity)
         return gone
@@ -284,5 +294,7 @@ class PersonaStore:
         """Note for good that a snapshot of this store is in a folder, so that :meth:`forget` deletes it."""
         remember(self._tables, folder.resolve())
 
-    def _grow_version(self) -> None:
-        self._tables.rows("UPDATE meta SET value = value + ? WHERE key = 'version'", 1 + secrets.randbelow(_STEP))
+
+def _step() -> int:
+    """Draw by how much the version grows."""
+    return 1 + secrets.randbelow(_STEP)

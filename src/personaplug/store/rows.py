@@ -17,6 +17,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 COLUMNS = ("user", "time", "id", "place", "content", "hashes", "vectors", "input", "output")
 _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
+DELETE = 'DELETE FROM items WHERE "user" = ? AND id = ?'
+COUNT_PLACES = "UPDATE meta SET value = value + ? WHERE key = 'placed'"
 INSERT = f"INSERT INTO items ({_NAMES}) VALUES ({', '.join('?' * len(COLUMNS))})"
 _FIRST, _LAST = ((end.replace(tzinfo=UTC) - EPOCH) // MICROSECOND for end in (datetime.min, datetime.max))
 
@@ -77,21 +79,22 @@ def item_row(
     return (user, to_microseconds(item.time), item.id, place, *stored, item.input, item.output)
 
 
-def places_of(tables: Tables, user: int, items: Sequence[HistoryItem]) -> list[int]:
+def places_of(tables: Tables, user_id: str, items: Sequence[HistoryItem]) -> list[int]:
     """Give items that are about to be written their places: a changed one has its old one, a new one is behind all.
 
-    For use inside a transaction.
+    For use inside a transaction, which then counts them by :data:`COUNT_PLACES`.
     """
-    held = held_values(tables, "place", user, [item.id for item in items])
+    held = held_values(tables, "place", user_id, [item.id for item in items])
     last = tables.meta(int, "placed")
-    tables.rows("UPDATE meta SET value = value + ? WHERE key = 'placed'", len(items))
     return [held.get(item.id, last + number) for number, item in enumerate(items, start=1)]
 
 
-def held_values(tables: Tables, column: str, user: int, item_ids: Sequence[str]) -> dict[str, Any]:
+def held_values(tables: Tables, column: str, user_id: str, item_ids: Sequence[str]) -> dict[str, Any]:
     """Look up one column of those of a user's items that are there, by their ids."""
     found: dict[str, Any] = {}
+    own = '"user" = (SELECT key FROM users WHERE user_id = ?)'
     for ids in parts(list(item_ids)):
-        query = f'SELECT id, {column} FROM items WHERE "user" = ? AND id IN ({marks(ids)})'
-        found |= dict(tables.rows(query, user, *ids))
+        found |= dict(
+            tables.rows(f"SELECT id, {column} FROM items WHERE {own} AND id IN ({marks(ids)})", user_id, *ids)
+        )
     return found

@@ -3,7 +3,7 @@
 Statements are written once for both, with ``?`` for a value; ``user`` is a word of SQL's, so the column is ``"user"``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -29,6 +29,9 @@ class Tables(Protocol):
     def close(self) -> None:
         """Close it."""
 
+    def is_reachable(self) -> bool:
+        """Say whether the database answers."""
+
     def rows(self, statement: str, *values: object) -> list[Any]:
         """Run a statement and fetch all its rows."""
 
@@ -37,6 +40,9 @@ class Tables(Protocol):
 
     def change(self, statement: str, rows: Iterable[tuple[object, ...]]) -> int:
         """Run a statement once for each row of values; count the rows that it wrote or removed."""
+
+    def change_all(self, *changes: tuple[str, Sequence[tuple[object, ...]]]) -> None:
+        """Change as :meth:`change` does, one after the other; a server is asked once for them all."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Do all inside, after other writers, or, on any error, none of it; an inner one is part of the outer."""

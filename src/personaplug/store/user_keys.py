@@ -46,6 +46,14 @@ def key_of(tables: Tables, user_id: str) -> int:
     return keys[0]
 
 
+def key_for(tables: Tables, user_id: str) -> int:
+    """Give a user's key, made where there is none; for use inside a transaction."""
+    if keys := keys_of(tables, user_id):
+        return keys[0]
+    tables.add_user(user_id)
+    return key_of(tables, user_id)
+
+
 def delete_user(tables: Tables, user_id: str) -> int:
     """Delete a user with all items, inside the caller's transaction; give the number of items.
 

@@ -31,7 +31,7 @@ def health_routes(service: Service) -> APIRouter:
     @routes.get("/readyz", responses={503: REFUSALS[503]})
     async def readyz() -> Health:
         """Say that questions are accepted, and would be answered."""
-        is_ready = service.engine.is_ready and service.store_file.is_there
+        is_ready = service.engine.is_ready and service.store_file.is_there and await service.store_watch.is_answering()
         if not is_ready or not await service.engine.backend.is_reachable():
             raise ApiError(503, "This server accepts no questions.", code="not_ready")
         return Health(status="ready")

@@ -21,6 +21,7 @@ from personaplug.serving.engine.local_backend import LocalBackend
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.serving.engine.models import Models, open_models
 from personaplug.serving.engine.store_file import StoreFile, StoreWorker
+from personaplug.serving.engine.store_watch import StoreWatch
 from personaplug.serving.engine.vllm_backend import VllmBackend
 from personaplug.serving.engine.vllm_client import Upstream
 from personaplug.serving.engine.vllm_loras import with_loras
@@ -85,6 +86,10 @@ class Service:
             self._stores = StoreWorker(lambda: PersonaStore.open(self.place.store), name="store", file=self.store_file)
             store = self._stores.open()
             opened.callback(self._stores.close)
+            watched = Worker(lambda: nullcontext(store), name="watch")
+            watched.open()
+            opened.callback(watched.close)
+            self.store_watch = StoreWatch(watched)
             self.store_file.check()
             self._opened = opened.pop_all()
         self.engine = Engine(self._backend(), models, self._config, metrics=self.metrics)

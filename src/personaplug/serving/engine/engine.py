@@ -8,7 +8,7 @@ from math import ceil
 from time import monotonic
 
 from personaplug.config import option
-from personaplug.errors import PersonaPlugError
+from personaplug.errors import PersonaPlugError, StoreAwayError
 from personaplug.serving.engine.backend import Backend
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.serving.engine.models import Models, ServedModel
@@ -145,16 +145,17 @@ class Engine:
         return self._model(reply).plug.backbone is self._model(self._waiting[0]).plug.backbone
 
     async def _answer(self, batch: Sequence[Reply]) -> None:
-        """Answer a batch; if that fails, each of its questions alone, so that one cannot spoil the others."""
+        """Answer a batch; if that fails, each of its questions alone, so that one cannot spoil the others.
+
+        Where the store is away none could be answered, and each would wait for it in vain.
+        """
         begun, self._answering = monotonic(), len(batch)
         if error := await self._attempt(batch):
             unanswered = [reply for reply in batch if not reply.is_done]
-            for reply in unanswered if len(batch) > 1 else ():
-                reply.again()
-                if own_error := await self._attempt([reply]):
+            is_over = len(batch) == 1 or isinstance(error, StoreAwayError)
+            for reply in unanswered:
+                if own_error := error if is_over else await self._attempt_alone(reply):
                     self._fail(reply, own_error)
-            if len(batch) == 1 and unanswered:
-                self._fail(unanswered[0], error)
         self._answering = 0
         self._batch_seconds += 0.2 * (monotonic() - begun - self._batch_seconds)
 
@@ -164,6 +165,10 @@ class Engine:
         except Exception as error:
             return error
         return None
+
+    async def _attempt_alone(self, reply: Reply) -> Exception | None:
+        reply.again()
+        return await self._attempt([reply])
 
     def _fail(self, reply: Reply, error: BaseException) -> None:
         self._metrics.failures.inc()

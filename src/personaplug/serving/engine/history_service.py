@@ -1,7 +1,6 @@
 """Looks after the users of a store: what is known of them, what is added, and that they can be forgotten."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,7 +9,7 @@ from jaxtyping import Float32
 
 from personaplug.data.log import Interaction, content_id
 from personaplug.embedder.encoder import TextEncoder
-from personaplug.errors import PersonaPlugError, StoreError, UnknownUserError
+from personaplug.errors import PersonaPlugError, StoreAwayError, StoreError, UnknownUserError
 from personaplug.plug.memory import Memory
 from personaplug.records import HistoryItem, Profile
 from personaplug.serving.engine.limits import Limits
@@ -146,9 +145,13 @@ class HistoryService:
         """
         for _ in range(_TRIES):
             await self.summary(user)
-            with suppress(StoreError):  # the history was changed, or forgotten, while it was read
+            try:
                 if memories := await self._weighed(model, text, user=user):
                     return memories
+            except StoreAwayError:
+                raise
+            except StoreError:
+                continue  # the history was changed, or forgotten, while it was read
         return await self._weighed(model, text, user=user)
 
     async def _weighed(self, model: str, text: str, *, user: str) -> list[Memory]:

@@ -1,16 +1,18 @@
 """One open Postgres database: statements, transactions, connections out of a pool."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import lru_cache
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
 from psycopg_pool import ConnectionPool
 
+from personaplug.errors import StoreError
 from personaplug.store.address import PostgresUrl
 from personaplug.store.checked_rows import CheckedRows
 from personaplug.store.postgres.failures import DAMAGED, RESTORE, is_lost, not_connected, told
@@ -26,9 +28,24 @@ CONNECTIONS = 8
 ROWS_A_PAGE = 1000
 
 _CONNECT_SECONDS = 10
+_RETRY_SECONDS = 2.0
+"""For how long the pool itself tries to connect again; after that whoever asks for a connection begins anew.
+
+Its pauses double: left to itself it would find a server that was away for minutes only minutes after that is back.
+"""
+_LOST_LINES = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # ms
+}
+"""A machine that is gone closes no connection; the system's own defaults wait for it for minutes, or hours."""
 _SETTINGS = {
     "enable_seqscan": "off",  # the columns have no statistics (see schema.py), by which the planner would choose
     "jit": "off",
+    "tcp_keepalives_idle": "10",  # s; a machine that is lost in the middle of an append would else lock out all others
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
 }
 
 
@@ -54,10 +71,11 @@ class PostgresDatabase(CheckedRows):
             raise not_connected(url, error) from None
         self._pool = ConnectionPool(
             url.conninfo,
-            kwargs={"autocommit": True, "client_encoding": "utf8", "application_name": "personaplug"},
+            kwargs=_options(url),
             min_size=1,
             max_size=CONNECTIONS,
             timeout=_CONNECT_SECONDS,
+            reconnect_timeout=_RETRY_SECONDS,
             num_workers=1,
             configure=self._configure,
             open=True,
@@ -66,6 +84,14 @@ class PostgresDatabase(CheckedRows):
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
+
+    def is_reachable(self) -> bool:
+        """Say whether the server answers."""
+        try:
+            self.rows("SELECT 1")
+        except StoreError:
+            return False
+        return True
 
     def rows(self, statement: str, *values: object) -> list[Any]:
         """Run a statement and fetch all its rows."""
@@ -87,6 +113,13 @@ class PostgresDatabase(CheckedRows):
 
         with told(self.path):
             return self._done(run)
+
+    def change_all(self, *changes: tuple[str, Sequence[tuple[object, ...]]]) -> None:
+        """Change as :meth:`change` does, one after the other, in one trip; for use inside a transaction."""
+        assert self._held is not None, "several changes are one inside a transaction alone"
+        with told(self.path), self._held.pipeline(), self._held.cursor() as cursor:
+            for statement, rows in changes:
+                cursor.executemany(_in_postgres(statement), rows)
 
     def stream(self, statement: str) -> Iterator[Any]:
         """Iterate over a statement's rows, a page at a time. For use inside a transaction."""
@@ -143,8 +176,7 @@ class PostgresDatabase(CheckedRows):
     def _opened(self, stack: ExitStack, opening: tuple[str, ...]) -> Connection[Any]:
         with ExitStack() as opened:
             connection = opened.enter_context(self._pool.connection())
-            for statement in opening:
-                connection.execute(_in_postgres(statement))
+            connection.execute(_in_postgres("; ".join(opening)), prepare=False)  # one trip; no such pair is prepared
             stack.push(opened.pop_all())
             return connection
 
@@ -168,8 +200,13 @@ class PostgresDatabase(CheckedRows):
     def _configure(self, connection: Connection[Any]) -> None:
         adapt_texts(connection)
         own = {"search_path": f'"{self.path.schema}"', "lock_timeout": f"{1000 * BUSY_SECONDS:.0f}ms"}
-        for name, value in {**own, **_SETTINGS}.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        connection.cursor().executemany("SELECT set_config(%s, %s, false)", list({**own, **_SETTINGS}.items()))
+
+
+def _options(url: PostgresUrl) -> dict[str, Any]:
+    """Write what each connection is opened with beside the address, whose own word counts on what is in both."""
+    own = {"autocommit": True, "client_encoding": "utf8", "application_name": "personaplug"}
+    return {"connect_timeout": _CONNECT_SECONDS, **_LOST_LINES, **conninfo_to_dict(url.conninfo), **own}
 
 
 def _fetched(connection: Connection[Any], statement: str, values: tuple[object, ...]) -> list[Any]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from personaplug.errors import StoreError
+from personaplug.errors import StoreAwayError, StoreError
 from personaplug.store.address import PostgresUrl
 
 DAMAGED = "the store's tables are damaged"
@@ -51,8 +51,9 @@ def told(url: PostgresUrl) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        reason, hint = _reason(error)
-        raise StoreError(f"{url}: {reason}", hint=hint) from error
+        reason, hint = said = _reason(error)
+        kind = StoreAwayError if said == _AWAY else StoreError
+        raise kind(f"{url}: {reason}", hint=hint) from error
     except UnicodeEncodeError as error:
         reason = "a text or an id holds half a character (a lone surrogate)"
         raise StoreError(f"{url}: {reason}", hint="mend the log, or leave the row out") from error

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 class PostgresTables(PostgresDatabase):
     """An open schema with a store's tables; :class:`personaplug.store.tables.Tables` says what each verb promises."""
 
+    _was_up_to_date = False  # when its layout was read: there is no way back, so nobody need ask again
+
     @classmethod
     def open(cls, url: PostgresUrl, layout: StoreLayout | None) -> "PostgresTables":
         """Open a schema, with tables that are made first if there are none and a layout is given.
@@ -71,6 +73,7 @@ class PostgresTables(PostgresDatabase):
             StoreError: The schema holds no store, or one of another version.
         """
         schema.check_version(self)
+        self._was_up_to_date = schema.version_of(self) == schema.SCHEMA_VERSION
         return stored_layout(self)
 
     def order_of_items(self) -> str:
@@ -79,7 +82,8 @@ class PostgresTables(PostgresDatabase):
 
     def bring_up_to_date(self) -> None:
         """Give a store of an older version the steps that it lacks."""
-        schema.bring_up_to_date(self)
+        if not self._was_up_to_date:
+            schema.bring_up_to_date(self)
 
     def add_user(self, user_id: str) -> None:
         """Make a key for a user who has none."""
