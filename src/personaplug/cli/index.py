@@ -3,15 +3,15 @@
 import os
 import secrets
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from personaplug.cli.options import STORE
+from personaplug.cli.options import LOG, STORE
 from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
+    from personaplug.data.log_url import LogAddress
     from personaplug.store.address import Address
     from personaplug.store.indexing import IndexCounts
 
@@ -26,7 +26,7 @@ Examples:
   personaplug index log.parquet --task log --store log.db --ray
 """
 )
-@click.argument("log", type=click.Path(path_type=Path))
+@click.argument("log", type=LOG, metavar="LOG")
 @click.option("--task", "task_name", required=True, help="A built-in task or a .toml file.")
 @click.option(
     "--store", "store_path", type=STORE, required=True, help="The store, a file or postgresql://...; made if absent."
@@ -65,7 +65,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Write the counts as JSON.")
 @skipping
 def index(
-    log: Path,
+    log: "LogAddress",
     task_name: str,
     store_path: "Address",
     encoder: str | None,
@@ -79,6 +79,7 @@ def index(
 ) -> None:
     """Encode what is new in a log into a store.
 
+    LOG is a file or, of Parquet, a folder of files or an address such as s3://bucket/log.
     Each text is encoded once, whoever wrote it; a text found in a store named with --reuse is not encoded at all.
     The whole log is checked first: of one that is refused, nothing is stored.
     Interrupt it whenever you like: the same command goes on from there.

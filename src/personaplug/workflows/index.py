@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
 
 from personaplug.backbone.device import start_torch
 from personaplug.data.log import Interaction, read_log
+from personaplug.data.log_url import LogAddress, LogUrl
 from personaplug.embedder.encoder import EncoderConfig
 from personaplug.errors import DataError, MissingExtraError
 from personaplug.plug.encoders import encode_with, encoder_config, load_encoder
@@ -39,7 +41,7 @@ class RayCluster:
 
 
 def index(  # noqa: PLR0913 (what is read, where it goes, and who encodes it)
-    log: Path,
+    log: LogAddress,
     task_name: str,
     *,
     store_path: Address,
@@ -108,16 +110,16 @@ class _Source:
         total: How many rows the first reading found.
     """
 
-    def __init__(self, log: Path, task: Task, progress: Progress) -> None:
+    def __init__(self, log: LogAddress, task: Task, progress: Progress) -> None:
         self.log, self.task, self.progress = log, task, progress
         self.total: int | None = None
 
     def check_can_repeat(self) -> None:
-        if self.log.is_fifo():
+        if isinstance(self.log, Path) and self.log.is_fifo():
             raise DataError("is a pipe, which is read once, and --ray reads a log twice", path=self.log, hint=_TO_FILE)
 
     def check(self) -> None:
-        if self.log.is_file():
+        if isinstance(self.log, LogUrl) or self.log.is_file():
             check_ids(self.first_rows())
 
     def first_rows(self) -> Iterator[Interaction]:
@@ -145,12 +147,11 @@ def _calls(
 
 def _ray_encoding() -> ModuleType:
     try:
-        from personaplug.workflows import ray_encoding
+        return import_module("personaplug.workflows.ray_encoding")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("ray", "pyarrow", "pandas"):
             raise
-        raise MissingExtraError("encoding by Ray", extra="ray") from error
-    return ray_encoding
+        raise MissingExtraError("encoding on a Ray cluster", extra="ray") from error
 
 
 def _fingerprint_in(path: Address) -> str:

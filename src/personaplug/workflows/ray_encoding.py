@@ -20,6 +20,7 @@ import pyarrow
 import ray
 import ray.data
 from jaxtyping import Float32
+from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError
 
 from personaplug.backbone.device import start_torch
@@ -31,23 +32,24 @@ from personaplug.store.indexing import Encode
 
 log = logging.getLogger(__name__)
 
-_RETRIES = 5
-"""How often a call is repeated whose actor was lost; one that kills every actor ends the job."""
+_LOST_AT_START = 5
+"""Actors in a row that may be lost while they start; those that have begun are started again by Ray's own defaults."""
 _SECONDS = 10.0
 """How long the head of a cluster may take to answer."""
 
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Join a cluster, or start one on this machine that ends with this; a connection that is there is used.
+    """Join a cluster, or start one on this machine that ends with this.
 
     Args:
-        address: ``HOST:PORT`` of the cluster's head, or ``auto`` on a machine of the cluster; None starts one.
+        address: ``HOST:PORT`` of the cluster's head, or ``auto`` on a machine of the cluster; None starts one, or takes
+            the connection that this process has.
 
     Raises:
         ClusterError: It cannot be joined or started.
     """
-    if ray.is_initialized():
+    if address is None and ray.is_initialized():
         yield
         return
     with ExitStack() as settings:
@@ -56,7 +58,7 @@ def connected(address: str | None) -> Iterator[None]:
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError, RayError) as error:
-            raise _not_joined(address or "on this machine", type(error).__name__) from error
+            raise _not_joined(address or "of this machine", str(error).partition("\n")[0]) from error
         settings.callback(ray.shutdown)
         yield
 
@@ -127,7 +129,7 @@ class RayEncoder:
         self._tables.clear()
         calls.context.execution_options.preserve_order = True
         calls.context.enable_progress_bars = False  # the command has its own
-        calls.context.max_consecutive_actor_init_deaths = _RETRIES
+        calls.context.max_consecutive_actor_init_deaths = _LOST_AT_START
         vectors = calls.map_batches(
             _Actor,
             fn_constructor_kwargs=self._actor,
@@ -136,13 +138,11 @@ class RayEncoder:
             compute=ray.data.ActorPoolStrategy(size=self._room.actors),
             num_cpus=self._room.cpus,
             num_gpus=self._room.gpus,
-            max_restarts=-1,
-            max_task_retries=_RETRIES,
         )
         try:
             for table in vectors.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
                 yield table["call"][0].as_py(), table["vectors"][0].as_py()
-        except RayError as error:
+        except (RayError, ExecutionTimeoutError) as error:
             raise _failed(error) from error
 
 
