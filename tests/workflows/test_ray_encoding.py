@@ -4,6 +4,7 @@ import random
 import secrets
 import sqlite3
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from time import sleep
 
@@ -18,6 +19,7 @@ from personaplug.workflows.index import RayCluster, index
 from personaplug.workflows.progress import SILENT
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'personaplug[ray]'")
+pytestmark = pytest.mark.timeout(600)  # processes that import torch are started, on whatever cores are free
 WORDS = ["night", "day", "dusk", "dawn", "late", "early", "asked", "told", "written", "read"]
 
 
@@ -36,7 +38,7 @@ def cluster(ray_encoding):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray, "init", partial(ray.init, num_cpus=2, object_store_memory=200 << 20))
         with ray_encoding.connected(None):
-            yield
+            yield RayCluster(actors=2)
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +67,25 @@ def encoder(tmp_path_factory):
     return save_model(text_encoder(), tmp_path_factory.mktemp("encoder"))
 
 
-class Disturbing:
-    """A progress that kills an encoder once the first batch is stored, and interrupts the job after the fifth."""
+class At:
+    """A progress that does something once so many rows are stored."""
 
     bad_row, note = SILENT.bad_row, SILENT.note
 
-    def __init__(self):
-        self.killed, self.batches = None, 0
+    def __init__(self, rows, act):
+        self.rows, self.act, self.result = rows, act, None
 
     @contextmanager
     def bar(self, what, **_):
-        yield self._disturb if what == "index" else lambda *_, **__: None
+        yield self._look if what == "index" else lambda *_, **__: None
 
-    def _disturb(self, *_, **__):
-        self.batches += 1
-        if self.batches == 1:
-            self.killed = kill_an_encoder_at_work()
-        if self.batches == 5:
-            raise KeyboardInterrupt
+    def _look(self, rows, *_, **__):
+        if rows == self.rows:
+            self.result = self.act()
+
+
+def interrupt():
+    raise KeyboardInterrupt
 
 
 def kill_an_encoder_at_work():
@@ -98,33 +101,35 @@ def kill_an_encoder_at_work():
 
 
 @pytest.fixture(scope="module")
-def story(cluster, log, encoder, tmp_path_factory):
-    """Index on one machine; by a cluster, disturbed; then the same command again."""
-    folder = tmp_path_factory.mktemp("stores")
-    alone = index(log, "log", store_path=folder / "one.db", encoder=encoder)
-    disturbing = Disturbing()
+def alone(log, encoder, tmp_path_factory):
+    """Give the store that one machine makes, and what it counts."""
+    path = tmp_path_factory.mktemp("alone") / "log.db"
+    return path, index(log, "log", store_path=path, encoder=encoder)
+
+
+@pytest.fixture(scope="module")
+def interrupted(cluster, log, encoder, tmp_path_factory):
+    """Give the store of a job that was interrupted after two of eight calls."""
+    path = tmp_path_factory.mktemp("interrupted") / "log.db"
+    at = At(2 * 512, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        index(log, "log", store_path=folder / "ray.db", encoder=encoder, ray=RayCluster(), progress=disturbing)
-    with PersonaStore.open(folder / "ray.db") as store:
-        stored = store.count()
-    again = index(log, "log", store_path=folder / "ray.db", encoder=encoder, ray=RayCluster())
-    return folder, alone, disturbing, stored, again
+        index(log, "log", store_path=path, encoder=encoder, ray=replace(cluster, actors=1), progress=at)
+    return path
 
 
-def test_a_cluster_makes_the_store_of_one_machine_though_a_worker_is_killed_and_the_job_interrupted(story):
-    folder, _, disturbing, _, _ = story
-    assert disturbing.killed is not None
-    assert not disturbing.killed.is_running()
-    assert disturbing.batches == 5
-    assert rows_of(folder / "ray.db") == rows_of(folder / "one.db")
-
-
-def test_an_interrupted_job_goes_on_and_encodes_only_the_rest(story):
-    _, alone, _, stored, again = story
-    assert stored == 5 * 512
-    assert again.skipped_existing == stored
-    assert again.new_items == alone.new_items - stored
-    assert 0 < again.encoded_texts < alone.encoded_texts * 3 / 8 + 1
+def test_a_job_that_was_interrupted_and_then_lost_a_worker_encodes_the_rest_alone_and_makes_the_store_of_one_machine(
+    alone, interrupted, cluster, log, encoder
+):
+    whole, counts = alone
+    with PersonaStore.open(interrupted) as store:
+        assert store.count() == 2 * 512
+    at = At(3 * 512, kill_an_encoder_at_work)
+    again = index(log, "log", store_path=interrupted, encoder=encoder, ray=cluster, progress=at)
+    assert at.result is not None
+    assert not at.result.is_running()
+    assert (again.skipped_existing, again.new_items) == (2 * 512, counts.new_items - 2 * 512)
+    assert 0 < again.encoded_texts < counts.encoded_texts * 6 / 8
+    assert rows_of(interrupted) == rows_of(whole)
 
 
 def rows_of(path):
@@ -137,13 +142,13 @@ def test_a_log_that_is_refused_makes_no_store(cluster, encoder, tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text('{"user_id": "ada", "time": "2024-01-01", "input": "asked"}\n')
     with pytest.raises(DataError, match="the column 'output' is missing"):
-        index(path, "log", store_path=tmp_path / "log.db", encoder=encoder, ray=RayCluster())
+        index(path, "log", store_path=tmp_path / "log.db", encoder=encoder, ray=cluster)
     assert not (tmp_path / "log.db").exists()
 
 
 def test_a_cluster_without_room_for_the_encoders_is_refused(cluster, log, encoder, tmp_path):
     with pytest.raises(ClusterError, match="has 2 CPUs, one for each encoder, too few for 3") as caught:
-        index(log, "log", store_path=tmp_path / "log.db", encoder=encoder, ray=RayCluster(actors=3))
+        index(log, "log", store_path=tmp_path / "log.db", encoder=encoder, ray=replace(cluster, actors=3))
     assert "--ray-actors 2" in caught.value.hint
 
 
