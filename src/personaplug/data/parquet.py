@@ -1,4 +1,4 @@
-"""Rows of a Parquet file, batch by batch. The only module that imports pyarrow: the extra ``parquet``."""
+"""Rows of Parquet files, batch by batch. Of this room the only module that imports pyarrow: the extra ``parquet``."""
 
 import gzip
 import shutil
