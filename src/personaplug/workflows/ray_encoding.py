@@ -76,9 +76,6 @@ class RayEncoder:
         actors: How many encode side by side; None for one on each GPU of the cluster, or where there is none, CPU.
         here: The same encoder on this machine.
 
-    Attributes:
-        texts: How many were told.
-
     Raises:
         ClusterError: The cluster has no room for so many.
     """
@@ -103,7 +100,7 @@ class RayEncoder:
         """Give what an actor made of a call.
 
         Raises:
-            ClusterError: The call failed, or its actors were lost again and again.
+            ClusterError: The call failed, or Ray gave up.
         """
         place = self._places.get(_key(texts))
         if place is None:
@@ -195,7 +192,13 @@ def _own_cluster() -> Iterator[dict[str, object]]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Not in TMPDIR, which may be long: sockets stand in it, whose paths have at most 107 characters.
     with TemporaryDirectory(prefix="personaplug-ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        yield {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
+        yield {
+            "address": "local",
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+            "_temp_dir": folder,
+            "_system_config": {"worker_niceness": 0},  # by Ray's own way whatever else runs here comes first
+        }
 
 
 def _checked(address: str) -> str:
