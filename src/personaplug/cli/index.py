@@ -1,7 +1,6 @@
 """``personaplug index``: encode what is new in a log into a store."""
 
 import os
-import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -93,8 +92,9 @@ def index(
 
     if ray_actors and not ray_address:
         raise click.UsageError("--ray-actors says how many encode with --ray: give that too")
-    if ray_address:
-        _set_before_ray(is_own=ray_address == OWN)
+    os.environ.setdefault(
+        "RAY_BACKEND_LOG_LEVEL", "fatal"
+    )  # read by Ray when it is imported: it warns of what is meant
     run = PRESETS[preset]
     with bad_rows(skip_bad) as on_bad:
         counts = index_log(
@@ -111,13 +111,6 @@ def index(
         print_json(counts)
     else:
         click.echo(f"{store_path}: {_in_words(counts)}")
-
-
-def _set_before_ray(*, is_own: bool) -> None:
-    """Set what Ray reads when it is imported: of its own notes the last alone; our own cluster opens to us alone."""
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    if is_own and "RAY_AUTH_MODE" not in os.environ:
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _in_words(counts: "IndexCounts") -> str:

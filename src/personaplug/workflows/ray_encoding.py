@@ -221,7 +221,7 @@ def _checked(address: str) -> str:
 def _not_joined(address: str, reason: str) -> ClusterError:
     return ClusterError(
         f"the Ray cluster {address} cannot be joined: {reason}",
-        hint="see `ray status` on its head; without an address, --ray starts one on this machine",
+        hint="see `ray status` on its head, and whether it wants a token: export RAY_AUTH_MODE=token",
     )
 
 
