@@ -92,9 +92,8 @@ def index(
 
     if ray_actors and not ray_address:
         raise click.UsageError("--ray-actors says how many encode with --ray: give that too")
-    os.environ.setdefault(
-        "RAY_BACKEND_LOG_LEVEL", "fatal"
-    )  # read by Ray when it is imported: it warns of what is meant
+    # Read where Ray is imported: it warns of what is meant to be.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     run = PRESETS[preset]
     with bad_rows(skip_bad) as on_bad:
         counts = index_log(
