@@ -33,10 +33,9 @@ def ray_encoding():
 
 
 @pytest.fixture(scope="module")
-def cluster(ray_encoding, tmp_path_factory):
-    """Start a cluster as the command does, of two workers and little memory; its token is not kept in the real home."""
+def cluster(ray_encoding):
+    """Start a cluster as the command does, of two workers and little memory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setattr(ray, "init", partial(ray.init, num_cpus=2, object_store_memory=200 << 20))
         with ray_encoding.connected(None):
             yield RayCluster(actors=2)
