@@ -80,6 +80,10 @@ class FingerprintMismatchError(StoreError):
     """A store whose vectors were made by another encoder or from other texts."""
 
 
+class ClusterError(PersonaPlugError):
+    """A Ray cluster that cannot be reached, has no room, or failed at its work."""
+
+
 class UnknownUserError(StoreError):
     """A user of whom the store holds nothing."""
 

@@ -1,11 +1,14 @@
 import json
 import os
+import sys
 from threading import Thread
 
 import pytest
 
+from personaplug.store.indexing import IndexCounts
 from personaplug.store.persona_store import PersonaStore
 from personaplug.workflows import index as workflow
+from personaplug.workflows.index import RayCluster
 from tests.cli.fake_encoder import FakeEncoder
 
 QUESTION = {"user_id": "bob", "time": "2024-02-01", "input": "asked", "output": None}
@@ -20,6 +23,7 @@ ROWS = [
 @pytest.fixture(autouse=True)
 def encoder(monkeypatch):
     monkeypatch.setattr(workflow, "load_encoder", lambda config, **_: FakeEncoder(config.model))
+    monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")  # the command sets it, and nobody takes it back
 
 
 @pytest.fixture
@@ -121,3 +125,38 @@ def test_a_file_that_is_no_store_is_our_error(personaplug, log):
     assert result.exit_code == 1
     assert "not a persona store" in result.stderr
     assert log.read_text().startswith('{"user_id"')
+
+
+def test_ray_without_its_packages_is_refused_with_what_installs_them_and_nothing_is_stored(
+    index, monkeypatch, tmp_path
+):
+    monkeypatch.delitem(sys.modules, "personaplug.workflows.ray_encoding", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = index("--ray")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "encoding on a Ray cluster needs packages that are not installed" in result.stderr
+    assert "pip install 'personaplug[ray]'" in result.stderr
+    assert not (tmp_path / "log.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "cluster"),
+    [
+        ((), None),
+        (("--ray",), RayCluster()),
+        (("--ray", "--ray-actors", 3), RayCluster(None, 3)),
+        (("--ray", "head:6379"), RayCluster("head:6379")),
+        (("--ray", "auto", "--skip-bad"), RayCluster("auto")),
+    ],
+)
+def test_texts_are_encoded_where_the_command_says(index, monkeypatch, words, cluster):
+    asked = []
+    monkeypatch.setattr(workflow, "index", lambda *_, ray, **__: asked.append(ray) or IndexCounts())
+    assert index(*words).exit_code == 0
+    assert asked == [cluster]
+
+
+def test_a_number_of_encoders_without_a_cluster_is_wrong_usage(index):
+    result = index("--ray-actors", 2)
+    assert result.exit_code == 2
+    assert "--ray-actors says how many encode with --ray" in result.stderr

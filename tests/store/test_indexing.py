@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from personaplug.data.split import split_examples
 from personaplug.errors import FingerprintMismatchError, RepeatedIdError, StoreError
-from personaplug.store.indexing import IndexCounts, check_ids, index
+from personaplug.store.indexing import IndexCounts, check_ids, index, texts_to_encode
 from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import HistoryRules, Task
 from tests.factories import make_row
@@ -114,6 +114,26 @@ def test_two_different_rows_of_one_id_are_refused_however_far_apart(tmp_path_fac
         assert all(changed.item not in store.get(user).items for user in store.users())
     with pytest.raises(RepeatedIdError, match="user 'user-0'"):
         check_ids([*LOG, changed])
+
+
+@given(done=st.integers(0, 63), known=st.integers(0, 63), batch=st.integers(1, 200))
+@settings(max_examples=25)
+def test_the_encoder_gets_call_by_call_what_was_foreseen(done, known, batch):
+    """Also where a part is stored already, and another store is to be taken from."""
+    calls, log = [], [*LOG[:20], make_row("eve", 0, output=None), *LOG]
+    with PersonaStore.in_memory(LAYOUT) as store, PersonaStore.in_memory(LAYOUT) as other:
+        index(log[:done], store, encode=encode, batch_texts=batch)
+        index(LOG[known:], other, encode=encode)
+        foreseen = list(texts_to_encode(log, store, batch_texts=batch, reuse=[other]))
+        index(log, store, encode=lambda texts: calls.append(texts) or encode(texts), batch_texts=batch, reuse=[other])
+    assert calls == foreseen
+
+
+def test_two_different_rows_of_one_id_are_found_while_the_calls_are_foreseen(store):
+    changed = replace(LOG[0], item=replace(LOG[0].item, output="another answer"))
+    with pytest.raises(RepeatedIdError, match="user 'user-0'"):
+        list(texts_to_encode([*LOG, changed], store))
+    assert store.count() == 0
 
 
 def test_equal_ids_of_two_users_and_of_a_question_are_no_repetition(store):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from personaplug.data.log_url import LogAddress
     from personaplug.store.address import Address
 
 Command = Callable[..., Any]
@@ -64,6 +65,21 @@ class StoreOption(click.ParamType["Address"]):
 
 
 STORE = StoreOption()
+
+
+class LogOption(click.ParamType["LogAddress"]):
+    """Where a log is: a file, or an address or folder with Parquet files."""
+
+    name = "log"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> "LogAddress":  # noqa: ARG002
+        """Read it."""
+        from personaplug.data.log_url import log_address
+
+        return log_address(value)
+
+
+LOG = LogOption()
 
 
 def decoding_options(command: Command) -> Command:

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from personaplug.data.ids import read_id, read_user
+from personaplug.data.log_url import LogAddress
 from personaplug.data.rows import OnBad, Row, read_rows, refuse
 from personaplug.data.times import parse_time
 from personaplug.data.unreadable import Unreadable
@@ -56,14 +57,16 @@ class SkippedRows:
             self.first.append(error)
 
 
-def read_log(path: Path, task: Task, *, user: str | None = None, on_bad: OnBad | None = None) -> Iterator[Interaction]:
+def read_log(
+    path: LogAddress, task: Task, *, user: str | None = None, on_bad: OnBad | None = None
+) -> Iterator[Interaction]:
     """Read a log through a task, as a stream.
 
     A question is a row whose answer is not known: its output is null, or it is marked ``test`` and its output is absent
     or empty. Anywhere else a missing output is an error.
 
     Args:
-        path: The log; its name tells its format.
+        path: The log; its name tells its format. At an address there is Parquet: a file, or a folder of files.
         task: Says which columns are input and output.
         user: Whom the caller names: an id that is theirs to the letter is taken as it is.
         on_bad: Told of each row that cannot be read, which is then left out; None raises instead.
@@ -160,12 +163,12 @@ def _clean(text: str) -> str:
     return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _read(path: Path, task: Task, *, user: str | None = None, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
+def _read(path: LogAddress, task: Task, *, user: str | None = None, on_bad: OnBad) -> Iterator[tuple[Row, Interaction]]:
     return _read_all(read_rows(path, on_bad=on_bad), task, path=path, user=user, on_bad=on_bad)
 
 
 def _read_all(
-    rows: Iterable[Row], task: Task, *, path: Path, user: str | None = None, on_bad: OnBad
+    rows: Iterable[Row], task: Task, *, path: LogAddress, user: str | None = None, on_bad: OnBad
 ) -> Iterator[tuple[Row, Interaction]]:
     is_empty = True
     for row in rows:
@@ -178,7 +181,7 @@ def _read_all(
         yield row, interaction
     if is_empty:
         told = "" if on_bad is refuse else "; without --skip-bad the first bad row tells what to do"
-        raise DataError("holds no row that can be read", path=path, hint=f"{_columns_wanted(task)}{told}")
+        raise DataError("holds no row that can be read", path=str(path), hint=f"{_columns_wanted(task)}{told}")
 
 
 def _interaction(row: Row, task: Task, *, user: str | None) -> Interaction:

@@ -1,4 +1,4 @@
-"""Rows of a Parquet file, batch by batch. The only module that imports pyarrow: the extra ``parquet``."""
+"""Rows of Parquet files, batch by batch. Of this room the only module that imports pyarrow: the extra ``parquet``."""
 
 import gzip
 import shutil
@@ -9,13 +9,17 @@ from tempfile import TemporaryFile
 from typing import IO
 
 import pyarrow
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
 from pyarrow.parquet import ParquetFile
 
+from personaplug.data.log_url import LogAddress, LogUrl
 from personaplug.data.mending import from_error
 from personaplug.data.unreadable import Unreadable
 from personaplug.errors import DataError
 
 BATCH_ROWS = 256
+_UNREADABLE = (pyarrow.ArrowException, OSError, EOFError, zlib.error)
 _PER_YEAR = {unit: 31_556_952 * 1000**power for power, unit in enumerate(("s", "ms", "us", "ns"))}
 
 
@@ -32,25 +36,67 @@ def read_parquet(path: Path) -> Iterator[dict[str, object]]:
     try:
         with path.open("rb") as file, TemporaryFile() as unpacked:
             source = _unpack(file, unpacked) if path.name.lower().endswith(".gz") else file
-            opened = ParquetFile(source, coerce_int96_timestamp_unit="us")  # else years beyond 2262 wrap around
-            names = opened.schema_arrow.names
-            _check(opened.schema_arrow, path)
-            for batch in opened.iter_batches(batch_size=BATCH_ROWS):
-                columns = [_values(column) for column in batch.columns]
-                yield from (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
-    except (pyarrow.ArrowException, OSError, EOFError, zlib.error) as error:
-        hint = from_error(path, error) or "fetch or write it again"
-        raise DataError(f"cannot be read as Parquet: {error}", path=path, hint=hint) from error
+            yield from _rows(source, path)
+    except _UNREADABLE as error:
+        raise _broken(path, error) from error
 
 
-def _check(columns: pyarrow.Schema, path: Path) -> None:
+def read_parts(log: LogUrl) -> Iterator[tuple[LogUrl, Iterator[dict[str, object]]]]:
+    """Yield the files of a log with their rows, as :func:`read_parquet` gives them.
+
+    They come in the order of their names: the log itself, or what a folder holds that ends in ``.parquet``.
+
+    Raises:
+        DataError: There are none, one cannot be read as Parquet, or nothing installed reads such addresses.
+    """
+    try:
+        files, place = url_to_fs(log.url)
+        names = sorted(files.find(place)) if files.isdir(place) else [place]
+    except (ImportError, ValueError, OSError) as error:
+        hint = f"what fsspec says: {error}"
+        raise DataError("nothing that is installed reads such an address", path=str(log), hint=hint) from error
+    names = [name for name in names if name.lower().endswith(".parquet")]
+    if not names:
+        raise DataError("holds no Parquet", path=str(log), hint="of other places than files only .parquet is read")
+    for name in names:
+        part = LogUrl(files.unstrip_protocol(name))
+        yield part, _read_part(files, name, part=part)
+
+
+def _read_part(files: AbstractFileSystem, name: str, *, part: LogUrl) -> Iterator[dict[str, object]]:
+    try:
+        with files.open(name, "rb") as file:
+            yield from _rows(file, part)
+    except FileNotFoundError as error:
+        raise DataError("there is no such file", path=str(part)) from error
+    except _UNREADABLE as error:
+        raise _broken(part, error) from error
+
+
+def _rows(source: IO[bytes], path: LogAddress) -> Iterator[dict[str, object]]:
+    opened = ParquetFile(source, coerce_int96_timestamp_unit="us")  # else years beyond 2262 wrap around
+    names = opened.schema_arrow.names
+    _check(opened.schema_arrow, path)
+    for batch in opened.iter_batches(batch_size=BATCH_ROWS):
+        columns = [_values(column) for column in batch.columns]
+        yield from (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+
+
+def _broken(path: LogAddress, error: Exception) -> DataError:
+    known = from_error(path, error) if isinstance(path, Path) else ""
+    return DataError(f"cannot be read as Parquet: {error}", path=str(path), hint=known or "fetch or write it again")
+
+
+def _check(columns: pyarrow.Schema, path: LogAddress) -> None:
     names = columns.names
     if len(set(names)) < len(names):
-        raise DataError(f"a column stands twice in it: {', '.join(names):.200}", path=path, hint="drop or rename one")
+        raise DataError(
+            f"a column stands twice in it: {', '.join(names):.200}", path=str(path), hint="drop or rename one"
+        )
     for column in columns:
         if column.name in ("user_id", "id") and column.type in (pyarrow.float16(), pyarrow.float32()):
             message = f"column {column.name!r} holds {column.type}s, which cannot tell large ids apart"
-            raise DataError(message, path=path, hint="write it as int64 or text")
+            raise DataError(message, path=str(path), hint="write it as int64 or text")
 
 
 def _values(column: pyarrow.Array) -> list[object]:

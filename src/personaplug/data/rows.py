@@ -15,9 +15,12 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from personaplug.data import mending
+from personaplug.data.log_url import LogAddress, LogUrl
 from personaplug.data.unreadable import Unreadable
 from personaplug.errors import DataError, MissingExtraError
 
@@ -38,13 +41,13 @@ class Row:
         values: What stands in each column.
     """
 
-    path: Path
+    path: LogAddress
     line: int
     values: Mapping[str, object]
 
     def error(self, message: str, *, hint: str = "") -> DataError:
         """Make the error that names this row."""
-        return DataError(message, path=self.path, line=self.line, hint=hint)
+        return DataError(message, path=str(self.path), line=self.line, hint=hint)
 
     def lacks(self, column: str) -> DataError:
         """Make the error of a row without a value that it must have."""
@@ -87,13 +90,17 @@ def refuse(error: DataError) -> None:
     raise error
 
 
-def read_rows(path: Path, *, on_bad: OnBad = refuse) -> Iterator[Row]:
+def read_rows(path: LogAddress, *, on_bad: OnBad = refuse) -> Iterator[Row]:
     """Read a file's rows as a stream, by the file's name: ``.jsonl``, ``.csv`` or ``.parquet``, each also ``.gz``.
+
+    What lies at an address is Parquet.
 
     Raises:
         DataError: The file is missing, of an unknown kind, cut off, or not what its name says.
         MissingExtraError: The file is Parquet and pyarrow is not installed.
     """
+    if isinstance(path, LogUrl):
+        return _read_parts(path)
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     check_is_file(path)
     if kind not in FORMATS:
@@ -229,12 +236,20 @@ def _field_error(path: Path, line: int, *, fields: list[str], width: int) -> Dat
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
+    for number, values in enumerate(_parquet().read_parquet(path), start=1):
+        yield Row(path, number, values)
+
+
+def _read_parts(log: LogUrl) -> Iterator[Row]:
+    for part, rows in _parquet().read_parts(log):
+        yield from (Row(part, number, values) for number, values in enumerate(rows, start=1))
+
+
+def _parquet() -> ModuleType:
     try:
-        from personaplug.data.parquet import read_parquet
+        return import_module("personaplug.data.parquet")
     except ModuleNotFoundError as error:
         raise MissingExtraError("reading Parquet", extra="parquet") from error
-    for number, values in enumerate(read_parquet(path), start=1):
-        yield Row(path, number, values)
 
 
 def _lines(path: Path, *, newline: str) -> Iterator[str]:

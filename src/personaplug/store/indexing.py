@@ -12,10 +12,13 @@ from personaplug.errors import FingerprintMismatchError, StoreError
 from personaplug.records import HistoryItem
 from personaplug.store.base import StoreLayout, text_hash
 from personaplug.store.persona_store import PersonaStore
-from personaplug.store.seen import SeenItems
+from personaplug.store.seen import SeenItems, SeenTexts
 
 Encode = Callable[[Sequence[str]], Float32[np.ndarray, "texts dim"]]
 Vectors = Mapping[bytes, Float[np.ndarray, " dim"]]
+
+BATCH_TEXTS = 1024
+"""Texts gathered for an encoder, where nothing else is said."""
 
 
 @runtime_checkable
@@ -66,7 +69,7 @@ def index(
     store: PersonaStore,
     *,
     encode: Encode,
-    batch_texts: int = 1024,
+    batch_texts: int = BATCH_TEXTS,
     reuse: Sequence[PersonaStore] = (),
     is_shared: bool = True,
     progress: Callable[[IndexCounts], None] | None = None,
@@ -96,11 +99,34 @@ def index(
         _check_same_encoder(store, other)
     counts = IndexCounts()
     with SeenItems() as seen:
-        for batch in _batches(interactions, max(1, batch_texts // len(store.layout.views))):
+        for batch in _batches(interactions, _rows_of(batch_texts, store)):
             counts += _index_batch(batch, store, seen, encode=encode, sources=(store, *reuse) if is_shared else reuse)
             if progress is not None:
                 progress(counts)
     return counts
+
+
+def texts_to_encode(
+    interactions: Iterable[LogRow],
+    store: PersonaStore,
+    *,
+    batch_texts: int = BATCH_TEXTS,
+    reuse: Sequence[PersonaStore] = (),
+) -> Iterator[list[str]]:
+    """Say which texts :func:`index` will give its encoder, call by call, while nothing is encoded or stored.
+
+    So others may begin to encode them. It holds as long as nobody writes into the store, and the log replaces no item
+    whose text comes again later: then one of the calls has more texts.
+
+    Raises:
+        RepeatedIdError: Two different rows of a user have one id.
+    """
+    with SeenItems() as seen, SeenTexts() as told:
+        for rows in _batches(interactions, _rows_of(batch_texts, store)):
+            texts = _sort(rows, store, seen).texts
+            unseen = _unseen(texts, _look_up(texts, (store, *reuse)))
+            if new := [text for key, text in unseen.items() if told.is_new(key)]:
+                yield new
 
 
 def check_ids(interactions: Iterable[LogRow]) -> None:
@@ -115,31 +141,59 @@ def check_ids(interactions: Iterable[LogRow]) -> None:
                 seen.is_new(row.user_id, row.item)
 
 
-def _index_batch(
-    batch: Sequence[LogRow], store: PersonaStore, seen: SeenItems, *, encode: Encode, sources: Sequence[PersonaStore]
-) -> IndexCounts:
-    asked = sum(not row.has_output for row in batch)
-    answered = [row for row in batch if row.has_output and seen.is_new(row.user_id, row.item)]
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows that are stored together.
+
+    Attributes:
+        rows: How many.
+        asked: How many of them have no output.
+        answered: How many of the others are the first of their user and id.
+        missing: Whose items the store does not hold as they are.
+        texts: What the encoder reads of those, one after the other.
+    """
+
+    rows: int
+    asked: int
+    answered: int
+    missing: Mapping[str, Sequence[HistoryItem]]
+    texts: Sequence[str]
+
+
+def _sort(rows: Sequence[LogRow], store: PersonaStore, seen: SeenItems) -> _Batch:
+    asked = sum(not row.has_output for row in rows)
+    answered = [row for row in rows if row.has_output and seen.is_new(row.user_id, row.item)]
     missing = {user: store.missing(user, items) for user, items in _by_user(answered).items()}
     texts = [text for items in missing.values() for item in items for text in store.layout.texts(item) if text]
-    found = _look_up(texts, sources)
-    unseen = {text_hash(text): text for text in texts if text_hash(text) not in found}
+    return _Batch(len(rows), asked, len(answered), missing, texts)
+
+
+def _index_batch(
+    rows: Sequence[LogRow], store: PersonaStore, seen: SeenItems, *, encode: Encode, sources: Sequence[PersonaStore]
+) -> IndexCounts:
+    batch = _sort(rows, store, seen)
+    found = _look_up(batch.texts, sources)
+    unseen = _unseen(batch.texts, found)
     vectors = {**found, **_encode(unseen, encode, layout=store.layout)}
     with store.together():
         new = sum(
             store.append(user, items, _stack(items, vectors, layout=store.layout))
-            for user, items in missing.items()
+            for user, items in batch.missing.items()
             if items
         )
     return IndexCounts(
-        rows=len(batch),
+        rows=batch.rows,
         new_items=new,
         encoded_texts=len(unseen),
-        reused_texts=len(texts) - len(unseen),
-        skipped_existing=len(answered) - sum(map(len, missing.values())),
-        repeated_rows=len(batch) - asked - len(answered),
-        skipped_questions=asked,
+        reused_texts=len(batch.texts) - len(unseen),
+        skipped_existing=batch.answered - sum(map(len, batch.missing.values())),
+        repeated_rows=batch.rows - batch.asked - batch.answered,
+        skipped_questions=batch.asked,
     )
+
+
+def _rows_of(batch_texts: int, store: PersonaStore) -> int:
+    return max(1, batch_texts // len(store.layout.views))
 
 
 def _batches(rows: Iterable[LogRow], size: int) -> Iterator[list[LogRow]]:
@@ -161,6 +215,11 @@ def _look_up(texts: Iterable[str], sources: Sequence[PersonaStore]) -> Vectors:
     for source in sources:
         found |= source.known(list(wanted - found.keys()))
     return found
+
+
+def _unseen(texts: Iterable[str], found: Vectors) -> dict[bytes, str]:
+    hashed = ((text_hash(text), text) for text in texts)
+    return {key: text for key, text in hashed if key not in found}
 
 
 def _encode(unseen: Mapping[bytes, str], encode: Encode, *, layout: StoreLayout) -> Vectors:

@@ -1,0 +1,221 @@
+import json
+import os
+import random
+import secrets
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from time import sleep
+
+import numpy as np
+import psutil
+import pytest
+
+from personaplug.errors import ClusterError, ConfigError, DataError
+from personaplug.store.persona_store import PersonaStore
+from personaplug.workflows import index as workflow
+from personaplug.workflows.index import RayCluster, index
+from personaplug.workflows.progress import SILENT
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'personaplug[ray]'")
+pytestmark = pytest.mark.timeout(600)  # processes that import torch are started, on whatever cores are free
+WORDS = ["night", "day", "dusk", "dawn", "late", "early", "asked", "told", "written", "read"]
+
+
+@pytest.fixture(scope="module")
+def ray_encoding():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
+        from personaplug.workflows import ray_encoding
+
+        yield ray_encoding
+
+
+@pytest.fixture(scope="module")
+def cluster(ray_encoding):
+    """Start a cluster as the command does, of two workers and little memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray, "init", partial(ray.init, num_cpus=2, object_store_memory=200 << 20))
+        with ray_encoding.connected(None):
+            yield RayCluster(actors=2)
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """A log of eight calls of the encoder, the last of few texts."""
+    lots = random.Random(0)
+    rows = [
+        {
+            "user_id": f"user-{lots.randrange(40)}",
+            "time": f"2024-01-{1 + at // 200:02}",
+            "id": f"{at}",
+            "input": " ".join(lots.choices(WORDS, k=lots.randint(1, 60))),
+            "output": " ".join(lots.choices(WORDS, k=3)),
+        }
+        for at in range(7 * 512 + 9)
+    ]
+    path = tmp_path_factory.mktemp("log") / "log.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    from tests.tiny import save_model, text_encoder
+
+    return save_model(text_encoder(), tmp_path_factory.mktemp("encoder"))
+
+
+class At:
+    """A progress that does something once so many rows are stored."""
+
+    bad_row, note = SILENT.bad_row, SILENT.note
+
+    def __init__(self, rows, act):
+        self.rows, self.act, self.result = rows, act, None
+
+    @contextmanager
+    def bar(self, what, **_):
+        yield self._look if what == "index" else lambda *_, **__: None
+
+    def _look(self, rows, *_, **__):
+        if rows == self.rows:
+            self.result = self.act()
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def kill_an_encoder_at_work():
+    for _ in range(1000):
+        for process in psutil.Process().children(recursive=True):
+            title = " ".join(process.cmdline()) if process.is_running() else ""
+            if title.startswith("ray::MapWorker(MapBatches(_Actor)).") and process.status() != psutil.STATUS_ZOMBIE:
+                process.kill()
+                process.wait(10)
+                return process
+        sleep(0.01)
+    return None
+
+
+@pytest.fixture(scope="module")
+def alone(log, encoder, tmp_path_factory):
+    """Give the store that one machine makes, and what it counts."""
+    path = tmp_path_factory.mktemp("alone") / "log.db"
+    return path, index(log, "log", store_path=path, encoder=encoder)
+
+
+@pytest.fixture(scope="module")
+def interrupted(cluster, log, encoder, tmp_path_factory):
+    """Give the store of a job that was interrupted after two of eight calls."""
+    path = tmp_path_factory.mktemp("interrupted") / "log.db"
+    at = At(2 * 512, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        index(log, "log", store_path=path, encoder=encoder, ray=replace(cluster, actors=1), progress=at)
+    return path
+
+
+def test_a_job_that_was_interrupted_and_then_lost_a_worker_encodes_the_rest_alone_and_makes_the_store_of_one_machine(
+    alone, interrupted, cluster, log, encoder
+):
+    whole, counts = alone
+    with PersonaStore.open(interrupted) as store:
+        assert store.count() == 2 * 512
+    at = At(3 * 512, kill_an_encoder_at_work)
+    again = index(log, "log", store_path=interrupted, encoder=encoder, ray=cluster, progress=at)
+    assert at.result is not None
+    assert not at.result.is_running()
+    assert (again.skipped_existing, again.new_items) == (2 * 512, counts.new_items - 2 * 512)
+    assert 0 < again.encoded_texts < counts.encoded_texts * 6 / 8
+    assert rows_of(interrupted) == rows_of(whole)
+
+
+def rows_of(path):
+    columns = "user_id, time, id, content, hashes, vectors, place, input, output"
+    with sqlite3.connect(path) as held:
+        return held.execute(f"SELECT {columns} FROM items JOIN users ON user = key ORDER BY user_id, place").fetchall()
+
+
+def test_a_log_that_is_refused_makes_no_store(cluster, encoder, tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"user_id": "ada", "time": "2024-01-01", "input": "asked"}\n')
+    with pytest.raises(DataError, match="the column 'output' is missing"):
+        index(path, "log", store_path=tmp_path / "log.db", encoder=encoder, ray=cluster)
+    assert not (tmp_path / "log.db").exists()
+
+
+def test_a_cluster_without_room_for_the_encoders_is_refused(cluster, log, encoder, tmp_path):
+    with pytest.raises(ClusterError, match="has 2 CPUs, one for each encoder, too few for 3") as caught:
+        index(log, "log", store_path=tmp_path / "log.db", encoder=encoder, ray=replace(cluster, actors=3))
+    assert "--ray-actors 2" in caught.value.hint
+
+
+def test_a_pipe_is_refused_before_a_cluster_is_sought(tmp_path):
+    os.mkfifo(tmp_path / "log.jsonl")
+    with pytest.raises(DataError, match="is a pipe, which is read once"):
+        index(tmp_path / "log.jsonl", "log", store_path=tmp_path / "log.db", ray=RayCluster("127.0.0.1:1"))
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("log.parquet", "'log.parquet' is no address of a Ray cluster"),
+        ("ray://127.0.0.1:10001", "is no address of a Ray cluster"),
+        ("127.0.0.1:1", "the Ray cluster 127.0.0.1:1 cannot be joined: .*refused"),
+        ("127.0.0.1:99999", "the Ray cluster 127.0.0.1:99999 cannot be joined"),
+    ],
+)
+def test_an_address_where_no_cluster_is_is_one_error_before_the_log_is_read(tmp_path, address, message):
+    with pytest.raises(ClusterError, match=message) as caught:
+        index(tmp_path / "none.jsonl", "log", store_path=tmp_path / "log.db", ray=RayCluster(address))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(("gpus", "room"), [(0, (8, 1, 0)), (3, (3, 1, 1))])
+def test_an_encoder_has_a_gpu_where_there_are_any_else_a_cpu(ray_encoding, monkeypatch, gpus, room):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0, "GPU": float(gpus)})
+    assert ray_encoding._room(None) == ray_encoding._Room(*room)
+
+
+class Told:
+    """An encoder whose cluster is this process: each text's vector is its length."""
+
+    def __init__(self, ray_encoding, monkeypatch, calls):
+        self.here = []
+        monkeypatch.setattr(ray, "put", lambda table: table)
+        monkeypatch.setattr(ray_encoding, "_room", lambda _: ray_encoding._Room(1, 1, 0))
+        monkeypatch.setattr(ray_encoding.RayEncoder, "_encode", self._encode)
+        settings = {"config": workflow.EncoderConfig(), "fingerprint": "", "actors": None}
+        self.encode = ray_encoding.RayEncoder(calls, **settings, here=self._here)
+
+    @staticmethod
+    def _encode(encoder):
+        for table in encoder._tables:
+            yield table["call"][0].as_py(), vectors(table["texts"][0].as_py()).tobytes()
+
+    def _here(self, texts):
+        self.here.append(texts)
+        return vectors(texts)
+
+
+def vectors(texts):
+    return np.array([[len(text)] for text in texts], "<f4")
+
+
+def test_calls_that_come_otherwise_than_foreseen_get_their_own_vectors(ray_encoding, monkeypatch):
+    told = Told(ray_encoding, monkeypatch, [["a", "bb"], ["ccc"], ["dddd"], ["e"]])
+    come = [["a", "bb"], ["ccc", "new"], ["dddd"], ["f"], ["e"]]
+    assert [told.encode(texts).tolist() for texts in come] == [vectors(texts).tolist() for texts in come]
+    assert told.here == [["ccc", "new"], ["f"]]
+
+
+def test_an_error_of_a_worker_has_none_of_its_words_unless_it_is_ours(ray_encoding):
+    words = secrets.token_hex(8)
+    strange, ours = RuntimeError("outer"), RuntimeError("outer")
+    strange.__cause__, ours.__cause__ = ValueError(words), ConfigError("no such model", hint="fetch it")
+    assert words not in str(ray_encoding._failed(strange))
+    assert "RuntimeError from ValueError" in str(ray_encoding._failed(strange))
+    assert "no such model" in str(ray_encoding._failed(ours))
+    assert ray_encoding._failed(ours).hint == "fetch it"
