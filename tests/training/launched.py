@@ -2,11 +2,10 @@
 
 import json
 import os
-from contextlib import closing
 from itertools import count
 from pathlib import Path
-from socket import socket
 
+from torch import distributed
 from torch.distributed.tensor import DTensor
 
 from personaplug.backbone.sharding import cut
@@ -30,10 +29,9 @@ class CountingSource:
 
 def launch(work, *arguments, stderr):
     """Run a module's function in two processes with a launcher's words around them; give their exit codes."""
-    with closing(socket()) as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    started = [processes.start(_as_one_of, (place, port), work, *arguments, stderr=str(stderr)) for place in (0, 1)]
+    meeting = distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)  # as torchrun's agent has it
+    told = (meeting.port, work, *arguments)
+    started = [processes.start(_as_one_of, place, *told, stderr=str(stderr)) for place in (0, 1)]
     for process in started:
         process.join(timeout=100)
     return [process.exitcode for process in started]
@@ -77,8 +75,7 @@ def _die_at(plug, loss):
     plug.backbone.loss = dying
 
 
-def _as_one_of(launched, work, *arguments):
-    place, port = launched
+def _as_one_of(place, port, work, *arguments):
     os.environ |= {"RANK": str(place), "LOCAL_RANK": str(place), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     work(*arguments)

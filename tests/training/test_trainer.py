@@ -168,7 +168,7 @@ def test_the_weights_kept_are_those_that_were_best_on_dev_also_in_a_run_that_was
 def test_what_a_user_without_a_history_gets_is_trained_where_some_visits_see_none(models, store, tmp_path, share):
     """Each output has a first token, so nothing else trains what stands in its place; weights decay all the same."""
     training = replace(SHORT, without_history=share)
-    plug = build(models, "decoder-only", store, training, embedder=replace(OURS, with_mean=False))
+    plug = build(models, "decoder-only", store, training, embedder=replace(OURS, nobody="trained", with_mean=False))
     first = plug.prefix.embedder.generic.vectors[0].detach().clone()
     train(plug, [each for each in make_examples(store, each=5) if each.profile.items], folder=tmp_path / "run")
     alike = torch.cosine_similarity(plug.prefix.embedder.generic.vectors[0], first, dim=0)
