@@ -60,7 +60,7 @@ class PersonaForm:
 
     def _made(self, examples: Sequence[Example]) -> Vectors:
         made = self.plug.prefix(self.plug.batcher(examples))
-        return made[:, instructions_of(self.plug) :].float()
+        return made[:, persona_places(self.plug)].float()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ class StoredForm:
         return list(switch.change(torch.cat(rows)).split([len(each) for each in rows]))
 
 
-def instructions_of(plug: PersonaPlug) -> int:
-    """Count the vectors that are the same for all users; they come first."""
+def persona_places(plug: PersonaPlug) -> slice:
+    """Say where among a plug's vectors the user's own stand."""
     assert isinstance(plug.prefix, PersonaPrefix)
-    return plug.prefix.embedder.config.instructions
+    return plug.prefix.embedder.config.persona_places
 
 
 @contextmanager

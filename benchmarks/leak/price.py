@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from benchmarks.leak.forms import PersonaForm, at_temperature, instructions_of
+from benchmarks.leak.forms import PersonaForm, at_temperature, persona_places
 from benchmarks.leak.population import Population, showing
 from benchmarks.leak.results import write
 from benchmarks.leak.switches import NONE, Change, Switch, all_switches
@@ -81,7 +81,7 @@ def _of_batch(plug: PersonaPlug, examples: Sequence[Example], switches: Sequence
 def _scored(plug: PersonaPlug, examples: Sequence[Example], switch: Switch) -> np.ndarray:
     """Score with gradients allowed, though none is taken: only then are inputs before a persona read once."""
     shown = showing(examples, lambda items: items[-switch.items :]) if switch.items else examples
-    hook = plug.prefix.register_forward_hook(_changing(switch.change, behind=instructions_of(plug)))
+    hook = plug.prefix.register_forward_hook(_changing(switch.change, at=persona_places(plug)))
     try:
         with at_temperature(plug, switch.temperature), torch.enable_grad():
             batch = plug.batcher(shown)
@@ -94,9 +94,9 @@ def _scored(plug: PersonaPlug, examples: Sequence[Example], switch: Switch) -> n
     return found
 
 
-def _changing(change: Change, *, behind: int) -> Callable[[object, object, Tensor], Tensor]:
+def _changing(change: Change, *, at: slice) -> Callable[[object, object, Tensor], Tensor]:
     def hook(_module: object, _inputs: object, made: Tensor) -> Tensor:
-        return torch.cat([made[:, :behind], change(made[:, behind:])], dim=1)
+        return torch.cat([made[:, : at.start], change(made[:, at]), made[:, at.stop :]], dim=1)
 
     return hook
 

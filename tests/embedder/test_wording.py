@@ -188,3 +188,5 @@ def test_who_stands_first_changes_the_order_alone(count, place, seed):
     query, history = random_queries(1, seed=seed), pack(random_history(count, seed=seed))
     instruction, persona = models[0](query, history).split([2, PLACES], dim=1)
     torch.testing.assert_close(models[1](query, history), torch.cat([persona, instruction], dim=1))
+    for model in models:
+        assert torch.equal(model(query, history)[:, model.config.persona_places], persona)

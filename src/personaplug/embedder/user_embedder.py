@@ -79,6 +79,12 @@ class EmbedderConfig:
         return self.personas if self.made_of == "encoder" else (self.output_tokens + 1) * (1 + self.has_mean)
 
     @property
+    def persona_places(self) -> slice:
+        """Where among all vectors the user's stand."""
+        start = 0 if self.first == "persona" else self.instructions
+        return slice(start, start + self.persona_vectors)
+
+    @property
     def has_mean(self) -> bool:
         """Whether a part of the persona is the same whatever the query."""
         return self.made_of == "outputs" and self.with_mean
