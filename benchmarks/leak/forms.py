@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from benchmarks.leak.population import showing
+from benchmarks.leak.population import latest
 from benchmarks.leak.switches import Switch, Vectors
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.prefix import PersonaPrefix
@@ -107,5 +107,5 @@ def at_temperature(plug: PersonaPlug, temperature: float | None) -> Iterator[Non
 
 def _batches(examples: Sequence[Example], switch: Switch) -> Iterator[list[Example]]:
     """Cut the histories as the switch says."""
-    shown = showing(examples, lambda items: items[-switch.items :]) if switch.items else examples
-    return (list(shown[first : first + _AT_ONCE]) for first in range(0, len(shown), _AT_ONCE))
+    shown = latest(examples, switch.items)
+    return (shown[first : first + _AT_ONCE] for first in range(0, len(shown), _AT_ONCE))

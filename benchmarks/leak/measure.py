@@ -16,7 +16,7 @@ from benchmarks.leak.intervals import mean_over_users
 from benchmarks.leak.inversion import Known, Named, Reading, guess, ridge_names
 from benchmarks.leak.linkage import Rows
 from benchmarks.leak.membership import Items
-from benchmarks.leak.population import Population, random_halves, showing
+from benchmarks.leak.population import Population, latest, random_halves, showing
 from benchmarks.leak.pursuit import Found, nearest, pursue, undone, words_of
 from benchmarks.leak.switches import NONE, Switch, Vectors
 from benchmarks.leak.words import Bag, Vocabulary, Words
@@ -172,8 +172,7 @@ class Measurement:
         return half.repeat(1 + config.has_mean)[form.first : form.last]
 
     def _member_histories(self, switch: Switch) -> list[Example]:
-        members = showing(self.reported, membership.members)
-        return showing(members, lambda items: items[-switch.items :]) if switch.items else members
+        return latest(showing(self.reported, membership.members), switch.items)
 
     def _items(self, at: int) -> Items:
         return self.reported[at].profile.items

@@ -56,6 +56,11 @@ def showing(examples: Sequence[Example], keep: Keep) -> list[Example]:
     return [replace(each, profile=Profile(each.profile.user_id, keep(each.profile.items))) for each in examples]
 
 
+def latest(examples: Sequence[Example], count: int) -> list[Example]:
+    """Give the same queries with the latest items of each history; 0 for all of them."""
+    return showing(examples, lambda items: items[-count:])
+
+
 def random_halves(examples: Sequence[Example], *, seed: int) -> list[Example]:
     """Give the same queries with a random half of each history, in order."""
     rng = np.random.default_rng(seed)
@@ -68,4 +73,4 @@ def random_halves(examples: Sequence[Example], *, seed: int) -> list[Example]:
 
 
 def _seen(examples: Sequence[Example], task: Task) -> tuple[Example, ...]:
-    return tuple(showing(examples, lambda items: items[-task.history.max_items :]))
+    return tuple(latest(examples, task.history.max_items))

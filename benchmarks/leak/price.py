@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmarks.leak.forms import PersonaForm, at_temperature, persona_places
-from benchmarks.leak.population import Population, showing
+from benchmarks.leak.population import Population, latest
 from benchmarks.leak.results import write
 from benchmarks.leak.switches import NONE, Change, Switch, all_switches
 from personaplug.backbone.decoder_only import DecoderOnlyBackbone
@@ -80,7 +80,7 @@ def _of_batch(plug: PersonaPlug, examples: Sequence[Example], switches: Sequence
 
 def _scored(plug: PersonaPlug, examples: Sequence[Example], switch: Switch) -> np.ndarray:
     """Score with gradients allowed, though none is taken: only then are inputs before a persona read once."""
-    shown = showing(examples, lambda items: items[-switch.items :]) if switch.items else examples
+    shown = latest(examples, switch.items)
     hook = plug.prefix.register_forward_hook(_changing(switch.change, at=persona_places(plug)))
     try:
         with at_temperature(plug, switch.temperature), torch.enable_grad():

@@ -17,6 +17,8 @@ from personaplug.backbone.base import Backbone
 from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.errors import ConfigError
 
+_WHOLE = "--set training.shards_backbone=false"
+
 
 def load_part(config: BackboneConfig, *, device: str) -> Backbone:
     """Load a language model into main memory, and keep this process's part of it on its device.
@@ -29,9 +31,7 @@ def load_part(config: BackboneConfig, *, device: str) -> Backbone:
         ConfigError: It cannot be loaded, or has no layers that can be cut.
     """
     if config.quantization != "none":
-        raise ConfigError(
-            "a quantized language model is not cut into parts", hint="--set training.shards_backbone=false"
-        )
+        raise ConfigError("a quantized language model is not cut into parts", hint=_WHOLE)
     dtype: Any = str(config.torch_dtype(device)).removeprefix("torch.")
     backbone = load_backbone(replace(config, dtype=dtype), device="cpu")
     cut(backbone, device=torch.device(device))
@@ -61,8 +61,5 @@ def _layers(backbone: Backbone) -> list[nn.Module]:
     names = set(backbone.model._no_split_modules or ())
     found = [module for module in backbone.model.modules() if type(module).__name__ in names]
     if not found:
-        raise ConfigError(
-            f"{type(backbone.model).__name__} does not say which of its modules are layers",
-            hint="--set training.shards_backbone=false",
-        )
+        raise ConfigError(f"{type(backbone.model).__name__} does not say which of its modules are layers", hint=_WHOLE)
     return found

@@ -76,7 +76,7 @@ def _read(
     batches = [[examples[at] for at in order[start : start + size]] for start in range(0, len(order), size)]
     for start in range(0, len(batches), processes.count):
         together = batches[start : start + processes.count]
-        for rows in processes.together(together, lambda batch: _made(plug, batch, through, budget=kept.budget)):
+        for rows in processes.together(together, lambda batch: _made(plug, batch, through, kept.budget, processes)):
             for name, made in rows.items():
                 kept.take(name, made.to(through.device))
         if kept.is_full or not len(kept):
@@ -85,12 +85,15 @@ def _read(
     return perf_counter() - began
 
 
-def _made(plug: PersonaPlug, batch: Sequence[Example], through: Backbone, *, budget: int) -> dict[str, Tensor]:
-    """Read a batch of inputs."""
+def _made(
+    plug: PersonaPlug, batch: Sequence[Example], through: Backbone, budget: int, processes: Processes
+) -> dict[str, Tensor]:
+    """Read a batch of inputs; what other processes are to get is on the CPU."""
     through.kept = KeptInputs(budget)
     inputs = through.embed(plug.prompts(batch), max_tokens=plug.prompts.max_tokens)
     through.keep(replace(inputs, tail=plug.adapter.closing) if plug.adapter else inputs)
-    return {name: made.cpu() for name, made in through.kept.rows.items()}
+    rows = through.kept.rows
+    return rows if processes.count == 1 else {name: made.cpu() for name, made in rows.items()}
 
 
 def _decisive(plug: PersonaPlug, examples: Sequence[Example]) -> list[object]:
