@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -59,3 +60,10 @@ def hooked(hooks: Sequence[tuple[nn.Module, Hook]]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def added_to(output: Tensor, added: Tensor) -> Tensor:
+    """Add what an adapter makes of the last columns that a map reads to what the map makes of these."""
+    if before := output.shape[-2] - added.shape[-2]:
+        added = functional.pad(added, (0, 0, before, 0))
+    return output + added.to(output.dtype)

@@ -1,6 +1,6 @@
 """The frozen language model with a written prompt and nothing else: ``plain``, and every prompt of a user's texts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,13 @@ from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.methods.batch_cache import BatchCache
 from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.records import Example
+
+Joined = Callable[[TokenEmbeddings], TokenEmbeddings]
+
+
+def alone(inputs: TokenEmbeddings) -> TokenEmbeddings:
+    """Have nothing stand beside the language model."""
+    return inputs
 
 
 class Prompted:
@@ -24,6 +31,7 @@ class Prompted:
         writer: Writes the prompts; its longest is the longest that is read.
         generation: How to decode.
         max_output_tokens: Longer right answers are cut where their likelihood is measured.
+        joined: Has something stand beside the language model where it reads embedded prompts.
     """
 
     def __init__(
@@ -34,12 +42,14 @@ class Prompted:
         writer: PromptWriter,
         generation: GenerationConfig,
         max_output_tokens: int = 128,
+        joined: Joined = alone,
     ) -> None:
         self.name = name
         self.backbone = backbone
         self.writer = writer
         self.generation = generation
         self.max_output_tokens = max_output_tokens
+        self.joined = joined
         self._asked = BatchCache(self._read)
 
     def with_writer(self, writer: PromptWriter, *, name: str) -> "Prompted":
@@ -50,6 +60,18 @@ class Prompted:
             writer=writer,
             generation=self.generation,
             max_output_tokens=self.max_output_tokens,
+            joined=self.joined,
+        )
+
+    def joined_by(self, joined: Joined) -> "Prompted":
+        """Ask in the same way, with something beside the language model."""
+        return Prompted(
+            self.name,
+            self.backbone,
+            writer=self.writer,
+            generation=self.generation,
+            max_output_tokens=self.max_output_tokens,
+            joined=joined,
         )
 
     def prepare(self, examples: Sequence[Example]) -> None:
@@ -87,7 +109,7 @@ class Prompted:
         return reads, self.backbone.read_ahead(self._embedded([prompts[-1] for prompts in reads]), self.generation)
 
     def _embedded(self, prompts: Sequence[str]) -> TokenEmbeddings:
-        return self.backbone.embed(prompts, max_tokens=self.writer.max_tokens)
+        return self.joined(self.backbone.embed(prompts, max_tokens=self.writer.max_tokens))
 
     def _count(self, prompts: Sequence[str]) -> int:
         return int(self._embedded(prompts).mask.sum())

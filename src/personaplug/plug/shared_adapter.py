@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from personaplug.backbone.attention_maps import Hook, attention_projections, hooked
+from personaplug.backbone.attention_maps import Hook, added_to, attention_projections, hooked
 from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.config import option
 
@@ -138,9 +138,7 @@ class SharedAdapter(nn.Module):
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             read = inputs[0] if last is None else inputs[0][..., -last:, :]
             added = scale * functional.linear(functional.linear(read.to(first.dtype), first), second)
-            if before := output.shape[-2] - added.shape[-2]:
-                added = functional.pad(added, (0, 0, before, 0))
-            return output + _of_rows(added, rows).to(output.dtype)
+            return added_to(output, _of_rows(added, rows))
 
         return add
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from personaplug.backbone.base import GenerationConfig
 from personaplug.backbone.device import start_torch, this_machine
+from personaplug.backbone.precision import for_steps
+from personaplug.backbone.tokens import Place
 from personaplug.data.log import read_log
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import with_one_stranger_each
@@ -53,7 +55,10 @@ def fit_users(
     if like:
         run.take_start(like)
     prompted = prompts_of(run, k=config.items.k, generation=GenerationConfig(), device=start_torch())
-    adapters = adapters_of(run, prompted)
+    place: Place = "after" if config.adapter.reads == "answer" else "before"
+    backbone = for_steps(prompted.backbone, run.precision, place=place)
+    run = run.in_precision(backbone.dtype)
+    adapters = adapters_of(run, backbone)
     rows = counted(read_log(log, run.task, on_bad=progress.bad_row), "read", progress=progress)
     examples = split_examples(rows, run.task, split=config.split)
     histories = histories_of(_asked(examples, config))

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from personaplug.backbone.base import GenerationConfig
 from personaplug.errors import ConfigError, MissingExtraError
+from personaplug.plug.shared_adapter import SharedAdapter, SharedAdapterConfig
 from personaplug.rivals.user_lora import adapters as lora
 from personaplug.rivals.user_lora.adapters import LoraConfig, UserAdapters, attention_projections
 from tests import tiny
@@ -88,7 +89,7 @@ def test_a_batch_of_many_users_is_as_likely_as_one_by_one(backbone, adapters):
 
 def by_peft(backbone, adapters, users, known):
     """Score as PEFT's own mixed batch does: one adapter after another, each on its rows."""
-    model, names = adapters._model, {user: f"of_{user}" for user in known}
+    model, names = peft.PeftModel(backbone.model, adapters.settings), {user: f"of_{user}" for user in known}
     for user, name in names.items():
         model.add_adapter(name, adapters.settings)
         peft.set_peft_model_state_dict(model, known[user], adapter_name=name)
@@ -104,9 +105,9 @@ def by_peft(backbone, adapters, users, known):
     model.eval()
     model.base_model.enable_adapter_layers()
     found = scores(backbone), answers(backbone), answers(backbone, config=BEAMS)
-    model.base_model.disable_adapter_layers()
     for hook in hooks:
         hook.remove()
+    model.unload()
     return found
 
 
@@ -154,7 +155,7 @@ def test_five_users_take_as_many_operations_as_two(backbone, adapters):
 def test_all_rows_of_one_user_share_one_copy_of_the_adapter(backbone, adapters):
     known = some(adapters, "ada", "ben")
     stacked, copies = adapters._stacked, set()
-    adapters._stacked = lambda name, rows: copies.add(len(rows)) or stacked(name, rows)
+    adapters._stacked = lambda rows: copies.add(len(rows)) or stacked(rows)
     for users in (["ada"] * 5, USERS):
         with adapters.answering(users, known):
             scores(backbone)
@@ -172,7 +173,7 @@ def test_a_place_forgets_the_user_before(backbone, adapters):
 
 
 def test_training_moves_the_adapter_alone(backbone, adapters):
-    before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items() if "lora_" not in name}
+    before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
     with adapters.training(adapters.start) as weights:
         optimizer = torch.optim.SGD(weights, lr=1.0)
         for _ in range(2):  # the first step moves the second matrix only: the first has no gradient while that is zero
@@ -310,10 +311,12 @@ def test_training_over_the_task_moves_the_users_adapter_alone_and_starts_from_th
             optimizer.zero_grad()
             backbone.loss(backbone.embed(TEXTS), ["yes"] * len(TEXTS)).backward()
             optimizer.step()
-    after = backbone.model.state_dict()
-    moved = {name for name, tensor in before.items() if not torch.equal(after[name], tensor)}
-    assert moved
-    assert all(".place0." in name for name in moved)
+    after, trained = backbone.model.state_dict(), adapters.weights()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert not any(torch.equal(trained[name], tensor) for name, tensor in adapters.start.items() if "lora_B" in name)
+    with adapters.answering(["all"] * len(TEXTS), {"all": adapters.start}):
+        torch.testing.assert_close(scores(backbone), wanted, atol=2e-3, rtol=1e-4)
 
 
 def test_dropout_leaves_a_part_out_in_training_alone_and_is_the_adapters_own(backbone):
@@ -340,6 +343,85 @@ def test_dropout_leaves_a_part_out_in_training_alone_and_is_the_adapters_own(bac
 def test_queries_and_values_are_found_in_every_family(name, parts):
     found = attention_projections(MODELS[name]().model, only="query-value")
     assert {full.rpartition(".")[2] for full in found} == parts
+
+
+OF_ANSWERS = LoraConfig(rank=2, reads="answer")
+
+
+def joined_scores(adapters, texts=TEXTS):
+    with torch.inference_mode():
+        inputs = adapters.joined(adapters.backbone.embed(texts))
+        return adapters.backbone.score(inputs, ["yes"] * len(texts)).log_likelihood
+
+
+def shared(backbone, weights):
+    """Make the adapter of all users that reads answers out of one user's."""
+    adapter = SharedAdapter(backbone.model, SharedAdapterConfig(rank=2), closing=backbone.closing_tokens)
+    for name, first, second in zip(adapter.names, adapter.first, adapter.second, strict=True):
+        first.data.copy_(weights[f"base_model.model.{name}.lora_A.weight"])
+        second.data.copy_(weights[f"base_model.model.{name}.lora_B.weight"])
+    return adapter
+
+
+@pytest.mark.parametrize("config", [GREEDY, BEAMS], ids=["greedy", "beam"])
+def test_one_that_reads_answers_is_the_function_of_the_adapter_of_all_users_that_does(backbone, config):
+    adapters = UserAdapters(backbone, OF_ANSWERS)
+    known = some(adapters, "ada", "ben")
+    adapter = shared(backbone, known["ada"])
+    inputs = adapter.joined(backbone.embed(TEXTS), backbone.model, is_behind=True)
+    with torch.inference_mode():
+        wanted = backbone.score(inputs, ["yes"] * len(TEXTS)).log_likelihood, backbone.generate(inputs, config)
+    with adapters.answering(["ada", "ben", "ada", "ada", "ada"], known):
+        found = joined_scores(adapters), backbone.generate(adapters.joined(backbone.embed(TEXTS)), config)
+    own = [0, 2, 3, 4]
+    torch.testing.assert_close(found[0][own], wanted[0][own], atol=2e-3, rtol=1e-4)
+    assert [found[1][at] for at in own] == [wanted[1][at] for at in own]
+    assert abs(found[0][1] - wanted[0][1]) > 0.1
+
+
+@pytest.mark.parametrize("name", ["decoder-only", "absolute"])
+def test_one_that_reads_answers_learns_as_the_adapter_of_all_users_does(name):
+    backbone = MODELS[name]()
+    adapters = UserAdapters(backbone, OF_ANSWERS)
+    start = some(adapters, "ada")["ada"]
+    adapter = shared(backbone, start)
+    backbone.loss(
+        adapter.joined(backbone.embed(TEXTS), backbone.model, is_behind=True), ["yes"] * len(TEXTS)
+    ).backward()
+    with adapters.training(start) as weights:
+        backbone.loss(adapters.joined(backbone.embed(TEXTS)), ["yes"] * len(TEXTS)).backward()
+        found = dict(zip(start, weights, strict=True))
+    for each, first, second in zip(adapter.names, adapter.first, adapter.second, strict=True):
+        for part, wanted in (("A", first), ("B", second)):
+            gradient = found[f"base_model.model.{each}.lora_{part}.weight"].grad
+            torch.testing.assert_close(gradient, wanted.grad, atol=1e-4, rtol=1e-3)
+
+
+def test_what_is_read_ahead_of_answers_is_the_frozen_models(backbone):
+    adapters = UserAdapters(backbone, OF_ANSWERS)
+    inputs = adapters.joined(backbone.embed(TEXTS))
+    bare = scores(backbone)
+    with adapters.answering(USERS, some(adapters, "ada", "ben")):
+        ahead = backbone.read_ahead(inputs)
+        with torch.inference_mode():
+            found = backbone.score(ahead, ["yes"] * len(TEXTS)).log_likelihood
+        torch.testing.assert_close(found, joined_scores(adapters), atol=2e-3, rtol=1e-4)
+        assert not torch.allclose(found[[0, 2, 4]], bare[[0, 2, 4]], atol=1e-2)
+    torch.testing.assert_close(joined_scores(adapters), bare, atol=2e-3, rtol=1e-4)
+
+
+def test_of_answers_an_encoder_knows_nothing():
+    adapters = UserAdapters(tiny.encoder_decoder(), OF_ANSWERS)
+    assert adapters.start
+    assert not any("encoder." in name.replace("decoder.", "") for name in adapters.start)
+
+
+def test_peft_leaves_nothing_in_the_language_model(backbone):
+    before = [(name, type(module)) for name, module in backbone.model.named_modules()]
+    held = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
+    UserAdapters(backbone, LoraConfig(rank=2))
+    assert [(name, type(module)) for name, module in backbone.model.named_modules()] == before
+    assert all(torch.equal(backbone.model.state_dict()[name], tensor) for name, tensor in held.items())
 
 
 def test_what_an_adapter_of_yesterday_was_made_of_is_written_as_ever():

@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from personaplug.backbone.kept_inputs import KeptInputs
 from personaplug.errors import ConfigError
 from personaplug.plug.run_folder import method_of
 from personaplug.records import Profile
 from personaplug.rivals.user_lora import training as user_lora
 from personaplug.rivals.user_lora.adapters import LoraConfig, UserAdapters
-from personaplug.rivals.user_lora.run import AdaptationConfig, UserTrainingConfig
+from personaplug.rivals.user_lora.run import PRESETS, AdaptationConfig, UserTrainingConfig
 from personaplug.rivals.user_lora.run_folder import UserLoraFolder
 from tests.factories import make_item
 from tests.processes import kill_itself
@@ -61,7 +62,7 @@ def watch(monkeypatch):
     @contextmanager
     def watched(self, start):
         with training(self, start) as weights:
-            starts.append({name: tensor.detach().clone() for name, tensor in self._places["place0"].items()})
+            starts.append(self.weights())
             yield weights
 
     def fit(adapters, lessons, *args, **options):
@@ -327,3 +328,62 @@ def test_a_start_that_was_adapted_before_there_was_another_use_of_it_is_taken_as
     other = replace(adapted, config=replace(adapted.config, adaptation=replace(ADAPTATION, use="base")))
     with pytest.raises(ConfigError, match="adapted to the task with other settings"):
         other.start(adapters)
+
+
+@pytest.fixture
+def of_answers(small):
+    return replace(small, config=replace(small.config, adapter=LoraConfig(rank=2, reads="answer")))
+
+
+def test_inputs_that_are_read_once_make_the_adapters_of_inputs_read_at_each_visit(of_answers, tmp_path, monkeypatch):
+    train(of_answers, everyone())
+    anew = replace(of_answers, path=tmp_path / "anew")
+    monkeypatch.setattr(user_lora, "_KEPT", 0)
+    train(anew, everyone())
+    for user in KNOWN:
+        once, each_time = of_answers.adapters.weights(user), anew.adapters.weights(user)
+        assert all(torch.allclose(once[name], tensor, atol=1e-4) for name, tensor in each_time.items())
+
+
+@pytest.mark.parametrize("reads", ["answer", "all"])
+def test_inputs_are_read_again_in_the_second_epoch_only_where_they_go_through_the_adapter(small, reads, monkeypatch):
+    run = replace(small, config=replace(small.config, adapter=LoraConfig(rank=2, reads=reads)))
+    adapters, found = make_adapters(run), []
+    monkeypatch.setattr(user_lora, "KeptInputs", lambda budget: found.append(KeptInputs(budget)) or found[-1])
+    train(run, [ask("cyd")], adapters)
+    assert [kept.found for kept in found] == [COUNTS["cyd"] * TRAINING.epochs if reads == "answer" else 0]
+    assert adapters.backbone.kept is None
+
+
+def test_one_that_reads_answers_teaches_the_users_own_too(of_answers):
+    adapters = make_adapters(of_answers)
+    run = replace(of_answers, config=replace(of_answers.config, training=replace(TRAINING, epochs=20.0)))
+    train(run, everyone(), adapters)
+    inputs = adapters.joined(adapters.backbone.embed([TASK.prompt_text(ask("ada").input)] * 2))
+    known = {user: run.adapters.weights(user) for user in ("ada", "ben")}
+    with torch.inference_mode(), adapters.answering(["ada", "ben"], known):
+        own = adapters.backbone.score(inputs, ["ada", "ben"]).log_likelihood
+        others = adapters.backbone.score(inputs, ["ben", "ada"]).log_likelihood
+    assert (own > others + 1).all()
+
+
+def test_a_run_goes_on_in_the_precision_in_which_it_was_begun(small):
+    asked = replace(small, config=replace(small.config, training=replace(TRAINING, precision="auto")))
+    assert asked.precision == "auto"
+    asked.in_precision(torch.bfloat16).save()
+    assert asked.precision == "bfloat16"
+    assert UserLoraFolder.open(small.path).config.training.precision == "bfloat16"
+    assert small.precision == "float32"
+
+
+def test_a_run_of_before_there_was_a_word_for_it_reads_all_in_float32_and_a_new_one_answers(small):
+    small.save()
+    file = small.path / "config.toml"
+    file.write_text(
+        "".join(line for line in file.read_text().splitlines(True) if not line.startswith(("reads", "prec")))
+    )
+    config = UserLoraFolder.open(small.path).config
+    assert (config.adapter.reads, config.training.precision) == ("all", "float32")
+    new = PRESETS["default"]
+    assert (new.adapter.reads, new.training.precision) == ("answer", "auto")
+    assert (PRESETS["paper"].adapter.reads, PRESETS["paper"].training.precision) == ("all", "float32")

@@ -1,24 +1,27 @@
-"""LoRA adapters of many users on one frozen language model, by way of PEFT (LoRA: arXiv 2106.09685).
+"""LoRA adapters of many users on one frozen language model (LoRA: arXiv 2106.09685), in PEFT's format.
 
-PEFT puts small trained matrices beside the model's own, which stay as they are: outside of the verbs here the language
-model is the bare one. PEFT trains one adapter at a time. Each row of an answered batch has an adapter of its own: those
+PEFT says what an untrained adapter is and what its tensors and files are called. Nothing of it stays in the language
+model, which outside of the verbs here is the bare one. Each row of an answered batch has an adapter of its own: those
 of all rows are stacked, and a layer multiplies all rows at once, where PEFT would take one adapter after another.
 """
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-from personaplug.backbone.attention_maps import Hook, attention_projections, hooked
+from personaplug.backbone.attention_maps import Hook, added_to, attention_projections, hooked
 from personaplug.backbone.base import Backbone
+from personaplug.backbone.tokens import Beside, TokenEmbeddings, alone
 from personaplug.config import option
 from personaplug.embedder.checkpoint import write_tensors
 from personaplug.errors import ConfigError, MissingExtraError
@@ -31,13 +34,16 @@ Weights = Mapping[str, Tensor]
 
 ADAPTER_FILE = "adapter_model.safetensors"
 
-_USER, _TASK = "place0", "task"
-"""Names of places to PEFT, which takes any part of a tensor's dotted name that equals one for the place."""
+_MODEL = "base_model.model."
+"""What PEFT's names have before a language model's own."""
+
+_PLACE = "place0"
+"""An adapter's name to PEFT, which takes any part of a tensor's dotted name that equals one for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoraConfig:
-    """How large an adapter is."""
+    """How large an adapter is, and what goes through it."""
 
     rank: int = option(8, "columns of each of the two trained matrices beside a frozen one")
     alpha: float = option(16.0, "what they add is multiplied by alpha / rank")
@@ -50,6 +56,11 @@ class LoraConfig:
     dropout: float = field(
         default=0.0, metadata={"help": "share of what an adapter reads that is left out in training"}, repr=False
     )
+    reads: Literal["answer", "all"] = field(
+        default="all",
+        metadata={"help": "what goes through it: answers and what stands right before them, or inputs too"},
+        repr=False,
+    )
 
     def __post_init__(self) -> None:
         if self.rank < 1 or not self.alpha > 0 or not 0 <= self.dropout < 1:
@@ -57,17 +68,23 @@ class LoraConfig:
                 f"rank {self.rank} and alpha {self.alpha} must be above zero, dropout {self.dropout} below one"
             )
 
+    @property
+    def scale(self) -> float:
+        """What an adapter adds is multiplied by this."""
+        return self.alpha / self.rank
+
 
 class UserAdapters:
-    """A place for adapters on a backbone, which trains one user's at a time, and answers by many users' at once.
+    """Adapters beside a backbone, which trains one user's at a time, and answers by many users' at once.
 
     Args:
-        backbone: Its model gets the places; its own weights stay as they are.
-        config: How large the adapters are.
+        backbone: Its weights stay as they are.
+        config: How large the adapters are, and what goes through them.
         seed: Of the weights that an adapter starts from.
 
     Attributes:
         start: What an untrained adapter weighs: its second matrix is zero, so the model answers as the bare one.
+        tail: Tokens at the end of every input that an adapter reads; 0 where it reads all that its maps do.
 
     Raises:
         ConfigError: The model has no attention with linear maps in it.
@@ -76,34 +93,22 @@ class UserAdapters:
 
     def __init__(self, backbone: Backbone, config: LoraConfig, *, seed: int = 0) -> None:
         library = import_peft()
-        targets = attention_projections(backbone.model, only=config.places)
-        self.backbone = backbone
+        maps = _maps(backbone, config)
+        self.backbone, self.config = backbone, config
         self.settings: peft.LoraConfig = library.LoraConfig(
             r=config.rank,
             lora_alpha=config.alpha,
             lora_dropout=config.dropout,
-            target_modules=list(targets),
-            fan_in_fan_out=any(isinstance(module, Conv1D) for module in targets.values()),
+            target_modules=list(maps),
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in maps.values()),
         )
-        with torch.random.fork_rng(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # PEFT asks the model by a name that transformers will drop
-            torch.manual_seed(seed)
-            self._model = library.PeftModel(backbone.model, self.settings, adapter_name=_USER)
-        self._model.eval()
-        self._tuner = self._model.base_model
-        self._layers = {
-            name: module
-            for name, module in self._model.named_modules()
-            if isinstance(module, library.tuners.lora.LoraLayer)
-        }
-        self._read: Callable[[str], dict[str, Tensor]] = lambda place: library.get_peft_model_state_dict(
-            self._model, adapter_name=place, save_embedding_layers=False
-        )
-        # A state's tensors are the parameters themselves, so that writing into them places an adapter.
-        self._places = {_USER: self._read(_USER)}
-        self.start: Weights = self.weights()
+        self.start: Weights = _untrained(backbone, self.settings, seed=seed)
+        is_in_decoder = backbone.model.config.is_encoder_decoder
+        self.tail = 0 if config.reads == "all" or is_in_decoder else max(1, backbone.closing_tokens)
+        self._maps = {f"{_MODEL}{name}": module for name, module in maps.items()}
         self._task: Weights = {}
-        self._tuner.disable_adapter_layers()
+        self._trained: Weights = self.start
+        self._standing: Beside = alone
 
     @property
     def has_task(self) -> bool:
@@ -112,7 +117,7 @@ class UserAdapters:
 
     def weights(self) -> Weights:
         """Copy the adapter that was trained last, in float32 on the CPU."""
-        return {name: tensor.detach().cpu().clone() for name, tensor in self._places[_USER].items()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in self._trained.items()}
 
     def rest_on(self, task: Weights) -> None:
         """Put an adapter of everybody beside the language model, under the users': frozen, for every row.
@@ -123,8 +128,15 @@ class UserAdapters:
         Args:
             task: What it weighs.
         """
-        self._place(_TASK, task)
-        self._task = task
+        self._check(task)
+        self._task = {name: tensor.to(self.backbone.device) for name, tensor in task.items()}
+
+    def joined(self, inputs: TokenEmbeddings) -> TokenEmbeddings:
+        """Have whatever is trained or answers stand beside the language model where it reads the end of inputs.
+
+        The frozen model reads what is before it alone. Where adapters read all, nothing is to be done.
+        """
+        return replace(inputs, tail=self.tail, beside=self._stand) if self.tail else inputs
 
     @contextmanager
     def training(self, start: Weights) -> Iterator[list[nn.Parameter]]:
@@ -133,18 +145,13 @@ class UserAdapters:
         Args:
             start: What the adapter weighs at first.
         """
-        self._place(_USER, start)
-        dropouts = [module for layer in self._layers.values() for module in layer.lora_dropout.modules()]
-        with hooked([(layer, _with_task) for layer in self._layers.values() if self.has_task]):
-            self._tuner.enable_adapter_layers()
-            try:
-                for module in dropouts:
-                    module.training = True  # these alone: the language model's own dropout stays off
-                yield [weight for weight in self._model.parameters() if weight.requires_grad]
-            finally:
-                for module in dropouts:
-                    module.training = False
-                self._tuner.disable_adapter_layers()
+        self._check(start)
+        device = self.backbone.device
+        own = {name: nn.Parameter(tensor.to(device, copy=True)) for name, tensor in start.items()}
+        self._trained = own
+        dropout = self.config.dropout
+        with self._through(lambda last: [*self._paths(own, last, dropout), *self._paths(self._task, last)]):
+            yield list(own.values())
 
     @contextmanager
     def answering(self, users: Sequence[str | None], adapters: Mapping[str, Weights]) -> Iterator[None]:
@@ -159,24 +166,40 @@ class UserAdapters:
             ConfigError: An adapter is of another size, or of another language model.
         """
         rows = users[:1] if len(set(users)) == 1 else users  # all rows of one user read one copy
-        each = [self._over_task(self.start if user is None else adapters[user]) for user in rows]
-        with hooked([(layer, self._stacked(name, each)) for name, layer in self._layers.items()]):
+        each = self._stacked([self._over_task(self.start if user is None else adapters[user]) for user in rows])
+        with self._through(lambda last: self._paths(each, last)):
             yield
 
     def save(self, weights: Weights, folder: Path) -> None:
-        """Write an adapter as PEFT itself would, for other tools to load: two files, no pickle."""
+        """Write an adapter as PEFT itself would: two files, no pickle; for other tools where it reads all."""
         write_tensors(weights, folder / ADAPTER_FILE)
         self.settings.save_pretrained(str(folder))
 
-    def _place(self, place: str, weights: Weights) -> None:
-        if place not in self._places:
-            self._model.add_adapter(place, self.settings)
-            self._model.eval()
-            self._places[place] = self._read(place)
-        self._check(weights)
-        with torch.no_grad():
-            for name, tensor in self._places[place].items():
-                tensor.copy_(weights[name])
+    def _stand(self, answer_tokens: int) -> AbstractContextManager[None]:
+        return self._standing(answer_tokens)
+
+    @contextmanager
+    def _through(self, hooks: Callable[[int | None], Sequence[tuple[nn.Module, Hook]]]) -> Iterator[None]:
+        """Have hooks on the maps for all that is read inside, or where the ends of joined inputs are read."""
+        if not self.tail:
+            with hooked(hooks(None)):
+                yield
+            return
+        self._standing = lambda answer_tokens: hooked(hooks(self.tail + answer_tokens))
+        try:
+            yield
+        finally:
+            self._standing = alone
+
+    def _paths(self, weights: Weights, last: int | None, dropout: float = 0.0) -> list[tuple[nn.Module, Hook]]:
+        """Let all rows go through one adapter, or each through its own of a stack; through none where it is empty."""
+        path = partial(_path, scale=self.config.scale, last=last, dropout=dropout)
+        maps = self._maps.items() if weights else ()
+        return [(each, path(weights[f"{name}.lora_A.weight"], weights[f"{name}.lora_B.weight"])) for name, each in maps]
+
+    def _stacked(self, rows: Sequence[Weights]) -> Weights:
+        """Put the adapters of all rows side by side, so that a map multiplies all rows at once."""
+        return {name: torch.stack([each[name] for each in rows]).to(self.backbone.device) for name in self.start}
 
     def _check(self, weights: Weights) -> None:
         if _shapes(weights) != _shapes(self.start):
@@ -185,23 +208,8 @@ class UserAdapters:
     def _over_task(self, weights: Weights) -> Weights:
         """Put an adapter over that of everybody: the two are one, of both their ranks."""
         self._check(weights)
-        both = {name: [task, weights[name]] for name, task in self._task.items()}
+        both = {name: [task.cpu(), weights[name]] for name, task in self._task.items()}
         return {**weights, **{name: torch.cat(each, dim=int("lora_B" in name)) for name, each in both.items()}}
-
-    def _stacked(self, name: str, rows: Sequence[Weights]) -> Hook:
-        """Let a layer add what each row's adapter makes of its input, all rows at once."""
-        layer = self._layers[name]
-        held = layer.lora_A[_USER].weight  # where, and how precise
-        first = torch.stack([weights[f"{name}.lora_A.weight"] for weights in rows]).to(held)
-        second = torch.stack([weights[f"{name}.lora_B.weight"].T for weights in rows]).to(held) * layer.scaling[_USER]
-
-        def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-            # A query's own rows (beams, or tokens) are neighbours.
-            read = inputs[0].reshape(len(first), -1, first.shape[-1]).to(first.dtype)
-            added: Tensor = read @ first.mT @ second
-            return output + added.view_as(output).to(output.dtype)
-
-        return add
 
 
 def import_peft() -> Any:  # noqa: ANN401 (a module that may be absent)
@@ -217,11 +225,38 @@ def import_peft() -> Any:  # noqa: ANN401 (a module that may be absent)
     return peft
 
 
-def _with_task(layer: Any, inputs: tuple[Any, ...], output: Tensor) -> Tensor:  # noqa: ANN401 (PEFT's)
-    """Add what the adapter of everybody makes of a layer's input."""
-    first, second = layer.lora_A[_TASK], layer.lora_B[_TASK]
-    added: Tensor = second(first(inputs[0].to(first.weight.dtype))) * layer.scaling[_TASK]
-    return output + added.to(output.dtype)
+def _maps(backbone: Backbone, config: LoraConfig) -> dict[str, nn.Module]:
+    """Find the maps that adapters stand beside; of answers alone, an encoder knows nothing."""
+    maps = attention_projections(backbone.model, only=config.places)
+    if config.reads == "all" or not backbone.model.config.is_encoder_decoder:
+        return maps
+    return {name: each for name, each in maps.items() if "decoder" in name.split(".")}
+
+
+def _untrained(backbone: Backbone, settings: Any, *, seed: int) -> Weights:  # noqa: ANN401 (PEFT's)
+    """Let PEFT draw an adapter, and leave the language model as it was."""
+    library = import_peft()
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks the model by a name that transformers will drop
+        torch.manual_seed(seed)
+        model = library.PeftModel(backbone.model, settings, adapter_name=_PLACE)
+    state = library.get_peft_model_state_dict(model, adapter_name=_PLACE, save_embedding_layers=False)
+    start = {name: tensor.detach().float().cpu().clone() for name, tensor in state.items()}
+    model.unload()
+    return start
+
+
+def _path(first: Tensor, second: Tensor, *, scale: float, last: int | None, dropout: float) -> Hook:
+    """Add what an adapter, or one for each row, makes of the last columns that a map reads, or of all."""
+
+    def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        read = inputs[0] if last is None else inputs[0][..., -last:, :]
+        # A query's own rows (beams, or tokens) are neighbours.
+        rows = read.to(first.dtype).reshape(*first.shape[:-2], -1, first.shape[-1])
+        added = scale * (functional.dropout(rows, dropout) @ first.mT @ second.mT)
+        return added_to(output, added.view(*read.shape[:-1], -1))
+
+    return add
 
 
 def _shapes(weights: Weights) -> dict[str, torch.Size]:

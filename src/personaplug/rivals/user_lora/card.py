@@ -17,10 +17,10 @@ One LoRA adapter a user, trained on what is strictly earlier than that user's fi
 | task | {task} |
 | queries | {split}, {history} history |
 | language model (frozen) | {backbone} |
-| adapters | rank {rank}, alpha {alpha:g}, {places}{dropout} |
+| adapters | rank {rank}, alpha {alpha:g}, {places}{dropout}; {reads} |
 | retrieved items in each prompt | {items} |
 | every user starts from | {start} |
-| training | {epochs:g} epochs of the history, batches of {batch}, learning rate {rate:g}, seed {seed} |
+| training | {epochs:g} epochs of the history, batches of {batch}, learning rate {rate:g}, seed {seed}, {precision} |
 | users | {users:,}, and {without:,} without history, who get what all start from |
 | history items a user | {history_items:.1f} |
 | **seconds a user** | {seconds:.2f} (median {median:.2f}, most {longest:.2f}; all {all_seconds:,.0f}) |
@@ -31,13 +31,17 @@ One LoRA adapter a user, trained on what is strictly earlier than that user's fi
 {prompt}
 Every user starts from the weights in `start.safetensors`.{base} An adapter is a folder below `adapters/`, in PEFT's own
 format, named by a hash of the user's id; `record.json` in it says whose it is. Deleting the folder forgets the user.
-The costs are in `cost.json`, too.
+{elsewhere}The costs are in `cost.json`, too.
 """
 
 _PLACES = {
     "attention": "every linear map of the attention",
     "query-value": "the attention's maps of queries and values",
 }
+
+_READS = {"answer": "inputs do not go through them", "all": "inputs go through them too"}
+
+_HERE_ALONE = "Other engines let inputs through an adapter too, so these answer as they were trained here alone.\n"
 
 _BASE = " What stays under all adapters, and must be loaded with each, is in `base.safetensors`."
 
@@ -58,6 +62,8 @@ def write_user_lora_card(run: UserLoraFolder, cost: UserCost, *, prompt: str) ->
         rank=config.adapter.rank,
         alpha=config.adapter.alpha,
         places=_PLACES[config.adapter.places],
+        reads=_READS[config.adapter.reads],
+        elsewhere=_HERE_ALONE if config.adapter.reads == "answer" else "",
         dropout=f", dropout {config.adapter.dropout:g}" if config.adapter.dropout else "",
         items=f"{config.items.k}, by {config.items.retriever}" if config.items.k else "none",
         start=_start(config.adaptation),
@@ -66,6 +72,7 @@ def write_user_lora_card(run: UserLoraFolder, cost: UserCost, *, prompt: str) ->
         batch=config.training.batch_size,
         rate=config.training.learning_rate,
         seed=config.training.seed,
+        precision=config.training.precision,
         users=cost.users,
         without=cost.without_history,
         history_items=cost.history_items,

@@ -11,6 +11,9 @@ from torch import Tensor
 from personaplug.rivals.user_lora.adapters import LoraConfig
 from personaplug.rivals.user_lora.run import UserLoraConfig
 
+_UNSAID = {("reads", "all"), ("precision", "float32")}
+"""What held before there was a word for it: hashes do not say it."""
+
 
 @dataclass(frozen=True, slots=True)
 class AdapterContent:
@@ -34,12 +37,12 @@ class AdapterContent:
     def hash(self) -> str:
         """Hash the settings by their fields, so that a class may be called anything."""
         config = self.config
-        settings = {name: asdict(getattr(config, name)) for name in ("backbone", "adapter", "training")}
+        settings = {name: _said(getattr(config, name)) for name in ("backbone", "adapter", "training")}
         return self._hash([settings, self.max_input_tokens, self.prompts, self.targets])
 
     def is_of(self, hashed: str) -> bool:
         """Tell whether a hash is of this, in today's way or in that of before, which had the classes' names in it."""
-        return hashed == self.hash or hashed == self._hash(self._said_before())
+        return hashed == self.hash or (_is_of_before(self.config) and hashed == self._hash(self._said_before()))
 
     def _said_before(self) -> list[Any]:
         config, adapter = self.config, self.config.adapter
@@ -55,6 +58,15 @@ class AdapterContent:
             for name in sorted(weights):
                 digest.update(weights[name].float().numpy().tobytes())
         return digest.hexdigest()
+
+
+def _is_of_before(config: UserLoraConfig) -> bool:
+    return {("reads", config.adapter.reads), ("precision", config.training.precision)} == _UNSAID
+
+
+def _said(part: Any) -> dict[str, Any]:  # noqa: ANN401 (any dataclass)
+    """Write down a part of the settings, without what there was no word for and is as it was."""
+    return {name: value for name, value in asdict(part).items() if (name, value) not in _UNSAID}
 
 
 def _as_repr(name: str, part: Any) -> str:  # noqa: ANN401 (any dataclass)

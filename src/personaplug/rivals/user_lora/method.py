@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from personaplug.backbone.base import Backbone
 from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.backbone.loading import load_backbone
 from personaplug.errors import ConfigError
@@ -114,10 +115,10 @@ def open_user_lora(folder: Path, task: Task, *, k: int | None, generation: Gener
     run = UserLoraFolder.open(folder)
     check_task(folder, run.task.name, wanted=task.name)
     prompted = prompts_of(run, k=run.config.items.k if k is None else k, generation=generation, device=device)
-    adapters = adapters_of(run, prompted)
+    adapters = adapters_of(run, prompted.backbone)
     if run.config.rests_on_task and run.has_start:
         run.start(adapters)
-    return UserLora(prompted, adapters, run)
+    return UserLora(prompted.joined_by(adapters.joined), adapters, run)
 
 
 def prompts_of(run: UserLoraFolder, *, k: int, generation: GenerationConfig, device: str) -> Prompted:
@@ -139,6 +140,6 @@ def prompts_of(run: UserLoraFolder, *, k: int, generation: GenerationConfig, dev
     return with_items(plain, task, retriever=retriever, k=k, item_tokens=config.items.item_tokens)
 
 
-def adapters_of(run: UserLoraFolder, prompted: Prompted) -> UserAdapters:
-    """Put a run's places for adapters on its language model."""
-    return UserAdapters(prompted.backbone, run.config.adapter, seed=run.config.training.seed)
+def adapters_of(run: UserLoraFolder, backbone: Backbone) -> UserAdapters:
+    """Make the places for a run's adapters beside its language model."""
+    return UserAdapters(backbone, run.config.adapter, seed=run.config.training.seed)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from personaplug.backbone.loading import BackboneConfig
+from personaplug.backbone.precision import Precision
 from personaplug.config import option
 from personaplug.method_kinds import AdapterItems
 from personaplug.rivals.user_lora.adapters import LoraConfig
@@ -36,6 +37,12 @@ class UserTrainingConfig:
     max_input_tokens: int = option(256, "longer inputs are cut at their end")
     max_output_tokens: int = option(128, "longer answers are cut in training and scoring")
     seed: int = option(0, "of the weights that all users start from, and of the order of items")
+    # Not in the repr, as in adapters.py.
+    precision: Precision = field(
+        default="float32",
+        metadata={"help": "of the language model in training; auto: bfloat16 where the processor has it"},
+        repr=False,
+    )
 
     def __post_init__(self) -> None:
         if min(self.batch_size, self.max_items + 1, self.max_input_tokens) < 1 or self.max_output_tokens < 2:
@@ -84,7 +91,7 @@ class UserLoraConfig:
 
 
 PRESETS = {
-    "default": UserLoraConfig(),
+    "default": UserLoraConfig(adapter=LoraConfig(reads="answer"), training=UserTrainingConfig(precision="auto")),
     "paper": UserLoraConfig(
         backbone=BackboneConfig(model="meta-llama/Llama-2-7b-hf"),
         adapter=LoraConfig(rank=8, alpha=8.0, places="query-value", dropout=0.05),

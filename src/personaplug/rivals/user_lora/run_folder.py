@@ -1,12 +1,14 @@
 """The folder of a run of one adapter a user: its configuration, what all users start from, and their adapters."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shutil import copyfile
 
+import torch
 from safetensors import safe_open
 
+from personaplug.backbone.precision import Precision
 from personaplug.config import from_mapping
 from personaplug.embedder.checkpoint import read_weights, write_tensors
 from personaplug.errors import ConfigError
@@ -49,6 +51,19 @@ class UserLoraFolder:
     def adapters(self) -> AdapterFolder:
         """The users' adapters."""
         return AdapterFolder(self.path / ADAPTERS)
+
+    @property
+    def precision(self) -> Precision:
+        """Which precision to train in: what was begun goes on in its own."""
+        asked = self.config.training.precision
+        is_begun = asked == "auto" and (self.path / CONFIG).is_file()
+        return UserLoraFolder.open(self.path).config.training.precision if is_begun else asked
+
+    def in_precision(self, dtype: torch.dtype) -> "UserLoraFolder":
+        """Write down in which precision it trains, for who resumes the run, on whichever machine."""
+        settled: Precision = "bfloat16" if dtype == torch.bfloat16 else "float32"
+        training = replace(self.config.training, precision=settled)
+        return replace(self, config=replace(self.config, training=training))
 
     def save(self) -> None:
         """Write configuration and task."""

@@ -8,7 +8,8 @@ disk and was made of the same items and settings is not trained again.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +19,9 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
 
+from personaplug.backbone.base import Backbone
+from personaplug.backbone.kept_inputs import KeptInputs
+from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.files import discard_drafts
 from personaplug.plug.run_file import as_kept
 from personaplug.records import Example
@@ -28,6 +32,9 @@ from personaplug.rivals.user_lora.history_examples import UserHistory, training_
 from personaplug.rivals.user_lora.run import UserTrainingConfig
 from personaplug.rivals.user_lora.run_folder import UserLoraFolder
 from personaplug.training.divergence import check_loss
+
+_KEPT = 1_000_000_000
+"""Bytes of one training's inputs that are kept read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,7 @@ def train_users(
             until=examples[-1].time.isoformat() if examples else "",
             content=content.hash,
         )
-        record = _kept(run, wanted.user_id, content) or _trained(
+        record = _found(run, wanted.user_id, content) or _trained(
             run, wanted, adapters=adapters, texts=texts, start=start, max_input_tokens=max_input_tokens
         )
         records.append(record)
@@ -145,15 +152,19 @@ def fit(
     """
     batches = _batches(len(texts.prompts), config)
     backbone = adapters.backbone
+
+    def read(batch: np.ndarray) -> TokenEmbeddings:
+        return adapters.joined(backbone.embed([texts.prompts[at] for at in batch], max_tokens=max_input_tokens))
+
+    epoch = batches[: _steps_an_epoch(len(texts.prompts), config)] if adapters.tail and config.epochs > 1 else []
     devices = [backbone.device] if backbone.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), adapters.training(start) as weights:
+    with torch.random.fork_rng(devices), adapters.training(start) as weights, _kept(backbone, map(read, epoch)):
         torch.manual_seed(config.seed)  # of what dropout leaves out
         optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
         schedule = LambdaLR(optimizer, partial(_rate, steps=len(batches), warmup=config.warmup))
         for number, batch in enumerate(batches, start=1):
-            inputs = backbone.embed([texts.prompts[at] for at in batch], max_tokens=max_input_tokens)
             targets = [texts.targets[at] for at in batch]
-            loss = backbone.loss(inputs, targets, max_tokens=config.max_output_tokens)
+            loss = backbone.loss(read(batch), targets, max_tokens=config.max_output_tokens)
             check_loss(loss.detach(), step=number)
             loss.backward()
             _step(weights, optimizer, max_gradient=config.max_gradient)
@@ -163,7 +174,19 @@ def fit(
     return adapters.weights(), len(batches)
 
 
-def _kept(run: UserLoraFolder, user_id: str, content: AdapterContent) -> AdapterRecord | None:
+@contextmanager
+def _kept(backbone: Backbone, epoch: Iterable[TokenEmbeddings]) -> Iterator[None]:
+    """Read an epoch's inputs once for all: where adapters read answers alone they are the same at every visit."""
+    backbone.kept = KeptInputs(_KEPT)
+    try:
+        for inputs in epoch:
+            backbone.keep(inputs)
+        yield
+    finally:
+        backbone.kept = None
+
+
+def _found(run: UserLoraFolder, user_id: str, content: AdapterContent) -> AdapterRecord | None:
     found = run.adapters.record(user_id)
     return found if found and content.is_of(found.content) else None
 
@@ -188,11 +211,15 @@ def _trained(
 def _batches(texts: int, config: UserTrainingConfig) -> list[np.ndarray]:
     """Cut the epochs into batches; of part of an epoch, its first batches."""
     draw = np.random.default_rng(config.seed)
-    each = -(-texts // config.batch_size)
+    each = _steps_an_epoch(texts, config)
     steps = max(1, round(each * config.epochs))
     epochs = (draw.permutation(texts) for _ in range(-(-steps // each)))
     cut = [order[at : at + config.batch_size] for order in epochs for at in range(0, texts, config.batch_size)]
     return cut[:steps]
+
+
+def _steps_an_epoch(texts: int, config: UserTrainingConfig) -> int:
+    return -(-texts // config.batch_size)
 
 
 def _rate(step: int, *, steps: int, warmup: float) -> float:
