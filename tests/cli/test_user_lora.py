@@ -95,7 +95,7 @@ def test_the_preset_of_the_paper_trains_fresh_adapters_over_a_frozen_one_of_the_
     )
     card = (tmp_path / "run" / "README.md").read_text()
     assert "| every user starts from | an untrained adapter, over a frozen one of everybody: 3 epochs of 3 " in card
-    assert "maps of queries and values, dropout 0.05 |" in card
+    assert "maps of queries and values, dropout 0.05; inputs go through them too |" in card
     assert "`base.safetensors`" in card
     base, start = (load_file(tmp_path / "run" / f"{name}.safetensors") for name in ("base", "start"))
     assert base.keys() == start.keys()
