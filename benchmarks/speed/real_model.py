@@ -30,8 +30,9 @@ from personaplug.plug.run import RunConfig, TrainingConfig
 from personaplug.records import Example
 
 INPUT_TOKENS, ANSWER_TOKENS = 96, 32
+LIMITS = {"max_input_tokens": INPUT_TOKENS, "max_output_tokens": ANSWER_TOKENS}
 EMBEDDER = EmbedderConfig(made_of="outputs", place="after", instructions=8)
-"""The persona that a real model takes most from: 14 vectors right before the answer."""
+"""A persona in training: 14 vectors right before the answer, and no adapter, as PEFT's prompt tuning has none."""
 
 BATCHES = (1, 8, 32)
 KEPT = 1_000_000_000
@@ -72,15 +73,14 @@ def measure(effort: Effort) -> Iterator[Row]:
     course = Course(2, 1) if effort.is_quick else Course(8, 1)
     with open_world("train", queries=4 if effort.is_quick else 64, is_quick=effort.is_quick) as world:
         name, backbone = language_model(is_quick=effort.is_quick)
-        stage = Stage(world, name, _plug(world, backbone), course)
-        yield from _training(stage, pairs=effort.pairs)
+        run = RunConfig(task=world.log.task.name, training=TrainingConfig(**LIMITS))
+        alone = replace(run, embedder=EMBEDDER, adapter=NO_ADAPTER)
+        yield from _training(Stage(world, name, _plug(world, alone, backbone), course), pairs=effort.pairs)
         yield from adapters.measure(effort)
-        yield from _answering(stage, effort=effort)
+        yield from _answering(Stage(world, name, _plug(world, run, backbone), course), effort=effort)
 
 
-def _plug(world: World, backbone: Backbone) -> PersonaPlug:
-    training = TrainingConfig(max_input_tokens=INPUT_TOKENS, max_output_tokens=ANSWER_TOKENS)
-    run = RunConfig(task=world.log.task.name, embedder=EMBEDDER, adapter=NO_ADAPTER, training=training)
+def _plug(world: World, run: RunConfig, backbone: Backbone) -> PersonaPlug:
     return build_plug(run, world.log.task, store=world.store, query_source=QuerySource.STORE, backbone=backbone)
 
 
@@ -114,7 +114,7 @@ def _row(name: str, stage: Stage, turns: Turns, *, at_least: float) -> Row:
 
 
 def _answering(stage: Stage, *, effort: Effort) -> Iterator[Row]:
-    """Measure answers with a persona beside the bare model's, and beside those with four items."""
+    """Measure answers of the default plug beside the bare model's, and beside those with four items."""
     plug = stage.plug.eval()
     for size in BATCHES[:1] if effort.is_quick else BATCHES:
         pairs = min(effort.pairs, max(2, _ANSWERS // size))

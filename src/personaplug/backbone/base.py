@@ -58,11 +58,13 @@ class Backbone(ABC):
         side: Where the family wants padding.
         separator: What stands between an input and its answer, for models that read both as one text.
         kept: Inputs that training steps find read already; None where each step reads its own.
+        has_own_rows: Whether each row of a batch goes through an adapter of its own, so that none may leave its place.
     """
 
     side: Side
     separator: str = ""
     kept: KeptInputs | None = None
+    has_own_rows: bool = False
 
     def __init__(
         self,

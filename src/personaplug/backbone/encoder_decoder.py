@@ -48,5 +48,5 @@ class EncoderDecoderBackbone(Backbone):
             named <= _PLAIN
             and isinstance(settings.decoder_start_token_id, int)
             and candidates(config.beams, self._ends) <= self._table.num_embeddings
-            and not hasattr(self.model, "peft_config")
+            and not self.has_own_rows
         )

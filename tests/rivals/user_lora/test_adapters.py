@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from personaplug.backbone.base import GenerationConfig
+from personaplug.backbone.beams import BeamSearch
 from personaplug.errors import ConfigError, MissingExtraError
 from personaplug.plug.shared_adapter import SharedAdapter, SharedAdapterConfig
 from personaplug.rivals.user_lora import adapters as lora
@@ -408,6 +409,18 @@ def test_what_is_read_ahead_of_answers_is_the_frozen_models(backbone):
         torch.testing.assert_close(found, joined_scores(adapters), atol=2e-3, rtol=1e-4)
         assert not torch.allclose(found[[0, 2, 4]], bare[[0, 2, 4]], atol=1e-2)
     torch.testing.assert_close(joined_scores(adapters), bare, atol=2e-3, rtol=1e-4)
+
+
+def test_a_beam_search_from_which_rows_leave_is_not_for_adapters_of_rows(monkeypatch):
+    backbone = tiny.encoder_decoder()
+    adapters, ran = UserAdapters(backbone, LoraConfig(rank=2)), []
+    monkeypatch.setattr(BeamSearch, "run", lambda self, *, most: ran.append(most) or [[0]] * len(self.queries))
+    answers(backbone, config=BEAMS)
+    assert ran
+    with adapters.answering(USERS, some(adapters, "ada", "ben")):
+        answers(backbone, config=BEAMS)
+    answers(backbone, config=BEAMS)
+    assert len(ran) == 2
 
 
 def test_of_answers_an_encoder_knows_nothing():

@@ -167,8 +167,12 @@ class UserAdapters:
         """
         rows = users[:1] if len(set(users)) == 1 else users  # all rows of one user read one copy
         each = self._stacked([self._over_task(self.start if user is None else adapters[user]) for user in rows])
-        with self._through(lambda last: self._paths(each, last)):
-            yield
+        self.backbone.has_own_rows = True
+        try:
+            with self._through(lambda last: self._paths(each, last)):
+                yield
+        finally:
+            self.backbone.has_own_rows = False
 
     def save(self, weights: Weights, folder: Path) -> None:
         """Write an adapter as PEFT itself would: two files, no pickle; for other tools where it reads all."""
