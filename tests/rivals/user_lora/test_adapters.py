@@ -413,6 +413,7 @@ def test_what_is_read_ahead_of_answers_is_the_frozen_models(backbone):
 
 def test_a_beam_search_from_which_rows_leave_is_not_for_adapters_of_rows(monkeypatch):
     backbone = tiny.encoder_decoder()
+    backbone.model.generation_config.suppress_tokens = None
     adapters, ran = UserAdapters(backbone, LoraConfig(rank=2)), []
     monkeypatch.setattr(BeamSearch, "run", lambda self, *, most: ran.append(most) or [[0]] * len(self.queries))
     answers(backbone, config=BEAMS)
