@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from personaplug.backbone.loading import BackboneConfig
+from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.model import PersonaPlug
@@ -75,15 +76,17 @@ def make_run(
     *,
     embedder: EmbedderConfig = EmbedderConfig(),  # noqa: B008 (frozen)
     training: TrainingConfig = TrainingConfig(),  # noqa: B008
+    copying: CopyingConfig = CopyingConfig(order=0),  # noqa: B008
     method: str = "plug",
 ) -> RunConfig:
-    """Describe a run of the tiny models, without an adapter that all users share."""
+    """Describe a run of the tiny models, without an adapter that all users share, that copies nothing by default."""
     encoder = EncoderConfig(model=models["encoder"], precision="float32")
     return RunConfig(
         method=method,
         encoder=encoder,
         embedder=embedder,
         adapter=SharedAdapterConfig(rank=0),
+        copying=copying,
         backbone=BackboneConfig(models[family]),
         training=training,
     )

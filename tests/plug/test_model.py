@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from personaplug.backbone.base import GenerationConfig
+from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
 from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.plug.model import PersonaPlug, build_plug
@@ -25,6 +26,7 @@ METHODS = {
     "tuned": {"method": "tuned-prompt"},
     "outputs": {"embedder": OUTPUTS},
     "after": {"embedder": EmbedderConfig(place="after")},
+    "copying": {"embedder": OUTPUTS, "copying": CopyingConfig(order=2)},
 }
 
 
@@ -84,6 +86,7 @@ def test_save_then_load_changes_no_answer_score_or_weight(plug, store, examples,
     assert (loaded.run, loaded.batcher.task) == (plug.run, plug.batcher.task)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "config.toml",
+        *(["copy_head.safetensors"] if plug.run.copies else []),
         "model.safetensors",
         "task.toml",
     ]
@@ -92,7 +95,7 @@ def test_save_then_load_changes_no_answer_score_or_weight(plug, store, examples,
 def test_what_is_saved_holds_no_weight_of_the_language_model_or_of_a_frozen_encoder(plug):
     names = {name.split(".")[1] for name in plug.state_dict()}
     trained_encoder = {"query_encoder"} if plug.run.embedder.query_encoder == "trained" else set()
-    assert names <= {"embedder", "prompt"} | trained_encoder
+    assert names <= {"embedder", "prompt", "gate"} | trained_encoder
     frozen = [*plug.backbone.model.parameters()]
     assert not any(weight is other for weight in plug.parameters() for other in frozen)
 

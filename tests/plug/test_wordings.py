@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personaplug.plug.output_tokens import OutputTokens
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.wordings import Wordings
 from tests import tiny
@@ -20,7 +21,7 @@ def backbone(family):
 @few
 @given(texts=TEXTS)
 def test_the_first_tokens_have_a_place_each_and_the_last_is_the_mean_of_the_rest(backbone, texts):
-    made = Wordings(backbone, places=PLACES, longest=LONGEST)(texts)
+    made = Wordings(OutputTokens(backbone, longest=LONGEST), places=PLACES)(texts)
     table = backbone.model.get_input_embeddings().weight
     assert made.vectors.shape == (len(texts), PLACES + 1, backbone.dim)
     for text, vectors, mask in zip(texts, made.vectors, made.mask, strict=True):
@@ -33,13 +34,13 @@ def test_the_first_tokens_have_a_place_each_and_the_last_is_the_mean_of_the_rest
 
 
 def test_a_command_in_an_output_is_read_as_words(backbone):
-    made = Wordings(backbone, places=4, longest=9)(["</s>"])
+    made = Wordings(OutputTokens(backbone, longest=9), places=4)(["</s>"])
     spelled = [token for character in "</s>" for token in backbone._ids(character)]
     assert torch.equal(made.vectors[0, :4], backbone.model.get_input_embeddings().weight[spelled])
 
 
 def test_no_history_has_no_wording_but_a_shape(backbone):
-    made = Wordings(backbone, places=PLACES, longest=LONGEST)([])
+    made = Wordings(OutputTokens(backbone, longest=LONGEST), places=PLACES)([])
     assert made.vectors.shape == (0, PLACES + 1, backbone.dim)
     assert made.mask.shape == (0, PLACES + 1)
 
@@ -49,7 +50,7 @@ def test_a_text_is_read_once_unless_each_is_to_be_read_anew(backbone, monkeypatc
     asked = []
     own = backbone.reader.ids
     monkeypatch.setattr(backbone.reader, "ids", lambda texts, **more: asked.extend(texts) or own(texts, **more))
-    wordings = Wordings.of(backbone, places=PLACES, longest=LONGEST, source=source)
+    wordings = Wordings(OutputTokens(backbone, longest=LONGEST, source=source), places=PLACES)
     first, again = (wordings(["one", "two"]) for _ in range(2))
     assert torch.equal(first.vectors, again.vectors)
     assert asked == ["one", "two"] * times

@@ -23,6 +23,7 @@ from transformers import (
 
 from personaplug.backbone.generation_config import GenerationConfig as GenerationConfig
 from personaplug.backbone.kept_inputs import KeptInputs
+from personaplug.backbone.mixing import MixedIn
 from personaplug.backbone.positions import answer_positions, input_positions
 from personaplug.backbone.row_generation import RowGeneration, RowStopping, streamed
 from personaplug.backbone.sampling import RowSampling
@@ -107,6 +108,11 @@ class Backbone(ABC):
         """Count the tokens that end every input, such as a chat's header of the answer."""
         return len(self._frame[1])
 
+    @property
+    def end(self) -> int:
+        """The token that ends an answer."""
+        return self._end
+
     def look_up(self, tokens: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens llm_dim"]:
         """Give the embeddings of tokens, as the model reads them."""
         embeddings: Tensor = self._table(tokens)
@@ -142,8 +148,11 @@ class Backbone(ABC):
         """Give the log-likelihood of each answer; longer answers are cut at ``max_tokens``."""
         labels = self._labels(targets, max_tokens=max_tokens)
         logits = self._answer_logits(inputs, labels).float()
-        each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
-        return AnswerScores(-each.view_as(labels).sum(dim=1), (labels != IGNORED).sum(dim=1))
+        lost = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
+        is_answer, each = labels != IGNORED, -lost.view_as(labels)
+        if inputs.mixed:
+            each = torch.where(is_answer, inputs.mixed.scored(each, labels), 0.0)
+        return AnswerScores(each.sum(dim=1), is_answer.sum(dim=1))
 
     @torch.inference_mode()
     def generate(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> list[str]:
@@ -151,7 +160,10 @@ class Backbone(ABC):
         config = config or GenerationConfig()
         if config.strategy == "beam":
             with inputs.beside(0):
-                ids = self.model.generate(**self._decoding(inputs, longest=config.max_new_tokens, beams=config.beams))
+                ids = self.model.generate(
+                    **self._decoding(inputs, longest=config.max_new_tokens, beams=config.beams),
+                    logits_processor=LogitsProcessorList(self._mixed_in(inputs)),
+                )
             return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
         writings = [RowGeneration(config) for _ in inputs.embeds]
         self.write(inputs, writings)
@@ -175,9 +187,13 @@ class Backbone(ABC):
         with inputs.beside(0):
             self.model.generate(
                 **self._decoding(inputs, longest=max(config.max_new_tokens for config in configs)),
-                logits_processor=LogitsProcessorList([RowSampling(configs)]),
+                logits_processor=LogitsProcessorList([*self._mixed_in(inputs), RowSampling(configs)]),
                 stopping_criteria=StoppingCriteriaList([RowStopping(writings, ends=self._ends, decode=self._decode)]),
             )
+
+    def _mixed_in(self, inputs: TokenEmbeddings) -> list[MixedIn]:
+        start = int(self.model.config.is_encoder_decoder)
+        return [MixedIn(inputs.mixed, start=start)] if inputs.mixed else []
 
     def longest_answer(self, *, input_tokens: int) -> int | None:
         """Say how many tokens an answer to so long an input may have; None for any number."""

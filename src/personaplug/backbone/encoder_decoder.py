@@ -23,7 +23,7 @@ class EncoderDecoderBackbone(Backbone):
     @torch.inference_mode()
     def generate(self, inputs: TokenEmbeddings, config: GenerationConfig | None = None) -> list[str]:
         """Answer a batch of inputs."""
-        if config is None or config.strategy != "beam" or not self._searches_plainly(config):
+        if config is None or config.strategy != "beam" or inputs.mixed or not self._searches_plainly(config):
             return super().generate(inputs, config)
         with inputs.beside(0):
             found = BeamSearch(self.model, inputs, beams=config.beams, ends=self._ends).run(most=config.max_new_tokens)

@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from personaplug.backbone.mixing import NextTokens
+
 Side = Literal["left", "right"]
 Place = Literal["before", "after"]
 
@@ -38,6 +40,7 @@ class TokenEmbeddings:
             it knows nothing of it, and gets no gradients.
         beside: Entered while the language model reads and answers, to have something stand beside its own weights.
         ahead: Keys and values of the first tokens, layer by layer, where the language model has read them already.
+        mixed: What has a say in the answers' next tokens beside the language model; None where nothing has.
     """
 
     embeds: Float[Tensor, "batch tokens llm_dim"]
@@ -47,6 +50,7 @@ class TokenEmbeddings:
     tail: int = 0
     beside: Beside = alone
     ahead: KeysAndValues | None = None
+    mixed: NextTokens | None = None
 
     @property
     def rows(self) -> list[Tensor]:

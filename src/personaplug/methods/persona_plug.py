@@ -105,7 +105,8 @@ class PlugMethod:
     def _text_bytes(self, example: Example) -> int:
         """Count the bytes of the outputs that a persona made of them reads, unless items' whole texts are counted."""
         run = self.plug.run
-        if not run.has_persona or run.embedder.made_of != "outputs" or self.plug.prompts.items:
+        reads_outputs = run.copies or (run.has_persona and run.embedder.made_of == "outputs")
+        if not reads_outputs or self.plug.prompts.items:
             return 0
         return sum(len(item.output.encode()) for item in self.plug.seen(example).items)
 

@@ -10,9 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from personaplug.embedder.history import History, HistoryBatch
+from personaplug.embedder.written import Written
 from personaplug.plug.prompts import Prompts
 from personaplug.plug.queries import QueryVectors
 from personaplug.plug.wordings import Wordings
+from personaplug.plug.written_outputs import WrittenOutputs
 from personaplug.records import Example, Profile
 from personaplug.store.base import VectorSource
 from personaplug.tasks.task import Task
@@ -30,6 +32,7 @@ class PlugBatch:
         queries: What a trained query encoder reads.
         query_vectors: What a frozen one made of it; None where the query encoder is trained.
         history: The users' encoded histories.
+        written: What the users wrote; None where nothing is copied from it.
     """
 
     prompts: tuple[str, ...]
@@ -37,6 +40,7 @@ class PlugBatch:
     queries: tuple[str, ...]
     query_vectors: Float[Tensor, "batch dim"] | None
     history: HistoryBatch
+    written: Written | None = None
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -44,7 +48,8 @@ class PlugBatch:
     def to(self, device: torch.device) -> "PlugBatch":
         """Move the tensors to a device."""
         vectors = None if self.query_vectors is None else self.query_vectors.to(device)
-        return replace(self, query_vectors=vectors, history=self.history.to(device))
+        written = self.written and self.written.to(device)
+        return replace(self, query_vectors=vectors, history=self.history.to(device), written=written)
 
 
 class Batcher:
@@ -57,6 +62,7 @@ class Batcher:
         prompts: What the language model reads of an example; the input alone where not given.
         read: Cuts an input before its query is read out of it; None to leave it whole.
         wordings: Reads how the items' outputs are worded; None where the prefix is not made of that.
+        written: Reads what the user wrote, to be copied from; None where nothing is.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class Batcher:
         prompts: Prompts | None = None,
         read: Callable[[str], str] | None = None,
         wordings: Wordings | None = None,
+        written: WrittenOutputs | None = None,
     ) -> None:
         self.task = task
         self.source = source
@@ -75,6 +82,7 @@ class Batcher:
         self.prompts = prompts or Prompts(task)
         self.read = read
         self.wordings = wordings
+        self.written = written
 
     def __call__(self, examples: Sequence[Example]) -> PlugBatch:
         """Make one batch of at least one example; persona and retrieval share the vectors of its queries."""
@@ -90,6 +98,7 @@ class Batcher:
             queries=queries,
             query_vectors=query_vectors,
             history=HistoryBatch.pack([self.history(example) for example in examples]),
+            written=self.written([self.seen(example) for example in examples]) if self.written else None,
         )
 
     def query(self, example: Example) -> str:

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from personaplug.backbone.base import AnswerScores, Backbone, GenerationConfig
 from personaplug.backbone.loading import load_backbone
 from personaplug.backbone.tokens import TokenEmbeddings
+from personaplug.embedder.copy_head import CopyHead, Copying
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError, UnknownUserError
 from personaplug.plug.batch import Batcher, PlugBatch
 from personaplug.plug.encoders import check_layout, encoder_of_store, load_encoder
 from personaplug.plug.memory import Memory, weigh
-from personaplug.plug.parts import build_adapter, build_batcher, build_prefix, needed_store
+from personaplug.plug.parts import build_adapter, build_batcher, build_copy_head, build_prefix, needed_store
 from personaplug.plug.prefix import Prefix, TunedPrefix
 from personaplug.plug.prompts import Prompts
 from personaplug.plug.queries import QueryVectors
@@ -47,6 +48,7 @@ class PersonaPlug(nn.Module):
         run: How all this was made.
         store: Where ``generate(..., user=...)`` finds histories; None where only examples are answered.
         adapter: Of all users, beside the language model while it answers with what the plug gives it.
+        copy_head: Lets the user's own words have a say in the next one.
     """
 
     def __init__(
@@ -58,10 +60,12 @@ class PersonaPlug(nn.Module):
         run: RunConfig,
         store: PersonaStore | None = None,
         adapter: SharedAdapter | None = None,
+        copy_head: CopyHead | None = None,
     ) -> None:
         super().__init__()
         self.prefix = prefix.to(backbone.device)
         self.adapter = adapter.to(backbone.device) if adapter else None
+        self.copy_head = copy_head.to(backbone.device) if copy_head else None
         self.backbone = backbone
         self.batcher = batcher
         self.run = run
@@ -94,7 +98,7 @@ class PersonaPlug(nn.Module):
         check_is_run(folder)
         run, task = read_config(RunConfig, folder / CONFIG), task_of(folder)
         plug = build_plug(run, task, store=store, device=device, query_source=query_source, backbone=backbone)
-        take_weights(plug.prefix, plug.adapter, folder)
+        take_weights(plug, folder)
         return plug.eval()
 
     @property
@@ -144,7 +148,8 @@ class PersonaPlug(nn.Module):
         batcher = build_batcher(
             self.run, task, store=store, encoder=encoder, backbone=self.backbone, query_source=QuerySource.STORE
         )
-        plug = PersonaPlug(self.prefix, self.backbone, batcher=batcher, run=self.run, store=store, adapter=self.adapter)
+        plug = PersonaPlug(self.prefix, self.backbone, batcher=batcher, run=self.run, store=store)
+        plug.adapter, plug.copy_head = self.adapter, self.copy_head
         return plug.eval()
 
     def frozen_encoder(self) -> TextEncoder:
@@ -162,7 +167,7 @@ class PersonaPlug(nn.Module):
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
         self.save_config(folder)
-        write_weights(self.prefix, self.adapter, Path(folder))
+        write_weights(self, Path(folder))
 
     def save_config(self, folder: Path | str) -> None:
         """Write configuration and task alone: a run that is not trained yet."""
@@ -243,7 +248,10 @@ class PersonaPlug(nn.Module):
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the vectors of each example into its embedded prompt."""
         embedded = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
-        inputs = embedded.with_prefix(self.prefix(batch.to(self.backbone.device)), place=self.run.embedder.place)
+        batch = batch.to(self.backbone.device)
+        inputs = embedded.with_prefix(self.prefix(batch), place=self.run.embedder.place)
+        if self.copy_head and batch.written:
+            inputs = replace(inputs, mixed=Copying(self.copy_head, batch.written))
         adapter, is_behind = self.adapter, self.run.reads_inputs_alone
         return adapter.joined(inputs, self.backbone.model, is_behind=is_behind) if adapter else inputs
 
@@ -289,8 +297,8 @@ def build_plug(
         encoder = encoder_of_store(run.encoder, task, store=needed_store(run, store), device=device)
     prefix = build_prefix(run, encoder, backbone=backbone, views=len(task.views))
     batcher = build_batcher(run, task, store=store, encoder=encoder, backbone=backbone, query_source=query_source)
-    adapter = build_adapter(run, backbone)
-    return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store, adapter=adapter)
+    adapter, copy_head = build_adapter(run, backbone), build_copy_head(run)
+    return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store, adapter=adapter, copy_head=copy_head)
 
 
 def _profile(store: PersonaStore, user: str) -> Profile:

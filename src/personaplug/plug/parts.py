@@ -6,10 +6,12 @@ from functools import partial
 import torch
 
 from personaplug.backbone.base import Backbone
+from personaplug.embedder.copy_head import CopyHead
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.errors import ConfigError
 from personaplug.plug.batch import Batcher
+from personaplug.plug.output_tokens import OutputTokens
 from personaplug.plug.prefix import PersonaPrefix, Prefix, TunedPrefix
 from personaplug.plug.prompts import build_prompts
 from personaplug.plug.queries import QueryVectors
@@ -18,6 +20,7 @@ from personaplug.plug.retrievers import by_product, by_vectors, by_words
 from personaplug.plug.run import RunConfig
 from personaplug.plug.shared_adapter import SharedAdapter
 from personaplug.plug.wordings import Wordings
+from personaplug.plug.written_outputs import WrittenOutputs
 from personaplug.retrieval.base import Retriever
 from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task
@@ -60,6 +63,11 @@ def build_adapter(run: RunConfig, backbone: Backbone) -> SharedAdapter | None:
     return SharedAdapter(backbone.model, run.shared_adapter, closing=backbone.closing_tokens, vectors=vectors)
 
 
+def build_copy_head(run: RunConfig) -> CopyHead | None:
+    """Make what copies the user's own words, not yet trained; None where nothing is copied."""
+    return CopyHead(run.copying.order) if run.copies else None
+
+
 def build_batcher(
     run: RunConfig,
     task: Task,
@@ -88,8 +96,12 @@ def build_batcher(
         return Batcher(task, None, query_vectors=None, prompts=prompts)
     asked = None if run.embedder.trains_query_encoder else queries
     read = partial(backbone.cut, max_tokens=run.training.max_input_tokens) if run.training.cuts_queries else None
-    wordings = _wordings(run, backbone, source=query_source) if run.embedder.made_of == "outputs" else None
-    return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read, wordings=wordings)
+    longest = run.training.max_output_tokens - 1  # as of an answer, whose end is the last
+    outputs = OutputTokens(backbone, longest=longest, source=query_source)
+    is_of_outputs, places = run.embedder.made_of == "outputs", run.embedder.output_tokens
+    wordings = Wordings(outputs, places=places) if is_of_outputs else None
+    written = WrittenOutputs(outputs, run.copying) if run.copies else None
+    return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read, wordings=wordings, written=written)
 
 
 def needed_store(run: RunConfig, store: PersonaStore | None) -> PersonaStore:
@@ -102,11 +114,6 @@ def needed_store(run: RunConfig, store: PersonaStore | None) -> PersonaStore:
         what = "a persona" if run.has_persona else run.method
         raise ConfigError(f"{what} needs a store of histories", hint="name it with --store")
     return store
-
-
-def _wordings(run: RunConfig, backbone: Backbone, *, source: QuerySource) -> Wordings:
-    longest = run.training.max_output_tokens - 1  # as of an answer, whose end is the last
-    return Wordings.of(backbone, places=run.embedder.output_tokens, longest=longest, source=source)
 
 
 def _retriever(

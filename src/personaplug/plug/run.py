@@ -7,6 +7,7 @@ from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.backbone.loading import BackboneConfig
 from personaplug.backbone.precision import Precision
 from personaplug.config import from_mapping, option, read_values
+from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.encoder import BGE, EncoderConfig
 from personaplug.embedder.user_embedder import OURS, PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
@@ -104,6 +105,7 @@ class RunConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     embedder: EmbedderConfig = OURS
     adapter: SharedAdapterConfig = field(default_factory=SharedAdapterConfig)
+    copying: CopyingConfig = field(default_factory=CopyingConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     items: ItemsConfig = field(default_factory=ItemsConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -134,6 +136,11 @@ class RunConfig:
         return replace(self.adapter, rank=rank) if rank else None
 
     @property
+    def copies(self) -> bool:
+        """Whether the user's own words have a say in the next one."""
+        return self.has_persona and self.copying.order > 0
+
+    @property
     def reads_inputs_alone(self) -> bool:
         """Whether the frozen model reads inputs by itself, and all that is trained stands behind them."""
         adapter = self.shared_adapter
@@ -157,6 +164,7 @@ PRESETS = {
         encoder=BGE,
         embedder=PAPER,
         adapter=SharedAdapterConfig(rank=0),
+        copying=CopyingConfig(order=0),
         backbone=BackboneConfig(model="google/flan-t5-xxl"),
         training=TrainingConfig(
             epochs=22.0,

@@ -10,6 +10,7 @@ from personaplug.tasks.task import Task, load_task
 
 CONFIG, TASK, WEIGHTS, CARD = "config.toml", "task.toml", "model.safetensors", "README.md"
 ADAPTER = "shared_adapter.safetensors"
+COPY_HEAD = "copy_head.safetensors"
 
 
 def write_run(folder: Path, run: object, *, task: Task) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from personaplug.files import write_text
 from personaplug.plug.run import RunConfig
-from personaplug.plug.run_folder import ADAPTER, CARD, WEIGHTS
+from personaplug.plug.run_folder import ADAPTER, CARD, COPY_HEAD, WEIGHTS
 from personaplug.tasks.task import Task
 from personaplug.training.progress import Fitted, InputsRead
 
@@ -20,6 +20,7 @@ _CARD = """# {title}
 | encoder of histories (frozen) | {encoder} |
 | vectors {place} the input | {vectors} |
 | adapter of all users | {adapter} |
+| the user's own words | {copying} |
 | the user's items in the prompt | {items} |
 | training queries | {queries:,} |
 | steps | {steps:,} of {batch} queries{processes}, seed {seed}, the language model in {precision} |
@@ -51,6 +52,7 @@ def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, quer
         encoder=run.encoder.model,
         vectors=_vectors(run),
         adapter=_adapter(run),
+        copying=f"copied, found by runs of up to {run.copying.order} tokens" if run.copies else "not copied",
         items=f"{run.items.k}, chosen by {run.retriever}" if run.retriever else "none",
         queries=queries,
         steps=fitted.steps,
@@ -60,11 +62,16 @@ def write_card(folder: Path, run: RunConfig, *, task: Task, fitted: Fitted, quer
         precision=fitted.precision,
         inputs=_inputs(fitted.inputs_read, epochs=run.training.epochs),
         dev=dev,
-        files=" and ".join(f"`{name}`" for name in [WEIGHTS, *([ADAPTER] if run.shared_adapter else [])]),
+        files=" and ".join(f"`{name}`" for name in _files(run)),
         folder=folder,
         prompt=prompt,
     )
     write_text(folder / CARD, text)
+
+
+def _files(run: RunConfig) -> list[str]:
+    parts = {WEIGHTS: True, ADAPTER: run.shared_adapter is not None, COPY_HEAD: run.copies}
+    return [name for name, is_there in parts.items() if is_there]
 
 
 def _vectors(run: RunConfig) -> str:

@@ -23,6 +23,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
 from personaplug.backbone.base import Backbone
 from personaplug.embedder.checkpoint import check_finite, write_tensors
+from personaplug.embedder.copy_head import CopyHead
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.embedder.instruction import SoftPrompt
 from personaplug.embedder.running_mean import RunningMean
@@ -106,7 +107,8 @@ class PlugTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002 (the trainer's signature)
         """Give each kind of weight its own learning rate."""
         if self.optimizer is None:
-            vectors, encoder = _weights(self.plug, SoftPrompt), _weights(self.plug, TextEncoder)
+            vectors = [*_weights(self.plug, SoftPrompt), *_weights(self.plug, CopyHead)]
+            encoder = _weights(self.plug, TextEncoder)
             adapter = _weights(self.plug, SharedAdapter)
             others = {*vectors, *encoder, *adapter}
             maps = [weight for weight in self.plug.parameters() if weight not in others]

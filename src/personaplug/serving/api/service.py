@@ -8,7 +8,7 @@ from pathlib import Path
 from personaplug.backbone.embedding_table import load_writer_of_inputs
 from personaplug.backbone.loading import in_folder
 from personaplug.errors import ConfigError
-from personaplug.plug.adapter_export import RunLora
+from personaplug.plug.adapter_export import RunLora, check_copies_nothing
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG
@@ -134,6 +134,8 @@ def _upstream(place: ServedPaths) -> Upstream:
             is none that it can hold, or is not there.
     """
     runs = {name: read_config(RunConfig, folder / CONFIG) for name, folder in place.runs.items()}
+    for name, run in runs.items():
+        check_copies_nothing(run, place.runs[name])
     wanted = {run.backbone.model: run.backbone for run in runs.values()}
     if len(wanted) > 1:
         raise ConfigError(

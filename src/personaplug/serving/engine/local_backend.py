@@ -8,6 +8,7 @@ from time import monotonic
 import torch
 
 from personaplug.backbone.tokens import pad_rows
+from personaplug.plug.copying import side_by_side
 from personaplug.plug.shared_adapter import each_its_own
 from personaplug.serving.engine.backend import Backend
 from personaplug.serving.engine.models import Models
@@ -34,7 +35,8 @@ class LocalBackend(Backend):
         adapters = [
             plug.adapter if reply.request.with_persona else None for plug, (reply, _) in zip(plugs, read, strict=True)
         ]
-        inputs = replace(inputs, beside=partial(each_its_own, backbone.model, adapters))
+        mixed = side_by_side([reading.mixed for _, reading in read])
+        inputs = replace(inputs, beside=partial(each_its_own, backbone.model, adapters), mixed=mixed)
         backbone.write(inputs, [reply.writing for reply, _ in read])
         self._metrics.stage.labels("write").observe(monotonic() - begun)
         for reply, reading in read:

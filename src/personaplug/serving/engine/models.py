@@ -10,6 +10,7 @@ from torch import Tensor
 
 from personaplug.backbone.base import Backbone
 from personaplug.backbone.loading import BackboneConfig
+from personaplug.backbone.mixing import NextTokens
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug
@@ -32,11 +33,13 @@ class Reading:
 
     Attributes:
         row: Embeddings ``[tokens, llm_dim]``.
+        mixed: What has a say in the answer's tokens beside the language model; None where nothing has.
         opening: What is known of the answer so far.
     """
 
     row: Tensor
     opening: AnswerStart
+    mixed: NextTokens | None = None
 
 
 class ServedModel:
@@ -95,10 +98,11 @@ class ServedModel:
             chosen = [at for at, request in enumerate(requests) if request.with_persona is with_persona]
             if chosen:
                 examples = [self._example(requests[at]) for at in chosen]
-                rows = self.plug.asked(examples, with_persona=with_persona).rows
-                for at, example, row in zip(chosen, examples, rows, strict=True):
+                inputs = self.plug.asked(examples, with_persona=with_persona)
+                for place, (at, example, row) in enumerate(zip(chosen, examples, inputs.rows, strict=True)):
                     persona = self._persona(example) if with_persona else "off"
-                    read[at] = Reading(row, AnswerStart(persona, len(row)))
+                    mixed = inputs.mixed.row(place) if inputs.mixed else None
+                    read[at] = Reading(row, AnswerStart(persona, len(row)), mixed)
         return [read[at] for at in range(len(requests))]
 
     def _example(self, request: EngineRequest) -> Example:

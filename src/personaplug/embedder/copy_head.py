@@ -1,0 +1,139 @@
+"""Copy the user's own words: what followed the answer's last tokens in the user's history may follow again.
+
+A cache language model (arXiv 1612.04426) of each user's outputs. Its places are found by runs of tokens, not by hidden
+states, so that nothing is stored and nothing is trained for a user. A gate, the same for all users, says how much of
+the next token's probability it has: a mixture, as in arXiv 1609.07843. The gate sees how long the runs are that are
+found, how often they are, and how sure what follows is. Who has written nothing has the language model's own words.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from personaplug.config import option
+from personaplug.embedder.written import BEGINNING, NOTHING, Written, last_tokens
+
+_FEATURES = 4
+"""What the gate sees of each order."""
+
+_LANGUAGE_MODEL = 3.0
+"""How far ahead of each order the language model begins, in logits: of five orders together it has four fifths."""
+
+_NEVER = -1e9
+_TINY = 1e-30
+
+
+@dataclass(frozen=True, slots=True)
+class CopyingConfig:
+    """What of the user's own words may be copied."""
+
+    order: int = option(4, "persona: longest run of tokens by which the user's own words are found again; 0 for none")
+    tokens: int = option(2048, "the latest so many tokens of a user's outputs are looked through")
+
+    def __post_init__(self) -> None:
+        if self.order < 0 or self.tokens < 1:
+            raise ValueError(f"order {self.order} must be 0 or more, tokens {self.tokens} above zero")
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """What may be copied at each step of answers.
+
+    Attributes:
+        own: Log of the share that the language model's own probabilities have.
+        chances: Probability of each of the user's distinct tokens, with the orders' shares in it.
+    """
+
+    own: Float[Tensor, "batch steps"]
+    chances: Float[Tensor, "batch steps distinct"]
+
+
+class CopyHead(nn.Module):
+    """Mixes what a user wrote into the next token's probabilities.
+
+    Args:
+        order: Longest run of tokens by which places are found: those after 0, 1, ..., ``order`` of the same tokens each
+            have a share of their own.
+    """
+
+    def __init__(self, order: int) -> None:
+        super().__init__()
+        self.order = order
+        self.gate = nn.Linear(_FEATURES * (order + 1) + 1, order + 2)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
+
+    def forward(self, written: Written, before: Int[Tensor, "batch steps order"]) -> Copies:
+        """Find places after the same tokens, and say what follows there.
+
+        Args:
+            written: Of each row's user.
+            before: The answer's last tokens at each step, the nearest last.
+        """
+        counts = _counts(written, before)
+        found = counts.sum(dim=-1)
+        chances = counts / found.clamp(min=1.0)[..., None]
+        shares = self._shares(found, chances.amax(dim=-1), is_first=(before == BEGINNING).all(dim=-1))
+        return Copies(shares[..., 0], (shares[..., 1:, None].exp() * chances).sum(dim=-2))
+
+    def _shares(
+        self,
+        found: Float[Tensor, "batch steps orders"],
+        surest: Float[Tensor, "batch steps orders"],
+        *,
+        is_first: Bool[Tensor, "batch steps"],
+    ) -> Float[Tensor, "batch steps shares"]:
+        """Give the logs of the shares: the language model's, then each order's; an order without a place has none."""
+        is_found, often = found > 0, found.log1p()
+        seen = torch.stack([is_found.float(), often, surest, surest * often], dim=-1).flatten(-2)
+        logits = self.gate(torch.cat([seen, is_first[..., None].float()], dim=-1))
+        orders = logits[..., 1:].masked_fill(~is_found, _NEVER)
+        shares: Tensor = torch.cat([logits[..., :1] + _LANGUAGE_MODEL, orders], dim=-1).log_softmax(dim=-1)
+        return shares
+
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """A copy head over what the users of a batch wrote, as a language model's answers go through it."""
+
+    head: CopyHead
+    written: Written
+
+    def scored(
+        self, log_probabilities: Float[Tensor, "batch tokens"], answers: Int[Tensor, "batch tokens"]
+    ) -> Float[Tensor, "batch tokens"]:
+        """Give the log-probabilities of given answers' tokens, from those that the language model gives them."""
+        copies = self.head(self.written, last_tokens(answers, order=self.head.order, each=True))
+        is_it = self.written.distinct[:, None] == answers[..., None]
+        copied = (copies.chances * is_it).sum(dim=-1)
+        return torch.logaddexp(copies.own + log_probabilities, copied.clamp(min=_TINY).log())
+
+    def next(
+        self, scores: Float[Tensor, "rows vocabulary"], answers: Int[Tensor, "rows tokens"]
+    ) -> Float[Tensor, "rows vocabulary"]:
+        """Give the log-probabilities of the next tokens, from the language model's logits; rows may be beams."""
+        written = self.written.repeated(len(scores) // len(self.written.tokens))
+        copies = self.head(written, last_tokens(answers, order=self.head.order))
+        own = copies.own + functional.log_softmax(scores.float(), dim=-1)
+        is_token = written.distinct != NOTHING
+        copied = torch.zeros_like(own).scatter_add(1, written.distinct.clamp(min=0), copies.chances[:, 0] * is_token)
+        return torch.logaddexp(own, copied.log())
+
+    def row(self, at: int) -> "Copying":
+        """Give what has a say in one row."""
+        return Copying(self.head, self.written.row(at))
+
+
+def _counts(written: Written, before: Int[Tensor, "batch steps order"]) -> Float[Tensor, "batch steps orders distinct"]:
+    """Count what stands after 0, 1, ... of the same tokens, the nearest first."""
+    is_same = written.before[:, None] == before[:, :, None]
+    run = is_same.flip(-1).cumprod(dim=-1).sum(dim=-1)
+    batch, steps, _ = run.shape
+    orders, distinct = before.shape[-1] + 1, written.distinct.shape[-1]
+    is_place = (written.tokens != NOTHING)[:, None].expand_as(run)
+    where = run * distinct + written.tokens.clamp(min=0)[:, None]
+    exact = torch.zeros(batch, steps, orders * distinct, device=run.device).scatter_add(2, where, is_place.float())
+    return exact.view(batch, steps, orders, distinct).flip(-2).cumsum(dim=-2).flip(-2)
