@@ -30,7 +30,7 @@ class Written:
     distinct: Int[Tensor, "batch distinct"]
 
     @classmethod
-    def of(cls, outputs: Sequence[Int[Tensor, " tokens"]], *, order: int, most: int) -> "Written":
+    def of(cls, outputs: Sequence[Int[Tensor, " _"]], *, order: int, most: int) -> "Written":
         """Read one user's outputs, the oldest first; of all their places the latest ``most`` stay."""
         beginning = torch.full((order,), BEGINNING)
         whole = [torch.cat([beginning, output.long()]) for output in outputs if len(output)]

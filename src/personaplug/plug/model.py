@@ -1,6 +1,7 @@
 """A frozen language model with a persona plugged in."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,13 +144,12 @@ class PersonaPlug(nn.Module):
         Raises:
             FingerprintMismatchError: The encoder makes others.
         """
-        task = self.task
-        check_layout(encoder, task, store=store)
+        check_layout(encoder, self.task, store=store)
         batcher = build_batcher(
-            self.run, task, store=store, encoder=encoder, backbone=self.backbone, query_source=QuerySource.STORE
+            self.run, self.task, store=store, encoder=encoder, backbone=self.backbone, query_source=QuerySource.STORE
         )
-        plug = PersonaPlug(self.prefix, self.backbone, batcher=batcher, run=self.run, store=store)
-        plug.adapter, plug.copy_head = self.adapter, self.copy_head
+        plug = copy(self)
+        plug.batcher, plug.store = batcher, store
         return plug.eval()
 
     def frozen_encoder(self) -> TextEncoder:

@@ -25,15 +25,15 @@ class OutputTokens:
         self.longest = longest
         self._ids = TextCache(self._read, capacity=0 if source is QuerySource.ANEW else TEXTS_KEPT)
 
-    def __call__(self, texts: Sequence[str]) -> list[Int[Tensor, " tokens"]]:
+    def __call__(self, texts: Sequence[str]) -> list[Int[Tensor, " _"]]:
         """Give the tokens of each text, without an end."""
         return self._ids(texts)
 
-    def ended(self, texts: Sequence[str]) -> list[Int[Tensor, " tokens"]]:
+    def ended(self, texts: Sequence[str]) -> list[Int[Tensor, " _"]]:
         """Give the tokens of each text, and its end where it is read as far."""
         end = torch.tensor([self.backbone.end], dtype=torch.int32)
         return [ids if len(ids) == self.longest else torch.cat([ids, end]) for ids in self(texts)]
 
-    def _read(self, texts: list[str]) -> list[Int[Tensor, " tokens"]]:
+    def _read(self, texts: list[str]) -> list[Int[Tensor, " _"]]:
         rows = self.backbone.reader.ids(texts, most=self.longest)
         return [torch.tensor(row, dtype=torch.int32) for row in rows]
