@@ -3,16 +3,19 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from personaplug.planning.constants import Constants
 from tests.cli.conftest import done
 
+PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
 ASKED = "plan", "--users", "1e7", "--items", "100"
 
 PLAN_AND_WHAT_IT_LOADED = """
 import sys
+from pathlib import Path
 from personaplug.cli.main import main
 try:
     main(["plan", "--users", "10", "--items", "5"])
@@ -96,3 +99,13 @@ def test_what_does_not_fit_together_is_one_error(personaplug, words, told):
 def test_a_plan_needs_no_torch():
     run = subprocess.run([sys.executable, "-c", PLAN_AND_WHAT_IT_LOADED], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "False False"
+
+
+def test_the_page_shows_what_the_command_says_and_each_constant(personaplug):
+    page = PAGE.read_text(encoding="utf-8")
+    said = done(personaplug(*ASKED, "--gpu-hour", 2.5)).stdout
+    assert "\n".join(line.rstrip() for line in said.rstrip().splitlines()) in page
+    for name, each in Constants.__dataclass_fields__.items():
+        assert f"| `{name}` | {each.default:,g} {each.metadata['unit']} | {each.metadata['help']} |" in page
+        source = each.metadata["source"]
+        assert source.startswith("https://") or (PAGE.parents[1] / source).exists()
