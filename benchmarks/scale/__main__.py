@@ -11,9 +11,9 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
-from benchmarks.scale import bytes_of_items, constants, crowd
 from benchmarks.scale.results import RESULTS
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row, how_made, write_rows
@@ -41,10 +41,10 @@ def main() -> None:
 
 
 def _measure(part: str, options: argparse.Namespace) -> Iterator[Row]:
-    effort = Effort(options.quick)
-    if part == "crowd":
-        return crowd.measure(effort, options.users)
-    return (bytes_of_items if part == "bytes-of-items" else constants).measure(effort)
+    measure = import_module(f"benchmarks.scale.{part.replace('-', '_')}").measure
+    sizes = [options.users] if part == "crowd" else []
+    rows: Iterator[Row] = measure(Effort(options.quick), *sizes)
+    return rows
 
 
 if __name__ == "__main__":

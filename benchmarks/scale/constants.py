@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 from transformers import AutoTokenizer
 
+from benchmarks.scale.zipf import exponent
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.logs import DATA
 from benchmarks.speed.row import Row
@@ -35,18 +35,6 @@ def measure(effort: Effort) -> Iterator[Row]:
         yield _tokens(name, drawn, columns)
         yield _bm25(name, drawn, columns)
         yield _skew(name, [row["user_id"] for row in rows])
-
-
-def exponent(counts: Sequence[int]) -> float:
-    """Fit Zipf's exponent to how often each user comes: the slope of log count over log rank.
-
-    The tenth of the users with the most counts: below, counts of a few are too coarse. A rank weighs what a decade of
-    ranks around it does, so that the many last ones do not decide.
-    """
-    most = np.sort(np.array(counts, float))[::-1][: max(2, len(counts) // 10)]
-    ranks = np.arange(1, len(most) + 1)
-    slope, _ = np.polyfit(np.log(ranks), np.log(most), 1, w=ranks**-0.5)
-    return -float(slope)
 
 
 def _tokens(name: str, rows: Sequence[dict[str, str]], columns: Columns) -> Row:

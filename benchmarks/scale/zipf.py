@@ -1,5 +1,6 @@
 """Requests of users of whom few ask often: the user of rank r asks in proportion to r ** -exponent (Zipf's law)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,3 +34,15 @@ class ZipfUsers:
         shares = np.cumsum(self.popularity())
         ranks = np.searchsorted(shares, self.draw.random(count) * shares[-1], side="right")
         return self.draw.permutation(self.users)[np.minimum(ranks, self.users - 1)]
+
+
+def exponent(counts: Sequence[int]) -> float:
+    """Fit Zipf's exponent to how often each user comes: the slope of log count over log rank.
+
+    The tenth of the users with the most counts: below, counts of a few are too coarse. A rank weighs what a decade of
+    ranks around it does, so that the many last ones do not decide.
+    """
+    most = np.sort(np.array(counts, float))[::-1][: max(2, len(counts) // 10)]
+    ranks = np.arange(1, len(most) + 1)
+    slope, _ = np.polyfit(np.log(ranks), np.log(most), 1, w=ranks**-0.5)
+    return -float(slope)

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.scale import __main__ as scale
-from benchmarks.scale.constants import exponent
 from benchmarks.scale.crowd import answer, watch
 from benchmarks.scale.filling import Crowd, fill, fill_by_time
 from benchmarks.scale.law import FURTHER, growth, hits
-from benchmarks.scale.zipf import ZipfUsers
+from benchmarks.scale.zipf import ZipfUsers, exponent
 from personaplug.store.persona_store import PersonaStore
 
 CROWD = Crowd(users=60, items=3, views=1, dim=4)
