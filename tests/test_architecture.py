@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIGHT_ROOMS = ("records", "config", "models", "tasks", "data", "store", "retrieval", "evaluation", "reports")
+LIGHT_ROOMS = [
+    "records",
+    "config",
+    "models",
+    "tasks",
+    "data",
+    "store",
+    "retrieval",
+    "evaluation",
+    "planning",
+    "reports",
+]
 
 IMPORT_ALL = """
 import pkgutil, sys

@@ -30,6 +30,7 @@ COMMANDS = {
     "serve": "Serve plugs over HTTP, for OpenAI's clients and with a persona for each user.",
     "keys": "Make, list and revoke the API keys of a server, which sees changes at once.",
     "studio": "Open a page on which a person sees a persona work.",
+    "plan": "Say what many users cost: storage, preparation, machines, a million answers, three ways.",
 }
 
 
