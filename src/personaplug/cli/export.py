@@ -13,8 +13,8 @@ def export(run: Path, out: Path, as_json: bool) -> None:
     """Write the adapter of a run as a LoRA in PEFT's format, for vLLM and other engines.
 
     The adapter is what all users share. The persona beside it stays with the run and the store: personaplug serve
-    --engine vllm sends it with each request. A run can be exported if inputs go through its adapter
-    (--set adapter.reads=all).
+    --engine vllm sends it with each request. A run can be exported if inputs go through its adapter and nothing is
+    copied (--set adapter.reads=all --set copying.order=0).
 
     \b
     Example:
