@@ -35,9 +35,9 @@ class Topic:
     columns: tuple[str, ...] = ()
 
 
-_ANSWERS = {"the bare model": "persona against none", "four items of 64 tokens": "persona against 4 items of 64 tokens"}
+_ANSWERS = {"bare model": "persona against none", "four items": "persona against 4 items of 64 tokens"}
 _BATCHES = {1: "one by one", 8: "batches of 8", 32: "batches of 32"}
-_PROMPT_TUNING, _PUBLISHED, _ROOFLINE = "PEFT's prompt tuning", "the published procedure", "the roofline"
+_PROMPT_TUNING, _PUBLISHED, _ROOFLINE = "PEFT", "published", "roofline"
 
 
 def _answers(model: str, names: str) -> tuple[Line, ...]:
@@ -52,10 +52,10 @@ ANSWERING = Topic(
     "answering",
     (
         *_answers("SmolLM2", "real model: {}: smollm2"),
-        Line("adapters of 8 users, SmolLM2", "the bare model", ("", "adapters of 8 users against none", "")),
-        *_answers("Llama, 503 M random weights", "{}: random Llama"),
-        *_answers("Llama, 1,098 M random weights", "gpu/{}: random Llama"),
-        *_answers("T5, 30 M random weights", "{}: random T5"),
+        Line("adapters of 8 users, SmolLM2", "bare model", ("", "adapters of 8 users against none", "")),
+        *_answers("Llama 503 M", "{}: random Llama"),
+        *_answers("Llama 1,098 M", "gpu/{}: random Llama"),
+        *_answers("T5 30 M", "{}: random T5"),
     ),
     tuple(_BATCHES.values()),
 )
@@ -68,14 +68,12 @@ TRAINING = Topic(
     (
         Line("step, SmolLM2, inputs new", _PROMPT_TUNING, (f"{_REAL_STEP}, first visit",), "our_seconds"),
         Line("step, SmolLM2, inputs kept", _PROMPT_TUNING, (f"{_REAL_STEP}, input kept",), "our_seconds"),
-        Line("step, 30 M weights", _PUBLISHED, ("a training step",), _EXAMPLES),
-        Line("step, 30 M weights, preset `paper`", _PUBLISHED, ("a training step, preset paper",), _EXAMPLES),
-        Line("dev answers, 30 M weights", _PUBLISHED, ("dev evaluation, every query encoded",), _QUERIES),
-        Line("dev answers, 30 M weights, `--look-up`", _PUBLISHED, ("dev evaluation",), _QUERIES),
-        Line("steps of 8, Llama, 1,098 M weights", _ROOFLINE, ("gpu/a training step, batch 8",), "examples_per_second"),
-        Line(
-            "steps of 32, Llama, 1,098 M weights", _ROOFLINE, ("gpu/a training step, batch 32",), "examples_per_second"
-        ),
+        Line("step, 30 M", _PUBLISHED, ("a training step",), _EXAMPLES),
+        Line("step, 30 M, `paper`", _PUBLISHED, ("a training step, preset paper",), _EXAMPLES),
+        Line("dev answers, 30 M", _PUBLISHED, ("dev evaluation, every query encoded",), _QUERIES),
+        Line("dev answers, 30 M, `--look-up`", _PUBLISHED, ("dev evaluation",), _QUERIES),
+        Line("steps of 8, Llama 1,098 M", _ROOFLINE, ("gpu/a training step, batch 8",), "examples_per_second"),
+        Line("steps of 32, Llama 1,098 M", _ROOFLINE, ("gpu/a training step, batch 32",), "examples_per_second"),
     ),
     ("figure",),
 )
@@ -88,14 +86,14 @@ INDEXING = Topic(
     ),
 )
 
-_ALONE = "the aim alone"
+_ALONE = "none"
 
 STORE = Topic(
     "store",
     (
-        Line("fetching a user's 100 vectors of 200,000", _ALONE, ("fetching one user's vectors, 200,000",)),
-        Line("the same of 10,000,000", _ALONE, ("fetching one user's vectors, 10,000,000",)),
-        Line("memory of a process that fetches those", _ALONE, ("resident memory, 10,000,000",)),
+        Line("fetching 100 vectors of 200,000", _ALONE, ("fetching one user's vectors, 200,000",)),
+        Line("fetching 100 vectors of 10,000,000", _ALONE, ("fetching one user's vectors, 10,000,000",)),
+        Line("memory while fetching those", _ALONE, ("resident memory, 10,000,000",)),
         Line("memory, training from 1,000,000 rows", "from 1,000 rows", ("memory while training",), "large_mb"),
         Line("start of `personaplug --help`", _ALONE, ("start-up",)),
     ),
@@ -106,22 +104,12 @@ _EMBEDDER, _RAGGED = "user embedder, forward and backward", "ragged histories: h
 ARITHMETIC = Topic(
     "arithmetic",
     (
-        Line("time, 512 items a user", _PUBLISHED, (f"{_EMBEDDER}, our default",), "our_seconds"),
-        Line("time, 512 items a user, preset `paper`", _PUBLISHED, (_EMBEDDER,), "our_seconds"),
-        Line(
-            "time, real histories of 135 items, preset `paper`",
-            _PUBLISHED,
-            (f"{_RAGGED} queries of git-subject",),
-            "our_seconds",
-        ),
-        Line(
-            "time, real histories of 56 items, preset `paper`",
-            _PUBLISHED,
-            (f"{_RAGGED} users of git-subject",),
-            "our_seconds",
-        ),
-        Line("memory, 512 items a user", _PUBLISHED, ("user embedder, memory, our default",), "our_mb"),
-        Line("memory, 512 items a user, preset `paper`", _PUBLISHED, ("user embedder, memory",), "our_mb"),
+        Line("time, 512 items", _PUBLISHED, (f"{_EMBEDDER}, our default",), "our_seconds"),
+        Line("time, 512 items, `paper`", _PUBLISHED, (_EMBEDDER,), "our_seconds"),
+        Line("time, real histories of 135, `paper`", _PUBLISHED, (f"{_RAGGED} queries of git-subject",), "our_seconds"),
+        Line("time, real histories of 56, `paper`", _PUBLISHED, (f"{_RAGGED} users of git-subject",), "our_seconds"),
+        Line("memory, 512 items", _PUBLISHED, ("user embedder, memory, our default",), "our_mb"),
+        Line("memory, 512 items, `paper`", _PUBLISHED, ("user embedder, memory",), "our_mb"),
     ),
 )
 

@@ -88,7 +88,8 @@ def test_the_real_models_table_has_its_five_kinds_of_rows_in_one_run():
 def test_the_opponent_reads_and_writes_no_token_more_than_our_side():
     with open_world("train", queries=4, is_quick=True) as world:
         backbone = language_model(is_quick=True)[1]
-        plug = real_model._plug(world, backbone)
+        run = RunConfig(task=world.log.task.name, training=TrainingConfig(**real_model.LIMITS))
+        plug = real_model._plug(world, run, backbone)
         examples = [replace(example, input=example.input * 9) for example in world.examples[:4]]
         batch = plug.batcher(examples)
         ours = backbone.count_input_tokens(batch.prompts, max_tokens=plug.prompts.max_tokens)
