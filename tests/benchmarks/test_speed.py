@@ -15,6 +15,7 @@ from benchmarks.speed.language_models import random_t5
 from benchmarks.speed.row import Row, Target, how_made, write_rows
 from benchmarks.speed.turns import Turns, in_turn
 from benchmarks.speed.world import open_world
+from personaplug.plug.run import RunConfig, TrainingConfig
 
 ROOT = Path(__file__).parents[2]
 FAST = Row("fast", "toys", 6.0, "x", Target("at least", 5.0), {"pairs": 3})
@@ -116,6 +117,7 @@ def test_measuring_a_part_again_leaves_the_others_and_says_how_each_was_made(tmp
 
 HOLD_AND_LET_GO = """
 from benchmarks.speed import memory
+from personaplug.plug.run import RunConfig, TrainingConfig
 bytearray(100_000_000)
 memory.forget_peak()
 before = memory.resident()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.plug.run import TrainingConfig
@@ -20,7 +21,11 @@ EACH = TrainingConfig(
 )
 """Of two processes: 25 queries are three steps an epoch, and in the last of them one process has nothing of its own."""
 DOUBLED = replace(EACH, batch_size=6)
-PARTS = {"embedder": EmbedderConfig(place="after"), "adapter": SharedAdapterConfig(rank=2)}
+PARTS = {
+    "embedder": EmbedderConfig(place="after"),
+    "adapter": SharedAdapterConfig(rank=2),
+    "copying": CopyingConfig(order=2),
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +65,15 @@ def curve(folder):
     ]
 
 
+def test_the_gate_of_the_users_own_words_is_trained(whole):
+    gate = load_file(whole[0] / "copy_head.safetensors")
+    assert all(weight.any() for weight in gate.values())
+
+
 def assert_alike(folder, other):
     assert [line[:2] for line in curve(folder)] == [line[:2] for line in curve(other)]
     assert [line[2] for line in curve(folder)] == pytest.approx([line[2] for line in curve(other)], rel=1e-4)
-    for name in ("model.safetensors", "shared_adapter.safetensors"):
+    for name in ("model.safetensors", "shared_adapter.safetensors", "copy_head.safetensors"):
         these, those = load_file(folder / name), load_file(other / name)
         assert these.keys() == those.keys()
         for weight, tensor in these.items():

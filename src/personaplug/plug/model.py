@@ -28,7 +28,7 @@ from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG, check_is_run, task_of, write_run
 from personaplug.plug.shared_adapter import SharedAdapter
-from personaplug.plug.weights import take_weights, write_weights
+from personaplug.plug.weights import Parts, take_weights, write_weights
 from personaplug.records import Example, Profile
 from personaplug.store.base import VectorSource
 from personaplug.store.persona_store import PersonaStore
@@ -99,8 +99,13 @@ class PersonaPlug(nn.Module):
         check_is_run(folder)
         run, task = read_config(RunConfig, folder / CONFIG), task_of(folder)
         plug = build_plug(run, task, store=store, device=device, query_source=query_source, backbone=backbone)
-        take_weights(plug, folder)
+        take_weights(plug.parts, folder)
         return plug.eval()
+
+    @property
+    def parts(self) -> Parts:
+        """What trains: the prefix, and the adapter and the copy head where there are such."""
+        return self.prefix, self.adapter, self.copy_head
 
     @property
     def task(self) -> Task:
@@ -167,7 +172,7 @@ class PersonaPlug(nn.Module):
     def save_pretrained(self, folder: Path | str) -> None:
         """Write configuration, task and trained weights; a few megabytes where the query encoder is frozen."""
         self.save_config(folder)
-        write_weights(self, Path(folder))
+        write_weights(self.parts, Path(folder))
 
     def save_config(self, folder: Path | str) -> None:
         """Write configuration and task alone: a run that is not trained yet."""

@@ -164,5 +164,5 @@ def _finish(plug: PersonaPlug, fitted: Fitted, *, folder: Path, queries: int) ->
     """Leave card, then weights; a run killed between any two has its checkpoints, and resumed it comes here again."""
     prompt = prompt_section(plug.backbone, plug.task, has_items=plug.run.retriever is not None)
     write_card(folder, plug.run, task=plug.task, fitted=fitted, queries=queries, prompt=prompt)
-    write_weights(plug, folder)
+    write_weights(plug.parts, folder)
     discard_checkpoints(folder)
