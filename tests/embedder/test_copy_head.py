@@ -1,6 +1,7 @@
 """A user's own words in the next token's probabilities: found, counted and mixed as plain Python would."""
 
 from collections import Counter
+from math import inf, log
 
 import pytest
 import torch
@@ -152,7 +153,29 @@ def test_the_tokens_before_each_of_an_answers_are_its_own_or_the_beginning():
     assert last_tokens(torch.tensor([[4, 5, 6]]), order=2).tolist() == [[[5, 6]]]
 
 
-@pytest.mark.parametrize("values", [{"order": -1}, {"tokens": 0}])
+@few
+@given(history=HISTORIES, answer=TOKENS)
+def test_in_writing_no_token_gains_more_than_the_bound_on_what_is_not_copied(history, answer):
+    so_far, asked = torch.tensor([answer]), logits(1)
+    own = asked.log_softmax(dim=-1)[0]
+    gains = {}
+    for boost in (1.0, 3.0, inf):
+        gain = Copying(trained_head(), written(history), boost).next(asked, so_far)[0] - own
+        gains[boost] = gain - gain.min()
+        assert gain.exp().mul(own.exp()).sum().item() == pytest.approx(1.0, abs=1e-4)
+        assert gains[boost].max() <= log(boost) + 1e-4
+    assert torch.allclose(gains[1.0], torch.zeros(VOCABULARY), atol=1e-5)
+    assert (gains[3.0] <= gains[inf] + 1e-4).all()
+
+
+def test_a_bound_keeps_the_order_of_what_gains_less():
+    known, asked = written([[1, 2], [1, 2], [1, 3]]), torch.zeros(1, VOCABULARY)
+    bounded, free = (Copying(trained_head(), known, boost).next(asked, torch.tensor([[1]]))[0] for boost in (1.5, inf))
+    assert free[2] > free[3] > free[0]
+    assert bounded[2] >= bounded[3] > bounded[0]
+
+
+@pytest.mark.parametrize("values", [{"order": -1}, {"tokens": 0}, {"boost": 0.5}])
 def test_impossible_settings_are_refused(values):
-    with pytest.raises(ValueError, match="above zero"):
+    with pytest.raises(ValueError, match="at least 1"):
         CopyingConfig(**values)

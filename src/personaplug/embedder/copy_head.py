@@ -7,6 +7,7 @@ found, how often they are, and how sure what follows is. Who has written nothing
 """
 
 from dataclasses import dataclass
+from math import inf, log
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -32,10 +33,13 @@ class CopyingConfig:
 
     order: int = option(4, "persona: longest run of tokens by which the user's own words are found again; 0 for none")
     tokens: int = option(2048, "the latest so many tokens of a user's outputs are looked through")
+    boost: float = option(8.0, "in writing, copying makes a token at most so many times likelier than it is by itself")
 
     def __post_init__(self) -> None:
-        if self.order < 0 or self.tokens < 1:
-            raise ValueError(f"order {self.order} must be 0 or more, tokens {self.tokens} above zero")
+        if self.order < 0 or self.tokens < 1 or not self.boost >= 1:
+            raise ValueError(
+                f"order {self.order} must be 0 or more, tokens {self.tokens}, boost {self.boost} at least 1"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +101,18 @@ class CopyHead(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """A copy head over what the users of a batch wrote, as a language model's answers go through it."""
+    """A copy head over what the users of a batch wrote, as a language model's answers go through it.
+
+    Attributes:
+        head: Finds and weighs.
+        written: By each row's user.
+        boost: In writing, how many times likelier a token may become. What was just copied is found again, and its
+            place goes on: without a bound an answer that begins as an old one ends as that one.
+    """
 
     head: CopyHead
     written: Written
+    boost: float = inf
 
     def scored(
         self, log_probabilities: Float[Tensor, "batch tokens"], answers: Int[Tensor, "batch tokens"]
@@ -117,14 +129,14 @@ class Copying:
         """Give the log-probabilities of the next tokens, from the language model's logits; rows may be beams."""
         written = self.written.repeated(len(scores) // len(self.written.tokens))
         copies = self.head(written, last_tokens(answers, order=self.head.order))
-        own = copies.own + functional.log_softmax(scores.float(), dim=-1)
-        is_token = written.distinct != NOTHING
+        own, is_token = functional.log_softmax(scores.float(), dim=-1), written.distinct != NOTHING
         copied = torch.zeros_like(own).scatter_add(1, written.distinct.clamp(min=0), copies.chances[:, 0] * is_token)
-        return torch.logaddexp(own, copied.log())
+        gain = (torch.logaddexp(own, copied.log() - copies.own) - own).clamp(max=log(self.boost))
+        return functional.log_softmax(own + gain.where(copied > 0, 0.0), dim=-1)
 
     def row(self, at: int) -> "Copying":
         """Give what has a say in one row."""
-        return Copying(self.head, self.written.row(at))
+        return Copying(self.head, self.written.row(at), self.boost)
 
 
 def _counts(written: Written, before: Int[Tensor, "batch steps order"]) -> Float[Tensor, "batch steps orders distinct"]:

@@ -1,6 +1,7 @@
 """What has a say in the answers of one batch of several users and runs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from personaplug.backbone.mixing import NextTokens, RowsApart
 from personaplug.embedder.copy_head import Copying
@@ -15,5 +16,5 @@ def side_by_side(rows: Sequence[NextTokens | None]) -> NextTokens | None:
     """
     copying = [each for each in rows if isinstance(each, Copying)]
     if len(copying) == len(rows) and len({id(each.head) for each in copying}) == 1:
-        return Copying(copying[0].head, Written.pack([each.written for each in copying]))
+        return replace(copying[0], written=Written.pack([each.written for each in copying]))
     return RowsApart(rows) if any(rows) else None

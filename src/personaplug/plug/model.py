@@ -256,7 +256,7 @@ class PersonaPlug(nn.Module):
         batch = batch.to(self.backbone.device)
         inputs = embedded.with_prefix(self.prefix(batch), place=self.run.embedder.place)
         if self.copy_head and batch.written:
-            inputs = replace(inputs, mixed=Copying(self.copy_head, batch.written))
+            inputs = replace(inputs, mixed=Copying(self.copy_head, batch.written, self.run.copying.boost))
         adapter, is_behind = self.adapter, self.run.reads_inputs_alone
         return adapter.joined(inputs, self.backbone.model, is_behind=is_behind) if adapter else inputs
 
