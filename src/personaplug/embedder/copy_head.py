@@ -31,7 +31,7 @@ _TINY = 1e-30
 class CopyingConfig:
     """What of the user's own words may be copied."""
 
-    order: int = option(4, "persona: longest run of tokens by which the user's own words are found again; 0 for none")
+    order: int = option(0, "persona: longest run of tokens by which the user's own words are found again; 0 for none")
     tokens: int = option(2048, "the latest so many tokens of a user's outputs are looked through")
     boost: float = option(8.0, "in writing, copying makes a token at most so many times likelier than it is by itself")
 
