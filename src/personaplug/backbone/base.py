@@ -108,11 +108,6 @@ class Backbone(ABC):
         """Count the tokens that end every input, such as a chat's header of the answer."""
         return len(self._frame[1])
 
-    @property
-    def end(self) -> int:
-        """The token that ends an answer."""
-        return self._end
-
     def look_up(self, tokens: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens llm_dim"]:
         """Give the embeddings of tokens, as the model reads them."""
         embeddings: Tensor = self._table(tokens)
@@ -247,7 +242,7 @@ class Backbone(ABC):
         return before, after + self._ids(self.separator)
 
     @cached_property
-    def _end(self) -> int:
+    def end(self) -> int:
         """Find the token that ends an answer: a chat's is the command that its template puts behind one, if it does.
 
         It may be another than the tokenizer's own, as Gemma's ``<end_of_turn>`` is.
@@ -277,7 +272,7 @@ class Backbone(ABC):
         """Find the tokens that end an answer; a model may have several."""
         ends = self.model.generation_config.eos_token_id
         own = set(ends) if isinstance(ends, list) else {ends} - {None}
-        return own | {self._end} if self.use_chat_template else own
+        return own | {self.end} if self.use_chat_template else own
 
     def _room(self, max_tokens: int) -> int:
         """Count the tokens of an input's own that there is room for, at least one."""
@@ -295,7 +290,7 @@ class Backbone(ABC):
 
     def _answer_ids(self, targets: Sequence[str], *, max_tokens: int) -> list[list[int]]:
         ids = self.reader.ids(targets, most=max_tokens - 1)
-        return [[*row, self._end] for row in ids]
+        return [[*row, self.end] for row in ids]
 
     def _decoding(self, inputs: TokenEmbeddings, *, longest: int, beams: int = 1) -> dict[str, object]:
         """Say to transformers how to decode; what is drawn, is drawn by :class:`RowSampling`."""

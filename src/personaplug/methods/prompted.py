@@ -54,25 +54,11 @@ class Prompted:
 
     def with_writer(self, writer: PromptWriter, *, name: str) -> "Prompted":
         """Ask the same language model in the same way, with other prompts."""
-        return Prompted(
-            name,
-            self.backbone,
-            writer=writer,
-            generation=self.generation,
-            max_output_tokens=self.max_output_tokens,
-            joined=self.joined,
-        )
+        return self._again(name=name, writer=writer, joined=self.joined)
 
     def joined_by(self, joined: Joined) -> "Prompted":
         """Ask in the same way, with something beside the language model."""
-        return Prompted(
-            self.name,
-            self.backbone,
-            writer=self.writer,
-            generation=self.generation,
-            max_output_tokens=self.max_output_tokens,
-            joined=joined,
-        )
+        return self._again(name=self.name, writer=self.writer, joined=joined)
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Make what is kept of the examples' users."""
@@ -107,6 +93,16 @@ class Prompted:
         """Read as much of the prompts as answers and likelihoods share."""
         reads = self.writer.reads(examples)
         return reads, self.backbone.read_ahead(self._embedded([prompts[-1] for prompts in reads]), self.generation)
+
+    def _again(self, *, name: str, writer: PromptWriter, joined: Joined) -> "Prompted":
+        return Prompted(
+            name,
+            self.backbone,
+            writer=writer,
+            generation=self.generation,
+            max_output_tokens=self.max_output_tokens,
+            joined=joined,
+        )
 
     def _embedded(self, prompts: Sequence[str]) -> TokenEmbeddings:
         return self.joined(self.backbone.embed(prompts, max_tokens=self.writer.max_tokens))

@@ -212,7 +212,7 @@ class UserAdapters:
     def _over_task(self, weights: Weights) -> Weights:
         """Put an adapter over that of everybody: the two are one, of both their ranks."""
         self._check(weights)
-        both = {name: [task.cpu(), weights[name]] for name, task in self._task.items()}
+        both = {name: [task, weights[name].to(task.device)] for name, task in self._task.items()}
         return {**weights, **{name: torch.cat(each, dim=int("lora_B" in name)) for name, each in both.items()}}
 
 
