@@ -143,8 +143,7 @@ def test_a_gradient_reaches_the_gate_and_is_a_number_where_nothing_can_be_copied
     Copying(head, written([[1, 2]], [])).scored(own, torch.tensor([[1, 6], [1, 2]])).sum().backward()
     assert all(weight.grad.isfinite().all() for weight in head.parameters())
     assert head.gate.bias.grad.any()
-    assert torch.equal(own.grad[1], torch.ones(2))
-    assert own.grad[0, 0] < 1  # what is copied anyway, the language model need not learn
+    assert torch.equal(own.grad, torch.ones(2, 2))  # the language model learns as if alone, what can be copied too
 
 
 def test_the_tokens_before_each_of_an_answers_are_its_own_or_the_beginning():

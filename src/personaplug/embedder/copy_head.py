@@ -31,7 +31,7 @@ _TINY = 1e-30
 class CopyingConfig:
     """What of the user's own words may be copied."""
 
-    order: int = option(0, "persona: longest run of tokens by which the user's own words are found again; 0 for none")
+    order: int = option(4, "persona: longest run of tokens by which the user's own words are found again; 0 for none")
     tokens: int = option(2048, "the latest so many tokens of a user's outputs are looked through")
     boost: float = option(8.0, "in writing, copying makes a token at most so many times likelier than it is by itself")
 
@@ -117,11 +117,17 @@ class Copying:
     def scored(
         self, log_probabilities: Float[Tensor, "batch tokens"], answers: Int[Tensor, "batch tokens"]
     ) -> Float[Tensor, "batch tokens"]:
-        """Give the log-probabilities of given answers' tokens, from those that the language model gives them."""
+        """Give the log-probabilities of given answers' tokens, from those that the language model gives them.
+
+        The gradient is straight-through: what trains the language model learns as if alone, and the gate over it.
+        Else it need not learn what can be copied, and could not write it where copying is bounded.
+        """
         copies = self.head(self.written, last_tokens(answers, order=self.head.order, each=True))
         is_it = self.written.distinct[:, None] == answers[..., None]
         copied = (copies.chances * is_it).sum(dim=-1)
-        return torch.logaddexp(copies.own + log_probabilities, copied.clamp(min=_TINY).log())
+        alone = log_probabilities.detach()
+        mixed = torch.logaddexp(copies.own + alone, copied.clamp(min=_TINY).log())
+        return mixed + (log_probabilities - alone)
 
     def next(
         self, scores: Float[Tensor, "rows vocabulary"], answers: Int[Tensor, "rows tokens"]

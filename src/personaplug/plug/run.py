@@ -164,6 +164,7 @@ PRESETS = {
         encoder=BGE,
         embedder=PAPER,
         adapter=SharedAdapterConfig(rank=0),
+        copying=CopyingConfig(order=0),
         backbone=BackboneConfig(model="google/flan-t5-xxl"),
         training=TrainingConfig(
             epochs=22.0,

@@ -84,6 +84,7 @@ BEFORE: dict[str, dict[str, object]] = {
         "first": "instruction",
     },
     "adapter": {"rank": 0, "reads": "all"},
+    "copying": {"order": 0},
     "training": {"without_history": 0.0, "cuts_queries": False},
 }
 """What held in a plug's run of before there was a word for it, where it is not what holds by default today."""
