@@ -27,6 +27,15 @@ def test_an_export_says_how_vllm_is_started_with_it(personaplug, place, run, tmp
     assert told["name"] in result.stdout
 
 
+def test_an_export_of_a_run_that_copies_says_that_other_engines_do_not(personaplug, place, tmp_path):
+    models = "--backbone", place.models["decoder-only"], "--encoder", place.models["encoder"]
+    words = "--task", "log", "--store", place.store, *models, "--epochs", 1, "--set", "adapter.reads=all"
+    done(personaplug("train", place.log, *words, "--out", tmp_path / "run"))
+    result = done(personaplug("export", "--run", tmp_path / "run", "--out", tmp_path / "lora"))
+    assert "Other engines answer without the user's own words" in result.stderr
+    assert {path.name for path in (tmp_path / "lora").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+
+
 def test_the_default_run_is_refused_with_the_way_out(personaplug, place, tmp_path):
     result = personaplug("export", "--run", place.plug, "--out", tmp_path / "lora")
     assert result.exit_code == 1

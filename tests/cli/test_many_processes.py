@@ -33,7 +33,7 @@ def test_torchrun_trains_one_run_in_two_processes_of_which_one_speaks(words, tmp
     assert "Warning" not in result.stderr
     assert "| steps | 2 of 4 queries in 2 processes," in (tmp_path / "run" / "README.md").read_text()
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "README.md", "config.toml", "metrics.jsonl", "model.safetensors",
+        "README.md", "config.toml", "copy_head.safetensors", "metrics.jsonl", "model.safetensors",
         "shared_adapter.safetensors", "task.toml",
     }  # fmt: skip
 

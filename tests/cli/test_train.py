@@ -38,7 +38,7 @@ def test_a_run_is_left_in_its_folder_and_told_in_one_line(train, place, tmp_path
     assert result.stdout.endswith(" nats a token on dev\n")
     assert "train plug" in result.stderr
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "README.md", "config.toml", "metrics.jsonl", "model.safetensors",
+        "README.md", "config.toml", "copy_head.safetensors", "metrics.jsonl", "model.safetensors",
         "shared_adapter.safetensors", "task.toml",
     }  # fmt: skip
     config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())

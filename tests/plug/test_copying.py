@@ -1,4 +1,4 @@
-"""The user's own words in answers: in a batch of several users and runs, and where nobody else could mix them in."""
+"""The user's own words in answers: in a batch of several users and runs."""
 
 from dataclasses import replace
 
@@ -9,8 +9,6 @@ from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.backbone.mixing import RowsApart
 from personaplug.embedder.copy_head import CopyHead, Copying, CopyingConfig
 from personaplug.embedder.written import Written
-from personaplug.errors import ConfigError
-from personaplug.plug.adapter_export import check_copies_nothing
 from personaplug.plug.copying import side_by_side
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
@@ -69,11 +67,3 @@ def test_an_answer_copies_what_its_user_wrote_and_nothing_without_a_persona(plug
     assert plug.respond([dee], SHORT, with_persona=False)[0] not in said
     other = replace(dee.profile, items=tuple(replace(item, output="maybe") for item in dee.profile.items))
     assert plug.respond([replace(dee, profile=other)], SHORT) == ["maybe"]
-
-
-def test_no_other_engine_can_do_it_and_the_way_out_is_named(plug, tmp_path):
-    with pytest.raises(ConfigError, match="copy the user's own words") as caught:
-        check_copies_nothing(plug.run, tmp_path)
-    assert "--set copying.order=0" in caught.value.hint
-    check_copies_nothing(replace(plug.run, copying=CopyingConfig(order=0)), tmp_path)
-    check_copies_nothing(replace(plug.run, method="tuned-lora"), tmp_path)

@@ -12,6 +12,7 @@ from pathlib import Path
 import openai
 import uvicorn
 
+from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.shared_adapter import SharedAdapterConfig
@@ -24,11 +25,12 @@ from personaplug.serving.engine.limits import Limits
 from tests.world import TASK, as_if_trained, encoder_in, make_run, make_store
 
 RUNS = {"llama": "decoder-only", "again": "decoder-only", "t5": "encoder-decoder", "tuned": "decoder-only"}
-RUNS |= {"adapted": "decoder-only", "lora": "decoder-only"}
+RUNS |= {"adapted": "decoder-only", "lora": "decoder-only", "copying": "decoder-only"}
 """Families by the names of the runs; the second has the language model of the first, and ``tuned`` has no persona.
 
-The last two have an adapter, which reads answers alone in the first of them.
+Two have an adapter, which reads answers alone in the first of them; the last is the first, and copies.
 """
+_COPIES = CopyingConfig(order=2, boost=1e60)
 _ADAPTERS = {"adapted": SharedAdapterConfig(rank=2), "lora": SharedAdapterConfig(rank=2, reads="all")}
 
 CALLERS = {
@@ -86,9 +88,11 @@ class Running:
 def save_runs(folder: Path, models: Mapping[str, str]) -> ServedPaths:
     """Write a store and the runs; those of one family are trained from different seeds."""
     with make_store(folder / "store.db", encoder_in(models)) as store:
-        for seed, (name, family) in enumerate(RUNS.items()):
+        for at, (name, family) in enumerate(RUNS.items()):
+            seed = 0 if name == "copying" else at
             run = make_run(models, family, method="tuned-prompt" if name == "tuned" else "plug")
             run = replace(run, adapter=_ADAPTERS.get(name, SharedAdapterConfig(rank=0)))
+            run = replace(run, copying=_COPIES) if name == "copying" else run
             plug = build_plug(replace(run, store="../store.db"), TASK, store=store, query_source=QuerySource.STORE)
             as_if_trained(plug, seed=seed).save_pretrained(folder / name)
     return ServedPaths({name: folder / name for name in RUNS}, folder / "store.db")

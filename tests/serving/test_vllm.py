@@ -31,7 +31,7 @@ from tests.serving.running import LIMITS, running, wait_for
 from tests.serving.vllm_server import decode, vllm_like
 
 NAME = "tiny/llama"
-DECODERS = ("llama", "again", "tuned", "lora")
+DECODERS = ("llama", "again", "tuned", "lora", "copying")
 TEXT = "about x, in the user's own words"
 MIXED = [("llama", "ada"), ("again", "dee"), ("llama", "nobody"), ("tuned", "cyd"), ("lora", "dee"), ("lora", "nobody")]
 
@@ -275,6 +275,14 @@ def test_the_adapter_answers_where_the_persona_does_and_nowhere_else(client, fak
     name = RunLora.of(place.runs["lora"]).name
     assert [body["model"] for body in fake.bodies] == [name, NAME, NAME]
     assert len({body["cache_salt"] for body in fake.bodies}) == 3
+
+
+def test_the_users_own_words_have_no_say_in_the_back_and_that_is_told(client, server, place, fake, caplog):
+    with server.client() as here:
+        alone, copied = (ask(here, model, "dee")[0].choices[0].text for model in ("llama", "copying"))
+    assert ask(client, "copying", "dee")[0].choices[0].text == alone != copied
+    opened(place, fake, "copying")
+    assert "copying: vLLM has no way to copy the user's own words" in caplog.text
 
 
 def test_an_adapter_that_reads_answers_alone_is_refused_with_the_way_out(place, fake):

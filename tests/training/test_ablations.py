@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from personaplug.config import override
+from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.user_embedder import OURS
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
@@ -43,7 +44,7 @@ def test_the_document_has_a_row_for_each_ablation_that_was_asked_for(setting):
 )
 def test_an_ablation_is_another_run_in_whose_embedder_every_weight_learns(at, settings, models, store):
     whole = replace(
-        make_run(models, list(FAMILIES)[at % 2]),
+        make_run(models, list(FAMILIES)[at % 2], copying=CopyingConfig()),
         embedder=OURS,
         adapter=SharedAdapterConfig(rank=2, reads="answer"),
     )

@@ -13,8 +13,8 @@ def export(run: Path, out: Path, as_json: bool) -> None:
     """Write the adapter of a run as a LoRA in PEFT's format, for vLLM and other engines.
 
     The adapter is what all users share. The persona beside it stays with the run and the store: personaplug serve
-    --engine vllm sends it with each request. A run can be exported if inputs go through its adapter and nothing is
-    copied (--set adapter.reads=all --set copying.order=0).
+    --engine vllm sends it with each request. A run can be exported if inputs go through its adapter (--set
+    adapter.reads=all). No other engine copies the user's own words.
 
     \b
     Example:
@@ -31,4 +31,6 @@ def export(run: Path, out: Path, as_json: bool) -> None:
         print_json({"name": lora.name, "path": str(out), "model": lora.model, "command": command})
         return
     click.echo(f"{printable(str(out))}: {lora.name}, rank {lora.config.rank}, beside {printable(lora.model)}")
+    if lora.run.copies:
+        notes().print("Other engines answer without the user's own words, which this run copies.")
     notes().print(f"To start vLLM with it:\n{command}", soft_wrap=True, markup=False)

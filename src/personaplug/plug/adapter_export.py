@@ -68,7 +68,6 @@ class RunLora:
                 hint="serve it with --engine local, or train anew with --set adapter.reads=all: a step takes 3.8 times"
                 " as long, and answers on git-subject (dev) were 0.54 nats better",
             )
-        check_copies_nothing(run, folder)
         check_is_trained(folder)
         return cls(folder, run, config, _name(folder, config))
 
@@ -124,20 +123,6 @@ class RunLora:
             "fan_in_fan_out": isinstance(model.get_submodule(adapter.names[0]), Conv1D),
             "inference_mode": True,
         }
-
-
-def check_copies_nothing(run: RunConfig, folder: Path) -> None:
-    """Refuse a run whose answers other engines cannot give: they have no say in each next token.
-
-    Raises:
-        ConfigError: The run copies the user's own words.
-    """
-    if run.copies:
-        raise ConfigError(
-            f"answers of {folder} copy the user's own words (copying.order={run.copying.order}), which no other engine"
-            " can do",
-            hint="serve it with --engine local, or train anew with --set copying.order=0",
-        )
 
 
 def _name(folder: Path, config: SharedAdapterConfig) -> str:

@@ -1,5 +1,6 @@
 """All that a server is made of, opened and closed together."""
 
+import logging
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +9,7 @@ from pathlib import Path
 from personaplug.backbone.embedding_table import load_writer_of_inputs
 from personaplug.backbone.loading import in_folder
 from personaplug.errors import ConfigError
-from personaplug.plug.adapter_export import RunLora, check_copies_nothing
+from personaplug.plug.adapter_export import RunLora
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG
@@ -28,6 +29,8 @@ from personaplug.serving.engine.vllm_loras import with_loras
 from personaplug.store.address import Address
 from personaplug.store.persona_store import PersonaStore
 from personaplug.worker import Worker
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,8 @@ def _upstream(place: ServedPaths) -> Upstream:
     """
     runs = {name: read_config(RunConfig, folder / CONFIG) for name, folder in place.runs.items()}
     for name, run in runs.items():
-        check_copies_nothing(run, place.runs[name])
+        if run.copies:
+            log.warning("%s: vLLM has no way to copy the user's own words, so its answers go without them", name)
     wanted = {run.backbone.model: run.backbone for run in runs.values()}
     if len(wanted) > 1:
         raise ConfigError(
