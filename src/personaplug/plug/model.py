@@ -1,76 +1,43 @@
-"""A frozen language model with a persona plugged in."""
+"""A frozen language model with a persona plugged in, over a store of users: asked in a name, kept in a folder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
-from personaplug.backbone.base import AnswerScores, Backbone, GenerationConfig
+from personaplug.backbone.base import Backbone, GenerationConfig
 from personaplug.backbone.loading import load_backbone
-from personaplug.backbone.tokens import TokenEmbeddings
-from personaplug.embedder.copy_head import CopyHead, Copying
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.errors import ConfigError, UnknownUserError
-from personaplug.plug.batch import Batcher, PlugBatch
 from personaplug.plug.encoders import check_layout, encoder_of_store, load_encoder
-from personaplug.plug.memory import Memory, weigh
+from personaplug.plug.memory import Memory
 from personaplug.plug.parts import build_adapter, build_batcher, build_copy_head, build_prefix, needed_store
-from personaplug.plug.prefix import Prefix, TunedPrefix
-from personaplug.plug.prompts import Prompts
-from personaplug.plug.queries import QueryVectors
+from personaplug.plug.plugged_model import PluggedModel
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import CONFIG, check_is_run, task_of, write_run
-from personaplug.plug.shared_adapter import SharedAdapter
-from personaplug.plug.weights import Parts, take_weights, write_weights
+from personaplug.plug.weights import take_weights, write_weights
 from personaplug.records import Example, Profile
-from personaplug.store.base import VectorSource
 from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task
 
 _GIVE_A_STORE = "open it with one: PersonaPlug.from_pretrained(..., store=PersonaStore.open(...))"
 
 
-class PersonaPlug(nn.Module):
-    """Answers in each user's way.
+class PersonaPlug(PluggedModel):
+    """Answers in each user's way, out of a store of histories.
 
-    Only the prefix and the adapter have weights that train; the language model is no part of the module tree.
+    Made by :func:`build_plug`, or of a run's folder by :meth:`from_pretrained`.
 
-    Args:
-        prefix: Makes the vectors before or after the input.
-        backbone: The frozen language model.
-        batcher: Makes batches of the run's task.
-        run: How all this was made.
+    Attributes:
         store: Where ``generate(..., user=...)`` finds histories; None where only examples are answered.
-        adapter: Of all users, beside the language model while it answers with what the plug gives it.
-        copy_head: Lets the user's own words have a say in the next one.
     """
 
-    def __init__(
-        self,
-        prefix: Prefix,
-        backbone: Backbone,
-        *,
-        batcher: Batcher,
-        run: RunConfig,
-        store: PersonaStore | None = None,
-        adapter: SharedAdapter | None = None,
-        copy_head: CopyHead | None = None,
-    ) -> None:
-        super().__init__()
-        self.prefix = prefix.to(backbone.device)
-        self.adapter = adapter.to(backbone.device) if adapter else None
-        self.copy_head = copy_head.to(backbone.device) if copy_head else None
-        self.backbone = backbone
-        self.batcher = batcher
-        self.run = run
-        self.store = store
+    store: PersonaStore | None = None
 
     @classmethod
     def from_pretrained(
@@ -101,43 +68,6 @@ class PersonaPlug(nn.Module):
         plug = build_plug(run, task, store=store, device=device, query_source=query_source, backbone=backbone)
         take_weights(plug.parts, folder)
         return plug.eval()
-
-    @property
-    def parts(self) -> Parts:
-        """What trains: the prefix, and the adapter and the copy head where there are such."""
-        return self.prefix, self.adapter, self.copy_head
-
-    @property
-    def task(self) -> Task:
-        """The run's task."""
-        return self.batcher.task
-
-    @property
-    def prompts(self) -> Prompts:
-        """Writes what the language model reads of an example."""
-        return self.batcher.prompts
-
-    @property
-    def query_vectors(self) -> QueryVectors | None:
-        """Encodes queries; None where the query encoder is trained, or no history is read."""
-        return self.batcher.query_vectors
-
-    @property
-    def source(self) -> VectorSource | None:
-        """Holds the vectors of users' histories; None where no history is read."""
-        return self.batcher.source
-
-    def query(self, example: Example) -> str:
-        """Read an example's query out of its input."""
-        return self.batcher.query(example)
-
-    def seen(self, example: Example) -> Profile:
-        """Give the part of an example's history that the persona is made of."""
-        return self.batcher.seen(example)
-
-    def read_from(self, source: VectorSource) -> None:
-        """Take the vectors of histories from another source of the same layout, such as a store's snapshot."""
-        self.batcher.source = source
 
     def over(self, store: PersonaStore, encoder: TextEncoder) -> "PersonaPlug":
         """Give the same plug over the histories of another store; weights and language model are shared, not copied.
@@ -178,30 +108,6 @@ class PersonaPlug(nn.Module):
         """Write configuration and task alone: a run that is not trained yet."""
         write_run(Path(folder), self.run, task=self.task)
 
-    def forward(self, batch: PlugBatch) -> dict[str, Tensor]:
-        """Give the loss of a batch as the trainer wants it."""
-        return {"loss": self.loss(batch)}
-
-    def loss(self, batch: PlugBatch) -> Float[Tensor, ""]:
-        """Give the mean negative log-likelihood of an answer token, in nats."""
-        return self.backbone.loss(self.inputs(batch), batch.targets, max_tokens=self.run.training.max_output_tokens)
-
-    @torch.inference_mode()
-    def score(self, examples: Sequence[Example]) -> AnswerScores:
-        """Give the log-likelihood of each example's right answer."""
-        batch = self.batcher(examples)
-        return self.backbone.score(self.inputs(batch), batch.targets, max_tokens=self.run.training.max_output_tokens)
-
-    @torch.inference_mode()
-    def respond(
-        self, examples: Sequence[Example], config: GenerationConfig | None = None, *, with_persona: bool = True
-    ) -> list[str]:
-        """Answer a batch of examples, of as many users as may be.
-
-        Without persona the bare language model answers: nothing of the user stands beside the input, nor an item.
-        """
-        return self.backbone.generate(self.asked(examples, with_persona=with_persona), config or self.run.decoding)
-
     def generate(
         self, text: str, *, user: str, config: GenerationConfig | None = None, with_persona: bool = True
     ) -> str:
@@ -237,34 +143,6 @@ class PersonaPlug(nn.Module):
         retrieved = {item.id for item in self.prompts.retrieved(example)}
         memories = [replace(each, is_in_prompt=each.item.id in retrieved) for each in self.memories([example])[0]]
         return sorted(memories, key=lambda memory: -memory.weight)
-
-    @torch.inference_mode()
-    def memories(self, examples: Sequence[Example]) -> list[list[Memory]]:
-        """Weigh the memories of each example's history, oldest first.
-
-        Raises:
-            ConfigError: This run has no persona.
-        """
-        if isinstance(self.prefix, TunedPrefix):
-            raise ConfigError("a tuned prompt has no memories to weigh", hint="give the run of a plug")
-        batch = self.batcher(examples).to(self.backbone.device)
-        return weigh(self.prefix, batch, histories=[self.seen(example).items for example in examples])
-
-    def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
-        """Put the vectors of each example into its embedded prompt."""
-        embedded = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
-        batch = batch.to(self.backbone.device)
-        inputs = embedded.with_prefix(self.prefix(batch), place=self.run.embedder.place)
-        if self.copy_head and batch.written:
-            inputs = replace(inputs, mixed=Copying(self.copy_head, batch.written, self.run.copying.boost))
-        adapter, is_behind = self.adapter, self.run.reads_inputs_alone
-        return adapter.joined(inputs, self.backbone.model, is_behind=is_behind) if adapter else inputs
-
-    def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
-        """Write the examples as :meth:`respond` has them answered."""
-        if with_persona:
-            return self.inputs(self.batcher(examples))
-        return self.backbone.embed(self.prompts.plain(examples), max_tokens=self.run.training.max_input_tokens)
 
     def example(self, text: str, *, user: str) -> Example:
         """Ask in the name of a user, now."""
@@ -303,7 +181,9 @@ def build_plug(
     prefix = build_prefix(run, encoder, backbone=backbone, views=len(task.views))
     batcher = build_batcher(run, task, store=store, encoder=encoder, backbone=backbone, query_source=query_source)
     adapter, copy_head = build_adapter(run, backbone), build_copy_head(run)
-    return PersonaPlug(prefix, backbone, batcher=batcher, run=run, store=store, adapter=adapter, copy_head=copy_head)
+    plug = PersonaPlug(prefix, backbone, batcher=batcher, run=run, adapter=adapter, copy_head=copy_head)
+    plug.store = store
+    return plug
 
 
 def _profile(store: PersonaStore, user: str) -> Profile:
