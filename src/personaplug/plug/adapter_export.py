@@ -92,10 +92,6 @@ class RunLora:
             write_text(made / LORA_CONFIG, json.dumps(self._described(adapter, model), indent=2) + "\n")
             made.rename(out)
 
-    def is_exported(self, out: Path) -> bool:
-        """Tell whether a folder holds an adapter."""
-        return (out / LORA_CONFIG).is_file()
-
     @property
     def model(self) -> str:
         """The language model by a name that other engines load it by: of a GGUF file, the folder of its copy."""
@@ -123,6 +119,11 @@ class RunLora:
             "fan_in_fan_out": isinstance(model.get_submodule(adapter.names[0]), Conv1D),
             "inference_mode": True,
         }
+
+
+def holds_lora(folder: Path) -> bool:
+    """Tell whether a folder holds an adapter in PEFT's format."""
+    return (folder / LORA_CONFIG).is_file()
 
 
 def _name(folder: Path, config: SharedAdapterConfig) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from personaplug.errors import ConfigError
-from personaplug.plug.adapter_export import RunLora
+from personaplug.plug.adapter_export import RunLora, holds_lora
 from personaplug.serving.engine.vllm_client import Upstream
 from personaplug.serving.engine.vllm_command import vllm_command
 
@@ -36,10 +36,10 @@ def with_loras(upstream: Upstream, loras: Mapping[str, RunLora], *, folder: Path
 def _load(upstream: Upstream, lora: RunLora, *, folder: Path, count: int) -> None:
     """Put an adapter, of so many, there; another server like this may do so at the same time."""
     try:
-        if not lora.is_exported(folder):
+        if not holds_lora(folder):
             lora.export(folder)
     except (ConfigError, OSError):
-        if not lora.is_exported(folder):
+        if not holds_lora(folder):
             raise
     refusal = upstream.load(lora.name, str(folder.resolve()))
     if refusal and lora.name not in upstream.names():
