@@ -25,7 +25,7 @@ def test_the_examples_run_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     assert known["strange"].setting.history == "stranger"
     assert len(known["answers"]) == 8
     shown = capsys.readouterr().out
-    for words in ("texts encoded", "8 steps in", "nats per answer", "own less stranger's"):
+    for words in ("texts encoded", "8 steps in", "nats per answer", "own minus stranger's"):
         assert words in shown
     with personaplug.PersonaStore.open("log.db") as store, pytest.raises(UnknownUserError):
         store.get(known["user"])

@@ -26,7 +26,7 @@ class Reading:
     Attributes:
         own: In the user's own history.
         stranger: The same words, in another user's history.
-        less: Own less stranger's: what was read of the person.
+        less: Own minus stranger's: what was read of the person.
         rare: As ``own``, of the ten surest words that few users write.
         rare_stranger: As ``stranger``, of those.
     """

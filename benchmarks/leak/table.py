@@ -14,7 +14,7 @@ _COLUMNS = {
     "Words": {
         "own": "own words of 10",
         "stranger": "stranger's",
-        "less": "own less stranger's",
+        "less": "own minus stranger's",
         "rare": "own rare words of 10",
         "rare_stranger": "stranger's rare",
     },

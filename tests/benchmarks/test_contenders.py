@@ -101,7 +101,7 @@ def test_where_k_was_chosen_by_the_measured_queries_the_reports_on_dev_are_read(
 def test_a_strangers_history_is_compared_on_the_same_queries_however_long_it_is(bench):
     text = comparison_markdown(bench[0], first=True)
     assert "First queries of 2 users" in text
-    assert "plug, 4 personas: own less stranger's | +1.000" in text
+    assert "plug, 4 personas: own minus stranger's | +1.000" in text
 
 
 def test_differences_are_to_the_benchs_baseline_or_to_any_contender(bench, capsys, monkeypatch):

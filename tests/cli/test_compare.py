@@ -16,7 +16,7 @@ def test_reports_are_shown_in_one_table(personaplug, folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     result = personaplug("compare", *sorted(folder.glob("*.json")))
     assert (result.exit_code, result.stderr) == (0, "")
-    for words in ("differences to tuned-prompt", "Accuracy ↑", "Nats per token ↓", "plain", "own less stranger's"):
+    for words in ("differences to tuned-prompt", "Accuracy ↑", "Nats per token ↓", "plain", "own minus stranger's"):
         assert words in result.stdout
 
 

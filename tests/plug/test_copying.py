@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from personaplug.backbone.generation_config import GenerationConfig
-from personaplug.backbone.mixing import RowsApart
+from personaplug.backbone.mixing import SeparateRows
 from personaplug.embedder.copy_head import CopyHead, Copying, CopyingConfig
 from personaplug.embedder.written import Written
 from personaplug.plug.copying import side_by_side
@@ -48,7 +48,7 @@ def test_each_row_of_a_batch_has_its_own_users_words_of_its_own_run(kinds):
 
 def test_where_nothing_has_a_say_nothing_is_mixed_in():
     assert side_by_side([None, None]) is None
-    assert isinstance(RowsApart([None]).row(0), RowsApart)
+    assert isinstance(SeparateRows([None]).row(0), SeparateRows)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def test_the_table_has_a_row_a_method_and_a_row_a_control_all_of_one_width():
         "**tuned-prompt**",
         "**plug**",
         "**plug, stranger's history**",
-        "plug: own less stranger's",
+        "plug: own minus stranger's",
     ]
     assert {len(row) for row in (header, rule, *rows)} == {5}
     assert rows[2][3] == "**0.800** [0.800, 0.800]<br>-0.400 [-0.400, -0.400], p 0.002, better"

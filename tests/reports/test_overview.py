@@ -44,7 +44,7 @@ def test_a_contender_has_one_row_whatever_number_of_items_a_task_chose(tasks):
         "plug+bm25": ["1.000 ▲", "0.000 ▲"],
         "plug+bm25, stranger's history": ["0.000", "4.000"],
         "plain": ["\N{EN DASH}", "4.000"],
-        "plug+bm25: own less stranger's": ["+1.000 ▲", "\N{MINUS SIGN}4.000 ▲"],
+        "plug+bm25: own minus stranger's": ["+1.000 ▲", "\N{MINUS SIGN}4.000 ▲"],
     }
 
 

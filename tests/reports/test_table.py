@@ -23,7 +23,7 @@ def test_each_metric_is_followed_by_every_method_and_the_control():
         "tuned-prompt 1.200 [1.200, 1.200]",
         "plug 0.800 [0.800, 0.800] -0.400 [-0.400, -0.400] 0.002 better",
         "plug, stranger's history 1.300 [1.300, 1.300] +0.100 [+0.100, +0.100] 0.002 worse",
-        "plug, own less stranger's -0.500 [-0.500, -0.500] 0.002 better",
+        "plug, own minus stranger's -0.500 [-0.500, -0.500] 0.002 better",
     ]
     assert {"Accuracy ↑", "Macro-F1 ↑", "tags, test; differences to tuned-prompt"} <= set(table)
 

@@ -48,7 +48,7 @@ class MixedIn(LogitsProcessor):
         return self.mixed.next(scores, input_ids[:, self.start :])
 
 
-class RowsApart:
+class SeparateRows:
     """What has a say in each row of a batch, each by itself; none in some.
 
     Args:
@@ -75,4 +75,4 @@ class RowsApart:
 
     def row(self, at: int) -> NextTokens:
         """Give what has a say in one row."""
-        return RowsApart([self.rows[at]])
+        return SeparateRows([self.rows[at]])

@@ -212,4 +212,4 @@ def _tell(outcome: "Outcome", *, out: Path, as_json: bool) -> None:
     if as_json:
         print_json(outcome)
     else:
-        click.echo(f"{out}: {outcome.words}")
+        click.echo(f"{out}: {outcome.summary}")

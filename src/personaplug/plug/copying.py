@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from personaplug.backbone.mixing import NextTokens, RowsApart
+from personaplug.backbone.mixing import NextTokens, SeparateRows
 from personaplug.embedder.copy_head import Copying
 from personaplug.embedder.written import Written
 
@@ -17,4 +17,4 @@ def side_by_side(rows: Sequence[NextTokens | None]) -> NextTokens | None:
     copying = [each for each in rows if isinstance(each, Copying)]
     if len(copying) == len(rows) and len({id(each.head) for each in copying}) == 1:
         return replace(copying[0], written=Written.pack([each.written for each in copying]))
-    return RowsApart(rows) if any(rows) else None
+    return SeparateRows(rows) if any(rows) else None

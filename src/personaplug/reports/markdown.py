@@ -21,7 +21,7 @@ def to_markdown(comparison: Comparison) -> str:
         for row in comparison.rows
     ]
     rows += [
-        [f"{escape(control.label)}: own less stranger's", *map(gap_cell, control.gaps)]
+        [f"{escape(control.label)}: own minus stranger's", *map(gap_cell, control.gaps)]
         for control in comparison.controls
     ]
     title = f"{escape(comparison.task)}, {comparison.split}."

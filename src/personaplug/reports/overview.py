@@ -81,7 +81,7 @@ def _contenders(task: TaskResult) -> dict[str, Cell]:
 
 def _controls(task: TaskResult) -> dict[str, Cell]:
     controls = task.comparison.controls
-    return {f"{_name(each.label, task)}: own less stranger's": Cell(None, each.gaps[0]) for each in controls}
+    return {f"{_name(each.label, task)}: own minus stranger's": Cell(None, each.gaps[0]) for each in controls}
 
 
 def _name(label: str, task: TaskResult) -> str:

@@ -20,12 +20,12 @@ class Line:
     """A row of the table.
 
     Attributes:
-        words: What it is of.
+        label: What it is of.
         read: Takes it from a way's plan; None where it is not known.
         show: Writes it.
     """
 
-    words: str
+    label: str
     read: Callable[[WayPlan], float | None]
     show: Callable[[float], str]
 
@@ -106,7 +106,7 @@ def plan_table(plan: Plan) -> Table:
         for line in lines:
             numbers = [line.read(plan.ways[way]) for way in WAYS]
             if any(number is not None for number in numbers):
-                table.add_row(f"  {line.words}", *(line.show(number) if number else MISSING for number in numbers))
+                table.add_row(f"  {line.label}", *(line.show(number) if number else MISSING for number in numbers))
         table.add_section()
     return table
 

@@ -38,7 +38,7 @@ def comparison_table(comparison: Comparison) -> Table:
         for row in comparison.rows:
             table.add_row(_indented(row.label), *_score(row.scores[place]), *_gap(row.gaps[place]))
         for control in comparison.controls:
-            table.add_row(_indented(f"{control.label}, own less stranger's"), "", "", *_gap(control.gaps[place]))
+            table.add_row(_indented(f"{control.label}, own minus stranger's"), "", "", *_gap(control.gaps[place]))
         table.add_section()
     return table
 

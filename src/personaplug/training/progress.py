@@ -41,7 +41,7 @@ class TrainingProgress:
     dev_loss: float | None
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """Say the losses shortly."""
         losses = (("loss", self.loss), ("dev", self.dev_loss))
         return "  ".join(f"{name} {value:.3f}" for name, value in losses if value is not None)
@@ -67,7 +67,7 @@ class Fitted:
     inputs_read: InputsRead = InputsRead()
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """Say it in a line."""
         dev = "" if self.dev_loss is None else f", {self.dev_loss:.3f} nats a token on dev"
         return f"{self.steps:,} steps in {self.seconds:.0f} s{dev}"

@@ -119,7 +119,7 @@ def _fit_plug(
             folder=out,
             resume=resume,
             shared_inputs=shared_inputs,
-            on_progress=lambda now: advance(now.step, now.words, total=now.steps),
+            on_progress=lambda now: advance(now.step, now.summary, total=now.steps),
             on_encoded=lambda done, total: advance(done, "queries encoded", total=total),
         )
 

@@ -101,7 +101,7 @@ def _fit(
             run=run,
             dev=dev,
             folder=folder,
-            on_progress=lambda now: advance(now.step, now.words, total=now.steps),
+            on_progress=lambda now: advance(now.step, now.summary, total=now.steps),
         )
 
 

@@ -127,9 +127,9 @@ def test_without_training_is_the_first_look_at_the_chooser_and_no_other_retrieve
     dev = Dev(item_choices([1]), lambda _: next(looks), 0.5)
     fitted = fit_chooser(
         ranker, item_choices(range(8)), objective=Distillation(likes_gold, 1.0), config=replace(FAST, epochs=1.0),
-        dev=dev, metrics=tmp_path / "m", on_progress=lambda now: told.append(now.words),
+        dev=dev, metrics=tmp_path / "m", on_progress=lambda now: told.append(now.summary),
     )  # fmt: skip
-    assert fitted.words.endswith("mean score on dev 0.750, without training 0.250")
+    assert fitted.summary.endswith("mean score on dev 0.750, without training 0.250")
     assert told
     assert all(words.endswith("dev 0.250, without training 0.250") for words in told)
 

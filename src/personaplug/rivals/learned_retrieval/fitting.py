@@ -31,12 +31,12 @@ class ChoosingProgress:
     Attributes:
         step: Steps done.
         steps: Steps in all.
-        words: What there is to say of it.
+        summary: What there is to say of it.
     """
 
     step: int
     steps: int
-    words: str
+    summary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Chosen:
     dev_reference: float | None
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """Say it in a line."""
         done = f"{self.steps:,} steps in {self.seconds:.0f} s"
         if self.dev_score is None:
@@ -127,7 +127,7 @@ def fit_chooser(
                 check_loss(loss, step=step)
                 file.write(json.dumps({"step": step, "loss": loss}) + "\n")
                 if on_progress:
-                    on_progress(ChoosingProgress(step, steps, f"loss {loss:.3f}{best.words}"))
+                    on_progress(ChoosingProgress(step, steps, f"loss {loss:.3f}{best.summary}"))
             best.look()
             file.write(json.dumps({"step": step, "dev_score": best.latest}) + "\n")
     best.restore()
@@ -150,7 +150,7 @@ class _Best:
         self.untrained = self.latest
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         return "" if self.latest is None else f"  dev {self.latest:.3f}, without training {self.untrained:.3f}"
 
     def look(self) -> None:

@@ -44,7 +44,7 @@ class UserCost:
     adaptation_seconds: float = 0.0
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """Say it in a line."""
         each = f"{self.seconds_a_user:.1f} s and {self.bytes_a_user / 1e6:.2f} MB a user"
         return f"{self.users:,} users' adapters, {each}"
