@@ -15,6 +15,14 @@ class PersonaPlugError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Reach another process as it is: it is made again of what it says, not of what it was made of."""
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[PersonaPlugError], args: tuple[object, ...]) -> PersonaPlugError:
+    return kind.__new__(kind, *args)
+
 
 class DataError(PersonaPlugError):
     """A log, question file or repository that cannot be read as it stands.

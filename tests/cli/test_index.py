@@ -8,7 +8,7 @@ import pytest
 from personaplug.store.indexing import IndexCounts
 from personaplug.store.persona_store import PersonaStore
 from personaplug.workflows import index as workflow
-from personaplug.workflows.index import RayCluster
+from personaplug.workflows.cluster import RayCluster
 from tests.cli.fake_encoder import FakeEncoder
 
 QUESTION = {"user_id": "bob", "time": "2024-02-01", "input": "asked", "output": None}
@@ -130,7 +130,7 @@ def test_a_file_that_is_no_store_is_our_error(personaplug, log):
 def test_ray_without_its_packages_is_refused_with_what_installs_them_and_nothing_is_stored(
     index, monkeypatch, tmp_path
 ):
-    monkeypatch.delitem(sys.modules, "personaplug.workflows.ray_encoding", raising=False)
+    monkeypatch.delitem(sys.modules, "personaplug.workflows.ray_connection", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     result = index("--ray")
     assert (result.exit_code, result.stdout) == (1, "")

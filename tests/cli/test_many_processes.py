@@ -55,3 +55,20 @@ def test_what_is_wrong_is_told_by_one_process_and_ends_all(method, message, word
     )
     assert codes == [2 if method == "unknown" else 1] * 2
     assert (tmp_path / "stderr").read_text().count(message) == 1
+
+
+@pytest.mark.parametrize("alone", [("--ray",), ("--ray-workers", 2)])
+def test_a_cluster_and_a_number_of_processes_go_together(alone, words, tmp_path):
+    result = run_command(*words, "--out", tmp_path / "run", *alone)
+    assert result.exit_code == 2
+    assert "--ray and --ray-workers go together" in result.stderr
+
+
+def test_ray_without_its_packages_is_refused_with_what_installs_them(words, monkeypatch, tmp_path):
+    for module in ("ray_training", "ray_connection"):
+        monkeypatch.delitem(sys.modules, f"personaplug.workflows.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = run_command(*words, "--out", tmp_path / "run", "--ray", "--ray-workers", 2)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "training on a Ray cluster needs packages that are not installed" in result.stderr
+    assert "pip install 'personaplug[ray]'" in result.stderr

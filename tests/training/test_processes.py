@@ -3,7 +3,6 @@ from shutil import copytree
 from signal import SIGKILL
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from personaplug.embedder.copy_head import CopyingConfig
@@ -11,8 +10,8 @@ from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.plug.run import TrainingConfig
 from personaplug.plug.shared_adapter import SharedAdapterConfig
-from personaplug.training.checkpoints import read_metrics
 from tests.training import launched
+from tests.training.curves import assert_alike, curve
 from tests.training.fit import build, fit
 from tests.training.launched import CountingSource, launch, read_by
 
@@ -55,29 +54,9 @@ def trained(models, store, folder, *, training=EACH, resume=False, dies_at=None,
     return said
 
 
-def curve(folder):
-    lines = read_metrics(folder / "metrics.jsonl")
-    return [
-        (line["step"], name, line[name])
-        for line in lines
-        for name in ("loss", "grad_norm", "eval_loss")
-        if name in line
-    ]
-
-
 def test_the_gate_of_the_users_own_words_is_trained(whole):
     gate = load_file(whole[0] / "copy_head.safetensors")
     assert all(weight.any() for weight in gate.values())
-
-
-def assert_alike(folder, other):
-    assert [line[:2] for line in curve(folder)] == [line[:2] for line in curve(other)]
-    assert [line[2] for line in curve(folder)] == pytest.approx([line[2] for line in curve(other)], rel=1e-4)
-    for name in ("model.safetensors", "shared_adapter.safetensors", "copy_head.safetensors"):
-        these, those = load_file(folder / name), load_file(other / name)
-        assert these.keys() == those.keys()
-        for weight, tensor in these.items():
-            torch.testing.assert_close(tensor, those[weight], atol=2e-3, rtol=1e-2)
 
 
 def test_two_processes_come_to_the_losses_and_weights_of_one_with_the_doubled_batch(together, whole):

@@ -5,7 +5,6 @@ import secrets
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from time import sleep
 
 import numpy as np
@@ -15,7 +14,8 @@ import pytest
 from personaplug.errors import ClusterError, ConfigError, DataError
 from personaplug.store.persona_store import PersonaStore
 from personaplug.workflows import index as workflow
-from personaplug.workflows.index import RayCluster, index
+from personaplug.workflows.cluster import RayCluster
+from personaplug.workflows.index import index
 from personaplug.workflows.progress import SILENT
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'personaplug[ray]'")
@@ -24,21 +24,11 @@ WORDS = ["night", "day", "dusk", "dawn", "late", "early", "asked", "told", "writ
 
 
 @pytest.fixture(scope="module")
-def ray_encoding():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
-        from personaplug.workflows import ray_encoding
+def ray_encoding(ray_connection):
+    assert ray_connection
+    from personaplug.workflows import ray_encoding
 
-        yield ray_encoding
-
-
-@pytest.fixture(scope="module")
-def cluster(ray_encoding):
-    """Start a cluster as the command does, of two workers and little memory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ray, "init", partial(ray.init, num_cpus=2, object_store_memory=200 << 20))
-        with ray_encoding.connected(None):
-            yield RayCluster(actors=2)
+    return ray_encoding
 
 
 @pytest.fixture(scope="module")
@@ -174,18 +164,21 @@ def test_an_address_where_no_cluster_is_is_one_error_before_the_log_is_read(tmp_
 
 
 @pytest.mark.parametrize(("gpus", "room"), [(0, (8, 1, 0)), (3, (3, 1, 1))])
-def test_an_encoder_has_a_gpu_where_there_are_any_else_a_cpu(ray_encoding, monkeypatch, gpus, room):
+def test_an_encoder_has_a_gpu_where_there_are_any_else_a_cpu(ray_connection, monkeypatch, gpus, room):
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0, "GPU": float(gpus)})
-    assert ray_encoding._room(None) == ray_encoding._Room(*room)
+    found = ray_connection.room_for(None, each="encoder", option="--ray-actors")
+    assert found == ray_connection.Room(*room)
 
 
 class Told:
     """An encoder whose cluster is this process: each text's vector is its length."""
 
     def __init__(self, ray_encoding, monkeypatch, calls):
+        from personaplug.workflows.ray_connection import Room
+
         self.here = []
         monkeypatch.setattr(ray, "put", lambda table: table)
-        monkeypatch.setattr(ray_encoding, "_room", lambda _: ray_encoding._Room(1, 1, 0))
+        monkeypatch.setattr(ray_encoding, "room_for", lambda *_, **__: Room(1, 1, 0))
         monkeypatch.setattr(ray_encoding.RayEncoder, "_encode", self._encode)
         settings = {"config": workflow.EncoderConfig(), "fingerprint": "", "actors": None}
         self.encode = ray_encoding.RayEncoder(calls, **settings, here=self._here)

@@ -1,21 +1,18 @@
 """``personaplug index``: encode what is new in a log into a store."""
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from personaplug.cli.options import LOG, STORE
+from personaplug.cli.ray_option import cluster_at, ray_option
 from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
     from personaplug.data.log_url import LogAddress
     from personaplug.store.address import Address
     from personaplug.store.indexing import IndexCounts
-
-OWN = "local"
-"""The address that --ray has without one, as Ray calls it."""
 
 
 @click.command(
@@ -48,14 +45,7 @@ Examples:
     help="For whose settings: `train --preset paper` reads other texts of an item where the task says so.",
 )
 @click.option("--reuse", type=STORE, multiple=True, help="A store of the same encoder; repeatable.")
-@click.option(
-    "--ray",
-    "ray_address",
-    metavar="[ADDRESS]",
-    is_flag=False,
-    flag_value=OWN,
-    help="Encode on a Ray cluster: HOST:PORT of its head, or auto; without an address one starts on this machine.",
-)
+@ray_option("Encode")
 @click.option(
     "--ray-actors",
     type=click.IntRange(min=1),
@@ -87,13 +77,10 @@ def index(
     from personaplug.cli.screen import Bars, print_json
     from personaplug.plug.encoders import encoder_config
     from personaplug.plug.run import PRESETS
-    from personaplug.workflows.index import RayCluster
     from personaplug.workflows.index import index as index_log
 
     if ray_actors and not ray_address:
         raise click.UsageError("--ray-actors says how many encode with --ray: give that too")
-    # Read where Ray is imported: it warns of what is meant to be.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     run = PRESETS[preset]
     with bad_rows(skip_bad) as on_bad:
         counts = index_log(
@@ -103,7 +90,7 @@ def index(
             encoder=replace(encoder_config(encoder or run.encoder.model), layer=layer or 0),
             published_views=run.published_views,
             reuse=reuse,
-            ray=RayCluster(None if ray_address == OWN else ray_address, ray_actors) if ray_address else None,
+            ray=cluster_at(ray_address, ray_actors) if ray_address else None,
             progress=Bars(on_bad),
         )
     if as_json:

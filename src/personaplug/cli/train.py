@@ -1,13 +1,15 @@
 """``personaplug train``: fit the plug, the tuned prompt that is its control, or a rival that learns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from personaplug.cli.options import ABOVE_ZERO, STORE
+from personaplug.cli.ray_option import cluster_at, ray_option
 from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.method_kinds import METHOD_KINDS, RUNS, MethodKind, kind_of
 from personaplug.models.catalog import DEFAULT
@@ -88,6 +90,12 @@ class TrainCommand(click.Command):
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any setting of a run's config.toml; repeatable."
 )
 @click.option("--resume", is_flag=True, help="Go on where the run in --out was stopped, with the configuration there.")
+@ray_option("Train in many processes")
+@click.option(
+    "--ray-workers",
+    type=click.IntRange(1),
+    help="With --ray: so many processes train together, each on a GPU of the cluster or, where there is none, a CPU.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Write the outcome as JSON.")
 @skipping
 def train(
@@ -100,6 +108,8 @@ def train(
     method: str | None,
     settings: tuple[str, ...],
     resume: bool,
+    ray_address: str | None,
+    ray_workers: int | None,
     as_json: bool,
     skip_bad: bool,
     **said: Any,  # noqa: ANN401 (fields of an Overrides)
@@ -117,15 +127,19 @@ def train(
       personaplug train log.jsonl --task log --method ropg-kd --store log.db --out runs/kd
       personaplug train log.jsonl --task log --method rspg-pre --ropg runs/kd -k 2 --store log.db --out runs/choice
       personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
+      personaplug train log.jsonl --task log --store log.db --out runs/plug --ray --ray-workers 2
     """
     from personaplug.cli.launched import speaks
     from personaplug.cli.screen import Bars
     from personaplug.plug.run import RunConfig
+    from personaplug.workflows.cluster import on_ray
     from personaplug.workflows.configs import config_file, configured_method, overridden, with_encoder_of_store
     from personaplug.workflows.progress import Silence
     from personaplug.workflows.run_kinds import read_or_preset
-    from personaplug.workflows.train import train as fit
+    from personaplug.workflows.train import train as train_here
 
+    if bool(ray_address) != bool(ray_workers):
+        raise click.UsageError("--ray and --ray-workers go together: where to train, and in how many processes")
     shown = Bars if speaks() else Silence
     config = config_file(out, config, resume=resume)
     method = method or configured_method(config)
@@ -139,6 +153,11 @@ def train(
         run = with_encoder_of_store(run, store_path, progress=shown())
     if isinstance(run, RunConfig) and preset == "paper" and not (said["backbone"] or config):
         shown().note(f"The paper's preset answers with {run.backbone.model}; --backbone {DEFAULT} works offline.")
+    fit: Callable[..., Outcome] = train_here
+    if ray_address:
+        cluster = cluster_at(ray_address, ray_workers)
+        ray_training = on_ray("ray_training", feature="training on a Ray cluster")
+        fit = partial(ray_training.train_on_cluster, cluster=cluster)
     with bad_rows(skip_bad) as on_bad:
         outcome = fit(run, log, out=out, store=store_path, resume=resume, progress=shown(on_bad))
     if speaks():

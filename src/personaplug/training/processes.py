@@ -18,7 +18,7 @@ from personaplug.errors import ProcessLostError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_PATIENCE = timedelta(hours=2)
+PATIENCE = timedelta(hours=2)
 """How long a process waits for the others, as while the first makes a snapshot of a large store."""
 
 _LOST = ("closed by peer", "connection reset", "broken pipe", "remote process exited", "connection refused")
@@ -43,7 +43,7 @@ class Processes:
         if not distributed.is_initialized():
             if int(os.environ.get("WORLD_SIZE", "1")) == 1:
                 return cls()
-            distributed.init_process_group(timeout=_PATIENCE)
+            distributed.init_process_group(timeout=PATIENCE)
         return cls(distributed.get_world_size(), distributed.get_rank())
 
     @property

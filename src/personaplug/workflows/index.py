@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
@@ -12,7 +10,7 @@ from personaplug.backbone.device import start_torch
 from personaplug.data.log import Interaction, read_log
 from personaplug.data.log_url import LogAddress, LogUrl
 from personaplug.embedder.encoder import EncoderConfig
-from personaplug.errors import DataError, MissingExtraError
+from personaplug.errors import DataError
 from personaplug.plug.encoders import encode_with, encoder_config, load_encoder
 from personaplug.store.address import Address
 from personaplug.store.base import StoreLayout
@@ -21,23 +19,10 @@ from personaplug.store.indexing import index as index_rows
 from personaplug.store.opening import is_taken
 from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task, load_task
+from personaplug.workflows.cluster import RayCluster, on_ray
 from personaplug.workflows.progress import SILENT, Progress, counted
 
 _TO_FILE = "write it to a file first: cat > log.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class RayCluster:
-    """Machines that encode.
-
-    Attributes:
-        address: ``HOST:PORT`` of the cluster's head, or ``auto`` on a machine of it; None to start one on this machine,
-            or to use the connection that Python has.
-        actors: How many encoders side by side; None for one on each GPU or, where there is none, on each CPU.
-    """
-
-    address: str | None = None
-    actors: int | None = None
 
 
 def index(  # noqa: PLR0913 (what is read, where it goes, and who encodes it)
@@ -78,7 +63,7 @@ def index(  # noqa: PLR0913 (what is read, where it goes, and who encodes it)
     with ExitStack() as opened:
         if ray:
             source.check_can_repeat()
-            opened.enter_context(_ray_encoding().connected(ray.address))
+            opened.enter_context(_ray("ray_connection").connected(ray.address))
         else:
             source.check()
         reader = load_encoder(config, like=_fingerprint_in(store_path), device=start_torch())
@@ -87,7 +72,7 @@ def index(  # noqa: PLR0913 (what is read, where it goes, and who encodes it)
         encode = encode_with(reader)
         if ray:
             calls = _calls(source, store_path, layout=layout, reuse=others)
-            encode = _ray_encoding().RayEncoder(
+            encode = _ray("ray_encoding").RayEncoder(
                 calls, config=config, fingerprint=layout.fingerprint, actors=ray.actors, here=encode
             )
             opened.callback(encode.close)
@@ -145,13 +130,8 @@ def _calls(
         yield from texts_to_encode(source.first_rows(), store, reuse=reuse)
 
 
-def _ray_encoding() -> ModuleType:
-    try:
-        return import_module("personaplug.workflows.ray_encoding")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("ray", "pyarrow", "pandas"):
-            raise
-        raise MissingExtraError("encoding on a Ray cluster", extra="ray") from error
+def _ray(module: str) -> ModuleType:
+    return on_ray(module, feature="encoding on a Ray cluster")
 
 
 def _fingerprint_in(path: Address) -> str:

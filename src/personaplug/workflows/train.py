@@ -63,11 +63,21 @@ def train(
     """
     processes = Processes.joined()
     with processes.needing_each_other():
-        if not isinstance(run, RunConfig) and processes.count > 1:
-            raise ConfigError(
-                f"{run.method} is trained in one process, not {processes.count}", hint="start it without a launcher"
-            )
+        if processes.count > 1:
+            check_trains_together(run, processes=processes.count)
         return _fit(run, log, out=out, store=store, resume=resume, shared_inputs=shared_inputs, progress=progress)
+
+
+def check_trains_together(run: AnyRun, *, processes: int | str) -> None:
+    """Refuse to train in many processes what is no plug.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not isinstance(run, RunConfig):
+        raise ConfigError(
+            f"{run.method} is trained in one process, not {processes}", hint="start it without a launcher or --ray"
+        )
 
 
 def _fit(
