@@ -310,12 +310,13 @@ def test_training_over_the_task_moves_the_users_adapter_alone_and_starts_from_th
         optimizer = torch.optim.SGD(weights, lr=1.0)
         for _ in range(2):
             optimizer.zero_grad()
-            backbone.loss(backbone.embed(TEXTS), ["yes"] * len(TEXTS)).backward()
+            backbone.loss(backbone.embed(TEXTS), ["yes and no"] * len(TEXTS)).backward()
             optimizer.step()
     after, trained = backbone.model.state_dict(), adapters.weights()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
-    assert not any(torch.equal(trained[name], tensor) for name, tensor in adapters.start.items() if "lora_B" in name)
+    still = [name for name, tensor in adapters.start.items() if "lora_B" in name and torch.equal(trained[name], tensor)]
+    assert not still
     with adapters.answering(["all"] * len(TEXTS), {"all": adapters.start}):
         torch.testing.assert_close(scores(backbone), wanted, atol=2e-3, rtol=1e-4)
 
