@@ -1,19 +1,26 @@
 import os
 from contextlib import ExitStack
 from functools import partial
+from importlib import import_module
 
 import pytest
 
 from personaplug.workflows.cluster import RayCluster
 
 
-@pytest.fixture(scope="session")
-def ray_connection():
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'personaplug[ray]'")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # as the commands do
-    from personaplug.workflows import ray_connection
+def _on_ray(name):
+    """Give the fixture of a module that imports Ray."""
 
-    return ray_connection
+    @pytest.fixture(scope="session", name=name)
+    def module():
+        pytest.importorskip("ray", reason="Ray is not installed: pip install 'personaplug[ray]'")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # as the commands do
+        return import_module(f"personaplug.workflows.{name}")
+
+    return module
+
+
+ray_connection, ray_encoding, ray_training = map(_on_ray, ("ray_connection", "ray_encoding", "ray_training"))
 
 
 @pytest.fixture(scope="session")

@@ -24,14 +24,6 @@ WORDS = ["night", "day", "dusk", "dawn", "late", "early", "asked", "told", "writ
 
 
 @pytest.fixture(scope="module")
-def ray_encoding(ray_connection):
-    assert ray_connection
-    from personaplug.workflows import ray_encoding
-
-    return ray_encoding
-
-
-@pytest.fixture(scope="module")
 def log(tmp_path_factory):
     """A log of eight calls of the encoder, the last of few texts."""
     lots = random.Random(0)

@@ -180,8 +180,7 @@ def _failure(error: BaseException, *, processes: int) -> PersonaPlugError:
         if not isinstance(each, ProcessLostError):
             return each
     if ours or any(isinstance(each, RayActorError) for each in met):
-        lost = f"one of the {processes} processes of this training is gone, and the others stop"
-        return ClusterError(lost, hint=_RESUME)
+        return ClusterError(str(ProcessLostError(processes)), hint=_RESUME)
     kinds = ", ".join(dict.fromkeys(str(each) if isinstance(each, _Failed) else type(each).__name__ for each in met))
     return ClusterError(f"the cluster cannot train: {kinds}", hint=_RESUME)
 
