@@ -41,8 +41,8 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     models, log, store = save_models(folder / "models"), folder / "log.jsonl", folder / "log.db"
     log.write_text("".join(json.dumps(row) + "\n" for row in ROWS) + "no row\n")
-    index(log, "log", store_path=store, encoder=models["encoder"], progress=Silence(lambda _: None))
     run = replace(make_run(models, "decoder-only", training=EACH), task="log")
+    index(log, "log", store_path=store, encoder=run.encoder, progress=Silence(lambda _: None))
     return run, log, store
 
 
