@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from personaplug.backbone import gguf_copy
 from personaplug.backbone.gguf_copy import copy_of, read_gguf
 from personaplug.backbone.loading import BackboneConfig, load_backbone
 from personaplug.plug.encoders import encoder_config, load_encoder
@@ -23,8 +24,23 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def backbone(smollm2, cache):  # noqa: ARG001 (it must be set first)
-    return load_backbone(BackboneConfig(model="smollm2"))
+def loaded(smollm2, cache):  # noqa: ARG001 (it must be set first)
+    """Give the language model as it is loaded, from its copy, and what was read of the file for the copy."""
+    read = []
+
+    def remember(*arguments, **options):
+        read.append(read_gguf(*arguments, **options))
+        return read[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gguf_copy, "read_gguf", remember)
+        backbone = load_backbone(BackboneConfig(model="smollm2"))
+    return backbone, read or [read_gguf(smollm2, dtype=torch.float32)]  # another worker may have made the copy
+
+
+@pytest.fixture(scope="module")
+def backbone(loaded):
+    return loaded[0]
 
 
 def test_it_answers_in_its_chat_template_and_ends(backbone):
@@ -51,9 +67,9 @@ def test_a_step_on_vectors_before_the_input_lowers_the_loss_and_moves_no_weight(
     assert torch.equal(before, backbone.model.get_input_embeddings().weight)
 
 
-def test_the_converted_copy_is_the_file_to_the_bit(backbone, smollm2):
+def test_the_converted_copy_is_the_file_to_the_bit(loaded, smollm2):
     assert copy_of(smollm2) is not None
-    model, tokenizer = read_gguf(smollm2, dtype=torch.float32, device="cpu")
+    backbone, [(model, tokenizer)] = loaded
     copied = backbone.model.state_dict()
     assert all(torch.equal(weight, copied[name]) for name, weight in model.state_dict().items())
     assert tokenizer.get_vocab() == backbone.tokenizer.get_vocab()
