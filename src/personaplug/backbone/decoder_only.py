@@ -69,8 +69,12 @@ class DecoderOnlyBackbone(Backbone):
             return DynamicCache(inputs.ahead)
         if not self._may_read_ahead(inputs):
             return None
-        first = self._all_but(inputs, inputs.tail)
-        return self._read(first) if self.kept is None else self.kept.cache(first, self._read)
+        first, count = self._all_but(inputs, inputs.tail), len(inputs.embeds) // inputs.times
+        first = replace(first, embeds=first.embeds[:count], mask=first.mask[:count])
+        read = self._read(first) if self.kept is None else self.kept.cache(first, self._read)
+        if inputs.times > 1:
+            read.batch_select_indices(torch.arange(count, device=first.mask.device).repeat(inputs.times))
+        return read
 
     def _may_read_ahead(self, inputs: TokenEmbeddings) -> bool:
         """Tell whether gradients are wanted, and none of them reaches what stands before the tail."""

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from personaplug.backbone.mixing import NextTokens
+from personaplug.backbone.mixing import NextTokens, SeparateRows
 
 Side = Literal["left", "right"]
 Place = Literal["before", "after"]
@@ -33,7 +33,7 @@ class TokenEmbeddings:
 
     Attributes:
         embeds: Embeddings; zeros where ``mask`` is False.
-        mask: True where a token is real.
+        mask: True where a token is real; False for padding, and for vectors that are not there.
         side: Where the padding stands.
         lead: Tokens at the start of every input that stay first, before any prefix (a start token, a chat header).
         tail: How much at the end of every input is not for the frozen model alone, such as vectors: what stands before
@@ -41,6 +41,7 @@ class TokenEmbeddings:
         beside: Entered while the language model reads and answers, to have something stand beside its own weights.
         ahead: Keys and values of the first tokens, layer by layer, where the language model has read them already.
         mixed: What has a say in the answers' next tokens beside the language model; None where nothing has.
+        times: How many times the inputs stand below each other, each time with other vectors at their ends.
     """
 
     embeds: Float[Tensor, "batch tokens llm_dim"]
@@ -51,11 +52,18 @@ class TokenEmbeddings:
     beside: Beside = alone
     ahead: KeysAndValues | None = None
     mixed: NextTokens | None = None
+    times: int = 1
 
     @property
     def rows(self) -> list[Tensor]:
         """Each input's own embeddings, without padding."""
         return [embeds[mask] for embeds, mask in zip(self.embeds, self.mask, strict=True)]
+
+    def row(self, at: int) -> tuple[Float[Tensor, "tokens llm_dim"], Bool[Tensor, " tokens"]]:
+        """Give one input without padding, and which of its tokens are real: what is not there keeps its place."""
+        real = self.mask[at].nonzero()[:, 0]
+        own = slice(int(real[0]), int(real[-1]) + 1)
+        return self.embeds[at, own], self.mask[at, own]
 
     @property
     def position_ids(self) -> Tensor:
@@ -63,21 +71,69 @@ class TokenEmbeddings:
         return (self.mask.long().cumsum(dim=1) - 1).clamp(min=0)
 
     def with_prefix(
-        self, prefix: Float[Tensor, "batch prefix llm_dim"], *, place: Place = "before"
+        self,
+        prefix: Float[Tensor, "batch prefix llm_dim"],
+        *,
+        place: Place = "before",
+        is_there: Bool[Tensor, "batch prefix"] | None = None,
+        closing: int = 0,
     ) -> "TokenEmbeddings":
-        """Put vectors into each input, after its leading tokens or at its very end; padding stays where it was."""
-        prefix = prefix.to(self.embeds.dtype)
-        pairs = list(zip(self.rows, prefix, strict=True))
-        if place == "after":
-            rows = [torch.cat([row, own]) for row, own in pairs]
-            return replace(pad_rows(rows, side=self.side, lead=self.lead), tail=prefix.shape[1])
-        rows = [torch.cat([row[: self.lead], own, row[self.lead :]]) for row, own in pairs]
-        return pad_rows(rows, side=self.side, lead=self.lead)
+        """Put vectors into each input, after its leading tokens or at its very end; padding stays where it was.
+
+        A vector that is not there leaves a place that nothing reads, so that the others stand where they always do.
+
+        Args:
+            prefix: The vectors.
+            place: Where they stand.
+            is_there: Which of them are there; None for all.
+            closing: Tokens that end every input. Where none of an input's vectors is there, they are its end after all.
+        """
+        all_there = torch.ones(prefix.shape[:2], dtype=torch.bool, device=prefix.device)
+        there = all_there if is_there is None else is_there
+        vectors = prefix.to(self.embeds.dtype).where(there[..., None], 0.0)
+        made = [
+            _with_vectors(row, own, real, at=self._at(len(row), place, closing if not real.any() else 0))
+            for row, own, real in zip(self.rows, vectors, there, strict=True)
+        ]
+        rows, masks = zip(*made, strict=True)
+        whole = pad_rows(rows, masks=masks, side=self.side, lead=self.lead)
+        return replace(whole, tail=prefix.shape[1] if place == "after" else 0)
+
+    def _at(self, tokens: int, place: Place, closing: int) -> int:
+        """Say before which of an input's tokens its vectors stand."""
+        if place == "before":
+            return self.lead
+        # Where padding is on the left, an answer goes on from the last column: what stands there must be real.
+        return tokens - closing if self.side == "left" else tokens
 
 
-def pad_rows(rows: Sequence[Tensor], *, side: Side, lead: int = 0) -> TokenEmbeddings:
-    """Pad embedded inputs of shape ``[tokens, llm_dim]`` to the longest."""
-    ones = [torch.ones(len(row), dtype=torch.bool, device=row.device) for row in rows]
+def below(above: TokenEmbeddings, other: TokenEmbeddings) -> TokenEmbeddings:
+    """Put the same inputs, with other vectors or without, below themselves: what both begin with is read once."""
+    embeds, mask = (torch.cat(pair) for pair in ((above.embeds, other.embeds), (above.mask, other.mask)))
+    mixed = [each.mixed and each.mixed.row(at) for each in (above, other) for at in range(len(each.embeds))]
+    return replace(above, embeds=embeds, mask=mask, mixed=SeparateRows(mixed), times=above.times + other.times)
+
+
+def _with_vectors(
+    row: Float[Tensor, "tokens llm_dim"], own: Float[Tensor, "prefix llm_dim"], is_there: Tensor, *, at: int
+) -> tuple[Float[Tensor, "longer llm_dim"], Bool[Tensor, " longer"]]:
+    """Put vectors into an input, and say which of its places are real."""
+    real = torch.ones(len(row), dtype=torch.bool, device=row.device)
+    return torch.cat([row[:at], own, row[at:]]), torch.cat([real[:at], is_there, real[at:]])
+
+
+def pad_rows(
+    rows: Sequence[Tensor], *, side: Side, lead: int = 0, masks: Sequence[Tensor] | None = None
+) -> TokenEmbeddings:
+    """Pad embedded inputs of shape ``[tokens, llm_dim]`` to the longest.
+
+    Args:
+        rows: The inputs.
+        side: Where the padding stands.
+        lead: Of each input, as in :class:`TokenEmbeddings`.
+        masks: Which of each input's tokens are real; None for all.
+    """
+    real = masks or [torch.ones(len(row), dtype=torch.bool, device=row.device) for row in rows]
     embeds = pad_sequence(list(rows), batch_first=True, padding_side=side)
-    mask = pad_sequence(ones, batch_first=True, padding_value=False, padding_side=side)
+    mask = pad_sequence(list(real), batch_first=True, padding_value=False, padding_side=side)
     return TokenEmbeddings(embeds, mask, side, lead)

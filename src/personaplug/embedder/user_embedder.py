@@ -33,8 +33,10 @@ class EmbedderConfig:
     output_tokens: int = option(5, "outputs: first tokens with a persona vector each; one more is the mean of the rest")
     gain: float = option(0.0, "outputs: how much of their mean embeddings the persona starts with")
     with_mean: bool = option(False, "outputs: as many vectors again, of all items alike, whatever the query")
-    nobody: Literal["trained", "mean"] = option(
-        "trained", "outputs: what stands where no item says anything, a trained vector or the mean of all users"
+    nobody: Literal["trained", "mean", "nothing"] = option(
+        "trained",
+        "outputs: what stands where no item says anything: a trained vector, the mean of all users, or nothing, and"
+        " without any item no instruction either",
     )
     first: Literal["instruction", "persona"] = option("instruction", "which of them stands first")
     instructions: int = option(1, "trained vectors that are the same for every user")
@@ -118,7 +120,7 @@ OURS = EmbedderConfig(
     instructions=4,
     temperature=0.03,
     is_residual=False,
-    nobody="mean",
+    nobody="nothing",
     first="persona",
 )
 """How the user's outputs are worded, by their likeness to the query and on the whole: what carries a person best."""
@@ -180,17 +182,26 @@ class UserEmbedder(nn.Module):
     def forward(
         self, query: Float[Tensor, "batch dim"], history: HistoryBatch
     ) -> Float[Tensor, "batch prefix llm_dim"]:
-        """Make ``[instruction ; persona]``, or the other way round; a user without a history gets a generic persona.
+        """Make ``[instruction ; persona]``, or the other way round, whether or not all are to stand there.
 
         Args:
             query: Unit vectors of the inputs.
             history: The users' encoded items.
         """
+        return self.with_places(query, history)[0]
+
+    def with_places(
+        self, query: Float[Tensor, "batch dim"], history: HistoryBatch
+    ) -> tuple[Float[Tensor, "batch prefix llm_dim"], Bool[Tensor, "batch prefix"]]:
+        """Make the vectors, and say which of them are to stand there: all, or those of which an item says something."""
         # First, so that its gradients come last, when those of the history no longer need their room.
         instruction = self.instruction(len(query))
-        persona = self.persona(self.weights(query, history), history)
-        parts = [instruction, persona]
-        return torch.cat(parts if self.config.first == "instruction" else parts[::-1], dim=1)
+        persona, is_own = self.persona(self.weights(query, history), history)
+        is_there = torch.ones_like(is_own) if self.config.nobody != "nothing" else is_own
+        is_any_there = is_there.any(dim=1, keepdim=True).expand(-1, self.config.instructions)
+        order = 1 if self.config.first == "instruction" else -1
+        parts, places = [instruction, persona][::order], [is_any_there, is_there][::order]
+        return torch.cat(parts, dim=1), torch.cat(places, dim=1)
 
     def weights(
         self, query: Float[Tensor, "batch dim"], history: HistoryBatch
@@ -205,15 +216,19 @@ class UserEmbedder(nn.Module):
 
     def persona(
         self, weights: Float[Tensor, "batch attentions items"], history: HistoryBatch
-    ) -> Float[Tensor, "batch personas llm_dim"]:
-        """Sum the projected items, scaled to the size of token embeddings; what no item speaks of stays generic."""
+    ) -> tuple[Float[Tensor, "batch personas llm_dim"], Bool[Tensor, "batch personas"]]:
+        """Sum the projected items, scaled to the size of token embeddings, and say of which vectors an item speaks.
+
+        The others are generic.
+        """
         own, is_own = self._own(weights, history)
+        is_own = is_own.expand(-1, own.shape[1])
         if self.generic is None:
-            return own
+            return own, is_own
         generic = self.generic(len(weights))
         if self.config.is_residual:
             own = own + generic
-        return torch.where(is_own[:, :, None], own, generic)
+        return torch.where(is_own[:, :, None], own, generic), is_own
 
     def _own(
         self, weights: Float[Tensor, "batch attentions items"], history: HistoryBatch

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from personaplug.backbone.base import AnswerScores, Backbone, GenerationConfig
-from personaplug.backbone.tokens import TokenEmbeddings
+from personaplug.backbone.tokens import TokenEmbeddings, below
 from personaplug.embedder.copy_head import CopyHead, Copying
 from personaplug.errors import ConfigError
 from personaplug.plug.batch import Batcher, PlugBatch
@@ -99,8 +99,17 @@ class PluggedModel(nn.Module):
         return {"loss": self.loss(batch)}
 
     def loss(self, batch: PlugBatch) -> Float[Tensor, ""]:
-        """Give the mean negative log-likelihood of an answer token, in nats."""
-        return self.backbone.loss(self.inputs(batch), batch.targets, max_tokens=self.run.training.max_output_tokens)
+        """Give the mean negative log-likelihood of an answer token, in nats.
+
+        Where the adapter learns alone, a training reads each example twice: the adapter learns of the reading with no
+        vector beside it, all else of the one with all of them, whose loss is given.
+        """
+        inputs, longest = self.inputs(batch), self.run.training.max_output_tokens
+        if not (self.training and self.run.adapter_learns_alone):
+            return self.backbone.loss(inputs, batch.targets, max_tokens=longest)
+        scores = self.backbone.score(self._and_alone(inputs, batch), 2 * batch.targets, max_tokens=longest)
+        whole, alone = -scores.log_likelihood.view(2, -1).sum(dim=1) / scores.tokens.view(2, -1).sum(dim=1)
+        return whole + alone - alone.detach()
 
     @torch.inference_mode()
     def score(self, examples: Sequence[Example]) -> AnswerScores:
@@ -132,13 +141,30 @@ class PluggedModel(nn.Module):
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the vectors of each example into its embedded prompt."""
-        embedded = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
         batch = batch.to(self.backbone.device)
-        inputs = embedded.with_prefix(self.prefix(batch), place=self.run.embedder.place)
+        inputs = self._embedded(batch, *self.prefix.with_places(batch))
         if self.copy_head and batch.written:
             inputs = replace(inputs, mixed=Copying(self.copy_head, batch.written, self.run.copying.boost))
-        adapter, is_behind = self.adapter, self.run.reads_inputs_alone
-        return adapter.joined(inputs, self.backbone.model, is_behind=is_behind) if adapter else inputs
+        return self._adapted(inputs)
+
+    def _and_alone(self, inputs: TokenEmbeddings, batch: PlugBatch) -> TokenEmbeddings:
+        """Write the examples once more below, with no vector in them: of these alone the adapter learns."""
+        nothing = inputs.embeds.new_zeros(len(batch), self.run.vectors, self.backbone.dim)
+        alone = self._embedded(batch, nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
+        learns = torch.tensor([False, True], device=inputs.mask.device).repeat_interleave(len(batch))
+        return self._adapted(below(inputs, alone), learns=learns)
+
+    def _embedded(
+        self, batch: PlugBatch, vectors: Float[Tensor, "batch prefix llm_dim"], is_there: Bool[Tensor, "batch prefix"]
+    ) -> TokenEmbeddings:
+        inputs, place = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens), self.run.embedder.place
+        return inputs.with_prefix(vectors, place=place, is_there=is_there, closing=max(1, self.backbone.closing_tokens))
+
+    def _adapted(self, inputs: TokenEmbeddings, *, learns: Bool[Tensor, " rows"] | None = None) -> TokenEmbeddings:
+        if not self.adapter:
+            return inputs
+        is_behind = self.run.reads_inputs_alone
+        return self.adapter.joined(inputs, self.backbone.model, is_behind=is_behind, learns=learns)
 
     def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
         """Write the examples as :meth:`respond` has them answered."""

@@ -1,6 +1,7 @@
 """The vectors beside the input: a user's persona, or vectors trained without any user."""
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from personaplug.embedder.encoder import TextEncoder
@@ -24,8 +25,13 @@ class PersonaPrefix(nn.Module):
 
     def forward(self, batch: PlugBatch) -> Float[Tensor, "batch prefix llm_dim"]:
         """Make the prefix of each example."""
-        prefix: Tensor = self.embedder(self.query(batch), batch.history)
-        return prefix
+        return self.with_places(batch)[0]
+
+    def with_places(
+        self, batch: PlugBatch
+    ) -> tuple[Float[Tensor, "batch prefix llm_dim"], Bool[Tensor, "batch prefix"]]:
+        """Make the prefix of each example, and say which of its vectors are to stand there."""
+        return self.embedder.with_places(self.query(batch), batch.history)
 
     def query(self, batch: PlugBatch) -> Float[Tensor, "batch dim"]:
         """Give the examples' queries as unit vectors."""
@@ -47,6 +53,13 @@ class TunedPrefix(nn.Module):
         """Repeat the vectors for each example."""
         vectors: Tensor = self.prompt(len(batch))
         return vectors
+
+    def with_places(
+        self, batch: PlugBatch
+    ) -> tuple[Float[Tensor, "batch prefix llm_dim"], Bool[Tensor, "batch prefix"]]:
+        """Repeat the vectors for each example; all of them stand there."""
+        vectors = self(batch)
+        return vectors, torch.ones_like(vectors[..., 0], dtype=torch.bool)
 
 
 Prefix = PersonaPrefix | TunedPrefix

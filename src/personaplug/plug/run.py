@@ -38,7 +38,7 @@ class TrainingConfig:
     max_output_tokens: int = option(128, "longer answers are cut in training and scoring")
     cuts_queries: bool = option(True, "persona: a query is read out of the input as far as the language model reads it")
     history_dropout: bool = option(True, "each time an example is seen, keep a random half to all of its history")
-    without_history: float = option(0.1, "persona: share of visits that see no history, as a new user has none")
+    without_history: float = option(0.0, "persona: share of visits that see no history, as a new user has none")
     gradient_checkpointing: bool = option(False, "less memory for more time")
     precision: Precision = option(  # noqa: RUF009 (text, under a name that ruff does not look up)
         "auto", "of the frozen model in training; auto: bfloat16 where the processor has it and it comes out alike"
@@ -134,6 +134,12 @@ class RunConfig:
         elif rank < 0:
             rank = _RANK if kind.has_persona else 0
         return replace(self.adapter, rank=rank) if rank else None
+
+    @property
+    def adapter_learns_alone(self) -> bool:
+        """Whether the adapter beside a persona learns as that of ``tuned-lora`` does."""
+        adapter = self.shared_adapter
+        return self.has_persona and adapter is not None and adapter.learns == "alone"
 
     @property
     def copies(self) -> bool:

@@ -83,7 +83,7 @@ BEFORE: dict[str, dict[str, object]] = {
         "nobody": "trained",
         "first": "instruction",
     },
-    "adapter": {"rank": 0, "reads": "all"},
+    "adapter": {"rank": 0, "reads": "all", "learns": "with"},
     "copying": {"order": 0},
     "training": {"without_history": 0.0, "cuts_queries": False},
 }

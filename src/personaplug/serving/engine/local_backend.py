@@ -31,7 +31,8 @@ class LocalBackend(Backend):
             reply.begin(reading.opening)
         plugs = [models.by_name[reply.request.model].plug for reply, _ in read]
         backbone = plugs[0].backbone
-        inputs = pad_rows([reading.row for _, reading in read], side=backbone.side)
+        rows, masks = zip(*((reading.embeds, reading.mask) for _, reading in read), strict=True)
+        inputs = pad_rows(rows, masks=masks, side=backbone.side)
         adapters = [
             plug.adapter if reply.request.with_persona else None for plug, (reply, _) in zip(plugs, read, strict=True)
         ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from personaplug.backbone.base import Backbone
@@ -32,12 +33,14 @@ class Reading:
     """A question as its language model reads it.
 
     Attributes:
-        row: Embeddings ``[tokens, llm_dim]``.
+        embeds: Embeddings ``[tokens, llm_dim]``.
+        mask: Which of them the language model reads.
         mixed: What has a say in the answer's tokens beside the language model; None where nothing has.
         opening: What is known of the answer so far.
     """
 
-    row: Tensor
+    embeds: Float[Tensor, "tokens llm_dim"]
+    mask: Bool[Tensor, " tokens"]
     opening: AnswerStart
     mixed: NextTokens | None = None
 
@@ -99,10 +102,11 @@ class ServedModel:
             if chosen:
                 examples = [self._example(requests[at]) for at in chosen]
                 inputs = self.plug.asked(examples, with_persona=with_persona)
-                for place, (at, example, row) in enumerate(zip(chosen, examples, inputs.rows, strict=True)):
+                for place, (at, example) in enumerate(zip(chosen, examples, strict=True)):
                     persona = self._persona(example) if with_persona else "off"
                     mixed = inputs.mixed.row(place) if inputs.mixed else None
-                    read[at] = Reading(row, AnswerStart(persona, len(row)), mixed)
+                    embeds, mask = inputs.row(place)
+                    read[at] = Reading(embeds, mask, AnswerStart(persona, int(mask.sum())), mixed)
         return [read[at] for at in range(len(requests))]
 
     def _example(self, request: EngineRequest) -> Example:

@@ -61,8 +61,8 @@ class VllmBackend(Backend):
     def _write(self, models: Models, replies: Sequence[Reply]) -> list[tuple[Reply, AnswerStart, bytes]]:
         """Read questions and write the requests of them, in the models' thread."""
         return [
-            (reply, reading.opening, write_body(reading.row, reply.request, model=self._answering(reply)))
-            for reply, reading in self._read(models, replies)
+            (reply, read.opening, write_body(read.embeds[read.mask], reply.request, model=self._answering(reply)))
+            for reply, read in self._read(models, replies)
         ]
 
     def _answering(self, reply: Reply) -> str:
