@@ -54,6 +54,44 @@ def test_vectors_after_the_input_are_the_last_of_every_row_and_are_counted(lengt
 
 
 @few
+@given(lengths=LENGTHS, side=SIDES, place=st.sampled_from(["before", "after"]), count=st.integers(1, 3), data=st.data())
+def test_a_vector_that_is_not_there_leaves_a_place_that_nothing_reads(lengths, side, place, count, data):
+    rows = list(rows_of(lengths))
+    vectors = -1.0 - torch.arange(len(rows) * count * DIM, dtype=torch.float32).reshape(len(rows), count, DIM)
+    places = st.lists(st.booleans(), min_size=count, max_size=count)
+    there = torch.tensor([data.draw(places) for _ in rows])
+    result, whole = (
+        pad_rows(rows, side=side, lead=1).with_prefix(vectors, place=place, is_there=each, closing=1)
+        for each in (there, None)
+    )
+    for own, row, made, real in zip(result.rows, rows, vectors, there, strict=True):
+        at = 1 if place == "before" else len(row)
+        assert own.tolist() == [*row[:at].tolist(), *made[real].tolist(), *row[at:].tolist()]
+    assert not result.embeds[~result.mask].any()
+    assert (result.embeds.shape, result.tail) == (whole.embeds.shape, whole.tail)
+    assert (result.mask[:, -1] if side == "left" else result.mask[:, 0]).all()
+    if place == "after" and side == "left":  # what stands before the vectors stays where it is, but for its closing
+        known = result.embeds.shape[1] - count - 1
+        assert torch.equal(result.embeds[:, :known], whole.embeds[:, :known])
+
+
+@few
+@given(lengths=LENGTHS, side=SIDES, count=st.integers(1, 3), data=st.data())
+def test_rows_put_side_by_side_again_are_as_they_were(lengths, side, count, data):
+    places = st.lists(st.booleans(), min_size=count, max_size=count)
+    there = torch.tensor([data.draw(places) for _ in lengths])
+    whole = pad_rows(list(rows_of(lengths)), side=side).with_prefix(
+        torch.ones(len(lengths), count, DIM), place="after", is_there=there, closing=1
+    )
+    embeds, masks = zip(*(whole.row(at) for at in range(len(lengths))), strict=True)
+    again = pad_rows(embeds, side=side, masks=masks)
+    for one, other in zip(again.rows, whole.rows, strict=True):
+        assert torch.equal(one, other)
+    if side == "left":
+        assert torch.equal(again.mask, whole.mask[:, -again.mask.shape[1] :])
+
+
+@few
 @given(lengths=LENGTHS, side=SIDES)
 def test_places_are_counted_without_padding(lengths, side):
     padded = pad_rows(list(rows_of(lengths)), side=side)

@@ -165,6 +165,17 @@ def test_a_user_without_items_has_everyones_wording_as_long_as_any(counts, seed)
         torch.testing.assert_close(made[place], expected, atol=1e-3, rtol=1e-3)
 
 
+@few
+@given(counts=st.lists(st.integers(0, 3), min_size=1, max_size=4), seed=SEEDS)
+def test_where_no_item_says_anything_nothing_stands_and_without_any_no_instruction(counts, seed):
+    histories = random_histories(counts, seed=seed)
+    model = fresh(gain=1.0, is_residual=False, nobody="nothing", with_mean=True, instructions=2, first="persona")
+    _, there = model.with_places(random_queries(len(counts), seed=seed), pack(*histories))
+    for row, history in zip(there, histories, strict=True):
+        said = history.wording.mask.any(dim=0).tolist()
+        assert row.tolist() == [*said, *said, any(said), any(said)]
+
+
 def test_everyones_wording_is_mapped_as_a_users_is_and_moves_nobody_who_has_items():
     histories = random_histories([3, 2], seed=5)
     model = told_of_all(*histories, with_mean=True)

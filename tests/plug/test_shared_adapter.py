@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 
 from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.backbone.row_generation import RowGeneration
+from personaplug.embedder.copy_head import CopyingConfig
+from personaplug.embedder.user_embedder import OURS
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.plug.model import PersonaPlug, build_plug
@@ -17,6 +19,7 @@ from personaplug.plug.run import PRESETS, RunConfig, TrainingConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import ADAPTER, CONFIG, WEIGHTS
 from personaplug.plug.shared_adapter import SharedAdapter, SharedAdapterConfig, each_its_own
+from personaplug.records import Profile
 from personaplug.rivals.user_lora.adapters import LoraConfig, UserAdapters
 from personaplug.training.trainer import train
 from tests import tiny
@@ -135,6 +138,89 @@ def test_the_frozen_model_reads_inputs_as_without_it():
     assert not torch.allclose(ours[..., known:, :], bare[..., known:, :], atol=1e-2)
 
 
+def beside_a_persona(models, family, store, *, training=TrainingConfig(), place="after", copying=False, **adapter):  # noqa: B008 (frozen)
+    """Make the default's persona, where nothing stands for whoever has no items, beside a small adapter."""
+    run = make_run(models, family, embedder=replace(OURS, place=place), training=training)
+    run = replace(run, adapter=replace(SMALL, **adapter), copying=CopyingConfig() if copying else run.copying)
+    return build_plug(run, TASK, store=store, query_source=QuerySource.STORE)
+
+
+def of_the_same_adapter(plug, models, family, store):
+    """Make the control: the adapter alone."""
+    control = made(models, family, store, adapter=plug.run.adapter, training=plug.run.training)
+    control.adapter.load_state_dict(plug.adapter.state_dict())
+    return control
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("reads", ["answer", "all"])
+@pytest.mark.parametrize("decoding", [SHORT, replace(SHORT, strategy="beam", beams=2, max_new_tokens=6)])
+def test_who_has_no_items_is_answered_by_the_adapter_alone(models, family, store, examples, place, reads, decoding):
+    plug = as_if_trained(beside_a_persona(models, family, store, place=place, reads=reads, copying=True))
+    control = of_the_same_adapter(plug, models, family, store)
+    for each in (plug, control):  # beams are weighed by what is left, where a model's own rules take tokens away
+        each.backbone.model.generation_config.suppress_tokens = None
+    unknown = [replace(each, profile=Profile("nobody")) for each in examples[2:]]
+    mixed, alike = [*examples[2:], *unknown], slice(len(examples) - 2, None)
+    likely, wanted = (each.score(mixed).log_likelihood for each in (plug, control))
+    torch.testing.assert_close(likely[alike], wanted[alike], atol=1e-4, rtol=1e-4)
+    assert not torch.isclose(likely, wanted, atol=1e-2)[: alike.start].any()
+    assert plug.respond(mixed, decoding)[alike] == control.respond(mixed, decoding)[alike]
+
+
+def gradients(plug, examples):
+    """Give the gradients of a training's loss, by the names of the weights that get some."""
+    plug.train().zero_grad()
+    plug.loss(plug.batcher(examples)).backward()
+    named = plug.named_parameters()
+    return {name: weight.grad.clone() for name, weight in named if weight.numel() and weight.grad is not None}
+
+
+@pytest.mark.parametrize("reads", ["answer", "all"])
+def test_the_adapter_learns_as_if_alone_and_the_rest_as_beside_an_adapter_that_stays(
+    models, family, store, examples, reads
+):
+    plug = as_if_trained(beside_a_persona(models, family, store, reads=reads, copying=True))
+    control = of_the_same_adapter(plug, models, family, store)
+    fixed = as_if_trained(beside_a_persona(models, family, store, reads=reads, copying=True, learns="with"))
+    fixed.adapter.requires_grad_(requires_grad=False)
+    wanted = gradients(control, examples) | gradients(fixed, examples)
+    found = gradients(plug, examples)
+    assert found.keys() == wanted.keys()
+    together = beside_a_persona(models, family, store, reads=reads, copying=True, learns="with")
+    other = gradients(as_if_trained(together), examples)
+    for part in ("adapter", "prefix", "copy_head"):
+        own, alike, apart = (
+            torch.cat([each[name].flatten() for name in found if name.startswith(part)])
+            for each in (found, wanted, other)
+        )
+        assert torch.dist(own, alike) < 1e-3 * alike.norm()
+        assert bool(torch.dist(own, apart) > 0.1 * apart.norm()) is (part == "adapter")
+    torch.testing.assert_close(plug.loss(plug.batcher(examples)), fixed.loss(fixed.batcher(examples)))
+
+
+@pytest.mark.parametrize("more", [{}, {"gradient_checkpointing": True}, {"kept_megabytes": 0}])
+def test_an_adapter_that_learns_alone_becomes_that_of_tuned_lora(models, family, store, examples, tmp_path, more):
+    training = TrainingConfig(epochs=3.0, batch_size=2, learning_rate=0.3, precision="float32", **more)
+    trained = {}
+    for name, learns in (("control", "alone"), ("alone", "alone"), ("with", "with")):
+        of_a_plug = beside_a_persona(models, family, store, training=training, learns=learns)
+        plug = of_a_plug if name != "control" else of_the_same_adapter(of_a_plug, models, family, store)
+        train(plug, examples, folder=tmp_path / name)
+        trained[name] = load_file(tmp_path / name / ADAPTER)
+    for name, tensor in trained["control"].items():
+        torch.testing.assert_close(trained["alone"][name], tensor, atol=1e-4, rtol=1e-2)
+    assert any(not torch.allclose(trained["with"][name], each, atol=1e-3) for name, each in trained["control"].items())
+
+
+def test_the_input_of_both_readings_is_read_once(models, store, examples, monkeypatch):
+    plug = as_if_trained(beside_a_persona(models, "decoder-only", store)).train()
+    read, reading = [], plug.backbone._read
+    monkeypatch.setattr(plug.backbone, "_read", lambda inputs: read.append(len(inputs.embeds)) or reading(inputs))
+    plug.loss(plug.batcher(examples)).backward()
+    assert read == [len(examples)]
+
+
 @pytest.mark.parametrize("method", ["tuned-lora", "plug"])
 @pytest.mark.parametrize("place", ["before", "after"])
 @pytest.mark.parametrize("reads", ["answer", "all"])
@@ -188,8 +274,9 @@ def test_a_run_of_before_there_was_a_choice_has_inputs_go_through_it_too(models,
     config = tmp_path / CONFIG
     assert read_config(RunConfig, config).adapter.reads == "answer"
     lines = config.read_text().splitlines(keepends=True)
-    config.write_text("".join(line for line in lines if not line.startswith("reads")))
-    assert read_config(RunConfig, config).adapter.reads == "all"
+    config.write_text("".join(line for line in lines if not line.startswith(("reads", "learns"))))
+    of_before = read_config(RunConfig, config).adapter
+    assert (of_before.reads, of_before.learns) == ("all", "with")
 
 
 def test_entered_again_it_stands_there_once():

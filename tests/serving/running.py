@@ -13,6 +13,7 @@ import openai
 import uvicorn
 
 from personaplug.embedder.copy_head import CopyingConfig
+from personaplug.embedder.user_embedder import OURS, EmbedderConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.shared_adapter import SharedAdapterConfig
@@ -28,7 +29,8 @@ RUNS = {"llama": "decoder-only", "again": "decoder-only", "t5": "encoder-decoder
 RUNS |= {"adapted": "decoder-only", "lora": "decoder-only", "copying": "decoder-only"}
 """Families by the names of the runs; the second has the language model of the first, and ``tuned`` has no persona.
 
-Two have an adapter, which reads answers alone in the first of them; the last is the first, and copies.
+Two have an adapter. In the first of them it reads answers alone, beside the default's persona. The last run is the
+first, and copies.
 """
 _COPIES = CopyingConfig(order=2, boost=1e60)
 _ADAPTERS = {"adapted": SharedAdapterConfig(rank=2), "lora": SharedAdapterConfig(rank=2, reads="all")}
@@ -90,7 +92,8 @@ def save_runs(folder: Path, models: Mapping[str, str]) -> ServedPaths:
     with make_store(folder / "store.db", encoder_in(models)) as store:
         for at, (name, family) in enumerate(RUNS.items()):
             seed = 0 if name == "copying" else at
-            run = make_run(models, family, method="tuned-prompt" if name == "tuned" else "plug")
+            embedder = OURS if name == "adapted" else EmbedderConfig()
+            run = make_run(models, family, embedder=embedder, method="tuned-prompt" if name == "tuned" else "plug")
             run = replace(run, adapter=_ADAPTERS.get(name, SharedAdapterConfig(rank=0)))
             run = replace(run, copying=_COPIES) if name == "copying" else run
             plug = build_plug(replace(run, store="../store.db"), TASK, store=store, query_source=QuerySource.STORE)
