@@ -55,7 +55,7 @@ def test_vectors_after_the_input_are_the_last_of_every_row_and_are_counted(lengt
 
 @few
 @given(lengths=LENGTHS, side=SIDES, place=st.sampled_from(["before", "after"]), count=st.integers(1, 3), data=st.data())
-def test_a_vector_that_is_not_there_leaves_a_place_that_nothing_reads(lengths, side, place, count, data):
+def test_an_input_is_read_as_if_vectors_that_are_not_there_had_not_been_given(lengths, side, place, count, data):
     rows = list(rows_of(lengths))
     vectors = -1.0 - torch.arange(len(rows) * count * DIM, dtype=torch.float32).reshape(len(rows), count, DIM)
     places = st.lists(st.booleans(), min_size=count, max_size=count)
@@ -70,7 +70,7 @@ def test_a_vector_that_is_not_there_leaves_a_place_that_nothing_reads(lengths, s
     assert not result.embeds[~result.mask].any()
     assert (result.embeds.shape, result.tail) == (whole.embeds.shape, whole.tail)
     assert (result.mask[:, -1] if side == "left" else result.mask[:, 0]).all()
-    if place == "after" and side == "left":  # what stands before the vectors stays where it is, but for its closing
+    if place == "after" and side == "left":  # what may be read ahead is the same, whoever has vectors behind it
         known = result.embeds.shape[1] - count - 1
         assert torch.equal(result.embeds[:, :known], whole.embeds[:, :known])
 

@@ -166,14 +166,15 @@ def test_a_user_without_items_has_everyones_wording_as_long_as_any(counts, seed)
 
 
 @few
-@given(counts=st.lists(st.integers(0, 3), min_size=1, max_size=4), seed=SEEDS)
-def test_where_no_item_says_anything_nothing_stands_and_without_any_no_instruction(counts, seed):
+@given(counts=st.lists(st.integers(0, 3), min_size=1, max_size=4), instructs_all=st.booleans(), seed=SEEDS)
+def test_where_no_item_says_anything_nothing_stands_and_without_any_no_instruction(counts, instructs_all, seed):
     histories = random_histories(counts, seed=seed)
     model = fresh(gain=1.0, is_residual=False, nobody="nothing", with_mean=True, instructions=2, first="persona")
+    model.instructs_all = instructs_all
     _, there = model.with_places(random_queries(len(counts), seed=seed), pack(*histories))
     for row, history in zip(there, histories, strict=True):
         said = history.wording.mask.any(dim=0).tolist()
-        assert row.tolist() == [*said, *said, any(said), any(said)]
+        assert row.tolist() == [*said, *said, *[any(said) or instructs_all] * 2]
 
 
 def test_everyones_wording_is_mapped_as_a_users_is_and_moves_nobody_who_has_items():

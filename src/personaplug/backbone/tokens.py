@@ -33,7 +33,7 @@ class TokenEmbeddings:
 
     Attributes:
         embeds: Embeddings; zeros where ``mask`` is False.
-        mask: True where a token is real; False for padding, and for vectors that are not there.
+        mask: True where a token is real; False for padding, and for the room of vectors that are not there.
         side: Where the padding stands.
         lead: Tokens at the start of every input that stay first, before any prefix (a start token, a chat header).
         tail: How much at the end of every input is not for the frozen model alone, such as vectors: what stands before
@@ -60,7 +60,7 @@ class TokenEmbeddings:
         return [embeds[mask] for embeds, mask in zip(self.embeds, self.mask, strict=True)]
 
     def row(self, at: int) -> tuple[Float[Tensor, "tokens llm_dim"], Bool[Tensor, " tokens"]]:
-        """Give one input without padding, and which of its tokens are real: what is not there keeps its place."""
+        """Give one input without padding, and which of its tokens are real: room within it stays."""
         real = self.mask[at].nonzero()[:, 0]
         own = slice(int(real[0]), int(real[-1]) + 1)
         return self.embeds[at, own], self.mask[at, own]
@@ -80,31 +80,46 @@ class TokenEmbeddings:
     ) -> "TokenEmbeddings":
         """Put vectors into each input, after its leading tokens or at its very end; padding stays where it was.
 
-        A vector that is not there leaves a place that nothing reads, so that the others stand where they always do.
+        An input is read as if those vectors that are not there had not been given. The room for them stays, so that all
+        inputs have as much: as padding or, behind an input, where it begins to be another than it was without vectors.
 
         Args:
             prefix: The vectors.
             place: Where they stand.
             is_there: Which of them are there; None for all.
-            closing: Tokens that end every input. Where none of an input's vectors is there, they are its end after all.
+            closing: Tokens that end every input, and stay its end where none of its vectors is there.
         """
-        all_there = torch.ones(prefix.shape[:2], dtype=torch.bool, device=prefix.device)
-        there = all_there if is_there is None else is_there
-        vectors = prefix.to(self.embeds.dtype).where(there[..., None], 0.0)
+        everywhere = torch.ones(prefix.shape[:2], dtype=torch.bool, device=prefix.device)
+        there = everywhere if is_there is None else is_there
         made = [
-            _with_vectors(row, own, real, at=self._at(len(row), place, closing if not real.any() else 0))
-            for row, own, real in zip(self.rows, vectors, there, strict=True)
+            self._with_vectors(row, own[real], room=int((~real).sum()), place=place, closing=closing)
+            for row, own, real in zip(self.rows, prefix.to(self.embeds.dtype), there, strict=True)
         ]
         rows, masks = zip(*made, strict=True)
         whole = pad_rows(rows, masks=masks, side=self.side, lead=self.lead)
         return replace(whole, tail=prefix.shape[1] if place == "after" else 0)
 
-    def _at(self, tokens: int, place: Place, closing: int) -> int:
-        """Say before which of an input's tokens its vectors stand."""
-        if place == "before":
-            return self.lead
-        # Where padding is on the left, an answer goes on from the last column: what stands there must be real.
-        return tokens - closing if self.side == "left" else tokens
+    def _with_vectors(
+        self,
+        row: Float[Tensor, "tokens llm_dim"],
+        own: Float[Tensor, "there llm_dim"],
+        *,
+        room: int,
+        place: Place,
+        closing: int,
+    ) -> tuple[Float[Tensor, "longer llm_dim"], Bool[Tensor, " longer"]]:
+        """Put vectors into one input and leave room; say which of its places are real."""
+        at = self.lead if place == "before" else len(row)
+        whole = torch.cat([row[:at], own, row[at:]])
+        real = torch.ones(len(whole), dtype=torch.bool, device=row.device)
+        if self.side == "right":
+            hole = len(whole)
+        elif place == "before":
+            hole = 0
+        else:  # An answer goes on from the last column: what stands there must be real.
+            hole = len(row) if len(own) else len(row) - closing
+        embeds, none = whole.new_zeros(room, whole.shape[1]), real.new_zeros(room)
+        return torch.cat([whole[:hole], embeds, whole[hole:]]), torch.cat([real[:hole], none, real[hole:]])
 
 
 def below(above: TokenEmbeddings, other: TokenEmbeddings) -> TokenEmbeddings:
@@ -112,14 +127,6 @@ def below(above: TokenEmbeddings, other: TokenEmbeddings) -> TokenEmbeddings:
     embeds, mask = (torch.cat(pair) for pair in ((above.embeds, other.embeds), (above.mask, other.mask)))
     mixed = [each.mixed and each.mixed.row(at) for each in (above, other) for at in range(len(each.embeds))]
     return replace(above, embeds=embeds, mask=mask, mixed=SeparateRows(mixed), times=above.times + other.times)
-
-
-def _with_vectors(
-    row: Float[Tensor, "tokens llm_dim"], own: Float[Tensor, "prefix llm_dim"], is_there: Tensor, *, at: int
-) -> tuple[Float[Tensor, "longer llm_dim"], Bool[Tensor, " longer"]]:
-    """Put vectors into an input, and say which of its places are real."""
-    real = torch.ones(len(row), dtype=torch.bool, device=row.device)
-    return torch.cat([row[:at], own, row[at:]]), torch.cat([real[:at], is_there, real[at:]])
 
 
 def pad_rows(

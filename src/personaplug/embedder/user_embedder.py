@@ -35,8 +35,8 @@ class EmbedderConfig:
     with_mean: bool = option(False, "outputs: as many vectors again, of all items alike, whatever the query")
     nobody: Literal["trained", "mean", "nothing"] = option(
         "trained",
-        "outputs: what stands where no item says anything: a trained vector, the mean of all users, or nothing, and"
-        " without any item no instruction either",
+        "what stands where no item says anything: a trained vector; the mean of all users (outputs); or nothing, and"
+        " for a user without items no instruction either, if there is an adapter of all users",
     )
     first: Literal["instruction", "persona"] = option("instruction", "which of them stands first")
     instructions: int = option(1, "trained vectors that are the same for every user")
@@ -151,11 +151,22 @@ class UserEmbedder(nn.Module):
         dim: Dimension of the encoder's vectors.
         llm_dim: Dimension of the language model's embeddings.
         embedding_norm: Mean length of the language model's token embeddings; prefix vectors start with it.
+        instructs_all: Whether the instruction is all that those without items have, and so stands there for them.
     """
 
-    def __init__(self, config: EmbedderConfig, *, views: int, dim: int, llm_dim: int, embedding_norm: float) -> None:
+    def __init__(
+        self,
+        config: EmbedderConfig,
+        *,
+        views: int,
+        dim: int,
+        llm_dim: int,
+        embedding_norm: float,
+        instructs_all: bool = False,
+    ) -> None:
         super().__init__()
         self.config = config
+        self.instructs_all = instructs_all
         # Drawn first: of one seed, a residual persona begins as the very vectors of its control, the tuned prompt.
         kind = InstructionMLP if config.instruction_form == "mlp" and config.instructions else SoftPrompt
         self.instruction = kind(config.instructions, llm_dim, norm=embedding_norm)
@@ -198,7 +209,7 @@ class UserEmbedder(nn.Module):
         instruction = self.instruction(len(query))
         persona, is_own = self.persona(self.weights(query, history), history)
         is_there = torch.ones_like(is_own) if self.config.nobody != "nothing" else is_own
-        is_any_there = is_there.any(dim=1, keepdim=True).expand(-1, self.config.instructions)
+        is_any_there = is_there.any(dim=1, keepdim=True).expand(-1, self.config.instructions) | self.instructs_all
         order = 1 if self.config.first == "instruction" else -1
         parts, places = [instruction, persona][::order], [is_any_there, is_there][::order]
         return torch.cat(parts, dim=1), torch.cat(places, dim=1)

@@ -40,7 +40,12 @@ def build_prefix(run: RunConfig, encoder: TextEncoder | None, *, backbone: Backb
     if not encoder or not run.has_persona:
         return TunedPrefix(run.vectors, backbone.dim, embedding_norm=backbone.embedding_norm)
     embedder = UserEmbedder(
-        run.embedder, views=views, dim=encoder.dim, llm_dim=backbone.dim, embedding_norm=backbone.embedding_norm
+        run.embedder,
+        views=views,
+        dim=encoder.dim,
+        llm_dim=backbone.dim,
+        embedding_norm=backbone.embedding_norm,
+        instructs_all=run.shared_adapter is None,
     )
     if not run.embedder.trains_query_encoder:
         return PersonaPrefix(embedder, None)
