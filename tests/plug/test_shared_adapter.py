@@ -177,26 +177,27 @@ def gradients(plug, examples):
 
 
 @pytest.mark.parametrize("reads", ["answer", "all"])
-def test_the_adapter_learns_as_if_alone_and_the_rest_as_beside_an_adapter_that_stays(
-    models, family, store, examples, reads
+@pytest.mark.parametrize("learns", ["alone", "both"])
+def test_the_adapter_learns_without_the_persona_or_in_both_ways_and_the_rest_beside_it(
+    models, family, store, examples, reads, learns
 ):
-    plug = as_if_trained(beside_a_persona(models, family, store, reads=reads, copying=True))
-    control = of_the_same_adapter(plug, models, family, store)
-    fixed = as_if_trained(beside_a_persona(models, family, store, reads=reads, copying=True, learns="with"))
-    fixed.adapter.requires_grad_(requires_grad=False)
-    wanted = gradients(control, examples) | gradients(fixed, examples)
-    found = gradients(plug, examples)
-    assert found.keys() == wanted.keys()
-    together = beside_a_persona(models, family, store, reads=reads, copying=True, learns="with")
-    other = gradients(as_if_trained(together), examples)
+    plug, together = (
+        as_if_trained(beside_a_persona(models, family, store, reads=reads, copying=True, learns=each))
+        for each in (learns, "with")
+    )
+    found, alone, with_it = (
+        gradients(each, examples) for each in (plug, of_the_same_adapter(plug, models, family, store), together)
+    )
+    assert found.keys() == with_it.keys()
+    wanted = with_it | {name: alone[name] + (learns == "both") * with_it[name] for name in alone}
     for part in ("adapter", "prefix", "copy_head"):
         own, alike, apart = (
             torch.cat([each[name].flatten() for name in found if name.startswith(part)])
-            for each in (found, wanted, other)
+            for each in (found, wanted, with_it)
         )
         assert torch.dist(own, alike) < 1e-3 * alike.norm()
         assert bool(torch.dist(own, apart) > 0.1 * apart.norm()) is (part == "adapter")
-    torch.testing.assert_close(plug.loss(plug.batcher(examples)), fixed.loss(fixed.batcher(examples)))
+    torch.testing.assert_close(plug.loss(plug.batcher(examples)), together.loss(together.batcher(examples)))
 
 
 @pytest.mark.parametrize("more", [{}, {"gradient_checkpointing": True}, {"kept_megabytes": 0}])

@@ -101,11 +101,11 @@ class PluggedModel(nn.Module):
     def loss(self, batch: PlugBatch) -> Float[Tensor, ""]:
         """Give the mean negative log-likelihood of an answer token, in nats.
 
-        Where the adapter learns alone, a training reads each example twice: the adapter learns of the reading with no
-        vector beside it, all else of the one with all of them, whose loss is given.
+        Where the adapter is to answer alone too, a training reads each example twice, with all that is beside it and
+        with nothing. The gradients are of both, the loss is that of the former.
         """
         inputs, longest = self.inputs(batch), self.run.training.max_output_tokens
-        if not (self.training and self.run.adapter_learns_alone):
+        if not (self.training and self.run.learns_alone_too):
             return self.backbone.loss(inputs, batch.targets, max_tokens=longest)
         scores = self.backbone.score(self._and_alone(inputs, batch), 2 * batch.targets, max_tokens=longest)
         whole, alone = -scores.log_likelihood.view(2, -1).sum(dim=1) / scores.tokens.view(2, -1).sum(dim=1)
@@ -148,11 +148,11 @@ class PluggedModel(nn.Module):
         return self._adapted(inputs)
 
     def _and_alone(self, inputs: TokenEmbeddings, batch: PlugBatch) -> TokenEmbeddings:
-        """Write the examples once more below, with no vector in them: of these alone the adapter learns."""
+        """Write the examples once more below, with nothing of the user beside them."""
         nothing = inputs.embeds.new_zeros(len(batch), self.run.vectors, self.backbone.dim)
         alone = self._embedded(batch, nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
-        learns = torch.tensor([False, True], device=inputs.mask.device).repeat_interleave(len(batch))
-        return self._adapted(below(inputs, alone), learns=learns)
+        is_alone = torch.tensor([False, True], device=inputs.mask.device).repeat_interleave(len(batch))
+        return self._adapted(below(inputs, alone), learns=is_alone if self.run.adapter.learns == "alone" else None)
 
     def _embedded(
         self, batch: PlugBatch, vectors: Float[Tensor, "batch prefix llm_dim"], is_there: Bool[Tensor, "batch prefix"]

@@ -136,10 +136,10 @@ class RunConfig:
         return replace(self.adapter, rank=rank) if rank else None
 
     @property
-    def adapter_learns_alone(self) -> bool:
-        """Whether the adapter beside a persona learns as that of ``tuned-lora`` does."""
+    def learns_alone_too(self) -> bool:
+        """Whether training reads each example once more, with nothing of the user beside it."""
         adapter = self.shared_adapter
-        return self.has_persona and adapter is not None and adapter.learns == "alone"
+        return self.has_persona and adapter is not None and adapter.learns != "with"
 
     @property
     def copies(self) -> bool:

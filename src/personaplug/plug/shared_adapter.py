@@ -42,8 +42,10 @@ class SharedAdapterConfig:
     reads: Literal["answer", "all"] = option(
         "answer", "what goes through it: answers and what stands right before them, or inputs too"
     )
-    learns: Literal["alone", "with"] = option(
-        "alone", "persona: with the vectors beside it, or alone, so that whoever has no items has it as in tuned-lora"
+    learns: Literal["with", "alone", "both"] = option(
+        "both",
+        "of answers with a persona beside it; of the same without, as in tuned-lora, so that whoever has no items is"
+        " answered as there; or of both",
     )
 
     def __post_init__(self) -> None:

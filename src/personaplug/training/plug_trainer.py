@@ -191,7 +191,7 @@ class PlugTrainer(Trainer):
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         """Keep gradients short; those of an adapter that learns alone by themselves, as in ``tuned-lora``."""
-        if not self.plug.run.adapter_learns_alone:
+        if not (self.plug.run.learns_alone_too and self.plug.run.adapter.learns == "alone"):
             return super()._clip_grad_norm(model)
         adapter = set(_weights(self.plug, SharedAdapter))
         rest = [weight for weight in model.parameters() if weight not in adapter]
