@@ -109,7 +109,8 @@ class PluggedModel(nn.Module):
             return self.backbone.loss(inputs, batch.targets, max_tokens=longest)
         scores = self.backbone.score(self._and_alone(inputs, batch), 2 * batch.targets, max_tokens=longest)
         whole, alone = -scores.log_likelihood.view(2, -1).sum(dim=1) / scores.tokens.view(2, -1).sum(dim=1)
-        return whole + alone - alone.detach()
+        loss: Tensor = whole + alone - alone.detach()
+        return loss
 
     @torch.inference_mode()
     def score(self, examples: Sequence[Example]) -> AnswerScores:
@@ -151,8 +152,7 @@ class PluggedModel(nn.Module):
         """Write the examples once more below, with nothing of the user beside them."""
         nothing = inputs.embeds.new_zeros(len(batch), self.run.vectors, self.backbone.dim)
         alone = self._embedded(batch, nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
-        is_alone = torch.tensor([False, True], device=inputs.mask.device).repeat_interleave(len(batch))
-        return self._adapted(below(inputs, alone), learns=is_alone if self.run.adapter.learns == "alone" else None)
+        return self._adapted(below(inputs, alone))
 
     def _embedded(
         self, batch: PlugBatch, vectors: Float[Tensor, "batch prefix llm_dim"], is_there: Bool[Tensor, "batch prefix"]
@@ -160,11 +160,9 @@ class PluggedModel(nn.Module):
         inputs, place = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens), self.run.embedder.place
         return inputs.with_prefix(vectors, place=place, is_there=is_there, closing=max(1, self.backbone.closing_tokens))
 
-    def _adapted(self, inputs: TokenEmbeddings, *, learns: Bool[Tensor, " rows"] | None = None) -> TokenEmbeddings:
-        if not self.adapter:
-            return inputs
-        is_behind = self.run.reads_inputs_alone
-        return self.adapter.joined(inputs, self.backbone.model, is_behind=is_behind, learns=learns)
+    def _adapted(self, inputs: TokenEmbeddings) -> TokenEmbeddings:
+        adapter, is_behind = self.adapter, self.run.reads_inputs_alone
+        return adapter.joined(inputs, self.backbone.model, is_behind=is_behind) if adapter else inputs
 
     def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
         """Write the examples as :meth:`respond` has them answered."""

@@ -139,7 +139,7 @@ class RunConfig:
     def learns_alone_too(self) -> bool:
         """Whether training reads each example once more, with nothing of the user beside it."""
         adapter = self.shared_adapter
-        return self.has_persona and adapter is not None and adapter.learns != "with"
+        return self.has_persona and adapter is not None and adapter.learns == "both"
 
     @property
     def copies(self) -> bool:

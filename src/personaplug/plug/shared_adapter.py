@@ -16,7 +16,7 @@ from threading import get_ident
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -42,10 +42,9 @@ class SharedAdapterConfig:
     reads: Literal["answer", "all"] = option(
         "answer", "what goes through it: answers and what stands right before them, or inputs too"
     )
-    learns: Literal["with", "alone", "both"] = option(
+    learns: Literal["with", "both"] = option(
         "both",
-        "of answers with a persona beside it; of the same without, as in tuned-lora, so that whoever has no items is"
-        " answered as there; or of both",
+        "of answers with a persona beside it, or of the same without one too, as whoever has no items is answered",
     )
 
     def __post_init__(self) -> None:
@@ -91,33 +90,19 @@ class SharedAdapter(nn.Module):
         self._threads: set[int] = set()
         self._until: ExitStack | None = None
 
-    def joined(
-        self,
-        inputs: TokenEmbeddings,
-        model: PreTrainedModel,
-        *,
-        is_behind: bool,
-        learns: Bool[Tensor, " rows"] | None = None,
-    ) -> TokenEmbeddings:
+    def joined(self, inputs: TokenEmbeddings, model: PreTrainedModel, *, is_behind: bool) -> TokenEmbeddings:
         """Have it stand beside a language model that reads inputs.
 
         Args:
             inputs: With all vectors in them.
             model: That of this adapter, or a copy in another precision.
             is_behind: Whether the frozen model reads them by itself as far as the adapter's ``tail``.
-            learns: Of which rows it learns; None for all.
         """
-        beside = partial(self.beside, model, learns=learns)
-        return replace(inputs, tail=(self.tail or 0) if is_behind else 0, beside=beside)
+        return replace(inputs, tail=(self.tail or 0) if is_behind else 0, beside=partial(self.beside, model))
 
     @contextmanager
     def beside(
-        self,
-        model: PreTrainedModel,
-        answer_tokens: int = 0,
-        *,
-        rows: Sequence[bool] | None = None,
-        learns: Bool[Tensor, " rows"] | None = None,
+        self, model: PreTrainedModel, answer_tokens: int = 0, *, rows: Sequence[bool] | None = None
     ) -> Iterator[None]:
         """Stand beside a language model, for what this thread has it read; entered again inside, it stands there once.
 
@@ -125,15 +110,16 @@ class SharedAdapter(nn.Module):
             model: That of this adapter, or a copy in another precision.
             answer_tokens: Of given answers, read behind the inputs in the same pass.
             rows: Which rows of what the model reads go through it, a row's beams with it; None for all.
-            learns: Of which rows it gets gradients; None for all.
         """
         if (thread := get_ident()) in self._threads:
             yield
             return
         parts = zip(self.names, self.first, self.second, strict=True)
         last = None if self.tail is None else self.tail + answer_tokens
-        hook = partial(self._hook, rows=rows, learns=learns, last=last)
-        hooks = [(model.get_submodule(name), _in_thread(thread, hook(first, second))) for name, first, second in parts]
+        hooks = [
+            (model.get_submodule(name), _in_thread(thread, self._path(first, second, rows=rows, last=last)))
+            for name, first, second in parts
+        ]
         self._threads.add(thread)
         until = self._until or ExitStack()
         until.callback(self._threads.discard, thread)
@@ -150,28 +136,15 @@ class SharedAdapter(nn.Module):
             finally:
                 self._until = None
 
-    def _hook(
-        self,
-        first: Tensor,
-        second: Tensor,
-        *,
-        rows: Sequence[bool] | None,
-        learns: Bool[Tensor, " rows"] | None,
-        last: int | None,
-    ) -> Hook:
+    def _path(self, first: Tensor, second: Tensor, *, rows: Sequence[bool] | None, last: int | None) -> Hook:
+        scale = self.config.alpha / self.config.rank
+
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             read = inputs[0] if last is None else inputs[0][..., -last:, :]
-            added = self._path(read, first, second)
-            if learns is not None:
-                given = self._path(read, first.detach(), second.detach())
-                added = torch.where(learns[:, None, None], added, given)
+            added = scale * functional.linear(functional.linear(read.to(first.dtype), first), second)
             return added_to(output, _of_rows(added, rows))
 
         return add
-
-    def _path(self, read: Float[Tensor, "... inputs"], first: Tensor, second: Tensor) -> Float[Tensor, "... outputs"]:
-        added: Tensor = functional.linear(functional.linear(read.to(first.dtype), first), second)
-        return self.config.alpha / self.config.rank * added
 
 
 @contextmanager

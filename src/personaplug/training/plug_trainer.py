@@ -189,16 +189,6 @@ class PlugTrainer(Trainer):
         loss: Tensor = weight * model(batch=inputs["batch"])["loss"]
         return loss
 
-    def _clip_grad_norm(self, model: nn.Module) -> Tensor:
-        """Keep gradients short; those of an adapter that learns alone by themselves, as in ``tuned-lora``."""
-        if not (self.plug.run.learns_alone_too and self.plug.run.adapter.learns == "alone"):
-            return super()._clip_grad_norm(model)
-        adapter = set(_weights(self.plug, SharedAdapter))
-        rest = [weight for weight in model.parameters() if weight not in adapter]
-        clip, most = self.accelerator.clip_grad_norm_, self.args.max_grad_norm
-        norms: list[Tensor] = [clip(weights, most) for weights in (adapter, rest)]
-        return torch.stack(norms).norm()
-
     def _over_all(self, own: Tensor) -> Tensor:
         """Add up what the processes' shares of a batch have, where they count."""
         if self.processes.count == 1:
