@@ -171,7 +171,7 @@ def test_where_no_item_says_anything_nothing_stands_and_without_any_no_instructi
     histories = random_histories(counts, seed=seed)
     model = fresh(gain=1.0, is_residual=False, nobody="nothing", with_mean=True, instructions=2, first="persona")
     model.instructs_all = instructs_all
-    _, there = model.with_places(random_queries(len(counts), seed=seed), pack(*histories))
+    there = model.is_there(pack(*histories))
     for row, history in zip(there, histories, strict=True):
         said = history.wording.mask.any(dim=0).tolist()
         assert row.tolist() == [*said, *said, *[any(said) or instructs_all] * 2]

@@ -65,14 +65,14 @@ def read_by(folder, place):
 
 def _die_at(plug, loss):
     """Have this process killed before its so-manieth loss."""
-    taken, whole = count(1), plug.backbone.loss
+    taken, whole = count(1), plug.loss
 
-    def dying(*arguments, **options):
+    def dying(batch):
         if next(taken) == loss:
             processes.die()
-        return whole(*arguments, **options)
+        return whole(batch)
 
-    plug.backbone.loss = dying
+    plug.loss = dying
 
 
 def _as_one_of(place, port, work, *arguments):

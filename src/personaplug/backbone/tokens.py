@@ -111,15 +111,16 @@ class TokenEmbeddings:
         """Put vectors into one input and leave room; say which of its places are real."""
         at = self.lead if place == "before" else len(row)
         whole = torch.cat([row[:at], own, row[at:]])
+        hole = self._hole(len(row) - (0 if len(own) else closing), end=len(whole), place=place)
         real = torch.ones(len(whole), dtype=torch.bool, device=row.device)
+        nothing, none = whole.new_zeros(room, whole.shape[1]), real.new_zeros(room)
+        return torch.cat([whole[:hole], nothing, whole[hole:]]), torch.cat([real[:hole], none, real[hole:]])
+
+    def _hole(self, behind: int, *, end: int, place: Place) -> int:
+        """Say where the room is: with the padding or, as answers go on from the last column, before what is there."""
         if self.side == "right":
-            hole = len(whole)
-        elif place == "before":
-            hole = 0
-        else:  # An answer goes on from the last column: what stands there must be real.
-            hole = len(row) if len(own) else len(row) - closing
-        embeds, none = whole.new_zeros(room, whole.shape[1]), real.new_zeros(room)
-        return torch.cat([whole[:hole], embeds, whole[hole:]]), torch.cat([real[:hole], none, real[hole:]])
+            return end
+        return 0 if place == "before" else behind
 
 
 def below(above: TokenEmbeddings, other: TokenEmbeddings) -> TokenEmbeddings:

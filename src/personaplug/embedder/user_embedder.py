@@ -193,26 +193,35 @@ class UserEmbedder(nn.Module):
     def forward(
         self, query: Float[Tensor, "batch dim"], history: HistoryBatch
     ) -> Float[Tensor, "batch prefix llm_dim"]:
-        """Make ``[instruction ; persona]``, or the other way round, whether or not all are to stand there.
+        """Make ``[instruction ; persona]``, or the other way round; :meth:`is_there` says which of them are to stand.
 
         Args:
             query: Unit vectors of the inputs.
             history: The users' encoded items.
         """
-        return self.with_places(query, history)[0]
-
-    def with_places(
-        self, query: Float[Tensor, "batch dim"], history: HistoryBatch
-    ) -> tuple[Float[Tensor, "batch prefix llm_dim"], Bool[Tensor, "batch prefix"]]:
-        """Make the vectors, and say which of them are to stand there: all, or those of which an item says something."""
         # First, so that its gradients come last, when those of the history no longer need their room.
         instruction = self.instruction(len(query))
-        persona, is_own = self.persona(self.weights(query, history), history)
-        is_there = torch.ones_like(is_own) if self.config.nobody != "nothing" else is_own
-        is_any_there = is_there.any(dim=1, keepdim=True).expand(-1, self.config.instructions) | self.instructs_all
-        order = 1 if self.config.first == "instruction" else -1
-        parts, places = [instruction, persona][::order], [is_any_there, is_there][::order]
-        return torch.cat(parts, dim=1), torch.cat(places, dim=1)
+        persona = self.persona(self.weights(query, history), history)
+        return torch.cat(self._in_order(instruction, persona), dim=1)
+
+    def is_there(self, history: HistoryBatch) -> Bool[Tensor, "batch prefix"]:
+        """Say which vectors are to stand beside the input: all, or those of which an item of the user says something.
+
+        Without any such item the instruction stands there only where it is all that such users have.
+        """
+        said = self._said(history) if self.config.nobody == "nothing" else torch.ones_like(self._said(history))
+        is_any = said.any(dim=1, keepdim=True) | self.instructs_all
+        return torch.cat(self._in_order(is_any.expand(-1, self.config.instructions), said), dim=1)
+
+    def _said(self, history: HistoryBatch) -> Bool[Tensor, "batch personas"]:
+        """Say of which persona vectors items speak."""
+        if history.wording is None:
+            return ~history.is_empty[:, None].expand(-1, self.config.persona_vectors)
+        places = (history.wording.mask & history.mask[:, :, None]).any(dim=1)
+        return places.repeat(1, 2 if self.config.has_mean else 1)
+
+    def _in_order(self, instruction: Tensor, persona: Tensor) -> list[Tensor]:
+        return [instruction, persona] if self.config.first == "instruction" else [persona, instruction]
 
     def weights(
         self, query: Float[Tensor, "batch dim"], history: HistoryBatch
@@ -227,19 +236,15 @@ class UserEmbedder(nn.Module):
 
     def persona(
         self, weights: Float[Tensor, "batch attentions items"], history: HistoryBatch
-    ) -> tuple[Float[Tensor, "batch personas llm_dim"], Bool[Tensor, "batch personas"]]:
-        """Sum the projected items, scaled to the size of token embeddings, and say of which vectors an item speaks.
-
-        The others are generic.
-        """
+    ) -> Float[Tensor, "batch personas llm_dim"]:
+        """Sum the projected items, scaled to the size of token embeddings; what no item speaks of stays generic."""
         own, is_own = self._own(weights, history)
-        is_own = is_own.expand(-1, own.shape[1])
         if self.generic is None:
-            return own, is_own
+            return own
         generic = self.generic(len(weights))
         if self.config.is_residual:
             own = own + generic
-        return torch.where(is_own[:, :, None], own, generic), is_own
+        return torch.where(is_own[:, :, None], own, generic)
 
     def _own(
         self, weights: Float[Tensor, "batch attentions items"], history: HistoryBatch

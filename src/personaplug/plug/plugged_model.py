@@ -143,7 +143,7 @@ class PluggedModel(nn.Module):
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the vectors of each example into its embedded prompt."""
         batch = batch.to(self.backbone.device)
-        inputs = self._embedded(batch, *self.prefix.with_places(batch))
+        inputs = self._embedded(batch, self.prefix(batch), is_there=self.prefix.is_there(batch))
         if self.copy_head and batch.written:
             inputs = replace(inputs, mixed=Copying(self.copy_head, batch.written, self.run.copying.boost))
         return self._adapted(inputs)
@@ -151,11 +151,15 @@ class PluggedModel(nn.Module):
     def _and_alone(self, inputs: TokenEmbeddings, batch: PlugBatch) -> TokenEmbeddings:
         """Write the examples once more below, with nothing of the user beside them."""
         nothing = inputs.embeds.new_zeros(len(batch), self.run.vectors, self.backbone.dim)
-        alone = self._embedded(batch, nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
+        alone = self._embedded(batch, nothing, is_there=torch.zeros_like(nothing[..., 0], dtype=torch.bool))
         return self._adapted(below(inputs, alone))
 
     def _embedded(
-        self, batch: PlugBatch, vectors: Float[Tensor, "batch prefix llm_dim"], is_there: Bool[Tensor, "batch prefix"]
+        self,
+        batch: PlugBatch,
+        vectors: Float[Tensor, "batch prefix llm_dim"],
+        *,
+        is_there: Bool[Tensor, "batch prefix"],
     ) -> TokenEmbeddings:
         inputs, place = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens), self.run.embedder.place
         return inputs.with_prefix(vectors, place=place, is_there=is_there, closing=max(1, self.backbone.closing_tokens))

@@ -25,13 +25,12 @@ class PersonaPrefix(nn.Module):
 
     def forward(self, batch: PlugBatch) -> Float[Tensor, "batch prefix llm_dim"]:
         """Make the prefix of each example."""
-        return self.with_places(batch)[0]
+        prefix: Tensor = self.embedder(self.query(batch), batch.history)
+        return prefix
 
-    def with_places(
-        self, batch: PlugBatch
-    ) -> tuple[Float[Tensor, "batch prefix llm_dim"], Bool[Tensor, "batch prefix"]]:
-        """Make the prefix of each example, and say which of its vectors are to stand there."""
-        return self.embedder.with_places(self.query(batch), batch.history)
+    def is_there(self, batch: PlugBatch) -> Bool[Tensor, "batch prefix"]:
+        """Say which vectors of each example are to stand beside its input."""
+        return self.embedder.is_there(batch.history)
 
     def query(self, batch: PlugBatch) -> Float[Tensor, "batch dim"]:
         """Give the examples' queries as unit vectors."""
@@ -54,12 +53,9 @@ class TunedPrefix(nn.Module):
         vectors: Tensor = self.prompt(len(batch))
         return vectors
 
-    def with_places(
-        self, batch: PlugBatch
-    ) -> tuple[Float[Tensor, "batch prefix llm_dim"], Bool[Tensor, "batch prefix"]]:
-        """Repeat the vectors for each example; all of them stand there."""
-        vectors = self(batch)
-        return vectors, torch.ones_like(vectors[..., 0], dtype=torch.bool)
+    def is_there(self, batch: PlugBatch) -> Bool[Tensor, "batch prefix"]:
+        """Say that all of them stand there."""
+        return torch.ones(len(batch), len(self.prompt.vectors), dtype=torch.bool, device=self.prompt.vectors.device)
 
 
 Prefix = PersonaPrefix | TunedPrefix
