@@ -31,7 +31,7 @@ def main() -> None:
 
 def page() -> str:
     """Make the page's text."""
-    root = click.Context(cli, info_name="personaplug")
+    root = click.Context(cli, info_name="personaplug", **cli.context_settings)
     contexts = list(_below(root))
     contents = [f"| {_link(each)} | {_cell(each.command.get_short_help_str(limit=WIDTH))} |" for each in contexts]
     parts = ["# Commands", INTRO, "\n".join(["| command | what it does |", "|---|---|", *contents])]

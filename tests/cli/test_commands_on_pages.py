@@ -26,7 +26,7 @@ def commands(page):
 
 def parse(words):
     """Read words as the command line does, without doing anything."""
-    command, context = cli, click.Context(cli, info_name="personaplug")
+    command, context = cli, click.Context(cli, info_name="personaplug", **cli.context_settings)
     while isinstance(command, click.Group) and not words[0].startswith("-"):
         name, *words = words
         found = command.get_command(context, name)
