@@ -168,6 +168,20 @@ def test_who_has_no_items_is_answered_by_the_adapter_alone(models, family, store
     assert plug.respond(mixed, decoding)[alike] == control.respond(mixed, decoding)[alike]
 
 
+def test_without_an_adapter_the_instruction_stands_there_for_who_has_no_items(models, family, store, examples):
+    run = make_run(models, family, embedder=OURS)
+    plug = as_if_trained(build_plug(run, TASK, store=store, query_source=QuerySource.STORE))
+    unknown = [replace(examples[0], profile=Profile("nobody"))]
+    assert plug.inputs(plug.batcher(unknown)).mask.sum() == plug.asked(unknown, with_persona=False).mask.sum() + 4
+    assert not torch.allclose(plug.score(unknown).log_likelihood, scored_bare(plug, unknown), atol=1e-2)
+
+
+def scored_bare(plug, examples):
+    targets = [example.target for example in examples]
+    with torch.no_grad():
+        return plug.backbone.score(plug.asked(examples, with_persona=False), targets).log_likelihood
+
+
 def gradients(plug, examples):
     """Give the gradients of a training's loss, by the names of the weights that get some."""
     plug.train().zero_grad()
@@ -204,7 +218,9 @@ def test_however_inputs_are_read_both_readings_teach_the_same(models, store, exa
     weights = []
     for name, settings in (("plain", {}), ("other", more)):
         training = TrainingConfig(epochs=2.0, batch_size=2, learning_rate=0.3, precision="float32", **settings)
-        train(beside_a_persona(models, "decoder-only", store, training=training), examples, folder=tmp_path / name)
+        plug = beside_a_persona(models, "decoder-only", store, training=training)
+        read = train(plug, examples, folder=tmp_path / name).inputs_read
+        assert (read.found > 0) is (name == "plain")
         weights.append(load_file(tmp_path / name / ADAPTER))
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, atol=1e-4, rtol=1e-2)

@@ -29,8 +29,8 @@ RUNS = {"llama": "decoder-only", "again": "decoder-only", "t5": "encoder-decoder
 RUNS |= {"adapted": "decoder-only", "lora": "decoder-only", "copying": "decoder-only"}
 """Families by the names of the runs; the second has the language model of the first, and ``tuned`` has no persona.
 
-Two have an adapter. In the first of them it reads answers alone, beside the default's persona. The last run is the
-first, and copies.
+Two have an adapter beside the default's persona. In the first of them it reads answers alone. The last run is the
+first of all, and copies.
 """
 _COPIES = CopyingConfig(order=2, boost=1e60)
 _ADAPTERS = {"adapted": SharedAdapterConfig(rank=2), "lora": SharedAdapterConfig(rank=2, reads="all")}
@@ -92,7 +92,7 @@ def save_runs(folder: Path, models: Mapping[str, str]) -> ServedPaths:
     with make_store(folder / "store.db", encoder_in(models)) as store:
         for at, (name, family) in enumerate(RUNS.items()):
             seed = 0 if name == "copying" else at
-            embedder = OURS if name == "adapted" else EmbedderConfig()
+            embedder = OURS if name in _ADAPTERS else EmbedderConfig()
             run = make_run(models, family, embedder=embedder, method="tuned-prompt" if name == "tuned" else "plug")
             run = replace(run, adapter=_ADAPTERS.get(name, SharedAdapterConfig(rank=0)))
             run = replace(run, copying=_COPIES) if name == "copying" else run

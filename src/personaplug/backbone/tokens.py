@@ -80,14 +80,14 @@ class TokenEmbeddings:
     ) -> "TokenEmbeddings":
         """Put vectors into each input, after its leading tokens or at its very end; padding stays where it was.
 
-        An input is read as if those vectors that are not there had not been given. The room for them stays, so that all
-        inputs have as much: as padding or, behind an input, where it begins to be another than it was without vectors.
+        An input is read as if those vectors that are not there had not been given. There is room for them all the same,
+        so that all inputs are equally long behind what the frozen model reads by itself.
 
         Args:
             prefix: The vectors.
             place: Where they stand.
             is_there: Which of them are there; None for all.
-            closing: Tokens that end every input, and stay its end where none of its vectors is there.
+            closing: Tokens that end every input. Where none of its vectors is there, the room is before these.
         """
         everywhere = torch.ones(prefix.shape[:2], dtype=torch.bool, device=prefix.device)
         there = everywhere if is_there is None else is_there
@@ -97,7 +97,8 @@ class TokenEmbeddings:
         ]
         rows, masks = zip(*made, strict=True)
         whole = pad_rows(rows, masks=masks, side=self.side, lead=self.lead)
-        return replace(whole, tail=prefix.shape[1] if place == "after" else 0)
+        is_bare = self.side == "left" and not bool(there.any(dim=1).all())
+        return replace(whole, tail=prefix.shape[1] + is_bare * closing if place == "after" else 0)
 
     def _with_vectors(
         self,
@@ -111,12 +112,12 @@ class TokenEmbeddings:
         """Put vectors into one input and leave room; say which of its places are real."""
         at = self.lead if place == "before" else len(row)
         whole = torch.cat([row[:at], own, row[at:]])
-        hole = self._hole(len(row) - (0 if len(own) else closing), end=len(whole), place=place)
+        free = self._room(len(row) - (0 if len(own) else closing), end=len(whole), place=place)
         real = torch.ones(len(whole), dtype=torch.bool, device=row.device)
         nothing, none = whole.new_zeros(room, whole.shape[1]), real.new_zeros(room)
-        return torch.cat([whole[:hole], nothing, whole[hole:]]), torch.cat([real[:hole], none, real[hole:]])
+        return torch.cat([whole[:free], nothing, whole[free:]]), torch.cat([real[:free], none, real[free:]])
 
-    def _hole(self, behind: int, *, end: int, place: Place) -> int:
+    def _room(self, behind: int, *, end: int, place: Place) -> int:
         """Say where the room is: with the padding or, as answers go on from the last column, before what is there."""
         if self.side == "right":
             return end
@@ -124,10 +125,16 @@ class TokenEmbeddings:
 
 
 def below(above: TokenEmbeddings, other: TokenEmbeddings) -> TokenEmbeddings:
-    """Put the same inputs, with other vectors or without, below themselves: what both begin with is read once."""
+    """Put the same inputs below themselves, with other vectors or without; what both begin with is then read once."""
     embeds, mask = (torch.cat(pair) for pair in ((above.embeds, other.embeds), (above.mask, other.mask)))
     mixed = [each.mixed and each.mixed.row(at) for each in (above, other) for at in range(len(each.embeds))]
-    return replace(above, embeds=embeds, mask=mask, mixed=SeparateRows(mixed), times=above.times + other.times)
+    return replace(
+        above,
+        embeds=embeds,
+        mask=mask,
+        mixed=SeparateRows(mixed) if any(mixed) else None,
+        times=above.times + other.times,
+    )
 
 
 def pad_rows(

@@ -30,7 +30,9 @@ class UserInput:
 @click.argument("text", type=UTF8_TEXT, required=False)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Folder of a trained plug.")
 @click.option("--store", type=STORE, help="The users' histories; by default the run's own index.")
-@click.option("--user", type=UTF8_TEXT, help="Whose way to answer in; an unknown user is answered as anybody is.")
+@click.option(
+    "--user", type=UTF8_TEXT, help="Whose way to answer in; an unknown user is answered as one without items."
+)
 @click.option(
     "--jsonl", type=click.File("rb"), help='Many questions, a line each: {"user": ..., "text": ...}; - reads stdin.'
 )

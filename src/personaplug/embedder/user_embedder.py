@@ -94,7 +94,8 @@ class EmbedderConfig:
     @property
     def has_generic(self) -> bool:
         """Whether a trained persona stands beside the user's, or where there is none."""
-        return self.made_of == "encoder" or self.nobody == "trained" or self.is_residual
+        stands_in = self.nobody == "trained" or (self.nobody == "mean" and self.made_of == "encoder")
+        return stands_in or self.is_residual
 
     @property
     def attentions(self) -> int:
@@ -205,7 +206,7 @@ class UserEmbedder(nn.Module):
         return torch.cat(self._in_order(instruction, persona), dim=1)
 
     def is_there(self, history: HistoryBatch) -> Bool[Tensor, "batch prefix"]:
-        """Say which vectors are to stand beside the input: all, or those of which an item of the user says something.
+        """Say which vectors are to stand beside the input: all, or those of which an item says something.
 
         Without any such item the instruction stands there only where it is all that such users have.
         """
@@ -237,7 +238,7 @@ class UserEmbedder(nn.Module):
     def persona(
         self, weights: Float[Tensor, "batch attentions items"], history: HistoryBatch
     ) -> Float[Tensor, "batch personas llm_dim"]:
-        """Sum the projected items, scaled to the size of token embeddings; what no item speaks of stays generic."""
+        """Sum the projected items, scaled to the size of token embeddings; what none speaks of is generic, or zero."""
         own, is_own = self._own(weights, history)
         if self.generic is None:
             return own

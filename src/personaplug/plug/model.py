@@ -115,7 +115,7 @@ class PersonaPlug(PluggedModel):
 
         Args:
             text: The input, as the log would hold it.
-            user: The user's id; one the store does not know is answered as anybody is.
+            user: The user's id; one the store does not know is answered as users without items are.
             config: How to decode; None for the run's own way.
             with_persona: False for the bare language model.
         """

@@ -101,8 +101,8 @@ class PluggedModel(nn.Module):
     def loss(self, batch: PlugBatch) -> Float[Tensor, ""]:
         """Give the mean negative log-likelihood of an answer token, in nats.
 
-        Where the adapter is to answer alone too, a training reads each example twice, with all that is beside it and
-        with nothing. The gradients are of both, the loss is that of the former.
+        Where the adapter is to answer alone too, a training reads each example twice: with all that the plug puts
+        beside it, and with the adapter alone. The gradients are of both, the loss is that of the former.
         """
         inputs, longest = self.inputs(batch), self.run.training.max_output_tokens
         if not (self.training and self.run.learns_alone_too):
@@ -149,7 +149,7 @@ class PluggedModel(nn.Module):
         return self._adapted(inputs)
 
     def _and_alone(self, inputs: TokenEmbeddings, batch: PlugBatch) -> TokenEmbeddings:
-        """Write the examples once more below, with nothing of the user beside them."""
+        """Write the examples once more below, without vectors and copied words."""
         nothing = inputs.embeds.new_zeros(len(batch), self.run.vectors, self.backbone.dim)
         alone = self._embedded(batch, nothing, is_there=torch.zeros_like(nothing[..., 0], dtype=torch.bool))
         return self._adapted(below(inputs, alone))

@@ -137,7 +137,7 @@ class RunConfig:
 
     @property
     def learns_alone_too(self) -> bool:
-        """Whether training reads each example once more, with nothing of the user beside it."""
+        """Whether training reads each example once more, without vectors and copied words."""
         adapter = self.shared_adapter
         return self.has_persona and adapter is not None and adapter.learns == "both"
 

@@ -44,7 +44,7 @@ class SharedAdapterConfig:
     )
     learns: Literal["with", "both"] = option(
         "both",
-        "of answers with a persona beside it, or of the same without one too, as whoever has no items is answered",
+        "answers with a persona beside them; both: also without one, as users without items are answered",
     )
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ Text = Annotated[str, Field(max_length=limits.LONGEST_TEXT)]
 Id = Annotated[str, Field(min_length=1, max_length=limits.LONGEST_ID)]
 Zero = Annotated[float, Field(ge=0, le=0)]
 
-_USER = "Whose way to answer in. An unknown user, or none, is answered as anybody is."
+_USER = "Whose way to answer in. An unknown user, or none, is answered as one without items."
 _PERSONA = "`off` lets the bare language model answer."
 _UNUSED = "Taken from OpenAI's clients, and not looked at."
 _TEMPERATURE = "0, or none, takes the likeliest token each time; above, tokens are drawn."
