@@ -39,6 +39,14 @@ def tells_error() -> bool:
         return True
 
 
+def part() -> None:
+    """Leave the others when all have done their work: a process that ends as it stands may be aborted by torch."""
+    torch = sys.modules.get("torch")
+    if is_one_of_many() and torch is not None and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def quieten() -> None:
     """Keep torch's own notes about the network and its processes off the screen, where there are many."""
     if is_one_of_many():

@@ -129,7 +129,7 @@ def train(
       personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
       personaplug train log.jsonl --task log --store log.db --out runs/plug --ray --ray-workers 2
     """
-    from personaplug.cli.launched import speaks
+    from personaplug.cli.launched import part, speaks
     from personaplug.cli.screen import Bars
     from personaplug.plug.run import RunConfig
     from personaplug.workflows.cluster import on_ray
@@ -160,6 +160,7 @@ def train(
         fit = partial(ray_training.train_on_cluster, cluster=cluster)
     with bad_rows(skip_bad) as on_bad:
         outcome = fit(run, log, out=out, store=store_path, resume=resume, progress=shown(on_bad))
+    part()
     if speaks():
         _tell(outcome, out=out, as_json=as_json)
 
