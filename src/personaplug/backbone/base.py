@@ -105,8 +105,8 @@ class Backbone(ABC):
 
     @property
     def closing_tokens(self) -> int:
-        """Count the tokens that end every input, such as a chat's header of the answer."""
-        return len(self._frame[1])
+        """Count the tokens that end every input, such as a chat's header of the answer; at least one, its last."""
+        return max(1, len(self._frame[1]))
 
     def look_up(self, tokens: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens llm_dim"]:
         """Give the embeddings of tokens, as the model reads them."""

@@ -89,16 +89,18 @@ class TokenEmbeddings:
             is_there: Which of them are there; None for all.
             closing: Tokens that end every input. Where none of its vectors is there, the room is before these.
         """
-        everywhere = torch.ones(prefix.shape[:2], dtype=torch.bool, device=prefix.device)
-        there = everywhere if is_there is None else is_there
+        count, vectors = prefix.shape[1], list(prefix.to(self.embeds.dtype))
+        there = vectors if is_there is None else [own[real] for own, real in zip(vectors, is_there, strict=True)]
         made = [
-            self._with_vectors(row, own[real], room=int((~real).sum()), place=place, closing=closing)
-            for row, own, real in zip(self.rows, prefix.to(self.embeds.dtype), there, strict=True)
+            self._with_vectors(row, own, room=count - len(own), place=place, closing=closing)
+            for row, own in zip(self.rows, there, strict=True)
         ]
         rows, masks = zip(*made, strict=True)
         whole = pad_rows(rows, masks=masks, side=self.side, lead=self.lead)
-        is_bare = self.side == "left" and not bool(there.any(dim=1).all())
-        return replace(whole, tail=prefix.shape[1] + is_bare * closing if place == "after" else 0)
+        if place == "before":
+            return whole
+        is_moved = self.side == "left" and not all(len(own) for own in there)
+        return replace(whole, tail=count + (closing if is_moved else 0))
 
     def _with_vectors(
         self,

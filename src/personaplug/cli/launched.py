@@ -24,8 +24,7 @@ def tells_error() -> bool:
     """
     if not is_one_of_many():
         return True
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.distributed.is_initialized():
+    if not _have_met():
         return os.environ.get("LOCAL_RANK", "0") == "0"
     from torch import distributed
 
@@ -41,13 +40,20 @@ def tells_error() -> bool:
 
 def part() -> None:
     """Leave the others when all have done their work: a process that ends as it stands may be aborted by torch."""
-    torch = sys.modules.get("torch")
-    if is_one_of_many() and torch is not None and torch.distributed.is_initialized():
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+    if is_one_of_many() and _have_met():
+        from torch import distributed
+
+        distributed.barrier()
+        distributed.destroy_process_group()
 
 
 def quieten() -> None:
     """Keep torch's own notes about the network and its processes off the screen, where there are many."""
     if is_one_of_many():
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
+def _have_met() -> bool:
+    """Tell whether the processes have joined each other; before torch is imported they have not."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.distributed.is_initialized())

@@ -104,10 +104,12 @@ class PluggedModel(nn.Module):
         Where the adapter is to answer alone too, a training reads each example twice: with all that the plug puts
         beside it, and with the adapter alone. The gradients are of both, the loss is that of the former.
         """
-        inputs, longest = self.inputs(batch), self.run.training.max_output_tokens
+        longest = self.run.training.max_output_tokens
         if not (self.training and self.run.learns_alone_too):
-            return self.backbone.loss(inputs, batch.targets, max_tokens=longest)
-        scores = self.backbone.score(self._and_alone(inputs, batch), 2 * batch.targets, max_tokens=longest)
+            return self.backbone.loss(self.inputs(batch), batch.targets, max_tokens=longest)
+        embedded = self._embedded(batch)
+        both = below(self._with_persona(embedded, batch), self._without_persona(embedded))
+        scores = self.backbone.score(both, 2 * batch.targets, max_tokens=longest)
         whole, alone = -scores.log_likelihood.view(2, -1).sum(dim=1) / scores.tokens.view(2, -1).sum(dim=1)
         loss: Tensor = whole + alone - alone.detach()
         return loss
@@ -142,31 +144,33 @@ class PluggedModel(nn.Module):
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the vectors of each example into its embedded prompt."""
+        return self._with_persona(self._embedded(batch), batch)
+
+    def _embedded(self, batch: PlugBatch) -> TokenEmbeddings:
+        return self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
+
+    def _with_persona(self, embedded: TokenEmbeddings, batch: PlugBatch) -> TokenEmbeddings:
         batch = batch.to(self.backbone.device)
-        inputs = self._embedded(batch, self.prefix(batch), is_there=self.prefix.is_there(batch))
+        inputs = self._with_vectors(embedded, self.prefix(batch), is_there=self.prefix.is_there(batch))
         if self.copy_head and batch.written:
             inputs = replace(inputs, mixed=Copying(self.copy_head, batch.written, self.run.copying.boost))
-        return self._adapted(inputs)
+        adapter, is_behind = self.adapter, self.run.reads_inputs_alone
+        return adapter.joined(inputs, self.backbone.model, is_behind=is_behind) if adapter else inputs
 
-    def _and_alone(self, inputs: TokenEmbeddings, batch: PlugBatch) -> TokenEmbeddings:
-        """Write the examples once more below, without vectors and copied words."""
-        nothing = inputs.embeds.new_zeros(len(batch), self.run.vectors, self.backbone.dim)
-        alone = self._embedded(batch, nothing, is_there=torch.zeros_like(nothing[..., 0], dtype=torch.bool))
-        return self._adapted(below(inputs, alone))
+    def _without_persona(self, embedded: TokenEmbeddings) -> TokenEmbeddings:
+        """Leave the room of the vectors, and nothing copied: what stands beside the model is that of the others."""
+        nothing = embedded.embeds.new_zeros(len(embedded.embeds), self.run.vectors, self.backbone.dim)
+        return self._with_vectors(embedded, nothing, is_there=torch.zeros_like(nothing[..., 0], dtype=torch.bool))
 
-    def _embedded(
+    def _with_vectors(
         self,
-        batch: PlugBatch,
+        embedded: TokenEmbeddings,
         vectors: Float[Tensor, "batch prefix llm_dim"],
         *,
         is_there: Bool[Tensor, "batch prefix"],
     ) -> TokenEmbeddings:
-        inputs, place = self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens), self.run.embedder.place
-        return inputs.with_prefix(vectors, place=place, is_there=is_there, closing=max(1, self.backbone.closing_tokens))
-
-    def _adapted(self, inputs: TokenEmbeddings) -> TokenEmbeddings:
-        adapter, is_behind = self.adapter, self.run.reads_inputs_alone
-        return adapter.joined(inputs, self.backbone.model, is_behind=is_behind) if adapter else inputs
+        place, closing = self.run.embedder.place, self.backbone.closing_tokens
+        return embedded.with_prefix(vectors, place=place, is_there=is_there, closing=closing)
 
     def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
         """Write the examples as :meth:`respond` has them answered."""

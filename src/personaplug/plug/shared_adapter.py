@@ -58,7 +58,7 @@ class SharedAdapter(nn.Module):
     Args:
         model: Whose maps; it is no part of this module.
         config: How large; a rank of at least one.
-        closing: Tokens that end every input; where it reads answers, it reads these too, one at least.
+        closing: Tokens that end every input, one at least; where it reads answers, it reads these too.
         vectors: How many stand behind them, which it also reads.
 
     Attributes:
@@ -76,7 +76,7 @@ class SharedAdapter(nn.Module):
         super().__init__()
         self.config = config
         is_decoders = config.reads == "answer" and model.config.is_encoder_decoder
-        self.closing = max(1, closing)
+        self.closing = closing
         self.tail = None if is_decoders or config.reads == "all" else self.closing + vectors
         maps = attention_projections(model, only=config.places)
         if is_decoders:

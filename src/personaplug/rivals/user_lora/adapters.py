@@ -104,7 +104,7 @@ class UserAdapters:
         )
         self.start: Weights = _untrained(backbone, self.settings, seed=seed)
         is_in_decoder = backbone.model.config.is_encoder_decoder
-        self.tail = 0 if config.reads == "all" or is_in_decoder else max(1, backbone.closing_tokens)
+        self.tail = 0 if config.reads == "all" or is_in_decoder else backbone.closing_tokens
         self._maps = {f"{_MODEL}{name}": module for name, module in maps.items()}
         self._task: Weights = {}
         self._trained: Weights = self.start
