@@ -12,6 +12,7 @@ from benchmarks.speed.adapters import language_model
 from benchmarks.speed.answering import Answering
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.language_models import random_t5
+from benchmarks.speed.peft_steps import tokens_of
 from benchmarks.speed.row import Row, Target, how_made, write_rows
 from benchmarks.speed.turns import Turns, in_turn
 from benchmarks.speed.world import open_world
@@ -73,17 +74,24 @@ def test_the_small_language_model_is_of_30_million_weights_and_reads_words():
     assert backbone.embed(["a town"]).embeds.shape == (1, 4, backbone.dim)
 
 
-def test_the_real_models_table_has_its_five_kinds_of_rows_in_one_run():
+def test_the_real_models_table_has_its_seven_kinds_of_rows_in_one_run():
     rows = {row.name: row for row in real_model.measure(Effort(is_quick=True, pairs=1))}
     step = "real model: a training step against PEFT's prompt tuning"
+    default = "real model: the default's training step against PEFT's LoRA"
     assert list(rows) == [
         f"{step}, first visit",
         f"{step}, input kept",
+        f"{default}, first visit",
+        f"{default}, input kept",
         "adapters of 8 users against none",
         "real model: persona against none: random Llama, batch 1",
         "real model: persona against 4 items of 64 tokens: random Llama, batch 1",
     ]
-    assert all(row.value > 0 and row.target for row in rows.values())
+    assert all(row.value > 0 for row in rows.values())
+    assert [name for name, row in rows.items() if not row.target] == [
+        f"{default}, first visit",
+        f"{default}, input kept",
+    ]
 
 
 def test_the_opponent_reads_and_writes_no_token_more_than_our_side():
@@ -95,7 +103,7 @@ def test_the_opponent_reads_and_writes_no_token_more_than_our_side():
         batch = plug.batcher(examples)
         ours = backbone.count_input_tokens(batch.prompts, max_tokens=plug.prompts.max_tokens)
         answers = backbone.count_answer_tokens(batch.targets, max_tokens=real_model.ANSWER_TOKENS)
-        theirs = [real_model.tokens_of(plug, example)["input_ids"] for example in examples]
+        theirs = [tokens_of(plug, example)["input_ids"] for example in examples]
     assert max(ours) == real_model.INPUT_TOKENS
     assert [len(ids) for ids in theirs] == [own + answer for own, answer in zip(ours, answers, strict=True)]
 
