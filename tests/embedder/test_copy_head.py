@@ -167,6 +167,16 @@ def test_in_writing_no_token_gains_more_than_the_bound_on_what_is_not_copied(his
     assert (gains[3.0] <= gains[inf] + 1e-4).all()
 
 
+@few
+@given(history=HISTORIES.filter(bool), answer=TOKENS, boost=st.sampled_from([1.5, 8.0, inf]))
+def test_a_token_that_the_language_model_may_not_write_is_not_copied(history, answer, boost):
+    asked = logits(1)
+    asked[0, history[0][0]] = -inf
+    following = Copying(trained_head(), written(history), boost).next(asked, torch.tensor([answer]))[0]
+    assert following[history[0][0]] == -inf
+    assert following.exp().sum().item() == pytest.approx(1)
+
+
 def test_a_bound_keeps_the_order_of_what_gains_less():
     known, asked = written([[1, 2], [1, 2], [1, 3]]), torch.zeros(1, VOCABULARY)
     bounded, free = (Copying(trained_head(), known, boost).next(asked, torch.tensor([[1]]))[0] for boost in (1.5, inf))

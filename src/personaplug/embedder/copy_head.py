@@ -135,14 +135,28 @@ class Copying:
         """Give the log-probabilities of the next tokens, from the language model's logits; rows may be beams."""
         written = self.written.repeated(len(scores) // len(self.written.tokens))
         copies = self.head(written, last_tokens(answers, order=self.head.order))
-        own, is_token = functional.log_softmax(scores.float(), dim=-1), written.distinct != NOTHING
-        copied = torch.zeros_like(own).scatter_add(1, written.distinct.clamp(min=0), copies.chances[:, 0] * is_token)
-        gain = (torch.logaddexp(own, copied.log() - copies.own) - own).clamp(max=log(self.boost))
-        return functional.log_softmax(own + gain.where(copied > 0, 0.0), dim=-1)
+        tokens, is_token = written.distinct.clamp(min=0), written.distinct != NOTHING
+        own = functional.log_softmax(scores.float(), dim=-1)
+        theirs = own.gather(1, tokens)
+        gain = self._gain(theirs, copies, is_token=is_token)
+        return own.scatter_add_(1, tokens, gain).sub_(_added(theirs, gain).log1p())
 
     def row(self, at: int) -> "Copying":
         """Give what has a say in one row."""
         return Copying(self.head, self.written.row(at), self.boost)
+
+    def _gain(
+        self, own: Float[Tensor, "rows distinct"], copies: Copies, *, is_token: Bool[Tensor, "rows distinct"]
+    ) -> Float[Tensor, "rows distinct"]:
+        """Say, as a log, how many times likelier each of the user's tokens becomes; what is forbidden stays so."""
+        copied = copies.chances[:, 0] * is_token
+        gain = torch.logaddexp(own, copied.log() - copies.own) - own
+        return gain.clamp(max=log(self.boost)).where((copied > 0) & own.isfinite(), 0.0)
+
+
+def _added(own: Float[Tensor, "rows distinct"], gain: Float[Tensor, "rows distinct"]) -> Float[Tensor, "rows 1"]:
+    """Sum up the probability that gains add."""
+    return ((own + gain).exp() - own.exp()).sum(dim=-1, keepdim=True)
 
 
 def _counts(written: Written, before: Int[Tensor, "batch steps order"]) -> Float[Tensor, "batch steps orders distinct"]:

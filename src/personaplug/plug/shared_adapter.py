@@ -141,8 +141,8 @@ class SharedAdapter(nn.Module):
 
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             read = inputs[0] if last is None else inputs[0][..., -last:, :]
-            added = scale * functional.linear(functional.linear(read.to(first.dtype), first), second)
-            return added_to(output, _of_rows(added, rows))
+            narrow = _of_rows(functional.linear(read.to(first.dtype), first), rows)
+            return added_to(output, functional.linear(narrow, second), scale=scale)
 
         return add
 
@@ -173,12 +173,12 @@ def _in_thread(thread: int, hook: Hook) -> Hook:
     return only
 
 
-def _of_rows(added: Float[Tensor, "..."], rows: Sequence[bool] | None) -> Float[Tensor, "..."]:
+def _of_rows(narrow: Float[Tensor, "..."], rows: Sequence[bool] | None) -> Float[Tensor, "..."]:
     """Leave out what is added to other rows; a query's own rows (beams, or tokens) are neighbours."""
     if rows is None or all(rows):
-        return added
-    chosen = torch.tensor(rows, dtype=added.dtype, device=added.device)
-    return (added.reshape(len(rows), -1) * chosen[:, None]).view_as(added)
+        return narrow
+    chosen = torch.tensor(rows, dtype=narrow.dtype, device=narrow.device)
+    return (narrow.reshape(len(rows), -1) * chosen[:, None]).view_as(narrow)
 
 
 def _shape(linear: nn.Module) -> tuple[int, int]:

@@ -257,8 +257,8 @@ def _path(first: Tensor, second: Tensor, *, scale: float, last: int | None, drop
         read = inputs[0] if last is None else inputs[0][..., -last:, :]
         # A query's own rows (beams, or tokens) are neighbours.
         rows = read.to(first.dtype).reshape(*first.shape[:-2], -1, first.shape[-1])
-        added = scale * (functional.dropout(rows, dropout) @ first.mT @ second.mT)
-        return added_to(output, added.view(*read.shape[:-1], -1))
+        added = functional.dropout(rows, dropout) @ first.mT @ second.mT
+        return added_to(output, added.view(*read.shape[:-1], -1), scale=scale)
 
     return add
 
