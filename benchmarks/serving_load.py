@@ -6,6 +6,8 @@ starts ``personaplug serve`` as a process of its own and asks each request once 
 they take one by one; then another such process, which knows nothing yet, and all of them again from many clients. It
 writes a report as JSON: throughput of both, p50, p99, answers that differ or are lost, and the second server's memory
 before the load, at each quarter and at the end. It fails where an answer differs or is lost.
+
+What stands behind ``--`` goes to ``personaplug serve``, such as ``-- --engine vllm --url http://localhost:18080``.
 """
 
 import json
@@ -91,6 +93,7 @@ class Report:
 @click.option("--max-tokens", type=click.IntRange(1), default=24, show_default=True)
 @click.option("--batch-rows", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the report; by default on stdout.")
+@click.argument("serving", nargs=-1)
 def main(  # noqa: PLR0913 (each option by itself, as click gives them)
     run: Path,
     store: Path,
@@ -101,17 +104,18 @@ def main(  # noqa: PLR0913 (each option by itself, as click gives them)
     max_tokens: int,
     batch_rows: int,
     out: Path | None,
+    serving: tuple[str, ...],
 ) -> None:
     """Measure a server under load."""
     requests = read_requests(store, count=count, most_users=most_users)
     chosen, model = requests[: alone or count], run.resolve().name
-    with server(run, store, batch_rows=batch_rows) as (url, _):
+    with server(run, store, *serving, batch_rows=batch_rows) as (url, _):
         ask = asking(url, model=model, max_tokens=max_tokens)
         ask(requests[-1])
         begun = time.monotonic()
         expected = [ask(request).text for request in chosen]
         alone_per_second = len(chosen) / (time.monotonic() - begun)
-    with server(run, store, batch_rows=batch_rows) as (url, pid):
+    with server(run, store, *serving, batch_rows=batch_rows) as (url, pid):
         ask = asking(url, model=model, max_tokens=max_tokens)
         ask(requests[-1])
         memory, answers, begun = [resident(pid)], [], time.monotonic()
@@ -155,10 +159,10 @@ def read_requests(store: Path, *, count: int, most_users: int) -> list[Request]:
 
 
 @contextmanager
-def server(run: Path, store: Path, *, batch_rows: int) -> Iterator[tuple[str, int]]:
+def server(run: Path, store: Path, *more: str, batch_rows: int) -> Iterator[tuple[str, int]]:
     """Run ``personaplug serve``; give its address and process."""
     command = [sys.executable, "-c", "from personaplug.cli.main import main; main()", "serve", "--open", "--port", "0"]
-    command += ["--run", str(run), "--store", str(store), "--batch-rows", str(batch_rows)]
+    command += ["--run", str(run), "--store", str(store), "--batch-rows", str(batch_rows), *more]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:

@@ -21,11 +21,21 @@ def words(models, tmp_path_factory):
     return "train", *common, "--backbone", models["decoder-only"], "--epochs", 1, "--batch-size", 2
 
 
-def test_torchrun_trains_one_run_in_two_processes_of_which_one_speaks(words, tmp_path):
-    launcher = sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"
+TORCHRUN = "torch.distributed.run", "--nproc-per-node", "2", "--no-python"
+ACCELERATE = "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--no_python"
+
+
+IN_PARTS = "--set", "training.shards_backbone=true"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "more"), [(TORCHRUN, ()), (ACCELERATE, IN_PARTS)], ids=["torchrun", "accelerate, in parts"]
+)
+def test_a_launcher_trains_one_run_in_two_processes_of_which_one_speaks(launcher, more, words, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # else accelerate looks for GPUs
     command = Path(sys.executable).with_name("personaplug")
-    asked = [str(word) for word in (*launcher, command, *words, "--out", tmp_path / "run")]
-    result = subprocess.run(asked, capture_output=True, text=True, timeout=110, check=False)
+    asked = [sys.executable, "-m", *launcher, command, *words, *more, "--out", tmp_path / "run"]
+    result = subprocess.run([str(word) for word in asked], capture_output=True, text=True, timeout=110, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(f"{tmp_path / 'run'}: 2 steps in ")
     assert result.stdout.count("\n") == 1
