@@ -1,4 +1,4 @@
-"""The page of figures: which rows stand in which table, and what their cells say."""
+"""The pages of figures: which rows stand in which table, and what their cells say."""
 
 import re
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.speed import pictures
-from benchmarks.speed.pictures import PAGE, between
+from benchmarks.speed.pictures import DOCS, between
 from benchmarks.speed.results import read_results
 from benchmarks.speed.row import Row, Target, how_made, results_here, write_rows
 from benchmarks.speed.table import table
@@ -128,31 +128,35 @@ def test_a_card_is_a_machine_of_its_own_and_not_in_the_names_of_its_rows(measure
 
 
 def test_every_measured_row_stands_in_one_table_or_is_left_out_by_name():
-    shown = [name for topic in TOPICS for line in topic.lines for name in line.rows if name]
+    topics = [topic for page in TOPICS.values() for topic in page]
+    shown = [name for topic in topics for line in topic.lines for name in line.rows if name]
     measured = {name for rows in read_results().values() for name in rows}
     assert len(shown) == len(set(shown))
     assert {name for name in measured - set(shown) if not LEFT_OUT.match(name)} == set()
 
 
-def test_the_page_has_the_five_tables_as_the_files_of_results_give_them():
-    page, results = PAGE.read_text(encoding="utf-8"), read_results()
-    assert re.findall(r"<!-- (\w+) -->", page.replace("<!-- end -->", "")) == [topic.mark for topic in TOPICS]
-    for topic in TOPICS:
+@pytest.mark.parametrize("name", TOPICS)
+def test_a_page_has_its_tables_as_the_files_of_results_give_them(name):
+    page, results = (DOCS / name).read_text(encoding="utf-8"), read_results()
+    marks = [topic.mark for topic in TOPICS[name]]
+    assert re.findall(r"<!-- ([\w-]+) -->", page.replace("<!-- end -->", "")) == marks
+    for topic in TOPICS[name]:
         assert f"<!-- {topic.mark} -->\n{table(topic, results)}<!-- end -->" in page
 
 
-def test_the_rows_of_the_real_model_come_first_where_it_was_measured():
-    for topic in TOPICS[:2]:
-        first, *_ = table(topic, read_results()).splitlines()[2:]
-        assert "SmolLM2" in first
+def test_the_rows_of_the_real_model_come_first():
+    answering, training = (table(topic, read_results()) for topic in TOPICS["performance.md"][:2])
+    assert "SmolLM2" in answering.splitlines()[2]
+    assert "the default" in training.splitlines()[2]
 
 
-def test_writing_the_page_again_changes_nothing(tmp_path, monkeypatch):
-    page = tmp_path / PAGE.name
-    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setattr(pictures, "PAGE", page)
+def test_writing_the_pages_again_changes_nothing(tmp_path, monkeypatch):
+    pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in TOPICS}
+    for name, page in pages.items():
+        (tmp_path / name).write_text(page, encoding="utf-8")
+    monkeypatch.setattr(pictures, "DOCS", tmp_path)
     pictures.main()
-    assert page.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")
+    assert {name: (tmp_path / name).read_text(encoding="utf-8") for name in pages} == pages
     assert {file.name for file in tmp_path.glob("*.svg")} == {
         f"growth-{axis}.svg" for axis in ("items", "batch", "prefix", "users")
     }

@@ -243,7 +243,7 @@ def test_a_forget_that_was_cut_short_is_finished_by_the_same_command_which_says_
 def runs(tmp_path):
     """A folder with a report, an adapter, a written profile and a log."""
     runs = tmp_path / "runs"
-    for own in (AdapterFolder(runs / "lora" / "adapters").place("ada"), runs / "profiles" / folder_of("ada")):
+    for own in (AdapterFolder(runs / "lora" / "adapters").folder_of("ada"), runs / "profiles" / folder_of("ada")):
         own.mkdir(parents=True)
         (own / "record.json").write_text('{"user_id": "ada"}')
     (runs / "report.json").write_text(json.dumps({"answers": [{"user_id": "ada", "input": SECRET}]}))

@@ -59,7 +59,7 @@ def test_peft_with_the_exported_adapter_gives_the_logits_of_the_run(saved, examp
     kind = AutoModelForSeq2SeqLM if family == "encoder-decoder" else AutoModelForCausalLM
     bare = kind.from_pretrained(plug.run.backbone.model).eval()
     targets = torch.tensor([plug.backbone.tokenizer("yes, no", add_special_tokens=False).input_ids])
-    inputs = plug.asked(examples[-1:])
+    inputs = plug.embedded(examples[-1:])
     row = inputs.rows[0][None]
     with inputs.beside(0):
         ours = logits(plug.backbone.model, row, targets)

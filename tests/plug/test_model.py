@@ -110,9 +110,9 @@ def test_the_loss_is_that_of_the_backbone_over_the_prefixed_prompts(default, exa
 @pytest.mark.parametrize("method", ["outputs", "after"], indirect=True)
 def test_vectors_after_the_input_are_the_last_that_the_language_model_reads(plug, examples):
     count = plug.run.embedder.vectors
-    bare = plug.asked(examples, with_persona=False).rows
+    bare = plug.embedded(examples, with_persona=False).rows
     vectors = plug.prefix(plug.batcher(examples))
-    for row, asked, own in zip(plug.asked(examples).rows, bare, vectors, strict=True):
+    for row, asked, own in zip(plug.embedded(examples).rows, bare, vectors, strict=True):
         assert torch.equal(row[:-count], asked)
         assert torch.equal(row[-count:], own)
 

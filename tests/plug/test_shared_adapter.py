@@ -46,7 +46,7 @@ def moved(backbone, config=SMALL, **parts):
 
 def test_an_untrained_adapter_answers_as_the_bare_language_model(models, family, store, examples):
     plug = made(models, family, store)
-    bare = plug.asked(examples, with_persona=False)
+    bare = plug.embedded(examples, with_persona=False)
     ours = plug.inputs(plug.batcher(examples))
     targets = [example.target for example in examples]
     torch.testing.assert_close(
@@ -172,14 +172,14 @@ def test_without_an_adapter_the_instruction_stands_there_for_who_has_no_items(mo
     run = make_run(models, family, embedder=OURS)
     plug = as_if_trained(build_plug(run, TASK, store=store, query_source=QuerySource.STORE))
     unknown = [replace(examples[0], profile=Profile("nobody"))]
-    assert plug.inputs(plug.batcher(unknown)).mask.sum() == plug.asked(unknown, with_persona=False).mask.sum() + 4
+    assert plug.inputs(plug.batcher(unknown)).mask.sum() == plug.embedded(unknown, with_persona=False).mask.sum() + 4
     assert not torch.allclose(plug.score(unknown).log_likelihood, scored_bare(plug, unknown), atol=1e-2)
 
 
 def scored_bare(plug, examples):
     targets = [example.target for example in examples]
     with torch.no_grad():
-        return plug.backbone.score(plug.asked(examples, with_persona=False), targets).log_likelihood
+        return plug.backbone.score(plug.embedded(examples, with_persona=False), targets).log_likelihood
 
 
 def gradients(plug, examples):
@@ -253,11 +253,11 @@ def test_an_answer_is_as_likely_with_gradients_as_without(models, family, store,
 def test_it_writes_what_it_finds_likely(models, family, store, examples, reads):
     """Each token of a greedy answer is the likeliest, where the answer so far is given and read in one pass."""
     plug = as_if_trained(made(models, family, store, adapter=replace(SMALL, reads=reads)))
-    inputs = plug.asked(examples)
+    inputs = plug.embedded(examples)
     writings = [RowGeneration(GenerationConfig(max_new_tokens=6)) for _ in examples]
     plug.backbone.write(inputs, writings)
     for row, writing in enumerate(writings):
-        alone = plug.asked([examples[row]])
+        alone = plug.embedded([examples[row]])
         with torch.no_grad():
             logits = plug.backbone._answer_logits(alone, torch.tensor([writing.tokens]))
         logits[..., plug.backbone.model.generation_config.suppress_tokens] = -torch.inf

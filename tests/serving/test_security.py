@@ -134,7 +134,7 @@ def test_what_another_tenants_history_holds_changes_nothing(http, server):
     before = similarity()
     item = {"items": [{"id": "1", "input": text, "output": "yes"}]}
     assert http.post("/v1/personas/theirs/history", json=item, headers=server.headers("other")).status_code == 200
-    with running(server.service.place, server.key_file.path.parent / "fresh") as fresh:
+    with running(server.service.paths, server.key_file.path.parent / "fresh") as fresh:
         anew = httpx2.post(
             f"{fresh.url}/v1/personas/own/explain", json=asked, headers=fresh.headers("acme"), timeout=30
         )
@@ -320,7 +320,7 @@ def test_without_keys_a_server_listens_on_this_machine_alone(tmp_path, host):
 
 def test_without_keys_a_name_that_a_web_page_may_have_is_refused(server):
     """A page can have its own name point to this machine (DNS rebinding), but it cannot call itself localhost."""
-    open_service = Service(server.service.place, OpenAccess(), limits=server.service.limits)
+    open_service = Service(server.service.paths, OpenAccess(), limits=server.service.limits)
     open_service.engine, open_service.histories = server.service.engine, server.service.histories
     for access, host, status in (
         (OpenAccess(), "evil.example", 400),
@@ -333,7 +333,7 @@ def test_without_keys_a_name_that_a_web_page_may_have_is_refused(server):
 
 
 def test_without_keys_broken_bodies_count_like_other_requests_and_foreign_host_names_use_up_nothing(server):
-    service = Service(server.service.place, OpenAccess(), limits=Limits(requests_per_minute=3))
+    service = Service(server.service.paths, OpenAccess(), limits=Limits(requests_per_minute=3))
     service.engine, service.histories = server.service.engine, server.service.histories
     app = create_app(service)
     foreign, own = (TestClient(app, base_url=f"http://{host}") for host in ("evil.example", "localhost:8000"))

@@ -116,7 +116,7 @@ def test_a_chat_is_relayed_too(client, server):
 def test_what_is_sent_is_the_input_in_embeddings_and_no_word_of_the_user(client, fake, server):
     ask(client, "llama", "dee")
     (body,) = fake.bodies
-    expected = server.ask_plug("llama", lambda plug: plug.asked([plug.example(TEXT, user="dee")]).rows[0])
+    expected = server.ask_plug("llama", lambda plug: plug.embedded([plug.example(TEXT, user="dee")]).rows[0])
     sent = decode(body.pop("prompt_embeds"), width=expected.shape[1])
     assert torch.allclose(sent, expected, atol=1e-5)
     assert not {"prompt", "user", "messages"} & set(body)

@@ -46,11 +46,11 @@ def train(models, store, folder, training, parts, resume, dies_at):
         cut(plug.backbone, device=plug.backbone.device)
         parts = [weight for weight in plug.backbone.model.parameters() if isinstance(weight, DTensor)]
         assert sum(part.to_local().numel() for part in parts) == sum(part.numel() for part in parts) / 2 > 0
-    if dies_at and group.place == 1:
+    if dies_at and group.rank == 1:
         _die_at(plug, dies_at)
     with group.needing_each_other():
         fit(plug, folder, resume=resume)
-    folder.with_name(f"{folder.name}-read-{group.place}.json").write_text(json.dumps(plug.source.read))
+    folder.with_name(f"{folder.name}-read-{group.rank}.json").write_text(json.dumps(plug.source.read))
 
 
 def command(*words):

@@ -61,4 +61,4 @@ def _search(user: str, *, held: Sequence[str], store: PersonaStore) -> Search:
     items = [item for known in held for item in store.get(known).items]
     texts = [text for item in items for text in (item.input, item.output)]
     name = user.split("\x1f")[-1]  # of a tenant's user
-    return Search(name, texts, [AdapterFolder(Path()).place(user).name, folder_of(user)])
+    return Search(name, texts, [AdapterFolder(Path()).folder_of(user).name, folder_of(user)])

@@ -95,7 +95,7 @@ def serve(
     )
     with listen_for(service, host=host, port=port) as bound:
         service.open()
-        click.echo(f"Serving {', '.join(service.place.runs)} on {address_of(bound)}", err=True)
+        click.echo(f"Serving {', '.join(service.paths.runs)} on {address_of(bound)}", err=True)
         serve_at(service, bound)
 
 

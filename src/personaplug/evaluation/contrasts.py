@@ -68,16 +68,16 @@ def draw_contrasts(
     scores, other_scores = (metric.score_each(side, reports[persona].labels) for side in (answers, others))
     gains = (scores - other_scores) * (1 if metric.higher_is_better else -1)
     kinds = {"helped": gains > 0, "hurt": gains < 0, "unchanged": gains == 0}
-    places = {outcome: np.flatnonzero(kinds[outcome]).tolist() for outcome in OUTCOMES}
+    indices = {outcome: np.flatnonzero(kinds[outcome]).tolist() for outcome in OUTCOMES}
     lot = Random(seed)
     return Contrasts(
         metric=metric.name,
         without=without,
         persona=persona,
-        counts=tuple(len(places[outcome]) for outcome in OUTCOMES),
+        counts=tuple(len(indices[outcome]) for outcome in OUTCOMES),
         drawn=tuple(
-            Contrast(outcome, others[place], answers[place], float(other_scores[place]), float(scores[place]))
+            Contrast(outcome, others[at], answers[at], float(other_scores[at]), float(scores[at]))
             for outcome in OUTCOMES
-            for place in sorted(lot.sample(places[outcome], min(each, len(places[outcome]))))
+            for at in sorted(lot.sample(indices[outcome], min(each, len(indices[outcome]))))
         ),
     )

@@ -119,15 +119,15 @@ def evaluate(
     attention: list[ExampleAttention] = []
     meter = CostMeter()
     start = time.perf_counter()
-    for places in batches_by_length(examples, batch_size):
-        batch = [examples[place] for place in places]
+    for indices in batches_by_length(examples, batch_size):
+        batch = [examples[at] for at in indices]
         if isinstance(method, PreparingMethod):
             method.prepare(batch)
         with meter.timing():
             predictions = method.respond(batch)
         answers |= zip(
-            places,
-            _answers(method, batch, predictions=predictions, users=[users[place] for place in places]),
+            indices,
+            _answers(method, batch, predictions=predictions, users=[users[at] for at in indices]),
             strict=True,
         )
         meter.count(method, batch)
@@ -152,12 +152,12 @@ def evaluate(
 
 
 def batches_by_length(examples: Sequence[Example], batch_size: int) -> list[list[int]]:
-    """Put the places of inputs of similar length together, so that little padding is read.
+    """Put the indices of inputs of similar length together, so that little padding is read.
 
     The longest come first: what does not fit into memory fails at once.
     """
-    places = sorted(range(len(examples)), key=lambda place: -len(examples[place].input))
-    return [places[first : first + batch_size] for first in range(0, len(places), batch_size)]
+    indices = sorted(range(len(examples)), key=lambda at: -len(examples[at].input))
+    return [indices[first : first + batch_size] for first in range(0, len(indices), batch_size)]
 
 
 def _check_queries(examples: Sequence[Example], users: Sequence[str]) -> None:

@@ -76,8 +76,8 @@ def _aligned(seeds: Seeds) -> Seeds:
 
 def _scorable(metric: Metric, seeds: Seeds) -> Seeds:
     """Keep the queries that the metric can score with every seed."""
-    places = [place for place in range(len(seeds[0])) if all(metric.can_score(answers[place]) for answers in seeds)]
-    return [[answers[place] for place in places] for answers in seeds]
+    indices = [at for at in range(len(seeds[0])) if all(metric.can_score(answers[at]) for answers in seeds)]
+    return [[answers[at] for at in indices] for answers in seeds]
 
 
 def _sums(metric: Metric, seeds: Seeds, *, labels: Sequence[str]) -> SeedSums:

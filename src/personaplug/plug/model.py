@@ -130,7 +130,7 @@ class PersonaPlug(PluggedModel):
             ValueError: The answer is to be searched for by beams, as a run of the preset ``paper`` says by itself.
         """
         with torch.inference_mode():
-            inputs = self.asked([self.example(text, user=user)], with_persona=with_persona)
+            inputs = self.embedded([self.example(text, user=user)], with_persona=with_persona)
         return self.backbone.stream(inputs, config or self.run.decoding)
 
     def explain(self, text: str, *, user: str) -> list[Memory]:

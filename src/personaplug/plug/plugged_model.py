@@ -107,7 +107,7 @@ class PluggedModel(nn.Module):
         longest = self.run.training.max_output_tokens
         if not (self.training and self.run.learns_alone_too):
             return self.backbone.loss(self.inputs(batch), batch.targets, max_tokens=longest)
-        embedded = self._embedded(batch)
+        embedded = self._embedded_prompts(batch)
         both = below(self._with_persona(embedded, batch), self._without_persona(embedded))
         scores = self.backbone.score(both, 2 * batch.targets, max_tokens=longest)
         whole, alone = -scores.log_likelihood.view(2, -1).sum(dim=1) / scores.tokens.view(2, -1).sum(dim=1)
@@ -128,7 +128,7 @@ class PluggedModel(nn.Module):
 
         Without persona the bare language model answers: nothing of the user stands beside the input, nor an item.
         """
-        return self.backbone.generate(self.asked(examples, with_persona=with_persona), config or self.run.decoding)
+        return self.backbone.generate(self.embedded(examples, with_persona=with_persona), config or self.run.decoding)
 
     @torch.inference_mode()
     def memories(self, examples: Sequence[Example]) -> list[list[Memory]]:
@@ -144,9 +144,9 @@ class PluggedModel(nn.Module):
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the vectors of each example into its embedded prompt."""
-        return self._with_persona(self._embedded(batch), batch)
+        return self._with_persona(self._embedded_prompts(batch), batch)
 
-    def _embedded(self, batch: PlugBatch) -> TokenEmbeddings:
+    def _embedded_prompts(self, batch: PlugBatch) -> TokenEmbeddings:
         return self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
 
     def _with_persona(self, embedded: TokenEmbeddings, batch: PlugBatch) -> TokenEmbeddings:
@@ -172,7 +172,7 @@ class PluggedModel(nn.Module):
         place, closing = self.run.embedder.place, self.backbone.closing_tokens
         return embedded.with_prefix(vectors, place=place, is_there=is_there, closing=closing)
 
-    def asked(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
+    def embedded(self, examples: Sequence[Example], *, with_persona: bool = True) -> TokenEmbeddings:
         """Write the examples as :meth:`respond` has them answered."""
         if with_persona:
             return self.inputs(self.batcher(examples))

@@ -46,9 +46,9 @@ class TrainingConfig:
     kept_megabytes: int = option(
         1000, "memory for what the frozen model makes of inputs, each then read once, where it can be; 0 for none"
     )
-    evaluate_every: int = option(0, "steps between looks at dev; 0 for four a run")
-    dev_queries: int = option(500, "dev queries looked at, drawn once with the seed")
-    patience: int = option(0, "stop after so many looks without gain; 0 for never")
+    evaluate_every: int = option(0, "steps between evaluations on dev; 0 for four a run")
+    dev_queries: int = option(500, "dev queries evaluated, drawn once with the seed")
+    patience: int = option(0, "stop after so many evaluations without gain; 0 for never")
     seed: int = option(0, "of everything random")
     processes: int = option(1, "that train together; how many there are says the launcher, such as torchrun, alone")
     shards_backbone: bool = option(

@@ -18,7 +18,7 @@ from personaplug.errors import ProcessLostError
 T = TypeVar("T")
 R = TypeVar("R")
 
-PATIENCE = timedelta(hours=2)
+TIMEOUT = timedelta(hours=2)
 """How long a process waits for the others, as while the first makes a snapshot of a large store."""
 
 _LOST = ("closed by peer", "connection reset", "broken pipe", "remote process exited", "connection refused")
@@ -31,11 +31,11 @@ class Processes:
 
     Attributes:
         count: How many there are.
-        place: Which of them this is, from 0; the first alone writes files.
+        rank: Which of them this is, from 0; the first alone writes files.
     """
 
     count: int = 1
-    place: int = 0
+    rank: int = 0
 
     @classmethod
     def joined(cls) -> "Processes":
@@ -43,17 +43,17 @@ class Processes:
         if not distributed.is_initialized():
             if int(os.environ.get("WORLD_SIZE", "1")) == 1:
                 return cls()
-            distributed.init_process_group(timeout=PATIENCE)
+            distributed.init_process_group(timeout=TIMEOUT)
         return cls(distributed.get_world_size(), distributed.get_rank())
 
     @property
     def is_first(self) -> bool:
         """Whether this process writes what all have made."""
-        return self.place == 0
+        return self.rank == 0
 
     def share(self, whole: Sequence[T]) -> Sequence[T]:
-        """Give this process's part of something: every so-manieth, so that parts of what is sorted are alike."""
-        return whole[self.place :: self.count]
+        """Give this process's part of something: each ``count``-th, so that parts of what is sorted are alike."""
+        return whole[self.rank :: self.count]
 
     def gathered(self, own: T) -> list[T]:
         """Give what each process has, in their order, to all of them; tensors on the CPU."""

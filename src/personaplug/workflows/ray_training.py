@@ -20,7 +20,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from personaplug.errors import ClusterError, DataError, PersonaPlugError, ProcessLostError
 from personaplug.store.address import Address
 from personaplug.training.checkpoints import METRICS, read_metrics, starting_point
-from personaplug.training.processes import PATIENCE
+from personaplug.training.processes import TIMEOUT
 from personaplug.training.progress import Fitted, TrainingProgress
 from personaplug.workflows.cluster import RayCluster
 from personaplug.workflows.progress import SILENT, Advance, Progress, Silence
@@ -89,7 +89,7 @@ def train_on_cluster(
 def _network(room: Room) -> TorchConfig:
     """Have processes talk as those of a launcher do."""
     backend = "cpu:gloo,cuda:nccl" if room.gpus else "gloo"
-    return TorchConfig(backend=backend, timeout_s=int(PATIENCE.total_seconds()))
+    return TorchConfig(backend=backend, timeout_s=int(TIMEOUT.total_seconds()))
 
 
 def _scaling(room: Room) -> ScalingConfig:

@@ -29,10 +29,10 @@ def saving(value):
 def test_what_is_written_is_read_whatever_the_users_id(folder):
     written = folder.write(RECORD, saving(1.0))
     assert folder.record(RECORD.user_id) == written == replace(RECORD, bytes=written.bytes)
-    assert written.bytes == (folder.place(RECORD.user_id) / "adapter_model.safetensors").stat().st_size
+    assert written.bytes == (folder.folder_of(RECORD.user_id) / "adapter_model.safetensors").stat().st_size
     assert folder.weights(RECORD.user_id)["w"].tolist() == [1.0] * 3
     assert written.latest.isoformat() == RECORD.until
-    assert folder.place(RECORD.user_id).parent == folder.path
+    assert folder.folder_of(RECORD.user_id).parent == folder.path
 
 
 def test_a_user_without_history_has_a_record_and_no_adapter(folder):
@@ -80,15 +80,15 @@ def test_a_process_that_dies_while_writing_leaves_no_half_adapter(folder, dies_a
 )
 def test_a_record_that_is_none_is_named(folder, content):
     folder.write(RECORD, saving(1.0))
-    (folder.place(RECORD.user_id) / "record.json").write_text(content)
+    (folder.folder_of(RECORD.user_id) / "record.json").write_text(content)
     with pytest.raises(DataError, match="not an adapter's record") as caught:
         folder.record(RECORD.user_id)
-    assert str(folder.place(RECORD.user_id)) in str(caught.value)
+    assert str(folder.folder_of(RECORD.user_id)) in str(caught.value)
 
 
 def test_a_broken_adapter_is_named(folder):
     folder.write(RECORD, saving(1.0))
-    (folder.place(RECORD.user_id) / "adapter_model.safetensors").write_bytes(b"x" * 20)
+    (folder.folder_of(RECORD.user_id) / "adapter_model.safetensors").write_bytes(b"x" * 20)
     with pytest.raises(ConfigError, match="no adapter") as caught:
         folder.weights(RECORD.user_id)
     assert "--resume" in caught.value.hint
@@ -96,9 +96,9 @@ def test_a_broken_adapter_is_named(folder):
 
 def test_nothing_is_pickled(folder):
     folder.write(RECORD, saving(1.0))
-    names = {path.name for path in folder.place(RECORD.user_id).iterdir()}
+    names = {path.name for path in folder.folder_of(RECORD.user_id).iterdir()}
     assert names == {"adapter_model.safetensors", "record.json"}
-    assert json.loads((folder.place(RECORD.user_id) / "record.json").read_text())["user_id"] == RECORD.user_id
+    assert json.loads((folder.folder_of(RECORD.user_id) / "record.json").read_text())["user_id"] == RECORD.user_id
 
 
 def test_an_adapter_that_cannot_be_written_leaves_the_old_one_and_nothing_half_done(folder):
@@ -111,4 +111,4 @@ def test_an_adapter_that_cannot_be_written_leaves_the_old_one_and_nothing_half_d
     with pytest.raises(OSError, match="No space"):
         folder.write(RECORD, failing)
     assert folder.weights(RECORD.user_id)["w"].tolist() == [1.0] * 3
-    assert list(folder.path.iterdir()) == [folder.place(RECORD.user_id)]
+    assert list(folder.path.iterdir()) == [folder.folder_of(RECORD.user_id)]

@@ -40,10 +40,10 @@ def test_nothing_is_learnt_that_is_not_earlier_than_every_query_of_the_user(rows
             asked = [each for each in examples if each.profile.user_id == history.profile.user_id]
             first = min(each.time for each in asked)
             assert learnt
-            assert all(lesson.time < first - task.history.embargo for lesson in learnt)
-            assert not {lesson.id for lesson in learnt} & {each.id for each in asked}
-            for lesson in learnt:
-                assert all(item.time < lesson.time - task.history.embargo for item in lesson.profile.items)
+            assert all(example.time < first - task.history.embargo for example in learnt)
+            assert not {example.id for example in learnt} & {each.id for each in asked}
+            for example in learnt:
+                assert all(item.time < example.time - task.history.embargo for item in example.profile.items)
 
 
 def replace_id(row, at):
@@ -53,11 +53,11 @@ def replace_id(row, at):
 def test_the_latest_items_are_asked_and_earlier_ones_are_seen_beside_them():
     (history,) = histories_of([ask("ada", 9, 5)])
     learnt = training_examples(history, TASK, max_items=2)
-    assert [(lesson.id, lesson.input, lesson.target) for lesson in learnt] == [
+    assert [(example.id, example.input, example.target) for example in learnt] == [
         ("3", "item 3", "out"),
         ("4", "item 4", "out"),
     ]
-    assert [len(lesson.profile.items) for lesson in learnt] == [3, 4]
+    assert [len(example.profile.items) for example in learnt] == [3, 4]
 
 
 def test_without_history_there_is_nothing_to_learn():
@@ -69,7 +69,7 @@ def test_a_bare_item_is_asked_in_the_words_of_the_query():
     items = (make_item(0, "A film.", "comedy"), make_item(1, "Of a duck.", "no tag of the task"))
     asked = Example("1", Profile("ada", items), "Which tag? description: Rain.", None, START + timedelta(days=9))
     learnt = training_examples(histories_of([asked])[0], LAMP_2, max_items=9)
-    assert [lesson.input for lesson in learnt] == ["Which tag? description: A film.", "Of a duck."]
+    assert [example.input for example in learnt] == ["Which tag? description: A film.", "Of a duck."]
 
 
 def test_an_items_own_words_around_the_query_stay():

@@ -65,9 +65,9 @@ def watch(monkeypatch):
             starts.append(self.weights())
             yield weights
 
-    def fit(adapters, lessons, *args, **options):
-        read.append(lessons)
-        return embed(adapters, lessons, *args, **options)
+    def fit(adapters, examples, *args, **options):
+        read.append(examples)
+        return embed(adapters, examples, *args, **options)
 
     monkeypatch.setattr(UserAdapters, "training", watched)
     monkeypatch.setattr(user_lora, "fit", fit)
@@ -128,8 +128,8 @@ def test_nothing_that_a_first_query_may_not_see_is_read_or_matters(small, tmp_pa
     future = (make_item(30, "the future", "secret"), make_item(40, "the future", "secret"))
     after = replace(later(first, 40), profile=Profile("cyd", first.profile.items + future))
     records = train(small, [after, first])
-    assert not any("future" in prompt for lessons in read for prompt in lessons.prompts)
-    assert not any("secret" in target for lessons in read for target in lessons.targets)
+    assert not any("future" in prompt for examples in read for prompt in examples.prompts)
+    assert not any("secret" in target for examples in read for target in examples.targets)
     assert (records[0].items, records[0].latest) == (seen, first.profile.items[-1].time)
     alone = replace(small, path=tmp_path / "alone")
     train(alone, [first])
@@ -145,7 +145,7 @@ def test_a_user_without_history_has_a_record_and_no_adapter(small):
 def test_what_a_user_costs_is_measured(small):
     for record in train(small, everyone()):
         assert (record.seconds > 0) == (record.bytes > 0) == (record.steps > 0) == (record.user_id != "nobody")
-        on_disk = [p for p in small.adapters.place(record.user_id).iterdir() if p.name != "record.json"]
+        on_disk = [p for p in small.adapters.folder_of(record.user_id).iterdir() if p.name != "record.json"]
         assert record.bytes == sum(path.stat().st_size for path in on_disk)
         assert record.steps == 2 * -(-COUNTS[record.user_id] // 4)
 
@@ -168,7 +168,7 @@ def test_a_user_whose_adapter_is_of_something_else_is_trained_again(small, chang
         training = replace(TRAINING, learning_rate=1e-3)
         small = replace(small, config=replace(small.config, training=training))
     else:
-        options["write"] = lambda lessons: [f"{len(each.profile.items)} {each.input}" for each in lessons]
+        options["write"] = lambda examples: [f"{len(each.profile.items)} {each.input}" for each in examples]
     train(small, asked, **options)
     assert len(starts) == (1 if change == "history" else len(KNOWN))
 

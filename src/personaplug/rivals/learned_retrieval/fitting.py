@@ -128,7 +128,7 @@ def fit_chooser(
                 file.write(json.dumps({"step": step, "loss": loss}) + "\n")
                 if on_progress:
                     on_progress(ChoosingProgress(step, steps, f"loss {loss:.3f}{best.summary}"))
-            best.look()
+            best.evaluate()
             file.write(json.dumps({"step": step, "dev_score": best.latest}) + "\n")
     best.restore()
     return Chosen(step, len(choices), perf_counter() - start, best.score, best.untrained, dev.reference)
@@ -146,14 +146,14 @@ class _Best:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.look()
+        self.evaluate()
         self.untrained = self.latest
 
     @property
     def summary(self) -> str:
         return "" if self.latest is None else f"  dev {self.latest:.3f}, without training {self.untrained:.3f}"
 
-    def look(self) -> None:
+    def evaluate(self) -> None:
         if not self.dev.choices:
             return
         self.latest = self.dev.score([_place(self.chooser, choice) for choice in self.dev.choices])

@@ -51,7 +51,7 @@ class AdapterFolder:
 
     path: Path
 
-    def place(self, user_id: str) -> Path:
+    def folder_of(self, user_id: str) -> Path:
         """Say where a user's adapter is, or would be: deleting that folder forgets it."""
         return self.path / hashlib.sha256(user_id.encode("utf-8", errors="surrogatepass")).hexdigest()[:32]
 
@@ -61,7 +61,7 @@ class AdapterFolder:
         Raises:
             DataError: Somebody has written into the record.
         """
-        path = self.place(user_id) / _RECORD
+        path = self.folder_of(user_id) / _RECORD
         try:
             return from_mapping(AdapterRecord, json.loads(path.read_bytes()), where="the record")
         except FileNotFoundError:
@@ -78,7 +78,7 @@ class AdapterFolder:
             ConfigError: There is none, its file is broken, or it holds what is no number.
         """
         try:
-            return read_weights(self.place(user_id) / ADAPTER_FILE)
+            return read_weights(self.folder_of(user_id) / ADAPTER_FILE)
         except ConfigError as error:
             raise ConfigError(f"no adapter: {error}", hint="delete its folder and train with --resume") from error
 
@@ -94,7 +94,7 @@ class AdapterFolder:
         Returns:
             The record with its size.
         """
-        unfinished = self.path / f".{self.place(record.user_id).name}.{os.getpid()}"
+        unfinished = self.path / f".{self.folder_of(record.user_id).name}.{os.getpid()}"
         shutil.rmtree(unfinished, ignore_errors=True)
         try:
             unfinished.mkdir(parents=True)
@@ -102,8 +102,8 @@ class AdapterFolder:
                 save(unfinished)
             record = replace(record, bytes=sum(path.stat().st_size for path in unfinished.iterdir()))
             (unfinished / _RECORD).write_text(json.dumps(asdict(record)), encoding="utf-8")
-            shutil.rmtree(self.place(record.user_id), ignore_errors=True)
-            unfinished.rename(self.place(record.user_id))
+            shutil.rmtree(self.folder_of(record.user_id), ignore_errors=True)
+            unfinished.rename(self.folder_of(record.user_id))
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         return record

@@ -79,4 +79,4 @@ def _names(service: Service) -> Sequence[str]:
 
 
 def _card(service: Service, name: str) -> ModelCard:
-    return ModelCard(id=name, created=int((service.place.runs[name] / CONFIG).stat().st_mtime))
+    return ModelCard(id=name, created=int((service.paths.runs[name] / CONFIG).stat().st_mtime))

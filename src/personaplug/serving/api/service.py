@@ -57,16 +57,16 @@ class Service:
     """The parts of a server. Made closed; :meth:`open` loads the models, :meth:`start` lets it answer.
 
     Args:
-        place: Where everything stands.
+        paths: Where everything stands.
         access: Who may do what.
         limits: What is accepted.
         config: How questions share batches.
     """
 
     def __init__(
-        self, place: ServedPaths, access: Access, *, limits: Limits | None = None, config: EngineConfig | None = None
+        self, paths: ServedPaths, access: Access, *, limits: Limits | None = None, config: EngineConfig | None = None
     ) -> None:
-        self.place = place
+        self.paths = paths
         self.access = access
         self.limits = limits or Limits()
         self.metrics = Metrics()
@@ -77,8 +77,8 @@ class Service:
 
     def open(self) -> None:
         """Load the models and open the store; whatever goes wrong is raised here."""
-        self._upstream = _upstream(self.place) if self.place.vllm else None
-        self.store_file = StoreFile(self.place.store)
+        self._upstream = _upstream(self.paths) if self.paths.vllm else None
+        self.store_file = StoreFile(self.paths.store)
         with ExitStack() as opened:
             self._models = StoreWorker(self._open_models, name="models", file=self.store_file)
             models = self._models.open()
@@ -86,7 +86,7 @@ class Service:
             self._encoders = Worker(lambda: nullcontext(models.encoder), name="encoder")
             self._encoders.open()
             opened.callback(self._encoders.close)
-            self._stores = StoreWorker(lambda: PersonaStore.open(self.place.store), name="store", file=self.store_file)
+            self._stores = StoreWorker(lambda: PersonaStore.open(self.paths.store), name="store", file=self.store_file)
             store = self._stores.open()
             opened.callback(self._stores.close)
             watched = Worker(lambda: nullcontext(store), name="watch")
@@ -123,20 +123,20 @@ class Service:
         return VllmBackend(self._models, self._upstream, most=self._config.relayed, metrics=self.metrics)
 
     def _open_models(self) -> AbstractContextManager[Models]:
-        place, load = self.place, None
+        paths, load = self.paths, None
         if self._upstream:
-            load = partial(load_writer_of_inputs, device=place.device, positions=self._upstream.positions)
-        return open_models(place.runs, place.store, device=place.device, load=load, metrics=self.metrics)
+            load = partial(load_writer_of_inputs, device=paths.device, positions=self._upstream.positions)
+        return open_models(paths.runs, paths.store, device=paths.device, load=load, metrics=self.metrics)
 
 
-def _upstream(place: ServedPaths) -> Upstream:
+def _upstream(paths: ServedPaths) -> Upstream:
     """Find the server that answers for all runs.
 
     Raises:
         ConfigError: There is none, the runs have several language models, or it serves another; or an adapter of theirs
             is none that it can hold, or is not there.
     """
-    runs = {name: read_config(RunConfig, folder / CONFIG) for name, folder in place.runs.items()}
+    runs = {name: read_config(RunConfig, folder / CONFIG) for name, folder in paths.runs.items()}
     for name, run in runs.items():
         if run.copies:
             log.warning("%s: vLLM has no way to copy the user's own words, so its answers go without them", name)
@@ -146,7 +146,7 @@ def _upstream(place: ServedPaths) -> Upstream:
             f"these runs have different language models: {', '.join(sorted(wanted))}",
             hint="a vLLM server serves one: start a server like this for each",
         )
-    loras = {name: RunLora.of(place.runs[name]) for name, run in runs.items() if run.shared_adapter}
+    loras = {name: RunLora.of(paths.runs[name]) for name, run in runs.items() if run.shared_adapter}
     model, backbone = wanted.popitem()
-    upstream = Upstream.find(place.vllm, model=model, folder=in_folder(backbone).model)
-    return with_loras(upstream, loras, folder=place.adapters)
+    upstream = Upstream.find(paths.vllm, model=model, folder=in_folder(backbone).model)
+    return with_loras(upstream, loras, folder=paths.adapters)

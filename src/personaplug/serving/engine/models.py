@@ -101,7 +101,7 @@ class ServedModel:
             chosen = [at for at, request in enumerate(requests) if request.with_persona is with_persona]
             if chosen:
                 examples = [self._example(requests[at]) for at in chosen]
-                inputs = self.plug.asked(examples, with_persona=with_persona)
+                inputs = self.plug.embedded(examples, with_persona=with_persona)
                 for place, (at, example) in enumerate(zip(chosen, examples, strict=True)):
                     persona = self._persona(example) if with_persona else "off"
                     mixed = inputs.mixed.row(place) if inputs.mixed else None
