@@ -24,6 +24,7 @@ PARTS = (
     "answering",
     "adapters",
     "real-model",
+    "real-answers",
     "start-up",
     "training-memory",
     "growth",

@@ -1,4 +1,4 @@
-"""Draw the growth curves of the results and write the tables of docs/performance.md.
+"""Draw the growth curves of the results and write the tables of docs/performance.md and docs/measuring-speed.md.
 
 python -m benchmarks.speed.pictures
 """
@@ -18,7 +18,7 @@ from benchmarks.speed.topics import TOPICS
 
 Curves = Mapping[str, Mapping[int, float]]
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "performance.md"
+DOCS = Path(__file__).parent.parent.parent / "docs"
 AXES = {
     "users": "users of 100 items in a store",
     "items": "items a user",
@@ -37,15 +37,16 @@ _HALF_A_DECADE = 10**0.5
 
 
 def main() -> None:
-    """Draw, and put each topic's table between its marks on the page."""
+    """Draw, and put each topic's table between its marks on its page."""
     results = read_results()
     for axis, words in AXES.items():
         if curves := next(filter(None, (curves_of(rows, axis) for rows in results.values())), None):
-            _save(draw(curves, words), PAGE.parent / f"growth-{axis}.svg")
-    page = PAGE.read_text(encoding="utf-8")
-    for topic in TOPICS:
-        page = between(page, topic.mark, table(topic, results))
-    PAGE.write_text(page, encoding="utf-8")
+            _save(draw(curves, words), DOCS / f"growth-{axis}.svg")
+    for name, topics in TOPICS.items():
+        page = (DOCS / name).read_text(encoding="utf-8")
+        for topic in topics:
+            page = between(page, topic.mark, table(topic, results))
+        (DOCS / name).write_text(page, encoding="utf-8")
 
 
 def curves_of(rows: Rows, axis: str) -> Curves:

@@ -1,6 +1,7 @@
-"""The real language model: training steps beside PEFT's, answers beside the bare model's."""
+"""Training steps of a real language model, beside PEFT's."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,9 +10,7 @@ from tempfile import TemporaryDirectory
 
 from peft import LoraConfig, PeftConfig, PromptTuningConfig
 
-from benchmarks.speed import adapters
 from benchmarks.speed.adapters import language_model
-from benchmarks.speed.answering import Answering, answering_rows
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.peft_steps import peft_steps
 from benchmarks.speed.row import Row, Target
@@ -33,10 +32,7 @@ LIMITS = {"max_input_tokens": INPUT_TOKENS, "max_output_tokens": ANSWER_TOKENS}
 EMBEDDER = EmbedderConfig(made_of="outputs", place="after", instructions=8)
 """A persona beside PEFT's prompt tuning: 14 vectors right before the answer, and no adapter, as that has none."""
 
-BATCHES = (1, 8, 32)
 KEPT = 1_000_000_000
-_ANSWERS = 64
-"""Of each side: an answer takes half a second, and batches of 32 have fewer turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +75,26 @@ class Opponent:
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measure the seven kinds of rows of a real model, in one run.
+    """Measure the vectors alone beside PEFT's prompt tuning, and the default beside PEFT's LoRA."""
+    with staged(effort) as default:
+        yield from _training(_vectors_alone(default), _prompt_tuning(default.plug.backbone), pairs=effort.pairs)
+        yield from _training(default, _lora(default.plug), pairs=effort.pairs)
 
-    Freed memory is kept, as every command of ours has it, for both sides.
-    """
+
+@contextmanager
+def staged(effort: Effort) -> Iterator[Stage]:
+    """Set up the default plug on the real model; freed memory is kept for both sides, as every command of ours does."""
     start_torch()
     course = Course(2, 1) if effort.is_quick else Course(8, 1)
     with open_world("train", queries=4 if effort.is_quick else 64, is_quick=effort.is_quick) as world:
         name, backbone = language_model(is_quick=effort.is_quick)
         run = RunConfig(task=world.log.task.name, training=TrainingConfig(**LIMITS))
-        alone = replace(run, embedder=EMBEDDER, adapter=NO_ADAPTER)
-        vectors, default = (Stage(world, name, _plug(world, each, backbone), course) for each in (alone, run))
-        yield from _training(vectors, _prompt_tuning(backbone), pairs=effort.pairs)
-        yield from _training(default, _lora(default.plug), pairs=effort.pairs)
-        yield from adapters.measure(effort)
-        yield from _answering(default, effort=effort)
+        yield Stage(world, name, _plug(world, run, backbone), course)
+
+
+def _vectors_alone(stage: Stage) -> Stage:
+    run = replace(stage.plug.run, embedder=EMBEDDER, adapter=NO_ADAPTER)
+    return replace(stage, plug=_plug(stage.world, run, stage.plug.backbone))
 
 
 def _plug(world: World, run: RunConfig, backbone: Backbone) -> PersonaPlug:
@@ -141,12 +142,3 @@ def _row(name: str, stage: Stage, turns: Turns, *, at_least: float | None) -> Ro
     words = f"{stage.words}, {vectors} vectors, batches of {batch}, our steps in {precision}"
     target = None if at_least is None else Target("at least", at_least)
     return Row(f"real model: {name}", words, median(turns.ratios), "x", target, turns.details(per=steps))
-
-
-def _answering(stage: Stage, *, effort: Effort) -> Iterator[Row]:
-    """Measure answers of the default plug beside the bare model's, and beside those with four items."""
-    plug = stage.plug.eval()
-    for size in BATCHES[:1] if effort.is_quick else BATCHES:
-        pairs = min(effort.pairs, max(2, _ANSWERS // size))
-        answering = Answering(stage.name, plug, stage.world.examples[: max(size, 2)], size, pairs, ANSWER_TOKENS)
-        yield from (replace(row, name=f"real model: {row.name}") for row in answering_rows(stage.world, answering))
