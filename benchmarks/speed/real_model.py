@@ -19,20 +19,18 @@ from benchmarks.speed.turns import Turns, in_turn
 from benchmarks.speed.world import NO_ADAPTER, World, open_world
 from personaplug.backbone.base import Backbone
 from personaplug.backbone.device import start_torch
-from personaplug.backbone.kept_inputs import KeptInputs
 from personaplug.backbone.precision import for_steps
 from personaplug.embedder.encoder import has_native_bfloat16
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig, TrainingConfig
+from personaplug.training.inputs_once import read_inputs
 
 INPUT_TOKENS, ANSWER_TOKENS = 96, 32
 LIMITS = {"max_input_tokens": INPUT_TOKENS, "max_output_tokens": ANSWER_TOKENS}
 EMBEDDER = EmbedderConfig(made_of="outputs", place="after", instructions=8)
 """A persona beside PEFT's prompt tuning: 14 vectors right before the answer, and no adapter, as that has none."""
-
-KEPT = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +125,10 @@ def _training(stage: Stage, opponent: Opponent, *, pairs: int) -> Iterator[Row]:
         plug.backbone = copy(for_steps(own, "auto", place="after"))  # what is kept is kept for these steps alone
         ours = our_steps(plug, batches, course=stage.course)
         yield _row(f"{opponent.title}, first visit", stage, in_turn(ours, theirs, pairs=pairs), at_least=new)
-        plug.backbone.kept = KeptInputs(KEPT)
-        for batch in batches:
-            prompts = plug.prompts(batch.examples)
-            plug.backbone.keep(plug.backbone.embed(prompts, max_tokens=plug.prompts.max_tokens))
-        yield _row(f"{opponent.title}, input kept", stage, in_turn(ours, theirs, pairs=pairs), at_least=kept)
+        read_inputs(plug, examples, through=plug.backbone)
+        row = _row(f"{opponent.title}, input kept", stage, in_turn(ours, theirs, pairs=pairs), at_least=kept)
+        assert plug.backbone.kept is not None
+        yield replace(row, details=row.details | {"inputs_found": plug.backbone.kept.found})
     plug.backbone = own
 
 

@@ -85,6 +85,8 @@ def test_a_step_of_the_real_model_is_timed_beside_two_of_pefts_on_new_inputs_and
         f"{default}, input kept": False,
     }
     assert all(row.value > 0 for row in rows.values())
+    found = {name: row.details["inputs_found"] for name, row in rows.items() if name.endswith("input kept")}
+    assert found == dict.fromkeys(found, 2 * 2)  # each of both inputs, in the turn before the first and in that
 
 
 def test_an_answer_of_the_real_model_is_timed_beside_the_bare_one_and_beside_items():
