@@ -81,7 +81,7 @@ class Measurement:
         """Score a ridge from the form's vectors to words."""
         rows = self.made(form, switch, self.known, label="known")
         held = [_flat(each) for each in self.made(form, switch, self.reported, label="reported")]
-        named = ridge_names(self._lesson(rows), held, vocabulary=self.vocabulary)
+        named = ridge_names(self._known(rows), held, vocabulary=self.vocabulary)
         return Line(form.name, switch.name, "ridge", self._read(named))
 
     def linked(self, form: Form, switch: Switch) -> Line:
@@ -181,7 +181,7 @@ class Measurement:
         """Give one row a user: where there is a row an item, their mean."""
         return torch.stack([rows.mean(dim=0).flatten() for rows in self.made(form, switch, examples, label=label)])
 
-    def _lesson(self, rows: Sequence[Vectors]) -> Known:
+    def _known(self, rows: Sequence[Vectors]) -> Known:
         """Pair what the attacker holds of known users with their words: of each item its own, where there are such."""
         if all(len(each) == 1 for each in rows):
             users = [example.profile.user_id for example in self.known]

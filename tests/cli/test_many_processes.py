@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from personaplug.plug.run import RunConfig
+from personaplug.plug.run_file import read_config
 from tests.cli.conftest import done, run_command, write_log
 from tests.training import launched
 
@@ -42,6 +44,7 @@ def test_a_launcher_trains_one_run_in_two_processes_of_which_one_speaks(launcher
     assert result.stderr.count("Left out 1 bad rows.") == result.stderr.count("2/2") == 1
     assert "Warning" not in result.stderr
     assert "| steps | 2 of 4 queries in 2 processes," in (tmp_path / "run" / "README.md").read_text()
+    assert read_config(RunConfig, tmp_path / "run" / "config.toml").training.shards_backbone == (more == IN_PARTS)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "README.md", "config.toml", "copy_head.safetensors", "metrics.jsonl", "model.safetensors",
         "shared_adapter.safetensors", "task.toml",

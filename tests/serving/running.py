@@ -101,18 +101,18 @@ def save_runs(folder: Path, models: Mapping[str, str]) -> ServedPaths:
     return ServedPaths({name: folder / name for name in RUNS}, folder / "store.db")
 
 
-def copy_of(place: ServedPaths, folder: Path) -> ServedPaths:
-    """Copy a place, for a test that changes its store."""
-    shutil.copytree(place.store.parent, folder)
-    return ServedPaths({name: folder / name for name in place.runs}, folder / "store.db")
+def copy_of(paths: ServedPaths, folder: Path) -> ServedPaths:
+    """Copy what is served, for a test that changes its store."""
+    shutil.copytree(paths.store.parent, folder)
+    return ServedPaths({name: folder / name for name in paths.runs}, folder / "store.db")
 
 
 @contextmanager
-def running(place: ServedPaths, folder: Path, *, limits: Limits = LIMITS) -> Iterator[Running]:
+def running(paths: ServedPaths, folder: Path, *, limits: Limits = LIMITS) -> Iterator[Running]:
     """Serve, in a thread of this process."""
     key_file = KeyFile(folder / "keys.json")
     secrets = {name: key_file.add(name, tenant=tenant, rights=rights) for name, (tenant, rights) in CALLERS.items()}
-    service = Service(place, KeyAccess(key_file), limits=limits)
+    service = Service(paths, KeyAccess(key_file), limits=limits)
     service.open()
     with listen_for(service, host="127.0.0.1", port=0) as bound, in_thread(build_server(service), bound) as server:
         yield Running(address_of(bound), service, secrets, key_file, server)

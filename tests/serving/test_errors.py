@@ -36,7 +36,7 @@ def test_who_comes_when_the_queue_is_full_is_told_when_to_come_again():
 
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_again_and_others_are_not(server):
-    service = Service(server.service.place, KeyAccess(server.key_file), limits=Limits(requests_per_minute=2))
+    service = Service(server.service.paths, KeyAccess(server.key_file), limits=Limits(requests_per_minute=2))
     service.engine, service.histories = server.service.engine, server.service.histories
     client = TestClient(create_app(service))
     answers = [client.get("/v1/models", headers=server.headers("acme")) for _ in range(3)]

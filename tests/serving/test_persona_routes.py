@@ -79,7 +79,7 @@ def test_the_answer_is_as_if_the_store_had_always_held_what_was_told(call, serve
         lambda plug: plug.generate("about x", user="late", config=GenerationConfig(max_new_tokens=12)),
     )
     known = server.service._models.submit(lambda models: models.personas.get("late")).result()
-    with PersonaStore.open(server.service.place.store) as store:
+    with PersonaStore.open(server.service.paths.store) as store:
         assert known == store.get("late")
 
 
@@ -203,7 +203,7 @@ def test_what_cannot_be_explained_is_refused(call, user, model, status):
 
 
 def test_who_is_forgotten_is_generic_again_and_no_byte_of_them_stays(call, client, server, tmp_path):
-    store = server.service.place.store
+    store = server.service.paths.store
     tell(call, "leaving", *({**ITEM, "id": f"{SECRET}-{day}"} for day in range(40)))
     assert answer(client, "leaving")[0] == "own"
     assert is_in_files(store, b"leaving")

@@ -49,7 +49,7 @@ def held_by(store):
 
 
 def rows_of(store):
-    """All that a file holds, in an order of its own."""
+    """All that a file holds, by user and time."""
     columns = "user_id, time, id, content, hashes, vectors, place, input, output"
     return store._tables.rows(f"SELECT {columns} FROM items JOIN users ON user = key ORDER BY user_id, time, id")
 
@@ -287,6 +287,7 @@ def test_two_processes_at_once_store_every_row_once(address, tmp_path):
 def test_a_file_of_two_processes_is_whole_and_to_the_bit_that_of_one(path, tmp_path):
     for process in (start_indexing(path, encode), start_indexing(path, encode)):
         process.communicate()
+        assert process.returncode == 0
     with PersonaStore.open(path) as store:
         assert rows_of(store) == rows_of_an_undisturbed_run(tmp_path / "clean.db", encode)
         assert store._tables.rows("PRAGMA integrity_check") == [("ok",)]

@@ -64,7 +64,7 @@ def read_by(folder, place):
 
 
 def _die_at(plug, loss):
-    """Have this process killed before its so-manieth loss."""
+    """Have this process killed before the loss of this number."""
     taken, whole = count(1), plug.loss
 
     def dying(batch):

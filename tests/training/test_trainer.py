@@ -356,7 +356,7 @@ def test_a_run_killed_at_any_file_it_ends_with_is_ended_by_the_next_command_and_
 
 
 def ended_by(operation, work):
-    """Do some work in a process that is killed at its so-manieth file; tell whether it came to its end before."""
+    """Do some work in a process that is killed at the file of this number; tell whether it came to its end before."""
     child = os.fork()
     if child == 0:
         done = count()

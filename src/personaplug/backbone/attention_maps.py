@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -62,11 +64,14 @@ def hooked(hooks: Sequence[tuple[nn.Module, Hook]]) -> Iterator[None]:
 
 
 def added_to(output: Tensor, added: Tensor, *, scale: float = 1.0) -> Tensor:
-    """Add what an adapter makes of the last columns that a map reads to what the map makes of these, in place.
+    """Add what an adapter makes of the last columns that a map reads to what the map makes of these.
 
-    A map's output is nobody else's yet. Without a new tensor a generation of many short steps is clearly faster.
+    In place where no gradients are wanted: a generation takes many short steps. With gradients, a quantized map may
+    give a view that must stay as it is.
     """
-    before = output.shape[-2] - added.shape[-2]
-    behind = output[..., before:, :] if before else output
-    behind.add_(added.to(output.dtype), alpha=scale)
+    before, added = output.shape[-2] - added.shape[-2], added.to(output.dtype)
+    if torch.is_grad_enabled():
+        whole = functional.pad(added, (0, 0, before, 0)) if before else added
+        return output.add(whole, alpha=scale)
+    output[..., before:, :].add_(added, alpha=scale)
     return output

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from personaplug.cli.screen import counted
 from personaplug.errors import UnknownUserError
-from personaplug.methods.text_profile import folder_of
+from personaplug.methods.text_profile import folder_of as profile_folder
 from personaplug.rivals.user_lora.adapter_folder import AdapterFolder
 from personaplug.store.copies import Copy, Search, remove_own
 from personaplug.store.persona_store import PersonaStore
@@ -61,4 +61,4 @@ def _search(user: str, *, held: Sequence[str], store: PersonaStore) -> Search:
     items = [item for known in held for item in store.get(known).items]
     texts = [text for item in items for text in (item.input, item.output)]
     name = user.split("\x1f")[-1]  # of a tenant's user
-    return Search(name, texts, [AdapterFolder(Path()).folder_of(user).name, folder_of(user)])
+    return Search(name, texts, [AdapterFolder(Path()).folder_of(user).name, profile_folder(user)])

@@ -132,7 +132,10 @@ class Copying:
     def next(
         self, scores: Float[Tensor, "rows vocabulary"], answers: Int[Tensor, "rows tokens"]
     ) -> Float[Tensor, "rows vocabulary"]:
-        """Give the log-probabilities of the next tokens, from the language model's logits; rows may be beams."""
+        """Give the log-probabilities of the next tokens, from the language model's logits; rows may be beams.
+
+        Without gradients: scores are changed in place.
+        """
         written = self.written.repeated(len(scores) // len(self.written.tokens))
         copies = self.head(written, last_tokens(answers, order=self.head.order))
         tokens, is_token = written.distinct.clamp(min=0), written.distinct != NOTHING

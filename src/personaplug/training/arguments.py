@@ -18,12 +18,12 @@ def trainer_arguments(
         config: How the plug is fitted.
         folder: The run folder.
         device: Where to compute.
-        queries: Training queries, which with the number of processes decide how often to look at dev and save.
+        queries: Training queries, which with the number of processes decide how often to evaluate on dev and save.
         processes: How many take each step together.
         has_dev: Whether there are dev queries; the best weights on them are then kept, the last ones otherwise.
     """
     steps = -(-queries // config.queries_a_step(processes))
-    looks = config.evaluate_every or max(1, round(steps * config.epochs / 4))
+    every = config.evaluate_every or max(1, round(steps * config.epochs / 4))
     return TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
         num_train_epochs=config.epochs,
@@ -34,12 +34,12 @@ def trainer_arguments(
         warmup_steps=config.warmup,
         lr_scheduler_type="linear",
         seed=config.seed,
-        logging_steps=max(1, min(20, looks)),
+        logging_steps=max(1, min(20, every)),
         logging_nan_inf_filter=False,  # a loss that is no number ends the training
         eval_strategy="steps" if has_dev else "no",
-        eval_steps=looks if has_dev else None,
+        eval_steps=every if has_dev else None,
         save_strategy="steps",
-        save_steps=looks,
+        save_steps=every,
         save_total_limit=2,
         load_best_model_at_end=has_dev,
         metric_for_best_model="eval_loss" if has_dev else None,
