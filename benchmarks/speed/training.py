@@ -68,10 +68,10 @@ def _row(name: str, world: World, *, plug: PersonaPlug, course: Course, pairs: i
 
 def our_steps(plug: PersonaPlug, batches: Sequence[Batch], *, course: Course) -> Callable[[], object]:
     """Make a turn of our steps, each on the next batch with part of its history, whose queries it has not met."""
-    visits = (
+    draws = (
         [drop_history(example, seed=example.id) for example in batch.examples] for batch in cycle(batches)
     )  # fmt: skip
-    steps = _steps(plug, lambda: plug.loss(plug.batcher(next(visits))), course=course)
+    steps = _steps(plug, lambda: plug.loss(plug.batcher(next(draws))), course=course)
 
     def work() -> None:
         forget_queries(plug)
@@ -81,10 +81,10 @@ def our_steps(plug: PersonaPlug, batches: Sequence[Batch], *, course: Course) ->
 
 
 def _published_steps(plug: nn.Module, batches: Sequence[Batch], *, course: Course) -> Callable[[], object]:
-    visits: Iterator[Batch] = cycle(batches)
+    draws: Iterator[Batch] = cycle(batches)
 
     def loss() -> Tensor:
-        batch = next(visits)
+        batch = next(draws)
         result: Tensor = plug.loss(batch.examples, batch.questions)  # type: ignore[operator]
         return result
 

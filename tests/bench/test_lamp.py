@@ -119,8 +119,8 @@ def test_the_shipped_lamp_recipe_is_the_papers(tmp_path):
         assert (training.learning_rate, training.weight_decay, training.warmup) == (1e-4, 1e-4, 0.05)
         assert training.encoder_learning_rate == training.learning_rate
         assert training.batch_size * training.gradient_accumulation == 64
-        visits, tokens = (11, 10) if source.task == "lamp-3" else (22, 128)
-        assert (training.epochs, training.max_output_tokens) == (visits, tokens)
+        draws, tokens = (11, 10) if source.task == "lamp-3" else (22, 128)
+        assert (training.epochs, training.max_output_tokens) == (draws, tokens)
         assert decoding_of(SHIPPED, run) == Decoding("beam", 4, tokens)
         assert (training.max_input_tokens, task.history.max_items) == (256, 512)
         assert training.queries == 0  # all

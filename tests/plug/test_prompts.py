@@ -156,10 +156,10 @@ def test_explained_memories_tell_which_of_them_stand_in_the_prompt(plug, alone):
 
 
 @settings(max_examples=20)
-@given(visit=st.integers(0, 200))
-def test_in_training_items_come_from_what_history_dropout_has_left(words, examples, visit):
-    visits = TrainingSet(examples, seed=0, drops_history=True)
-    whole, seen = examples[visit % len(examples)], visits[visit]
+@given(draw=st.integers(0, 200))
+def test_in_training_items_come_from_what_history_dropout_has_left(words, examples, draw):
+    draws = TrainingSet(examples, seed=0, drops_history=True)
+    whole, seen = examples[draw % len(examples)], draws[draw]
     (prompt,) = words.batcher([seen]).prompts
     assert prompt == written(best(words, seen), seen.input)
     assert set(words.batcher.prompts.retrieved(seen)) <= set(seen.profile.items) <= set(whole.profile.items)

@@ -41,7 +41,7 @@ def test_other_seeds_keep_other_items_and_every_number_of_them_from_half_to_all(
 
 
 @given(count=st.integers(0, 9), seed=st.text(max_size=5))
-def test_a_visit_has_its_history_whole_or_none_and_all_else_stays(count, seed):
+def test_a_draw_has_its_history_whole_or_none_and_all_else_stays(count, seed):
     whole = example(count)
     seen = without_history(whole, share=0.5, seed=seed)
     assert seen.profile.items in {whole.profile.items, ()}
@@ -50,6 +50,6 @@ def test_a_visit_has_its_history_whole_or_none_and_all_else_stays(count, seed):
     assert without_history(whole, share=0.0, seed=seed) == whole
 
 
-def test_so_many_visits_as_are_asked_for_have_no_history():
+def test_so_many_draws_as_are_asked_for_have_no_history():
     seen = [without_history(example(3), share=0.1, seed=str(seed)) for seed in range(2000)]
     assert 150 <= sum(not each.profile.items for each in seen) <= 250

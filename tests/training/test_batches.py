@@ -15,10 +15,10 @@ from tests.training.fit import build
 LENGTHS = st.lists(st.integers(0, 500), min_size=1, max_size=60)
 
 
-def visits_of(lengths, *, batch_size, seed=0, epoch=0):
-    visits = LengthGroupedSampler(lengths, batch_size=batch_size, seed=seed)
-    visits.set_epoch(epoch)
-    return list(visits)
+def draws_of(lengths, *, batch_size, seed=0, epoch=0):
+    draws = LengthGroupedSampler(lengths, batch_size=batch_size, seed=seed)
+    draws.set_epoch(epoch)
+    return list(draws)
 
 
 def padding_of(order, lengths, *, batch_size):
@@ -27,33 +27,33 @@ def padding_of(order, lengths, *, batch_size):
 
 
 @given(lengths=LENGTHS, batch_size=st.integers(1, 9), seed=st.integers(0, 99), epoch=st.integers(0, 4))
-def test_an_epoch_visits_every_example_exactly_once(lengths, batch_size, seed, epoch):
-    visits = visits_of(lengths, batch_size=batch_size, seed=seed, epoch=epoch)
+def test_an_epoch_draws_every_example_exactly_once(lengths, batch_size, seed, epoch):
+    draws = draws_of(lengths, batch_size=batch_size, seed=seed, epoch=epoch)
     first = epoch * len(lengths)
-    assert sorted(visits) == list(range(first, first + len(lengths)))
+    assert sorted(draws) == list(range(first, first + len(lengths)))
     assert len(LengthGroupedSampler(lengths, batch_size=batch_size, seed=seed)) == len(lengths)
 
 
 def test_a_batch_holds_examples_of_similar_length():
     draw = random.Random(0)
     lengths = [draw.randrange(500) for _ in range(1000)]
-    grouped = padding_of(visits_of(lengths, batch_size=10), lengths, batch_size=10)
+    grouped = padding_of(draws_of(lengths, batch_size=10), lengths, batch_size=10)
     shuffled = draw.sample(range(1000), 1000)
     assert grouped < padding_of(shuffled, lengths, batch_size=10) / 10
 
 
 def test_long_and_short_batches_come_in_random_order():
-    firsts = visits_of(list(range(400)), batch_size=10)[::10]
+    firsts = draws_of(list(range(400)), batch_size=10)[::10]
     assert firsts != sorted(firsts)
     assert firsts != sorted(firsts, reverse=True)
 
 
 def test_the_order_repeats_with_its_seed_and_changes_with_seed_and_epoch():
     lengths = list(range(40))
-    first = visits_of(lengths, batch_size=4)
-    assert first == visits_of(lengths, batch_size=4)
-    assert first != visits_of(lengths, batch_size=4, seed=1)
-    assert first != [visit - 40 for visit in visits_of(lengths, batch_size=4, epoch=1)]
+    first = draws_of(lengths, batch_size=4)
+    assert first == draws_of(lengths, batch_size=4)
+    assert first != draws_of(lengths, batch_size=4, seed=1)
+    assert first != [draw - 40 for draw in draws_of(lengths, batch_size=4, epoch=1)]
 
 
 @pytest.fixture
@@ -61,18 +61,18 @@ def example():
     return Example("1", Profile("ada", make_items(*map(str, range(20)))), "a question", "an answer", START)
 
 
-def test_another_epoch_sees_another_part_of_a_history_and_the_same_visit_the_same(example):
-    visits = TrainingSet([example], seed=0, drops_history=True)
-    parts = [visits[epoch].profile.items for epoch in range(10)]
+def test_another_epoch_sees_another_part_of_a_history_and_the_same_draw_the_same(example):
+    draws = TrainingSet([example], seed=0, drops_history=True)
+    parts = [draws[epoch].profile.items for epoch in range(10)]
     assert len(set(parts)) > 5
     assert parts == [TrainingSet([example], seed=0, drops_history=True)[epoch].profile.items for epoch in range(10)]
     assert parts != [TrainingSet([example], seed=1, drops_history=True)[epoch].profile.items for epoch in range(10)]
 
 
-def test_without_dropout_every_visit_sees_the_whole_example(example):
-    visits = TrainingSet([example, example], seed=0, drops_history=False)
-    assert len(visits) == 2
-    assert all(visits[visit] == example for visit in range(6))
+def test_without_dropout_every_draw_sees_the_whole_example(example):
+    draws = TrainingSet([example, example], seed=0, drops_history=False)
+    assert len(draws) == 2
+    assert all(draws[draw] == example for draw in range(6))
 
 
 def test_an_example_is_as_long_as_all_that_the_language_model_reads_and_writes_of_it(

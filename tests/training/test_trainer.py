@@ -165,7 +165,7 @@ def test_the_weights_kept_are_those_that_were_best_on_dev_also_in_a_run_that_was
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_what_a_user_without_a_history_gets_is_trained_where_some_visits_see_none(models, store, tmp_path, share):
+def test_what_a_user_without_a_history_gets_is_trained_where_some_draws_see_none(models, store, tmp_path, share):
     """Each output has a first token, so nothing else trains what stands in its place; weights decay all the same."""
     training = replace(SHORT, without_history=share)
     plug = build(models, "decoder-only", store, training, embedder=replace(OURS, nobody="trained", with_mean=False))
@@ -303,7 +303,7 @@ CHANGING = {
 
 
 @pytest.mark.parametrize(("training", "parts"), CHANGING.values(), ids=CHANGING)
-def test_an_input_that_is_seen_once_or_changes_between_visits_is_not_kept(training, parts, models, store, tmp_path):
+def test_an_input_that_is_seen_once_or_changes_between_draws_is_not_kept(training, parts, models, store, tmp_path):
     plug = build(models, "decoder-only", store, replace(SHORT, **training), **parts)
     shared = None if training == {"epochs": 1.0} else tmp_path
     assert read_inputs(plug, make_examples(store, each=2), through=plug.backbone, shared=shared).inputs == 0

@@ -1,6 +1,6 @@
 """What a frozen decoder-only model made of inputs, kept in memory: their keys and values, a budget of bytes of them.
 
-Where vectors stand after the input, what is before them is the same at every visit of a training.
+Where vectors stand after the input, what is before them is the same at every draw of a training.
 """
 
 from collections.abc import Callable, Iterator, Sequence

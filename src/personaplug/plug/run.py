@@ -38,7 +38,7 @@ class TrainingConfig:
     max_output_tokens: int = option(128, "longer answers are cut in training and scoring")
     cuts_queries: bool = option(True, "persona: a query is read out of the input as far as the language model reads it")
     history_dropout: bool = option(True, "each time an example is seen, keep a random half to all of its history")
-    without_history: float = option(0.0, "persona: share of visits that see no history, as a new user has none")
+    without_history: float = option(0.0, "persona: share of draws that see no history, as a new user has none")
     gradient_checkpointing: bool = option(False, "less memory for more time")
     precision: Precision = option(  # noqa: RUF009 (text, under a name that ruff does not look up)
         "auto", "of the frozen model in training; auto: bfloat16 where the processor has it and it comes out alike"
@@ -187,7 +187,7 @@ PRESETS = {
 """``paper``: the settings of arXiv 2409.11901, section 4.3, and where it says nothing those of its code
 (https://github.com/rucliujn/PPlug at 6f9f283); encoder and backbone may be overridden one by one.
 
-The code trains on eleven copies of an example, each with another part of its history, for two epochs: 22 visits. LaMP-3
+The code trains on eleven copies of an example, each with another part of its history, for two epochs: 22 draws. LaMP-3
 has one epoch, and answers of 10 tokens: ``training.epochs=11``, ``training.max_output_tokens=10``,
 ``decoding.max_new_tokens=10``.
 

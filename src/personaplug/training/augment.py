@@ -11,12 +11,12 @@ from personaplug.records import Example, Profile
 
 
 def without_history(example: Example, *, share: float, seed: str) -> Example:
-    """Leave a share of all visits without any history, so that what a new user gets is trained.
+    """Leave a share of all draws without any history, so that what a new user gets is trained.
 
     Args:
         example: The whole example.
-        share: Of the visits, from 0 for none to below 1.
-        seed: The same seed leaves the same visits without.
+        share: Of the draws, from 0 for none to below 1.
+        seed: The same seed leaves the same draws without.
     """
     if random.Random(f"{seed}/none").random() >= share:
         return example

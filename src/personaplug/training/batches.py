@@ -30,13 +30,13 @@ class Share:
 
 
 class TrainingSet(Dataset[Example]):
-    """Examples by visit: visit ``v`` is example ``v % len(examples)`` in epoch ``v // len(examples)``.
+    """Examples by draw: draw ``d`` is example ``d % len(examples)`` in epoch ``d // len(examples)``.
 
     Args:
         examples: The task's training examples.
         seed: Of the history dropout, which differs from epoch to epoch.
-        drops_history: Whether a visit sees only a random part of its history.
-        without: Share of the visits that see none of it.
+        drops_history: Whether a draw sees only a random part of its history.
+        without: Share of the draws that see none of it.
         processes: Among whom a batch is shared.
     """
 
@@ -58,16 +58,16 @@ class TrainingSet(Dataset[Example]):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, visit: int) -> Example:
-        example = self.examples[visit % len(self.examples)]
-        seed = f"{self.seed}/{visit}"
+    def __getitem__(self, draw: int) -> Example:
+        example = self.examples[draw % len(self.examples)]
+        seed = f"{self.seed}/{draw}"
         seen = drop_history(example, seed=seed) if self.drops_history else example
         return without_history(seen, share=self.without, seed=seed)
 
-    def __getitems__(self, visits: Sequence[int]) -> Share:
+    def __getitems__(self, draws: Sequence[int]) -> Share:
         """Give this process's share of a batch; a loader asks for a whole batch at a time."""
-        own = self.processes.share(visits)
-        return Share(tuple(self[visit] for visit in own or visits[:1]), counts=bool(own))
+        own = self.processes.share(draws)
+        return Share(tuple(self[draw] for draw in own or draws[:1]), counts=bool(own))
 
 
 class LengthGroupedSampler(Sampler[int]):
@@ -86,7 +86,7 @@ class LengthGroupedSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose visits come next; the trainer calls this, also when it resumes."""
+        """Choose the epoch whose draws come next; the trainer calls this, also when it resumes."""
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -89,7 +89,7 @@ def _adapter(run: RunConfig) -> str:
 
 
 def _inputs(read: InputsRead, *, epochs: float) -> str:
-    """Say which inputs were kept, and what was saved: their reading at each visit but one, or at all."""
+    """Say which inputs were kept, and what was saved: their reading at each draw but one, or at all."""
     if not read.inputs:
         return "none"
     kept = f"{read.inputs:,} of {read.queries:,} queries, {read.bytes / 1e6:,.0f} MB kept"

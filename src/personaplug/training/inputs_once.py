@@ -1,4 +1,4 @@
-"""Read the inputs of a training once, where they are the same at every visit.
+"""Read the inputs of a training once, where they are the same at every draw.
 
 They are read before the first step, in batches that do not depend on where training begins: a resumed run goes on with
 the same numbers. Trainings that share a folder, as those of a bench do, read them once for all.
@@ -38,7 +38,7 @@ def read_inputs(
 
     Of many processes each reads a share, and all keep all: which inputs a process comes by differs from epoch to epoch.
 
-    Nothing is read where it would gain nothing, or where a visit's input is not that of the next.
+    Nothing is read where it would gain nothing, or where a draw's input is not that of the next.
 
     Args:
         plug: Writes the inputs.
@@ -50,7 +50,7 @@ def read_inputs(
     """
     config = plug.run.training
     comes_again = config.epochs > 1.0 or shared is not None
-    if not comes_again or not _are_the_same_at_every_visit(plug) or config.kept_megabytes == 0:
+    if not comes_again or not _are_the_same_at_every_draw(plug) or config.kept_megabytes == 0:
         return InputsRead(queries=len(examples))
     kept = through.kept = KeptInputs(config.kept_megabytes * _MEGABYTE)
     is_alone = processes.count == 1
@@ -103,7 +103,7 @@ def _decisive(plug: PersonaPlug, examples: Sequence[Example]) -> list[object]:
     return [limits, plug.backbone.framed(""), plug.prompts(examples)]
 
 
-def _are_the_same_at_every_visit(plug: PersonaPlug) -> bool:
+def _are_the_same_at_every_draw(plug: PersonaPlug) -> bool:
     """Tell whether nothing changes that an input is read with: vectors, items, weights."""
     training = plug.run.training
     return (

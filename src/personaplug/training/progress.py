@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class InputsRead:
-    """What is kept of a training's inputs, in place of reading them at each visit.
+    """What is kept of a training's inputs, in place of reading them at each draw.
 
     Attributes:
         inputs: Different inputs whose keys and values are kept.
@@ -13,7 +13,7 @@ class InputsRead:
         bytes: What they take.
         seconds: What reading them once took, in this training or in the other.
         was_read_before: Whether another training had read them: they were found in a file.
-        found: Inputs that steps found read already, counted at each visit since the start or the last resume.
+        found: Inputs that steps found read already, counted at each draw since the start or the last resume.
     """
 
     inputs: int = 0

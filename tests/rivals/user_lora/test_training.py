@@ -335,7 +335,7 @@ def of_answers(small):
     return replace(small, config=replace(small.config, adapter=LoraConfig(rank=2, reads="answer")))
 
 
-def test_inputs_that_are_read_once_make_the_adapters_of_inputs_read_at_each_visit(of_answers, tmp_path, monkeypatch):
+def test_inputs_that_are_read_once_make_the_adapters_of_inputs_read_at_each_draw(of_answers, tmp_path, monkeypatch):
     train(of_answers, everyone())
     anew = replace(of_answers, path=tmp_path / "anew")
     monkeypatch.setattr(user_lora, "_KEPT", 0)

@@ -176,7 +176,7 @@ def fit(
 
 @contextmanager
 def _kept(backbone: Backbone, epoch: Iterable[TokenEmbeddings]) -> Iterator[None]:
-    """Read an epoch's inputs once for all: where adapters read answers alone they are the same at every visit."""
+    """Read an epoch's inputs once for all: where adapters read answers alone they are the same at every draw."""
     backbone.kept = KeptInputs(_KEPT)
     try:
         for inputs in epoch:
