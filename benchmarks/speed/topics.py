@@ -71,10 +71,14 @@ _SECONDS, _EXAMPLES, _QUERIES = "our_seconds", "our_examples_per_second", "our_q
 TRAINING = Topic(
     "training",
     (
-        Line("the default, inputs new", "PEFT's LoRA", (f"{_DEFAULT_STEP}, first visit",), _SECONDS),
-        Line("the default, inputs kept", "PEFT's LoRA", (f"{_DEFAULT_STEP}, input kept",), _SECONDS),
-        Line("vectors alone, inputs new", "PEFT's prompt tuning", (f"{_VECTORS_STEP}, first visit",), _SECONDS),
-        Line("vectors alone, inputs kept", "PEFT's prompt tuning", (f"{_VECTORS_STEP}, input kept",), _SECONDS),
+        Line("SmolLM2, the default, inputs new", "PEFT's LoRA", (f"{_DEFAULT_STEP}, first visit",), _SECONDS),
+        Line("SmolLM2, the default, inputs kept", "PEFT's LoRA", (f"{_DEFAULT_STEP}, input kept",), _SECONDS),
+        Line(
+            "SmolLM2, vectors alone, inputs new", "PEFT's prompt tuning", (f"{_VECTORS_STEP}, first visit",), _SECONDS
+        ),
+        Line(
+            "SmolLM2, vectors alone, inputs kept", "PEFT's prompt tuning", (f"{_VECTORS_STEP}, input kept",), _SECONDS
+        ),
         Line("Llama 1,098 M, steps of 8", _ROOFLINE, ("gpu/a training step, batch 8",), "examples_per_second"),
         Line("Llama 1,098 M, steps of 32", _ROOFLINE, ("gpu/a training step, batch 32",), "examples_per_second"),
     ),

@@ -144,10 +144,10 @@ def test_a_page_has_its_tables_as_the_files_of_results_give_them(name):
         assert f"<!-- {topic.mark} -->\n{table(topic, results)}<!-- end -->" in page
 
 
-def test_the_rows_of_the_real_model_come_first():
-    answering, training = (table(topic, read_results()) for topic in TOPICS["performance.md"][:2])
-    assert "SmolLM2" in answering.splitlines()[2]
-    assert "the default" in training.splitlines()[2]
+def test_the_rows_of_the_real_model_come_first_where_it_was_measured():
+    for topic in TOPICS["performance.md"][:2]:
+        first, *_ = table(topic, read_results()).splitlines()[2:]
+        assert "SmolLM2" in first
 
 
 def test_writing_the_pages_again_changes_nothing(tmp_path, monkeypatch):

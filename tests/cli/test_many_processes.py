@@ -25,8 +25,6 @@ def words(models, tmp_path_factory):
 
 TORCHRUN = "torch.distributed.run", "--nproc-per-node", "2", "--no-python"
 ACCELERATE = "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--no_python"
-
-
 IN_PARTS = "--set", "training.shards_backbone=true"
 
 

@@ -2,6 +2,7 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from time import sleep
 
 import numpy as np
@@ -42,16 +43,10 @@ def store(address):
         yield opened
 
 
-def held_by(store):
-    """All that a store tells of its users: their items in order, and the bytes of their vectors."""
-    profiles = [store.get(user) for user in sorted(store.users())]
-    return [(profile, store.vectors(profile).tobytes()) for profile in profiles]
-
-
 def rows_of(store):
-    """All that a file holds, by user and time."""
+    """All that a store holds, by user and time."""
     columns = "user_id, time, id, content, hashes, vectors, place, input, output"
-    return store._tables.rows(f"SELECT {columns} FROM items JOIN users ON user = key ORDER BY user_id, time, id")
+    return store._tables.rows(f'SELECT {columns} FROM items JOIN users ON "user" = key ORDER BY user_id, time, id')
 
 
 def test_a_log_is_in_the_store_with_its_vectors(store):
@@ -77,10 +72,10 @@ def test_each_text_is_encoded_once_in_batches_of_any_size(tmp_path_factory, batc
 
 def test_a_second_run_encodes_nothing_and_changes_nothing(store, encoder):
     index(LOG, store, encode=encode)
-    before, version = held_by(store), store.version
+    before, version = rows_of(store), store.version
     assert index(LOG, store, encode=encoder) == IndexCounts(rows=63, skipped_existing=63)
     assert encoder.texts == []
-    assert (held_by(store), store.version) == (before, version)
+    assert (rows_of(store), store.version) == (before, version)
 
 
 @given(days=st.lists(st.integers(0, 2), min_size=1, max_size=12), told=st.integers(0, 12), batch=st.integers(1, 30))
@@ -279,15 +274,7 @@ def test_two_processes_at_once_store_every_row_once(address, tmp_path):
     new = [int(process.communicate()[0].splitlines()[-1]) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sum(new) == 600
-    with PersonaStore.open(address) as store, PersonaStore.open(tmp_path / "clean.db", layout=LAYOUT) as clean:
-        index(make_log(users=30, items=20), clean, encode=encode)
-        assert held_by(store) == held_by(clean)
-
-
-def test_a_file_of_two_processes_is_whole_and_to_the_bit_that_of_one(path, tmp_path):
-    for process in (start_indexing(path, encode), start_indexing(path, encode)):
-        process.communicate()
-        assert process.returncode == 0
-    with PersonaStore.open(path) as store:
+    with PersonaStore.open(address) as store:
         assert rows_of(store) == rows_of_an_undisturbed_run(tmp_path / "clean.db", encode)
-        assert store._tables.rows("PRAGMA integrity_check") == [("ok",)]
+        if isinstance(address, Path):
+            assert store._tables.rows("PRAGMA integrity_check") == [("ok",)]

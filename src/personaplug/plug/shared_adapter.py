@@ -116,8 +116,9 @@ class SharedAdapter(nn.Module):
             return
         parts = zip(self.names, self.first, self.second, strict=True)
         last = None if self.tail is None else self.tail + answer_tokens
+        chosen = None if rows is None or all(rows) else self.first[0].new_tensor(rows)
         hooks = [
-            (model.get_submodule(name), _in_thread(thread, self._path(first, second, rows=rows, last=last)))
+            (model.get_submodule(name), _in_thread(thread, self._path(first, second, chosen=chosen, last=last)))
             for name, first, second in parts
         ]
         self._threads.add(thread)
@@ -136,12 +137,13 @@ class SharedAdapter(nn.Module):
             finally:
                 self._until = None
 
-    def _path(self, first: Tensor, second: Tensor, *, rows: Sequence[bool] | None, last: int | None) -> Hook:
+    def _path(self, first: Tensor, second: Tensor, *, chosen: Float[Tensor, " rows"] | None, last: int | None) -> Hook:
         scale = self.config.alpha / self.config.rank
 
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             read = inputs[0] if last is None else inputs[0][..., -last:, :]
-            narrow = _of_rows(functional.linear(read.to(first.dtype), first), rows)
+            narrow = functional.linear(read.to(first.dtype), first)
+            narrow = narrow if chosen is None else _of_rows(narrow, chosen)
             return added_to(output, functional.linear(narrow, second), scale=scale)
 
         return add
@@ -173,12 +175,9 @@ def _in_thread(thread: int, hook: Hook) -> Hook:
     return only
 
 
-def _of_rows(narrow: Float[Tensor, "..."], rows: Sequence[bool] | None) -> Float[Tensor, "..."]:
-    """Leave out what is added to other rows; a query's own rows (beams, or tokens) are neighbours."""
-    if rows is None or all(rows):
-        return narrow
-    chosen = torch.tensor(rows, dtype=narrow.dtype, device=narrow.device)
-    return (narrow.reshape(len(rows), -1) * chosen[:, None]).view_as(narrow)
+def _of_rows(narrow: Float[Tensor, "..."], chosen: Float[Tensor, " rows"]) -> Float[Tensor, "..."]:
+    """Leave out what is added to rows that are not chosen; a query's own rows (beams, or tokens) are neighbours."""
+    return (narrow.reshape(len(chosen), -1) * chosen[:, None]).view_as(narrow)
 
 
 def _shape(linear: nn.Module) -> tuple[int, int]:
