@@ -27,8 +27,8 @@ import torch
 from benchmarks.leak.forms import Form, PersonaForm, StoredForm
 from benchmarks.leak.measure import FIRST, MOST, Line, Measurement
 from benchmarks.leak.population import Population
-from benchmarks.leak.results import write
 from benchmarks.leak.switches import EVEN, FEWER, INT8, NONE, Switch, all_switches, noises
+from benchmarks.results_file import write
 from personaplug.plug.model import PersonaPlug
 from personaplug.store.persona_store import PersonaStore
 

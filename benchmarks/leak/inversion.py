@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.leak.intervals import mean_over_users
+from benchmarks.intervals import mean_over_users
 from benchmarks.leak.ridge import STRENGTHS, Ridge, fit
 from benchmarks.leak.words import Bag, Vocabulary, precision
 from personaplug.evaluation.significance import Estimate

@@ -10,9 +10,9 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.intervals import mean_over_users
 from benchmarks.leak import linkage, membership, openings
 from benchmarks.leak.forms import Form, PersonaForm
-from benchmarks.leak.intervals import mean_over_users
 from benchmarks.leak.inversion import Known, Named, Reading, guess, ridge_names
 from benchmarks.leak.linkage import Rows
 from benchmarks.leak.membership import Items

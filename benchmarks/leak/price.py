@@ -17,8 +17,8 @@ from torch import Tensor
 
 from benchmarks.leak.forms import PersonaForm, at_temperature, persona_places
 from benchmarks.leak.population import Population, latest
-from benchmarks.leak.results import write
 from benchmarks.leak.switches import NONE, Change, Switch, all_switches
+from benchmarks.results_file import write
 from personaplug.backbone.decoder_only import DecoderOnlyBackbone
 from personaplug.backbone.kept_inputs import KeptInputs
 from personaplug.data.log import read_log

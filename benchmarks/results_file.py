@@ -25,7 +25,7 @@ def write(path: Path, found: Mapping[str, object]) -> None:
 def _module() -> str:
     """Name what was run."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec.name.removesuffix(".__main__") if spec else "benchmarks.leak"
+    return spec.name.removesuffix(".__main__") if spec else "benchmarks"
 
 
 def _plain(value: object) -> object:

@@ -1,0 +1,70 @@
+"""Fit a change to one user, and score queries through it: every form with the same steps on the same batches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch.nn.utils import clip_grad_norm_
+
+from benchmarks.ceiling.changes import Change
+from personaplug.backbone.base import AnswerScores
+from personaplug.backbone.tokens import TokenEmbeddings
+from personaplug.plug.model import PersonaPlug
+from personaplug.records import Example
+
+_AT_ONCE = 8
+_MAX_GRADIENT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Queries that are read, with all that the plug puts beside them, as far as no change reaches.
+
+    Attributes:
+        inputs: What the language model goes on from.
+        targets: The right answers.
+    """
+
+    inputs: TokenEmbeddings
+    targets: tuple[str, ...]
+
+
+@torch.no_grad()
+def read(plug: PersonaPlug, examples: Sequence[Example]) -> list[Batch]:
+    """Read queries once for all changes."""
+    starts = range(0, len(examples), _AT_ONCE)
+    made = [plug.batcher(examples[start : start + _AT_ONCE]) for start in starts]
+    return [Batch(plug.backbone.read_ahead(plug.inputs(each)), each.targets) for each in made]
+
+
+def fit(plug: PersonaPlug, change: Change, batches: Sequence[Batch], *, epochs: int, rate: float, seed: int) -> Change:
+    """Train a change by the likelihood of the user's own answers; the rate falls linearly to nothing."""
+    optimizer = torch.optim.AdamW(change.parameters(), lr=rate, weight_decay=0.0)
+    steps = epochs * len(batches)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    for batch in _draws(batches, epochs=epochs, seed=seed):
+        scores = _scores(plug, batch, change)
+        (-scores.log_likelihood.sum() / scores.tokens.sum()).backward()
+        clip_grad_norm_(change.parameters(), _MAX_GRADIENT)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+    return change
+
+
+@torch.no_grad()
+def nats(plug: PersonaPlug, batches: Sequence[Batch], change: Change | None = None) -> Float[np.ndarray, " queries"]:
+    """Give the nats of each right answer, through a change or without one."""
+    return np.concatenate([-_scores(plug, batch, change).log_likelihood.numpy() for batch in batches])
+
+
+def _scores(plug: PersonaPlug, batch: Batch, change: Change | None) -> AnswerScores:
+    inputs = change.joined(batch.inputs) if change else batch.inputs
+    return plug.backbone.score(inputs, batch.targets, max_tokens=plug.run.training.max_output_tokens)
+
+
+def _draws(batches: Sequence[Batch], *, epochs: int, seed: int) -> Iterator[Batch]:
+    draw = np.random.default_rng(seed)
+    return (batches[at] for _ in range(epochs) for at in draw.permutation(len(batches)))
