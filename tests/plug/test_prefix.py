@@ -2,13 +2,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
-from personaplug.plug.batch import Batcher
+from personaplug.embedder.user_embedder import OURS, PAPER, EmbedderConfig, UserEmbedder
+from personaplug.plug.batch import Batcher, PlugBatch
 from personaplug.plug.memory import weigh
 from personaplug.plug.prefix import PersonaPrefix, TunedPrefix
 from personaplug.plug.queries import QueryVectors
 from tests import tiny
+from tests.embedder.histories import DIM, LLM_DIM, PLACES, VIEWS, few, pack, random_histories, random_queries
 from tests.world import TASK
 
 
@@ -63,3 +66,19 @@ def test_a_persona_begins_as_the_tuned_prompt_of_the_same_seed(store, examples):
     tuned = TunedPrefix(5, 8, embedding_norm=2.0)
     batch = Batcher(TASK, store, query_vectors=QueryVectors(tiny.text_encoder(), store))(examples)
     torch.testing.assert_close(persona(batch), tuned(batch))
+
+
+@few
+@given(
+    counts=st.lists(st.integers(0, 6), min_size=1, max_size=3),
+    items=st.integers(0, 3),
+    by=st.sampled_from(["latest", "similar"]),
+    seed=st.integers(0, 99),
+)
+def test_a_persona_vector_stands_there_where_an_item_that_it_is_made_of_speaks(counts, items, by, seed):
+    config = replace(OURS, output_tokens=PLACES - 1, instructions=0, items=items, items_by=by)
+    made = UserEmbedder(config, views=VIEWS, dim=DIM, llm_dim=LLM_DIM, embedding_norm=2.0).eval()
+    history, queries = pack(*random_histories(counts, seed=seed)), random_queries(len(counts), seed=seed)
+    batch = PlugBatch(("",) * len(counts), (), (), queries, history)
+    prefix = PersonaPrefix(made, None)
+    assert torch.equal(prefix.is_there(batch), (prefix(batch) != 0).any(dim=-1))

@@ -209,6 +209,9 @@ class UserEmbedder(nn.Module):
         """Say which vectors are to stand beside the input: all, or those of which an item says something.
 
         Without any such item the instruction stands there only where it is all that such users have.
+
+        Args:
+            history: Of the items that the persona is made of, as :meth:`chosen` gives them.
         """
         said = self._said(history) if self.config.nobody == "nothing" else torch.ones_like(self._said(history))
         is_any = said.any(dim=1, keepdim=True) | self.instructs_all
@@ -231,9 +234,13 @@ class UserEmbedder(nn.Module):
         queries = (
             query[:, None].expand(-1, self.config.attentions, -1) if self.query_map is None else self.query_map(query)
         )
-        seen = selected(history, query, count=self.config.items, by=self.config.items_by)
-        weights: Tensor = self.aggregator(queries, seen)
-        return torch.cat([weights, MeanPooling()(queries, seen)], dim=1) if self.config.has_mean else weights
+        chosen = self.chosen(query, history)
+        weights: Tensor = self.aggregator(queries, chosen)
+        return torch.cat([weights, MeanPooling()(queries, chosen)], dim=1) if self.config.has_mean else weights
+
+    def chosen(self, query: Float[Tensor, "batch dim"], history: HistoryBatch) -> HistoryBatch:
+        """Hide the items that the persona is not made of."""
+        return selected(history, query, count=self.config.items, by=self.config.items_by)
 
     def persona(
         self, weights: Float[Tensor, "batch attentions items"], history: HistoryBatch

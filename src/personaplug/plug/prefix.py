@@ -30,6 +30,8 @@ class PersonaPrefix(nn.Module):
 
     def is_there(self, batch: PlugBatch) -> Bool[Tensor, "batch prefix"]:
         """Say which vectors of each example are to stand beside its input."""
+        if self.embedder.config.items:
+            return self.embedder.is_there(self.embedder.chosen(self.query(batch), batch.history))
         return self.embedder.is_there(batch.history)
 
     def query(self, batch: PlugBatch) -> Float[Tensor, "batch dim"]:
