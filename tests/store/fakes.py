@@ -8,6 +8,7 @@ import numpy as np
 from personaplug.data.log import Interaction
 from personaplug.records import HistoryItem
 from personaplug.store.base import StoreLayout
+from personaplug.store.persona_store import PersonaStore
 from tests.factories import make_row
 
 LAYOUT = StoreLayout("fake@1", ("{input}", "{output} was the answer to {input}"), dim=8)
@@ -27,6 +28,12 @@ def stack(items: Sequence[HistoryItem], layout: StoreLayout = LAYOUT) -> np.ndar
     """Encode items as the store keeps them."""
     vectors = [[_vector(text) if text else np.zeros(layout.dim) for text in layout.texts(item)] for item in items]
     return np.array(vectors, np.float32).reshape(len(items), len(layout.views), layout.dim)
+
+
+def rows_of(store: PersonaStore) -> list[tuple[object, ...]]:
+    """Read all that a store holds, by user and time."""
+    columns = "user_id, time, id, content, hashes, vectors, place, input, output"
+    return store._tables.rows(f'SELECT {columns} FROM items JOIN users ON "user" = key ORDER BY user_id, time, id')
 
 
 def make_log(users: int, items: int) -> list[Interaction]:

@@ -16,7 +16,7 @@ from personaplug.store.indexing import IndexCounts, check_ids, index, texts_to_e
 from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import HistoryRules, Task
 from tests.factories import make_row
-from tests.store.fakes import LAYOUT, encode, encode_jointly, make_log, stack
+from tests.store.fakes import LAYOUT, encode, encode_jointly, make_log, rows_of, stack
 
 LOG = make_log(users=7, items=9)
 
@@ -41,12 +41,6 @@ def encoder():
 def store(address):
     with PersonaStore.open(address, layout=LAYOUT) as opened:
         yield opened
-
-
-def rows_of(store):
-    """All that a store holds, by user and time."""
-    columns = "user_id, time, id, content, hashes, vectors, place, input, output"
-    return store._tables.rows(f'SELECT {columns} FROM items JOIN users ON "user" = key ORDER BY user_id, time, id')
 
 
 def test_a_log_is_in_the_store_with_its_vectors(store):

@@ -2,7 +2,6 @@ import json
 import os
 import random
 import secrets
-import sqlite3
 from contextlib import contextmanager
 from dataclasses import replace
 from time import sleep
@@ -12,11 +11,14 @@ import psutil
 import pytest
 
 from personaplug.errors import ClusterError, ConfigError, DataError
+from personaplug.store.address import store_address
 from personaplug.store.persona_store import PersonaStore
 from personaplug.workflows import index as workflow
 from personaplug.workflows.cluster import RayCluster
 from personaplug.workflows.index import index
 from personaplug.workflows.progress import SILENT
+from tests.processes import die, kill_itself
+from tests.store.fakes import rows_of
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'personaplug[ray]'")
 pytestmark = pytest.mark.timeout(600)  # processes that import torch are started, on whatever cores are free
@@ -66,10 +68,6 @@ class At:
             self.result = self.act()
 
 
-def interrupt():
-    raise KeyboardInterrupt
-
-
 def kill_an_encoder_at_work():
     for _ in range(1000):
         for process in psutil.Process().children(recursive=True):
@@ -90,34 +88,40 @@ def alone(log, encoder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def interrupted(cluster, log, encoder, tmp_path_factory):
-    """Give the store of a job that was interrupted after two of eight calls."""
-    path = tmp_path_factory.mktemp("interrupted") / "log.db"
-    at = At(2 * 512, interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        index(log, "log", store_path=path, encoder=encoder, ray=replace(cluster, actors=1), progress=at)
-    return path
+def address(request, tmp_path_factory):
+    """Give where the job's store is: in Postgres where there is one, else a file."""
+    try:
+        return store_address(request.getfixturevalue("postgres").url())
+    except pytest.skip.Exception:
+        return tmp_path_factory.mktemp("job") / "log.db"
 
 
-def test_a_job_that_was_interrupted_and_then_lost_a_worker_encodes_the_rest_alone_and_makes_the_store_of_one_machine(
-    alone, interrupted, cluster, log, encoder
+@pytest.fixture(scope="module")
+def killed(cluster, log, encoder, address):
+    """Give the store of a job whose command, in a process of its own, was killed after two of eight calls."""
+    head = ray.get_runtime_context().gcs_address
+    kill_itself(job_that_dies, log, encoder, address, replace(cluster, address=head, actors=1))
+    return address
+
+
+def job_that_dies(log, encoder, address, cluster):
+    index(log, "log", store_path=address, encoder=encoder, ray=cluster, progress=At(2 * 512, die))
+
+
+def test_a_job_that_was_killed_and_then_lost_a_worker_encodes_the_rest_alone_and_makes_the_store_of_one_machine(
+    alone, killed, cluster, log, encoder
 ):
     whole, counts = alone
-    with PersonaStore.open(interrupted) as store:
+    with PersonaStore.open(killed) as store:
         assert store.count() == 2 * 512
     at = At(3 * 512, kill_an_encoder_at_work)
-    again = index(log, "log", store_path=interrupted, encoder=encoder, ray=cluster, progress=at)
+    again = index(log, "log", store_path=killed, encoder=encoder, ray=cluster, progress=at)
     assert at.result is not None
     assert not at.result.is_running()
     assert (again.skipped_existing, again.new_items) == (2 * 512, counts.new_items - 2 * 512)
     assert 0 < again.encoded_texts < counts.encoded_texts * 6 / 8
-    assert rows_of(interrupted) == rows_of(whole)
-
-
-def rows_of(path):
-    columns = "user_id, time, id, content, hashes, vectors, place, input, output"
-    with sqlite3.connect(path) as held:
-        return held.execute(f"SELECT {columns} FROM items JOIN users ON user = key ORDER BY user_id, place").fetchall()
+    with PersonaStore.open(killed) as store, PersonaStore.open(whole) as expected:
+        assert rows_of(store) == rows_of(expected)
 
 
 def test_a_log_that_is_refused_makes_no_store(cluster, encoder, tmp_path):
