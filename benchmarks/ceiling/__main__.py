@@ -39,7 +39,7 @@ _ITEMS = 32
 @click.argument("store", type=click.Path(exists=True, path_type=Path))
 @click.argument("data", metavar="LOG", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON.")
-@click.option("--users", type=int, default=20, show_default=True)
+@click.option("--users", type=int, default=14, show_default=True)
 @click.option("--epochs", type=int, default=3, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(run: Path, store: Path, data: Path, *, out: Path, users: int, epochs: int, seed: int) -> None:

@@ -147,12 +147,12 @@ class Form:
 
 
 FORMS = (
-    Form("vectors, moved", Vectors, (3e-3, 1e-2, 3e-2)),
-    Form("keys and values of each layer", KeysAndValues, (1e-2, 3e-2, 1e-1)),
-    Form("a vector a layer", Residual, (1e-3, 3e-3, 1e-2)),
-    Form("gates and shifts", Gates, (1e-2, 3e-2, 1e-1)),
-    Form("adapter of rank 1", partial(LowRank, rank=1), (3e-4, 1e-3, 3e-3)),
-    Form("adapter of rank 8", partial(LowRank, rank=8), (3e-4, 1e-3, 3e-3)),
+    Form("vectors, moved", Vectors, (3e-2, 1e-1)),
+    Form("keys and values of each layer", KeysAndValues, (3e-2, 1e-1)),
+    Form("a vector a layer", Residual, (1e-2, 3e-2)),
+    Form("gates and shifts", Gates, (1e-1, 3e-1)),
+    Form("adapter of rank 1", partial(LowRank, rank=1), (1e-3, 3e-3)),
+    Form("adapter of rank 8", partial(LowRank, rank=8), (1e-3, 3e-3)),
 )
 
 
