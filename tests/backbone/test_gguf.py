@@ -89,7 +89,7 @@ def test_a_file_is_found_by_its_name_or_its_first_bytes_and_in_a_folder(file, na
 def test_a_file_whose_name_has_another_ending_loads_like_any(file):
     expected = weights(load_backbone(BackboneConfig(str(file))))
     renamed = file.rename(file.with_name("sha256-0123"))
-    shutil.rmtree(gguf_copy.cache_folder())
+    shutil.rmtree(gguf_copy.converted_folder())
     loaded = weights(load_backbone(BackboneConfig(str(renamed))))
     assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
 
@@ -124,7 +124,13 @@ def test_a_name_that_is_no_file_stands_for_none(name, tmp_path, monkeypatch):
 
 def test_a_folder_of_a_model_in_hugging_faces_format_is_no_gguf_file(file):
     (file.parent / "config.json").write_text("{}")
+    (file.parent / "model.safetensors").write_bytes(b"")
     assert find_gguf(str(file.parent)) is None
+
+
+def test_a_folder_with_a_config_beside_its_only_weights_is_that_of_the_file(file):
+    (file.parent / "config.json").write_text("{}")
+    assert find_gguf(str(file.parent)) == file
 
 
 def test_a_folder_with_several_files_asks_which_and_the_hint_names_one(file):

@@ -214,6 +214,10 @@ def test_a_module_named_pip_where_the_command_is_given_is_not_run(model, tmp_pat
 def test_a_removed_model_is_gone_with_what_killed_fetches_left(model, cache):
     quietly(model)
     of_a_dead_process(cache, "tiny.gguf").mkdir()
-    assert remove(model)
+    copies = cache.parent / "gguf"
+    for sha256 in (model.sha256, "0" * 64):
+        (copies / f"{sha256}-1").mkdir(parents=True)
+    assert remove(model) == [cache / "tiny.gguf", copies / f"{model.sha256}-1"]
     assert names_in(cache) == []
+    assert names_in(copies) == [f"{'0' * 64}-1"]
     assert not remove(model)

@@ -35,7 +35,7 @@ class GgufHead:
 
 
 def find_gguf(name: str) -> Path | None:
-    """Find the file that a model's name stands for: a file, or a folder with one such file and no ``config.json``.
+    """Find the file that a model's name stands for: a file, or a folder with one such file and no other weights in it.
 
     A file counts by its ending or by its first bytes: Ollama names its files by hashes. None for any other name.
 
@@ -44,7 +44,7 @@ def find_gguf(name: str) -> Path | None:
     """
     path = Path(name)
     if path.is_dir():
-        return None if (path / "config.json").exists() else _only_one(path)
+        return None if _is_hugging_faces(path) else _only_one(path)
     if is_gguf(path):
         return path
     if _has_suffix(path):
@@ -78,6 +78,12 @@ def read_head(path: Path) -> GgufHead:
 
 
 _ANOTHER = "give the .gguf file of a model that answers, such as SmolLM2, Llama, Qwen or Gemma"
+
+
+def _is_hugging_faces(folder: Path) -> bool:
+    """Tell whether a folder holds weights of Hugging Face's kinds; some have a ``config.json`` beside a GGUF file."""
+    has_weights = any(path.suffix in {".safetensors", ".bin"} for path in folder.iterdir())
+    return has_weights and (folder / "config.json").exists()
 
 
 def _only_one(folder: Path) -> Path | None:

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from personaplug.backbone.gguf import read_head
-from personaplug.cache import cache_folder
+from personaplug.cache import converted_folder
 from personaplug.errors import ConfigError
 from personaplug.files import dead_drafts, scratch_folder, sha256_of
 
@@ -123,7 +123,7 @@ def _alone(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _place(file: Path) -> Path:
-    return cache_folder() / "gguf" / f"{sha256_of(file)}-{_FORMAT}"
+    return converted_folder() / f"{sha256_of(file)}-{_FORMAT}"
 
 
 def _is_whole(folder: Path) -> bool:

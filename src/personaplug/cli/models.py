@@ -73,7 +73,7 @@ def list_models(as_json: bool) -> None:
 @models.command(epilog="Example: personaplug models remove smollm2")
 @named
 def remove(name: str) -> None:
-    """Delete a model from the cache.
+    """Delete a model and its converted copy from the cache.
 
     One that was installed as a package stays.
     """
@@ -82,11 +82,11 @@ def remove(name: str) -> None:
     from personaplug.models.places import cached_path, installed_path
 
     model = model_of(name)
-    path = cached_path(model)
-    if download.remove(model):
-        _say(model.name, f"removed {path}, {_megabytes(model)}")
-    else:
-        _say(model.name, f"not in the cache, {path.parent}")
+    removed = download.remove(model)
+    for path in removed:
+        _say(model.name, f"removed {path}")
+    if not removed:
+        _say(model.name, f"not in the cache, {cached_path(model).parent}")
     if installed := installed_path(model):
         _say("", f"still installed: {installed}; to remove it: pip uninstall {model.package}")
 

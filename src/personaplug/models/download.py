@@ -17,7 +17,7 @@ from zipfile import ZipFile
 from personaplug.errors import DownloadError
 from personaplug.files import appearing, dead_drafts, scratch_folder, sha256_of
 from personaplug.models.catalog import CatalogModel
-from personaplug.models.places import cached_path
+from personaplug.models.places import cached_path, converted_copies
 
 GLANCE = 0.1
 """Seconds from one look at the growing file to the next."""
@@ -48,14 +48,12 @@ def fetch(model: CatalogModel, *, report: Callable[[int], None]) -> Path:
     return path
 
 
-def remove(model: CatalogModel) -> bool:
-    """Delete a model from the cache, and what killed fetches left there; tell whether it was there."""
-    path = cached_path(model)
-    was_there = path.is_file()
-    path.unlink(missing_ok=True)
-    for remains in _remains(model):
-        _discard(remains)
-    return was_there
+def remove(model: CatalogModel) -> list[Path]:
+    """Delete a model and its converted copy from the cache, and what killed fetches left; give what was there whole."""
+    whole = [path for path in (cached_path(model), *converted_copies(model)) if path.exists()]
+    for path in (*whole, *_remains(model)):
+        _discard(path)
+    return whole
 
 
 def _take_over(model: CatalogModel, folder: Path) -> None:

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from personaplug.cache import cache_folder
+from personaplug.cache import cache_folder, converted_folder
 from personaplug.errors import ConfigError
 from personaplug.models.catalog import CATALOG, DEFAULT, CatalogModel, model_of
 
@@ -30,6 +30,11 @@ def installed_path(model: CatalogModel) -> Path | None:
 def cached_path(model: CatalogModel) -> Path:
     """Name the model's place in the cache, whether or not it is there."""
     return cache_folder() / "models" / PurePosixPath(model.member).name
+
+
+def converted_copies(model: CatalogModel) -> list[Path]:
+    """Find what the model's file was converted into, to load faster."""
+    return sorted(converted_folder().glob(f"{model.sha256}-*"))
 
 
 def find(model: CatalogModel) -> Path | None:
