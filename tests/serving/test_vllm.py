@@ -338,7 +338,15 @@ def test_a_server_that_loads_no_adapters_while_it_runs_is_said_to(place, fake, t
     assert "--max-lora-rank 8 --lora-target-modules k_proj o_proj q_proj v_proj" in caught.value.hint
 
 
-def test_a_server_that_lost_an_adapter_is_not_ready(front, fake, bare):
+def test_a_server_that_was_started_anew_is_given_its_adapters_again(front, fake):
+    names = set(fake.loras)
+    fake.loras.clear()
+    assert httpx2.get(f"{front.url}/readyz").status_code == 200
+    assert set(fake.loras) == names
+
+
+def test_a_server_that_lost_an_adapter_and_takes_none_is_not_ready(front, fake, bare):
+    fake.takes_loras = False
     assert httpx2.get(f"{front.url}/readyz").status_code == 503
     fake.loras.update(bare)
     assert httpx2.get(f"{front.url}/readyz").status_code == 200

@@ -15,6 +15,9 @@ KEY_VARIABLE = "VLLM_API_KEY"
 """The environment variable that vLLM's server takes its key from, and this one too."""
 
 _JSON = {"Content-Type": "application/json"}
+_LOAD = "/v1/load_lora_adapter"
+_LOADING_SECONDS = 5.0
+"""How long a server may take to load one adapter again; who asks whether it is ready does not wait for ever."""
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 """What reading an answer raises that is in no form of OpenAI's."""
 
@@ -30,12 +33,14 @@ class Upstream:
         model: The name that it knows the language model by.
         positions: Tokens that an input and its answer may have together; None where it does not say.
         loras: The names that it knows the adapters of runs by, by the runs' own names.
+        folders: Where it finds adapters that it is to load while it runs, by their names.
     """
 
     url: str
     model: str
     positions: int | None
     loras: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def find(cls, url: str, *, model: str, folder: str = "") -> "Upstream":
@@ -77,9 +82,9 @@ class Upstream:
         Returns:
             Why it did not; empty where it did.
         """
-        body = {"lora_name": name, "lora_path": folder}
+        body = _loading(name, folder)
         try:
-            answer = httpx2.post(f"{self.url}/v1/load_lora_adapter", json=body, headers=_headers(), timeout=_TIMEOUT)
+            answer = httpx2.post(f"{self.url}{_LOAD}", json=body, headers=_headers(), timeout=_TIMEOUT)
         except httpx2.HTTPError as error:
             return type(error).__name__
         return "" if answer.status_code == 200 else f"{answer.status_code} {answer.text[:300]}"
@@ -127,14 +132,27 @@ class Connection:
             raise UpstreamError(f"the language model's server does not answer: {type(error).__name__}") from error
 
     async def is_alive(self) -> bool:
-        """Say whether the server takes requests, for all adapters too: one that was started anew may have lost some."""
+        """Say whether the server takes requests, for all adapters too.
+
+        One that was started anew has lost what it had loaded: it is told to load that again.
+        """
         try:
             if (await self._client.get("/health", timeout=2.0)).status_code != 200:
                 return False
-            wanted = set(self.upstream.loras.values())
-            return not wanted or wanted <= _names(_read_cards(await self._client.get("/v1/models", timeout=2.0)))
+            if not (lost := await self._lost()):
+                return True
+            for name in lost & self.upstream.folders.keys():
+                body = _loading(name, self.upstream.folders[name])
+                await self._client.post(_LOAD, json=body, timeout=_LOADING_SECONDS)
+            return not await self._lost()
         except (httpx2.HTTPError, *_UNREADABLE):
             return False
+
+    async def _lost(self) -> set[str]:
+        """Name the adapters that the server lacks."""
+        if not (wanted := set(self.upstream.loras.values())):
+            return wanted
+        return wanted - _names(_read_cards(await self._client.get("/v1/models", timeout=2.0)))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -157,6 +175,10 @@ def _cards(url: str) -> list[dict[str, Any]]:
 def _read_cards(answer: httpx2.Response) -> list[dict[str, Any]]:
     answer.raise_for_status()
     return [card for card in answer.json()["data"] if isinstance(card, dict)]
+
+
+def _loading(name: str, folder: str) -> dict[str, str]:
+    return {"lora_name": name, "lora_path": folder}
 
 
 def _names(cards: Iterable[Mapping[str, Any]]) -> set[str]:

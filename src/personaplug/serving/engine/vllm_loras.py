@@ -30,7 +30,9 @@ def with_loras(upstream: Upstream, loras: Mapping[str, RunLora], *, folder: Path
         raise _unknown(upstream, missing, list(loras.values()))
     for lora in missing.values():
         _load(upstream, lora, folder=(folder or Path()) / lora.name, count=len(set(named.values())))
-    return replace(upstream, loras=named)
+    folders = {name: (folder / name).resolve() for name in named.values()} if folder else {}
+    held = {name: str(place) for name, place in folders.items() if holds_lora(place)}
+    return replace(upstream, loras=named, folders=held)
 
 
 def _load(upstream: Upstream, lora: RunLora, *, folder: Path, count: int) -> None:
