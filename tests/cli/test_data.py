@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 
+import pyarrow
 import pytest
 from click.testing import CliRunner
+from pyarrow import parquet
 
 from personaplug.cli.main import cli
 from tests.data.test_git_history import git
@@ -40,6 +42,17 @@ def test_a_csv_becomes_a_log_and_the_log_is_audited(run, tmp_path):
     assert done.exit_code == 0
     found = json.loads(done.stdout)
     assert (found["rows"], found["users"], found["splits"][2]["queries"]) == (2, 1, 1)
+
+
+def test_a_folder_of_parquet_is_audited_as_the_one_log_that_it_is(run, tmp_path):
+    rows = [ROW, ROW | {"user_id": "bob"}, ROW | {"time": "2024-06-01"}]
+    (tmp_path / "parts").mkdir()
+    for at, row in enumerate(rows):
+        parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "parts" / f"{at}.parquet")
+    places = tmp_path / "parts", write_rows(tmp_path / "log.jsonl", *rows)
+    from_folder, from_file = (run("audit", place, "--task", "log", "--json").stdout for place in places)
+    assert json.loads(from_folder)["rows"] == 3
+    assert from_folder == from_file
 
 
 def test_an_audit_shows_all_its_counts(run, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from personaplug.cli.main import COMMANDS, cli
+from personaplug.data.log_url import LogUrl
 from personaplug.errors import DataError, PersonaPlugError
 
 HEAVY = ("torch", "transformers", "numpy", "matplotlib", "pyarrow", "jinja2", "rich")
@@ -115,3 +116,12 @@ def test_a_reader_that_has_left_is_no_error_to_report(run):
 
 def test_the_version_is_that_of_the_package():
     assert CliRunner().invoke(cli, ["--version"]).output == f"personaplug {version('personaplug')}\n"
+
+
+@pytest.mark.parametrize("words", ["index", "train", "evaluate", "data audit"])
+def test_every_command_that_reads_a_log_takes_an_address(words):
+    command = cli
+    for word in words.split():
+        command = command.get_command(click.Context(command), word)
+    (log,) = [each for each in command.params if each.name == "log"]
+    assert log.type.convert("s3://bucket/log", log, None) == LogUrl("s3://bucket/log")

@@ -1,4 +1,3 @@
-import json
 import os
 import random
 import secrets
@@ -8,8 +7,11 @@ from time import sleep
 
 import numpy as np
 import psutil
+import pyarrow
 import pytest
+from pyarrow import parquet
 
+from personaplug.data.log_url import log_address
 from personaplug.errors import ClusterError, ConfigError, DataError
 from personaplug.store.address import store_address
 from personaplug.store.persona_store import PersonaStore
@@ -27,7 +29,7 @@ WORDS = ["night", "day", "dusk", "dawn", "late", "early", "asked", "told", "writ
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    """A log of eight calls of the encoder, the last of few texts."""
+    """A log of eight calls of the encoder, the last of few texts: two files of Parquet in a folder."""
     lots = random.Random(0)
     rows = [
         {
@@ -39,9 +41,10 @@ def log(tmp_path_factory):
         }
         for at in range(7 * 512 + 9)
     ]
-    path = tmp_path_factory.mktemp("log") / "log.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    folder = tmp_path_factory.mktemp("log")
+    for name, part in {"a": rows[:2000], "b": rows[2000:]}.items():
+        parquet.write_table(pyarrow.Table.from_pylist(part), folder / f"{name}.parquet")
+    return log_address(str(folder))
 
 
 @pytest.fixture(scope="module")

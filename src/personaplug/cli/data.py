@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from personaplug.cli.options import LOG
 from personaplug.cli.skipping import bad_rows, skipping
 
 if TYPE_CHECKING:
     from personaplug.data.audit import Audit
+    from personaplug.data.log_url import LogAddress
     from personaplug.data.sample import SampleName
 
 Command = Callable[..., None]
@@ -162,11 +164,11 @@ def import_sample(
 
 
 @data.command("audit")
-@click.argument("log", type=click.Path(path_type=Path))
+@click.argument("log", type=LOG, metavar="LOG")
 @click.option("--task", "task_name", required=True, help="A built-in task or a .toml file.")
 @click.option("--json", "as_json", is_flag=True, help="Write the counts as JSON.")
 @skipping
-def audit_log(log: Path, task_name: str, as_json: bool, skip_bad: bool) -> None:
+def audit_log(log: "LogAddress", task_name: str, as_json: bool, skip_bad: bool) -> None:
     """Count what a log holds and what leaks.
 
     Shows rows, users, history lengths, duplicates, and what a test query could know from its history or from train.

@@ -2,16 +2,19 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from personaplug.cli.options import STORE, decoding_options
+from personaplug.cli.options import LOG, STORE, decoding_options
 from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.method_kinds import METHODS, RUNS
 from personaplug.models.catalog import DEFAULT
 from personaplug.plug.query_source import QuerySource
 from personaplug.workflows.specs import MethodSpec, QuerySpec
+
+if TYPE_CHECKING:
+    from personaplug.data.log_url import LogAddress
 
 
 @click.command(
@@ -23,7 +26,7 @@ Examples:
   personaplug evaluate log.jsonl --task log --method ropg-kd --run runs/kd -k 2 --out kd.json
 """
 )
-@click.argument("log", type=click.Path(path_type=Path))
+@click.argument("log", type=LOG, metavar="LOG")
 @click.option("--task", "task_name", required=True, help="A built-in task or a .toml file.")
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @click.option(
@@ -69,7 +72,7 @@ Examples:
 @decoding_options
 @skipping
 def evaluate(
-    log: Path,
+    log: "LogAddress",
     task_name: str,
     method_name: str,
     *,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from personaplug.cli.options import ABOVE_ZERO, STORE
+from personaplug.cli.options import ABOVE_ZERO, LOG, STORE
 from personaplug.cli.ray_option import cluster_at, ray_option
 from personaplug.cli.skipping import bad_rows, skipping
 from personaplug.method_kinds import METHOD_KINDS, RUNS, MethodKind, kind_of
@@ -22,6 +22,7 @@ from personaplug.workflows.overrides import (
 )
 
 if TYPE_CHECKING:
+    from personaplug.data.log_url import LogAddress
     from personaplug.store.address import Address
     from personaplug.workflows.train import Outcome
 
@@ -50,7 +51,7 @@ class TrainCommand(click.Command):
 
 
 @click.command(cls=TrainCommand)
-@click.argument("log", type=click.Path(path_type=Path))
+@click.argument("log", type=LOG, metavar="LOG")
 @click.option("--task", required=True, help="A built-in task or a .toml file.")
 @click.option("--store", "store_path", type=STORE, help="The index of the log.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
@@ -99,7 +100,7 @@ class TrainCommand(click.Command):
 @click.option("--json", "as_json", is_flag=True, help="Write the outcome as JSON.")
 @skipping
 def train(
-    log: Path,
+    log: "LogAddress",
     *,
     store_path: "Address | None",
     out: Path,

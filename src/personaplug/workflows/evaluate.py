@@ -14,6 +14,7 @@ import torch
 from personaplug.backbone.device import this_machine
 from personaplug.data.lamp import check_predictions, write_predictions
 from personaplug.data.log import Interaction, read_log
+from personaplug.data.log_url import LogAddress
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import count_shorter, with_one_stranger_each, with_strangers
 from personaplug.errors import ConfigError
@@ -32,7 +33,7 @@ from personaplug.workflows.specs import MethodSpec, QuerySpec
 
 
 def evaluate(
-    log: Path,
+    log: LogAddress,
     task_name: str,
     *,
     method: MethodSpec,
@@ -88,7 +89,7 @@ def evaluate(
 
 
 def write_profiles(
-    log: Path,
+    log: LogAddress,
     task_name: str,
     *,
     method: MethodSpec,
@@ -117,7 +118,7 @@ def write_profiles(
 
 
 def _drawn(
-    log: Path,
+    log: LogAddress,
     task: Task,
     *,
     queries: QuerySpec,

@@ -1,9 +1,9 @@
 """The queries that a run is trained with."""
 
-from pathlib import Path
 from typing import Protocol
 
 from personaplug.data.log import read_log
+from personaplug.data.log_url import LogAddress
 from personaplug.data.split import Examples
 from personaplug.data.user_grouped_log import UserGroupedLog
 from personaplug.tasks.task import Task
@@ -26,7 +26,7 @@ class Draw(Protocol):
         """Of the draw."""
 
 
-def draw_queries(log: Path, task: Task, *, draw: Draw, progress: Progress) -> tuple[Examples, Examples]:
+def draw_queries(log: LogAddress, task: Task, *, draw: Draw, progress: Progress) -> tuple[Examples, Examples]:
     """Read a log's train and dev queries, of each as many as the run asks for; users without any stay on disk."""
     with UserGroupedLog.of(counted(read_log(log, task, on_bad=progress.bad_row), "read", progress=progress)) as grouped:
         train = grouped.draw(task, "train", draw.queries or None, seed=draw.seed)

@@ -17,6 +17,7 @@ from ray.exceptions import RayActorError, RayError
 from ray.train import FailureConfig, Result, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from personaplug.data.log_url import LogAddress
 from personaplug.errors import ClusterError, DataError, PersonaPlugError, ProcessLostError
 from personaplug.store.address import Address
 from personaplug.training.checkpoints import METRICS, read_metrics, starting_point
@@ -35,7 +36,7 @@ _SECONDS = 1.0
 
 def train_on_cluster(
     run: AnyRun,
-    log: Path,
+    log: LogAddress,
     *,
     cluster: RayCluster,
     out: Path,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from personaplug.backbone.device import start_torch
 from personaplug.backbone.sharding import load_part
+from personaplug.data.log_url import LogAddress
 from personaplug.errors import ConfigError, StoreError
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
@@ -35,7 +36,7 @@ Outcome = Fitted | Chosen | UserCost
 
 def train(
     run: AnyRun,
-    log: Path,
+    log: LogAddress,
     *,
     out: Path,
     store: Address | None = None,
@@ -82,7 +83,7 @@ def check_trains_together(run: AnyRun, *, processes: int | str) -> None:
 
 def _fit(
     run: AnyRun,
-    log: Path,
+    log: LogAddress,
     *,
     out: Path,
     store: Address | None,
@@ -99,7 +100,7 @@ def _fit(
 
 def _fit_plug(
     run: RunConfig,
-    log: Path,
+    log: LogAddress,
     *,
     out: Path,
     store_path: Address | None,

@@ -7,6 +7,7 @@ from time import perf_counter
 
 from personaplug.backbone.device import start_torch
 from personaplug.backbone.loading import load_backbone
+from personaplug.data.log_url import LogAddress
 from personaplug.errors import ConfigError
 from personaplug.methods.prompt_writer import PromptWriter
 from personaplug.methods.prompted import Prompted
@@ -33,7 +34,7 @@ from personaplug.workflows.queries import draw_queries
 
 def fit_retrieval(
     run: RetrievalConfig,
-    log: Path,
+    log: LogAddress,
     *,
     out: Path,
     store_path: Address | None,

@@ -7,6 +7,7 @@ from personaplug.backbone.device import start_torch, this_machine
 from personaplug.backbone.precision import for_steps
 from personaplug.backbone.tokens import Place
 from personaplug.data.log import read_log
+from personaplug.data.log_url import LogAddress
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import with_one_stranger_each
 from personaplug.data.user_grouped_log import UserGroupedLog
@@ -29,7 +30,7 @@ from personaplug.workflows.progress import SILENT, Progress, counted
 
 def fit_users(
     config: UserLoraConfig,
-    log: Path,
+    log: LogAddress,
     *,
     out: Path,
     resume: bool = False,
@@ -96,7 +97,7 @@ def _adapt(
     adapters: UserAdapters,
     *,
     prompted: Prompted,
-    log: Path,
+    log: LogAddress,
     progress: Progress,
 ) -> None:
     """Fit what all users start from to the training queries that a plug of the same seed would have."""
