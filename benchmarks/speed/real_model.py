@@ -73,9 +73,15 @@ class Opponent:
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measure the vectors alone beside PEFT's prompt tuning, and the default beside PEFT's LoRA."""
+    """Measure the vectors alone and the default beside PEFT's prompt tuning, and the default beside PEFT's LoRA."""
     with staged(effort) as default:
-        yield from _training(_vectors_alone(default), _prompt_tuning(default.plug.backbone), pairs=effort.pairs)
+        vectors = _vectors_alone(default)
+        beside_vectors = Opponent("a training step against PEFT's prompt tuning", *_prompt_tuning(vectors.plug))
+        beside_default = Opponent(
+            "the default's training step against PEFT's prompt tuning", *_prompt_tuning(default.plug)
+        )
+        yield from _training(vectors, beside_vectors, pairs=effort.pairs)
+        yield from _training(default, beside_default, pairs=effort.pairs)
         yield from _training(default, _lora(default.plug), pairs=effort.pairs)
 
 
@@ -83,7 +89,7 @@ def measure(effort: Effort) -> Iterator[Row]:
 def staged(effort: Effort) -> Iterator[Stage]:
     """Set up the default plug on the real model; freed memory is kept for both sides, as every command of ours does."""
     start_torch()
-    course = Course(2, 1) if effort.is_quick else Course(8, 1)
+    course = Course(2, 1) if effort.is_quick else Course(8, 4)
     with open_world("train", queries=4 if effort.is_quick else 64, is_quick=effort.is_quick) as world:
         name, backbone = language_model(is_quick=effort.is_quick)
         run = RunConfig(task=world.log.task.name, training=TrainingConfig(**LIMITS))
@@ -99,11 +105,10 @@ def _plug(world: World, run: RunConfig, backbone: Backbone) -> PersonaPlug:
     return build_plug(run, world.log.task, store=world.store, query_source=QuerySource.STORE, backbone=backbone)
 
 
-def _prompt_tuning(backbone: Backbone) -> Opponent:
-    """Tune as many vectors: the opponent of the persona's vectors alone."""
-    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=EMBEDDER.vectors)
-    aims = (2.5, 4.0) if has_native_bfloat16(backbone.device) else (1.7, 2.9)
-    return Opponent("a training step against PEFT's prompt tuning", config, aims)
+def _prompt_tuning(plug: PersonaPlug) -> tuple[PeftConfig, tuple[float, float]]:
+    """Tune as many vectors as a plug has, and say what is to be reached beside that."""
+    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=plug.run.vectors)
+    return config, (2.5, 4.0) if has_native_bfloat16(plug.backbone.device) else (1.7, 2.9)
 
 
 def _lora(plug: PersonaPlug) -> Opponent:

@@ -76,13 +76,15 @@ def test_the_small_language_model_is_of_30_million_weights_and_reads_words():
 
 def test_a_step_of_the_real_model_is_timed_beside_two_of_pefts_on_new_inputs_and_on_kept_ones():
     rows = {row.name: row for row in real_model.measure(Effort(is_quick=True, pairs=1))}
-    vectors = "real model: a training step against PEFT's prompt tuning"
-    default = "real model: the default's training step against PEFT's LoRA"
+    has_aim = {
+        "a training step against PEFT's prompt tuning": True,
+        "the default's training step against PEFT's prompt tuning": True,
+        "the default's training step against PEFT's LoRA": False,
+    }
     assert {name: row.target is not None for name, row in rows.items()} == {
-        f"{vectors}, first visit": True,
-        f"{vectors}, input kept": True,
-        f"{default}, first visit": False,
-        f"{default}, input kept": False,
+        f"real model: {name}, {visit}": is_aimed
+        for name, is_aimed in has_aim.items()
+        for visit in ("first visit", "input kept")
     }
     assert all(row.value > 0 for row in rows.values())
     found = {name: row.details["inputs_found"] for name, row in rows.items() if name.endswith("input kept")}
