@@ -2,12 +2,13 @@
 
     python -m benchmarks.ceiling RUN STORE LOG --out FILE.json
 
-RUN is a trained run: of the plug, to see what it still misses, or of its control, to see all there is. For the dev
+RUN is a trained run of the plug, with an adapter that reads answers alone: what does it still miss? For the dev
 users with the longest histories each form of ``changes.py`` is fitted to the items before the user's first query, all
 with equal steps on equal batches, and scored on the user's queries and on the next user's. Nothing of RUN or of the
 language model changes. A form's rate is that which does best for the other half of the users.
 
-In the precision of training: bfloat16 where the processor has it.
+In the precision of training: bfloat16 where the processor has it. Copied words are trained as in every training of the
+plug, straight-through: a form learns what the language model would learn alone, and is scored with the words mixed in.
 """
 
 import logging
@@ -47,6 +48,8 @@ def main(run: Path, store: Path, data: Path, *, out: Path, users: int, epochs: i
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(1)
     plug = _in_steps(PersonaPlug.from_pretrained(run, store=PersonaStore.open(store)))
+    if not plug.run.reads_inputs_alone or plug.adapter is None or not plug.run.vectors:
+        raise click.UsageError(f"{run} is no plug whose adapter reads answers alone: train one by the default")
     who = people(data, plug, count=users, items=_ITEMS)
     asked = [read(plug, each.asked) for each in who]
     fitted = list(_fitted(plug, who, asked, epochs=epochs, seed=seed))

@@ -56,7 +56,10 @@ class Vectors(Change):
 
 
 class KeysAndValues(Change):
-    """The keys and values that each layer makes of the plug's vectors, moved: prefix tuning, arXiv 2101.00190."""
+    """The keys and values that each layer makes of the plug's vectors, moved: prefix tuning, arXiv 2101.00190.
+
+    In models of Llama's architecture, as :class:`Residual`.
+    """
 
     def __init__(self, plug: PersonaPlug) -> None:
         super().__init__()

@@ -17,7 +17,8 @@ class Person:
     """One user.
 
     Attributes:
-        learned: The latest items before the first of the queries, each asked as a query with what was before it.
+        learned: The latest items before the first of the queries, each asked as a query with what was before it; an
+            item before which there is none is not asked, as no vector would stand there.
         asked: The queries.
     """
 
@@ -38,9 +39,8 @@ def people(log: Path, plug: PersonaPlug, *, count: int, items: int) -> list[Pers
     first = {each.profile.user_id: each for each in histories_of(dev)}
     longest = sorted(first, key=lambda user: (-len(first[user].profile.items), user))[:count]
     queries = dict(_by_user(dev))
-    return [
-        Person(tuple(training_examples(first[user], plug.task, max_items=items)), queries[user]) for user in longest
-    ]
+    asked = {user: training_examples(first[user], plug.task, max_items=items) for user in longest}
+    return [Person(tuple(each for each in asked[user] if each.profile.items), queries[user]) for user in longest]
 
 
 def _by_user(examples: Sequence[Example]) -> Iterator[tuple[str, tuple[Example, ...]]]:

@@ -21,9 +21,9 @@ from personaplug.evaluation.significance import Estimate
 _HEAD = """# What can be fitted to one user
 
 The {users} dev users with the longest histories, {queries} queries. Fitted to at most {items} items before a user's
-first query, {epochs} epochs in batches of 8; seed {seed}, {precision}. Nats per answer, less than without it; each user
-counts the same. Brackets are 95% intervals over users. A form's learning rate is the one that was best for the other
-half of the users.
+first query, {epochs} epochs in batches of 8; seed {seed}, {precision}. Nats per answer with it minus without: below
+zero is better. Each user counts the same. Brackets are 95% intervals over users. A form's learning rate is the one that
+was best for the other half of the users.
 
 `{made[command]}`, {made[machine]}, {made[time]}
 

@@ -35,7 +35,7 @@ class GgufHead:
 
 
 def find_gguf(name: str) -> Path | None:
-    """Find the file that a model's name stands for: a file, or a folder with one such file and no other weights in it.
+    """Find the file that a model's name stands for: a file, or a folder with one such file that is not Hugging Face's.
 
     A file counts by its ending or by its first bytes: Ollama names its files by hashes. None for any other name.
 
@@ -82,8 +82,8 @@ _ANOTHER = "give the .gguf file of a model that answers, such as SmolLM2, Llama,
 
 def _is_hugging_faces(folder: Path) -> bool:
     """Tell whether a folder holds weights of Hugging Face's kinds; some have a ``config.json`` beside a GGUF file."""
-    has_weights = any(path.suffix in {".safetensors", ".bin"} for path in folder.iterdir())
-    return has_weights and (folder / "config.json").exists()
+    weights = (folder.glob(pattern) for pattern in ("*.safetensors", "pytorch_model*.bin"))
+    return (folder / "config.json").exists() and any(True for each in weights for _ in each)
 
 
 def _only_one(folder: Path) -> Path | None:

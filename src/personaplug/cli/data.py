@@ -171,7 +171,8 @@ def import_sample(
 def audit_log(log: "LogAddress", task_name: str, as_json: bool, skip_bad: bool) -> None:
     """Count what a log holds and what leaks.
 
-    Shows rows, users, history lengths, duplicates, and what a test query could know from its history or from train.
+    Shows rows, users, history lengths, duplicates, and what a test query could know from its history or from train. LOG
+    is a file or, of Parquet, a folder of files or an address such as s3://bucket/log.
 
     \b
     Example:

@@ -82,6 +82,8 @@ def evaluate(
 ) -> None:
     """Measure a method on a task.
 
+    LOG is a file or, of Parquet, a folder of files or an address such as s3://bucket/log.
+
     Asks the method every query of the split and writes a report. It has the task's scores and the likelihood of the
     right answers, with 95% intervals over users. It has the same by length of history, and every answer. Put reports
     side by side with `personaplug compare`.

@@ -117,6 +117,8 @@ def train(
 ) -> None:
     """Fit the plug, or a rival, on a log's training queries; the language model stays as it is.
 
+    LOG is a file or, of Parquet, a folder of files or an address such as s3://bucket/log.
+
     \b
     Examples:
       personaplug train log.jsonl --task log --store log.db --out runs/plug

@@ -49,11 +49,11 @@ def fetch(model: CatalogModel, *, report: Callable[[int], None]) -> Path:
 
 
 def remove(model: CatalogModel) -> list[Path]:
-    """Delete a model and its converted copy from the cache, and what killed fetches left; give what was there whole."""
-    whole = [path for path in (cached_path(model), *converted_copies(model)) if path.exists()]
-    for path in (*whole, *_remains(model)):
+    """Delete a model, its converted copy and what killed fetches left; give what is gone of the first two."""
+    there = [path for path in (cached_path(model), *converted_copies(model)) if path.exists()]
+    for path in (*there, *_remains(model)):
         _discard(path)
-    return whole
+    return [path for path in there if not path.exists()]
 
 
 def _take_over(model: CatalogModel, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """A vLLM server, as this one talks to it: which language model it serves, and how it is asked."""
 
+import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,13 +12,15 @@ from personaplug.errors import ConfigError
 from personaplug.plug.run_file import is_same_model
 from personaplug.serving.engine.vllm_wire import Piece, UpstreamError, read_piece
 
+log = logging.getLogger(__name__)
+
 KEY_VARIABLE = "VLLM_API_KEY"
 """The environment variable that vLLM's server takes its key from, and this one too."""
 
 _JSON = {"Content-Type": "application/json"}
 _LOAD = "/v1/load_lora_adapter"
-_LOADING_SECONDS = 5.0
-"""How long a server may take to load one adapter again; who asks whether it is ready does not wait for ever."""
+_LOADING_SECONDS = 2.0
+"""A check waits no longer than this for one adapter; one that takes longer is found by a later check."""
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 """What reading an answer raises that is in no form of OpenAI's."""
 
@@ -111,6 +114,7 @@ class Connection:
     def __init__(self, upstream: Upstream, client: httpx2.AsyncClient) -> None:
         self.upstream = upstream
         self._client = client
+        self._refused: set[str] = set()
 
     async def complete(self, body: bytes) -> AsyncGenerator[Piece, None]:
         """Have one question answered, piece by piece; whoever stops listening stops the answer.
@@ -142,11 +146,18 @@ class Connection:
             if not (lost := await self._lost()):
                 return True
             for name in lost & self.upstream.folders.keys():
-                body = _loading(name, self.upstream.folders[name])
-                await self._client.post(_LOAD, json=body, timeout=_LOADING_SECONDS)
+                await self._load(name)
             return not await self._lost()
         except (httpx2.HTTPError, *_UNREADABLE):
             return False
+
+    async def _load(self, name: str) -> None:
+        """Have the server load an adapter again; what it says against that is told once."""
+        body = _loading(name, self.upstream.folders[name])
+        answer = await self._client.post(_LOAD, json=body, timeout=_LOADING_SECONDS)
+        if answer.status_code != 200 and name not in self._refused:
+            self._refused.add(name)
+            log.warning("vLLM does not load %s again: %d %s", name, answer.status_code, answer.text[:300])
 
     async def _lost(self) -> set[str]:
         """Name the adapters that the server lacks."""

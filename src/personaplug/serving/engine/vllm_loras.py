@@ -28,22 +28,26 @@ def with_loras(upstream: Upstream, loras: Mapping[str, RunLora], *, folder: Path
     missing = {lora.name: lora for lora in loras.values() if lora.name not in known}
     if missing and folder is None:
         raise _unknown(upstream, missing, list(loras.values()))
+    folders = {lora.name: _put(lora, folder / lora.name) for lora in loras.values()} if folder else {}
     for lora in missing.values():
-        _load(upstream, lora, folder=(folder or Path()) / lora.name, count=len(set(named.values())))
-    folders = {name: (folder / name).resolve() for name in named.values()} if folder else {}
-    held = {name: str(place) for name, place in folders.items() if holds_lora(place)}
-    return replace(upstream, loras=named, folders=held)
+        _load(upstream, lora, folder=folders[lora.name], count=len(set(named.values())))
+    return replace(upstream, loras=named, folders=folders)
 
 
-def _load(upstream: Upstream, lora: RunLora, *, folder: Path, count: int) -> None:
-    """Put an adapter, of so many, there; another server like this may do so at the same time."""
+def _put(lora: RunLora, folder: Path) -> str:
+    """Write an adapter into a folder, and name that; another server like this may do so at the same time."""
     try:
         if not holds_lora(folder):
             lora.export(folder)
     except (ConfigError, OSError):
         if not holds_lora(folder):
             raise
-    refusal = upstream.load(lora.name, str(folder.resolve()))
+    return str(folder.resolve())
+
+
+def _load(upstream: Upstream, lora: RunLora, *, folder: str, count: int) -> None:
+    """Have a server load an adapter, of so many."""
+    refusal = upstream.load(lora.name, folder)
     if refusal and lora.name not in upstream.names():
         command = vllm_command(lora.model, loras={}, rank=lora.config.rank, maps=lora.maps, count=count)
         raise ConfigError(
