@@ -103,11 +103,15 @@ def address(request, tmp_path_factory):
 def killed(cluster, log, encoder, address):
     """Give the store of a job whose command, in a process of its own, was killed after two of eight calls."""
     head = ray.get_runtime_context().gcs_address
-    kill_itself(job_that_dies, log, encoder, address, replace(cluster, address=head, actors=1))
+    ours = {
+        name: value for name, value in os.environ.items() if name.startswith("RAY_")
+    }  # how it is joined
+    kill_itself(job_that_dies, log, encoder, address, replace(cluster, address=head, actors=1), ours)
     return address
 
 
-def job_that_dies(log, encoder, address, cluster):
+def job_that_dies(log, encoder, address, cluster, environment):
+    os.environ.update(environment)
     index(log, "log", store_path=address, encoder=encoder, ray=cluster, progress=At(2 * 512, die))
 
 
