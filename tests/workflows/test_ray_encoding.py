@@ -1,7 +1,6 @@
 import os
 import random
 import secrets
-from contextlib import contextmanager
 from dataclasses import replace
 from time import sleep
 
@@ -18,9 +17,9 @@ from personaplug.store.persona_store import PersonaStore
 from personaplug.workflows import index as workflow
 from personaplug.workflows.cluster import RayCluster
 from personaplug.workflows.index import index
-from personaplug.workflows.progress import SILENT
-from tests.processes import die, kill_itself
+from tests.processes import kill_itself
 from tests.store.fakes import rows_of
+from tests.workflows.dying_job import At, job_that_dies
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'personaplug[ray]'")
 pytestmark = pytest.mark.timeout(600)  # processes that import torch are started, on whatever cores are free
@@ -52,23 +51,6 @@ def encoder(tmp_path_factory):
     from tests.tiny import save_model, text_encoder
 
     return save_model(text_encoder(), tmp_path_factory.mktemp("encoder"))
-
-
-class At:
-    """A progress that does something once so many rows are stored."""
-
-    bad_row, note = SILENT.bad_row, SILENT.note
-
-    def __init__(self, rows, act):
-        self.rows, self.act, self.result = rows, act, None
-
-    @contextmanager
-    def bar(self, what, **_):
-        yield self._look if what == "index" else lambda *_, **__: None
-
-    def _look(self, rows, *_, **__):
-        if rows == self.rows:
-            self.result = self.act()
 
 
 def kill_an_encoder_at_work():
@@ -103,16 +85,9 @@ def address(request, tmp_path_factory):
 def killed(cluster, log, encoder, address):
     """Give the store of a job whose command, in a process of its own, was killed after two of eight calls."""
     head = ray.get_runtime_context().gcs_address
-    ours = {
-        name: value for name, value in os.environ.items() if name.startswith("RAY_")
-    }  # how it is joined
+    ours = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}  # how it is joined
     kill_itself(job_that_dies, log, encoder, address, replace(cluster, address=head, actors=1), ours)
     return address
-
-
-def job_that_dies(log, encoder, address, cluster, environment):
-    os.environ.update(environment)
-    index(log, "log", store_path=address, encoder=encoder, ray=cluster, progress=At(2 * 512, die))
 
 
 def test_a_job_that_was_killed_and_then_lost_a_worker_encodes_the_rest_alone_and_makes_the_store_of_one_machine(
