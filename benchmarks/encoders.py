@@ -22,13 +22,13 @@ from time import process_time
 import click
 import numpy as np
 
+from benchmarks.intervals import mean_over_answers
 from personaplug.backbone.device import start_torch
 from personaplug.data.log import read_log
 from personaplug.data.split import Examples, split_examples
 from personaplug.data.stranger import with_strangers
 from personaplug.embedder.encoder import TextEncoder
 from personaplug.evaluation.rouge import rouge_1
-from personaplug.evaluation.significance import interval, user_sums
 from personaplug.plug.encoders import encoder_config, load_encoder
 from personaplug.records import Example
 from personaplug.tasks.task import load_task
@@ -140,9 +140,8 @@ def _mean_rouge(example: Example) -> float:
 
 
 def _show(name: str, what: str, values: Sequence[float], drawn: Drawn) -> None:
-    sums = user_sums(np.array([[value, 1.0] for value in values]), drawn.users)
-    low, high = interval(sums[:, None], lambda drawn: drawn[..., 0] / drawn[..., 1], seed=0)
-    click.echo(f"{name} {what}: {np.mean(values):.3f} [{low:.3f}, {high:.3f}]")
+    mean = mean_over_answers(np.array(values), drawn.users, seed=0)
+    click.echo(f"{name} {what}: {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]")
 
 
 if __name__ == "__main__":

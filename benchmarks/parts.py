@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from benchmarks.intervals import mean_over_answers
 from benchmarks.results_file import write
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
 from personaplug.data.stranger import with_strangers
-from personaplug.evaluation.significance import Estimate, interval, user_sums
 from personaplug.plug.batch import PlugBatch
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example, Profile
@@ -48,8 +48,8 @@ def main(run: Path, store: Path, data: Path, *, out: Path, queries: int, seed: i
     rows = {
         part: {
             "nats": float(own[part].mean()),
-            "against nothing": _mean(own[part] - own[NOTHING], users, seed=seed),
-            "own minus stranger's": _mean(own[part] - strange[part], users, seed=seed),
+            "against nothing": mean_over_answers(own[part] - own[NOTHING], users, seed=seed),
+            "own minus stranger's": mean_over_answers(own[part] - strange[part], users, seed=seed),
         }
         for part in own
     }
@@ -80,13 +80,6 @@ def _scored(plug: PersonaPlug, batch: PlugBatch) -> Float[np.ndarray, " queries"
     scores = plug.backbone.score(plug.inputs(batch), batch.targets, max_tokens=longest)
     found: Float[np.ndarray, " queries"] = -scores.log_likelihood.numpy()
     return found
-
-
-def _mean(values: Float[np.ndarray, " queries"], users: Sequence[str], *, seed: int) -> Estimate:
-    """Average over answers, with an interval over users."""
-    sums = user_sums(np.stack([values, np.ones_like(values)], axis=1), users)
-    low, high = interval(sums[:, None], lambda drawn: drawn[..., 0] / drawn[..., 1], seed=seed)
-    return Estimate(float(values.mean()), low, high)
 
 
 if __name__ == "__main__":

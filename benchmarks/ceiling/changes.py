@@ -17,7 +17,6 @@ from torch.nn import functional
 from personaplug.backbone.attention_maps import Hook, added_to, attention_projections, hooked
 from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.plug.model import PersonaPlug
-from personaplug.plug.shared_adapter import SharedAdapter
 
 _ALPHA = 16.0
 """What an adapter of rank r adds is multiplied by this, over r."""
@@ -95,7 +94,8 @@ class Gates(Change):
 
     def __init__(self, plug: PersonaPlug) -> None:
         super().__init__()
-        shared = _adapter(plug)
+        shared = plug.adapter
+        assert shared is not None, "the command refuses a run without one"
         maps = [plug.backbone.model.get_submodule(name) for name in shared.names]
         self._parts = list(zip(maps, shared.first, shared.second, strict=True))
         self._scale = shared.config.alpha / shared.config.rank
@@ -157,12 +157,6 @@ FORMS = (
     Form("adapter of rank 1", partial(LowRank, rank=1), (1e-3, 3e-3)),
     Form("adapter of rank 8", partial(LowRank, rank=8), (1e-3, 3e-3)),
 )
-
-
-def _adapter(plug: PersonaPlug) -> SharedAdapter:
-    if plug.adapter is None:
-        raise ValueError("gates stand on the adapter of all users, and this run has none")
-    return plug.adapter
 
 
 def _drawn(rank: int, inputs: int) -> Tensor:

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch.nn.utils import clip_grad_norm_
 
 from benchmarks.ceiling.changes import Change
-from personaplug.backbone.base import AnswerScores
 from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
@@ -42,11 +41,10 @@ def read(plug: PersonaPlug, examples: Sequence[Example]) -> list[Batch]:
 def fit(plug: PersonaPlug, change: Change, batches: Sequence[Batch], *, epochs: int, rate: float, seed: int) -> Change:
     """Train a change by the likelihood of the user's own answers; the rate falls linearly to nothing."""
     optimizer = torch.optim.AdamW(change.parameters(), lr=rate, weight_decay=0.0)
-    steps = epochs * len(batches)
+    steps, longest = epochs * len(batches), plug.run.training.max_output_tokens
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     for batch in _draws(batches, epochs=epochs, seed=seed):
-        scores = _scores(plug, batch, change)
-        (-scores.log_likelihood.sum() / scores.tokens.sum()).backward()
+        plug.backbone.loss(change.joined(batch.inputs), batch.targets, max_tokens=longest).backward()
         clip_grad_norm_(change.parameters(), _MAX_GRADIENT)
         optimizer.step()
         schedule.step()
@@ -57,12 +55,10 @@ def fit(plug: PersonaPlug, change: Change, batches: Sequence[Batch], *, epochs: 
 @torch.no_grad()
 def nats(plug: PersonaPlug, batches: Sequence[Batch], change: Change | None = None) -> Float[np.ndarray, " queries"]:
     """Give the nats of each right answer, through a change or without one."""
-    return np.concatenate([-_scores(plug, batch, change).log_likelihood.numpy() for batch in batches])
-
-
-def _scores(plug: PersonaPlug, batch: Batch, change: Change | None) -> AnswerScores:
-    inputs = change.joined(batch.inputs) if change else batch.inputs
-    return plug.backbone.score(inputs, batch.targets, max_tokens=plug.run.training.max_output_tokens)
+    longest = plug.run.training.max_output_tokens
+    pairs = [(change.joined(each.inputs) if change else each.inputs, each.targets) for each in batches]
+    scores = [plug.backbone.score(inputs, targets, max_tokens=longest) for inputs, targets in pairs]
+    return np.concatenate([-each.log_likelihood.numpy() for each in scores])
 
 
 def _draws(batches: Sequence[Batch], *, epochs: int, seed: int) -> Iterator[Batch]:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from benchmarks.intervals import mean_over_answers
 from benchmarks.leak.forms import PersonaForm, at_temperature, persona_places
 from benchmarks.leak.population import Population, latest
 from benchmarks.leak.switches import NONE, Change, Switch, all_switches
@@ -23,7 +24,6 @@ from personaplug.backbone.decoder_only import DecoderOnlyBackbone
 from personaplug.backbone.kept_inputs import KeptInputs
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
-from personaplug.evaluation.significance import Estimate, interval, user_sums
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.store.persona_store import PersonaStore
@@ -49,7 +49,10 @@ def main(run: Path, store: Path, log: Path, *, out: Path, queries: int, seed: in
     dev = split_examples(read_log(log, plug.task), plug.task, split="dev").sample(queries, seed=seed)
     found = nats(plug, dev, switches)
     users = [example.profile.user_id for example in dev]
-    prices = {switch.name: _less(row, found[0], users, seed=seed) for switch, row in zip(switches, found, strict=True)}
+    prices = {
+        switch.name: mean_over_answers(row - found[0], users, seed=seed)
+        for switch, row in zip(switches, found, strict=True)
+    }
     write(out, {"queries": len(dev), "users": len(set(users)), "nats": float(found[0].mean()), "prices": prices})
 
 
@@ -61,13 +64,6 @@ def nats(
         _of_batch(plug, examples[first : first + _AT_ONCE], switches) for first in range(0, len(examples), _AT_ONCE)
     ]
     return np.concatenate(rows, axis=1)
-
-
-def _less(nats: np.ndarray, base: np.ndarray, users: Sequence[str], *, seed: int) -> Estimate:
-    """Give the mean difference of an answer, with an interval over users."""
-    sums = user_sums(np.stack([nats - base, np.ones_like(base)], axis=1), users)
-    low, high = interval(sums[:, None], lambda drawn: drawn[..., 0] / drawn[..., 1], seed=seed)
-    return Estimate(float((nats - base).mean()), low, high)
 
 
 def _of_batch(plug: PersonaPlug, examples: Sequence[Example], switches: Sequence[Switch]) -> np.ndarray:

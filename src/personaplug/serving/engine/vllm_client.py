@@ -90,7 +90,7 @@ class Upstream:
             answer = httpx2.post(f"{self.url}{_LOAD}", json=body, headers=_headers(), timeout=_TIMEOUT)
         except httpx2.HTTPError as error:
             return type(error).__name__
-        return "" if answer.status_code == 200 else f"{answer.status_code} {answer.text[:300]}"
+        return _refusal(answer)
 
     def answering(self, run: str, *, with_persona: bool) -> str:
         """Say by which name the server is to answer: a run's adapter is part of its persona's answers alone."""
@@ -155,9 +155,9 @@ class Connection:
         """Have the server load an adapter again; what it says against that is told once."""
         body = _loading(name, self.upstream.folders[name])
         answer = await self._client.post(_LOAD, json=body, timeout=_LOADING_SECONDS)
-        if answer.status_code != 200 and name not in self._refused:
+        if (refusal := _refusal(answer)) and name not in self._refused:
             self._refused.add(name)
-            log.warning("vLLM does not load %s again: %d %s", name, answer.status_code, answer.text[:300])
+            log.warning("vLLM does not load %s again: %s", name, refusal)
 
     async def _lost(self) -> set[str]:
         """Name the adapters that the server lacks."""
@@ -190,6 +190,11 @@ def _read_cards(answer: httpx2.Response) -> list[dict[str, Any]]:
 
 def _loading(name: str, folder: str) -> dict[str, str]:
     return {"lora_name": name, "lora_path": folder}
+
+
+def _refusal(answer: httpx2.Response) -> str:
+    """Say why a server did not do what it was told; empty where it did."""
+    return "" if answer.status_code == 200 else f"{answer.status_code} {answer.text[:300]}"
 
 
 def _names(cards: Iterable[Mapping[str, Any]]) -> set[str]:
