@@ -1,4 +1,4 @@
-"""A crowd asks as Zipf's law has it: what the store and the server's memory of histories do with it, at three sizes."""
+"""A crowd asks as Zipf's law has it: what the store and the server's memory of histories do with it, at four sizes."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -20,13 +20,15 @@ from personaplug.serving.engine.history_cache import HistoryCache
 from personaplug.serving.engine.metrics import Metrics
 from personaplug.store.persona_store import PersonaStore
 
-SIZES, TOYS = (10_000, 100_000, 1_000_000), (100, 200, 400)
+SIZES, TOYS = (10_000, 100_000, 1_000_000, 10_000_000), (100, 200, 400)
 ITEMS = 4
 KEPT = (0.01, 0.1)
 """Shares of the users for whom memory has room."""
 BETWEEN = (10, 100, 1_000)
 """Requests from one change of the store to the next."""
 _FETCHES, _COLD, _WARMING, _COUNTED = 20_000, 300, 3, 100_000
+_REQUESTS_A_USER = 0.1
+"""So many at least are counted, after twice as many that fill the memory: fewer would leave room in the largest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,10 @@ class Seen:
 
 
 def measure(effort: Effort, sizes: Sequence[int] = ()) -> Iterator[Row]:
-    """Measure crowds of these sizes, or of all; the largest takes some minutes."""
+    """Measure crowds of these sizes, or of all; the largest takes an hour, 12 GB of disk and 8 GB of memory."""
+    counted = 1_000 if effort.is_quick else _COUNTED
     for users in sizes or (TOYS if effort.is_quick else SIZES):
-        yield crowd_row(users, requests=1_000 if effort.is_quick else _COUNTED)
+        yield crowd_row(users, requests=max(counted, int(_REQUESTS_A_USER * users)))
 
 
 def crowd_row(users: int, *, requests: int) -> Row:
@@ -97,7 +100,8 @@ def watch(path: Path, crowd: Crowd, requests: int) -> Seen:
         clock, processor = fetches(store, crowd, asked[:_FETCHES]).T
         hits = {f"kept {share:.0%}": answer(store, crowd, asked, room=share * crowd.users) for share in KEPT}
         resident = memory.resident()
-        hits |= {f"changed {each}": answer(store, crowd, asked[:requests], between=each) for each in BETWEEN}
+        first = asked[: min(requests, _COUNTED)]
+        hits |= {f"changed {each}": answer(store, crowd, first, between=each) for each in BETWEEN}
     cold = cold_fetches(path, crowd, asked[-_COLD:])
     quantiles = (float(each) for times in (clock, processor, cold) for each in np.quantile(times, (0.5, 0.99)))
     return Seen(*quantiles, resident, hits)

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.scale.zipf import EXPONENT
 from personaplug.planning.memory import hit_rate
 
-FURTHER = 10_000_000
+FURTHER = 100_000_000
 """What no machine here holds; whatever is said of it is drawn on from smaller ones."""
 LAWS = {"file_mb": "straight", "p50_ms": "by decade", "p99_ms": "by decade"}
 """Bytes grow with the users; a fetch goes down a tree whose height grows with the logarithm of their number."""
@@ -20,7 +20,7 @@ class Growth:
 
     Attributes:
         measured: By users.
-        expected: By the law of the two smallest, for the largest and for :data:`FURTHER`.
+        expected: By the law of the two smallest, for larger ones and for :data:`FURTHER`.
     """
 
     measured: Mapping[int, float]
@@ -36,10 +36,10 @@ class Growth:
 def growth(rows: Mapping[str, Any], figure: str) -> Growth:
     """Hold a figure against its law."""
     measured = {users: _figure(row, figure) for users, row in crowds(rows).items()}
-    first, second, *_ = sorted(measured)
+    first, second, *larger = sorted(measured)
     scale = log10 if LAWS[figure] == "by decade" else float
     slope = (measured[second] - measured[first]) / (scale(second) - scale(first))
-    further = {users: measured[first] + slope * (scale(users) - scale(first)) for users in (max(measured), FURTHER)}
+    further = {users: measured[first] + slope * (scale(users) - scale(first)) for users in (*larger, FURTHER)}
     return Growth(measured, further)
 
 

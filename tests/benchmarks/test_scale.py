@@ -68,24 +68,24 @@ def test_the_exponent_of_a_log_is_that_of_the_law_that_drew_it(law):
 
 
 def crowd_rows(**figures):
-    """Results of three crowds."""
+    """Results of four crowds."""
     return {
         f"crowd of {users}": {"details": {"users": users, **{name: value(users) for name, value in figures.items()}}}
-        for users in (100, 1_000, 10_000)
+        for users in (100, 1_000, 10_000, 100_000)
     }
 
 
 def test_a_figure_that_grows_as_its_law_says_is_off_by_nothing_and_is_drawn_on():
     grown = growth(crowd_rows(bytes_a_user=lambda _: 950.0), "file_mb")
     assert grown.off_by == pytest.approx(0)
-    assert grown.expected[FURTHER] == pytest.approx(9_500)
+    assert grown.expected == {10_000: pytest.approx(9.5), 100_000: pytest.approx(95), FURTHER: pytest.approx(95_000)}
     slower = growth(crowd_rows(p50_ms=lambda users: 0.1 * np.log10(users)), "p50_ms")
     assert slower.off_by == pytest.approx(0)
-    assert slower.expected[FURTHER] == pytest.approx(0.7)
+    assert slower.expected[FURTHER] == pytest.approx(0.8)
 
 
 def test_a_largest_crowd_that_leaves_the_law_is_seen():
-    assert growth(crowd_rows(p50_ms=lambda users: 1.0 if users < 10_000 else 1.5), "p50_ms").off_by == pytest.approx(
+    assert growth(crowd_rows(p50_ms=lambda users: 1.0 if users < 100_000 else 1.5), "p50_ms").off_by == pytest.approx(
         0.5
     )
     assert hits(crowd_rows(**{"hits, kept 10%": lambda _: 0.0}), kept=0.1).off_by == pytest.approx(-1)
