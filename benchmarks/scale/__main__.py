@@ -18,7 +18,7 @@ from benchmarks.scale.results import RESULTS
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row, how_made, write_rows
 
-PARTS = ("bytes-of-items", "constants", "crowd")
+PARTS = ("bytes-of-items", "constants", "writing", "crowd")
 
 
 def main() -> None:

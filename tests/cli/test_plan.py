@@ -82,6 +82,7 @@ def test_a_number_that_makes_no_sense_is_wrong_usage(personaplug, option, value)
         (["--items", 3, "--k", 4], "4 items in a prompt are more than the 3"),
         (["--gpu-hour", "nan"], "price"),
         (["--gpu-hour", "-1"], "price"),
+        (["--machine-hour", "0"], "a machine's hour"),
         (["--weights", "1e8"], "attention"),
         (["--set", "texts_per_second=0"], "texts_per_second must be a number above zero"),
         (["--set", "texts_per_second=nan"], "texts_per_second must be a number above zero"),
@@ -103,7 +104,7 @@ def test_a_plan_needs_no_torch():
 
 def test_the_page_shows_what_the_command_says_and_each_constant(personaplug):
     page = PAGE.read_text(encoding="utf-8")
-    said = done(personaplug(*ASKED, "--gpu-hour", 2.5)).stdout
+    said = done(personaplug(*ASKED, "--gpu-hour", 2.5, "--machine-hour", 0.1)).stdout
     assert "\n".join(line.rstrip() for line in said.rstrip().splitlines()) in page
     for name, each in Constants.__dataclass_fields__.items():
         assert f"| `{name}` | {each.default:,g} {each.metadata['unit']} | {each.metadata['help']} |" in page

@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from personaplug.backbone.decoder_only import DecoderOnlyBackbone
 from personaplug.errors import ConfigError
 from personaplug.planning.constants import Constants
+from personaplug.planning.fleet import HourlyPrices
 from personaplug.planning.plan import plan
 from personaplug.planning.storage import adapter_bytes, storage_of
 from personaplug.planning.ways import WAYS
@@ -92,13 +93,26 @@ def test_gpus_are_enough_for_the_busiest_time_and_no_server_is_too_many(load):
         assert way.fleet.gpus == each or way.fleet.gpus - each < needed
 
 
-@given(loads, st.floats(0.01, 100))
-def test_the_cost_is_that_of_the_paid_hours(load, gpu_hour):
-    for way in plan(load, gpu_hour=gpu_hour).ways.values():
-        assert way.price.cost == pytest.approx(way.price.paid_hours * gpu_hour)
+prices = st.one_of(st.none(), st.floats(0.01, 100))
+
+
+@given(loads, prices, prices)
+def test_the_cost_is_that_of_the_paid_hours(load, gpu, machine):
+    for way in plan(load, prices=HourlyPrices(gpu, machine)).ways.values():
+        assert way.price.cost == (None if gpu is None else pytest.approx(way.price.paid_hours * gpu))
         assert way.price.paid_hours >= way.price.busy_hours * (1 - 1e-9)
-        assert way.price.preparation_cost == pytest.approx(way.preparation.training_hours * gpu_hour)
-    assert all(way.price.cost is None for way in plan(load).ways.values())
+        before = way.preparation.training_hours * (gpu or 0) + way.preparation.encoding_hours * (machine or 0)
+        assert way.price.preparation_cost == (None if gpu is machine is None else pytest.approx(before))
+
+
+@given(loads)
+def test_one_writer_stores_all_items_whoever_encodes_them(load):
+    known = Constants()
+    ways = plan(load, known).ways
+    for way in ("persona", "items"):
+        assert ways[way].preparation.writing_hours == pytest.approx(load.all_items / known.written_per_second / 3600)
+        assert ways[way].day.writing_hours == pytest.approx(load.new_items / known.written_per_second / 3600)
+    assert ways["adapter"].preparation.writing_hours == 0
 
 
 def test_a_store_is_planned_as_large_as_the_measured_ones_are():
@@ -161,7 +175,8 @@ def test_more_items_in_a_prompt_than_there_are_is_refused():
         replace(CROWD, k=101)
 
 
+@pytest.mark.parametrize(("whose", "words"), [("gpu", "a GPU's hour"), ("machine", "a machine's hour")])
 @pytest.mark.parametrize("price", [0, -2.5, float("nan"), float("inf")])
-def test_a_price_that_is_none_is_refused(price):
-    with pytest.raises(ConfigError, match="price"):
-        plan(CROWD, gpu_hour=price)
+def test_a_price_that_is_none_is_refused(price, whose, words):
+    with pytest.raises(ConfigError, match=words):
+        HourlyPrices(**{whose: price})

@@ -112,7 +112,8 @@ Examples:
     show_default=True,
     help="What writes: vLLM, or personaplug itself.",
 )
-@click.option("--gpu-hour", type=float, help="Price of an hour of one GPU, in any money; without it there is no cost.")
+@click.option("--gpu-hour", type=float, help="Price of an hour of one GPU, in any money; without it answers have none.")
+@click.option("--machine-hour", type=float, help="Price of an hour of a machine of two cores, which encodes.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A constant as measured on your machine; repeatable."
 )
@@ -130,6 +131,7 @@ def plan(
     requests: float | None,
     new_items: float | None,
     gpu_hour: float | None,
+    machine_hour: float | None,
     settings: tuple[str, ...],
     as_json: bool,
     **asked: Any,  # noqa: ANN401 (fields of a Workload)
@@ -141,6 +143,7 @@ def plan(
     from personaplug.cli.screen import print_json, results
     from personaplug.config import override
     from personaplug.planning.constants import Constants
+    from personaplug.planning.fleet import HourlyPrices
     from personaplug.planning.plan import plan as make_plan
     from personaplug.reports.plan_table import plan_table
 
@@ -148,7 +151,7 @@ def plan(
     requests = asked["users"] if requests is None else requests
     new_items = requests if new_items is None else new_items
     load = Workload(**asked, requests=requests, new_items=new_items, model=model)
-    made = make_plan(load, override(Constants(), settings), gpu_hour=gpu_hour)
+    made = make_plan(load, override(Constants(), settings), prices=HourlyPrices(gpu_hour, machine_hour))
     if as_json:
         print_json(made)
     else:

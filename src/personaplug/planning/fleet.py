@@ -1,11 +1,12 @@
 """How many machines answer the busiest hour, what their memory holds, and what a million answers cost."""
 
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil, inf, isfinite
 
 from personaplug.errors import ConfigError
 from personaplug.planning.answer_cost import AnswerCost, batch_bytes
 from personaplug.planning.memory import hit_rate
+from personaplug.planning.preparation import Preparation
 from personaplug.planning.ways import Way, has_store
 from personaplug.planning.workload import Workload
 
@@ -36,6 +37,27 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
+class HourlyPrices:
+    """What an hour costs, in any money; None where that is not known.
+
+    Attributes:
+        gpu: Of one GPU.
+        machine: Of one machine of two cores.
+
+    Raises:
+        ConfigError: A price is no number above zero.
+    """
+
+    gpu: float | None = None
+    machine: float | None = None
+
+    def __post_init__(self) -> None:
+        for what, price in (("GPU", self.gpu), ("machine", self.machine)):
+            if price is not None and not (isfinite(price) and price > 0):
+                raise ConfigError(f"the price of a {what}'s hour must be a number above zero, not {price}")
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """What a million answers take and cost.
 
@@ -43,7 +65,8 @@ class Price:
         busy_hours: Of GPUs, all busy.
         paid_hours: Of GPUs that are there for the busiest time all day.
         cost: Of the paid hours; None where an hour's price is not known.
-        preparation_cost: Of the GPUs' training before the first answer; likewise.
+        preparation_cost: Of what stands before the first answer, training and encoding, as far as prices are known;
+            None where none is.
     """
 
     busy_hours: float
@@ -73,14 +96,15 @@ def fleet_of(way: Way, load: Workload, answer: AnswerCost) -> Fleet:
 
 
 def price_of(
-    load: Workload, answer: AnswerCost, fleet: Fleet, *, training_hours: float, gpu_hour: float | None
+    load: Workload, answer: AnswerCost, fleet: Fleet, *, preparation: Preparation, prices: HourlyPrices
 ) -> Price:
     """Price a million answers and what stands before the first."""
     busy = MILLION * answer.gpu_ms / 1e3 / 3600
     paid = MILLION * fleet.gpus * 24 / load.requests
-    if gpu_hour is None:
-        return Price(busy, paid, None, None)
-    return Price(busy, paid, paid * gpu_hour, training_hours * gpu_hour)
+    cost = None if prices.gpu is None else paid * prices.gpu
+    hours = (preparation.training_hours, prices.gpu), (preparation.encoding_hours, prices.machine)
+    known = [spent * price for spent, price in hours if price is not None]
+    return Price(busy, paid, cost, sum(known) if known else None)
 
 
 def _bytes_in_memory(way: Way, load: Workload, answer: AnswerCost) -> float:

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 
-from personaplug.errors import ConfigError
 from personaplug.planning.answer_cost import AnswerCost, answer_of
 from personaplug.planning.constants import Constants
-from personaplug.planning.fleet import Fleet, Price, fleet_of, price_of
+from personaplug.planning.fleet import Fleet, HourlyPrices, Price, fleet_of, price_of
 from personaplug.planning.preparation import Preparation, daily_work_of, preparation_of
 from personaplug.planning.storage import Storage, storage_of
 from personaplug.planning.ways import WAYS, Way
@@ -42,29 +40,27 @@ class Plan:
     Attributes:
         load: What was asked.
         constants: What it stands on.
-        gpu_hour: Price of an hour of one GPU; None where it is not known.
+        prices: Of an hour.
         ways: Each way's numbers.
     """
 
     load: Workload
     constants: Constants
-    gpu_hour: float | None
+    prices: HourlyPrices
     ways: Mapping[Way, WayPlan]
 
 
-def plan(load: Workload, constants: Constants | None = None, *, gpu_hour: float | None = None) -> Plan:
+def plan(load: Workload, constants: Constants | None = None, *, prices: HourlyPrices | None = None) -> Plan:
     """Make a plan.
 
     Raises:
-        ConfigError: The price is no number above zero, or the model is too large for its engine.
+        ConfigError: The model is too large for its engine.
     """
-    if gpu_hour is not None and not (isfinite(gpu_hour) and gpu_hour > 0):
-        raise ConfigError(f"the price of a GPU's hour must be a number above zero, not {gpu_hour}")
-    known = constants or Constants()
-    return Plan(load, known, gpu_hour, {way: _way_plan(way, load, known=known, gpu_hour=gpu_hour) for way in WAYS})
+    known, asked = constants or Constants(), prices or HourlyPrices()
+    return Plan(load, known, asked, {way: _way_plan(way, load, known=known, prices=asked) for way in WAYS})
 
 
-def _way_plan(way: Way, load: Workload, *, known: Constants, gpu_hour: float | None) -> WayPlan:
+def _way_plan(way: Way, load: Workload, *, known: Constants, prices: HourlyPrices) -> WayPlan:
     preparation, answer = preparation_of(way, load, known), answer_of(way, load, known)
     fleet = fleet_of(way, load, answer)
     return WayPlan(
@@ -73,5 +69,5 @@ def _way_plan(way: Way, load: Workload, *, known: Constants, gpu_hour: float | N
         daily_work_of(way, load, known),
         answer,
         fleet,
-        price_of(load, answer, fleet, training_hours=preparation.training_hours, gpu_hour=gpu_hour),
+        price_of(load, answer, fleet, preparation=preparation, prices=prices),
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from personaplug.planning.constants import Constants
-from personaplug.planning.ways import Way, has_vectors
+from personaplug.planning.ways import Way, has_store, has_vectors
 from personaplug.planning.workload import Workload
 
 FLOPS_A_WEIGHT = 4
@@ -18,12 +18,14 @@ class Preparation:
     Attributes:
         texts: To encode; fewer where texts are equal, as each is encoded once.
         encoding_hours: Of a machine of two cores.
+        writing_hours: Of the store's one writer, who stores what others have encoded.
         training_tokens: That a language model is trained on.
         training_hours: Of a GPU.
     """
 
     texts: float
     encoding_hours: float
+    writing_hours: float
     training_tokens: float
     training_hours: float
 
@@ -45,5 +47,11 @@ def _work(way: Way, load: Workload, *, known: Constants, items: float, shared: f
     own = items * load.epochs * load.example_tokens if way == "adapter" else 0.0
     tokens = shared + own
     flops = FLOPS_A_WEIGHT * load.model.weights * tokens
-    hours = flops / (known.training_teraflops * 1e12) / _HOUR
-    return Preparation(texts, texts / known.texts_per_second / _HOUR, tokens, hours)
+    stored = items if has_store(way) else 0.0
+    return Preparation(
+        texts,
+        encoding_hours=texts / known.texts_per_second / _HOUR,
+        writing_hours=stored / known.written_per_second / _HOUR,
+        training_tokens=tokens,
+        training_hours=flops / (known.training_teraflops * 1e12) / _HOUR,
+    )

@@ -63,12 +63,14 @@ TOPICS: dict[str, tuple[Line, ...]] = {
     "before the first answer": (
         Line("texts to encode", lambda way: way.preparation.texts, amount),
         Line("hours of a two-core machine", lambda way: way.preparation.encoding_hours, amount),
+        Line("hours of the store's writer", lambda way: way.preparation.writing_hours, amount),
         Line("tokens to train on", lambda way: way.preparation.training_tokens, amount),
         Line("GPU hours", lambda way: way.preparation.training_hours, amount),
         Line("cost of these", lambda way: way.price.preparation_cost, amount),
     ),
     "for each day's new items": (
         Line("hours of a two-core machine", lambda way: way.day.encoding_hours, amount),
+        Line("hours of the store's writer", lambda way: way.day.writing_hours, amount),
         Line("GPU hours", lambda way: way.day.training_hours, amount),
     ),
     "one answer": (
@@ -127,7 +129,9 @@ def _note(plan: Plan) -> str:
     own = [each for each in fields(Constants) if getattr(plan.constants, each.name) != each.default]
     named = ", ".join(f"{each.name}={getattr(plan.constants, each.name):g}" for each in own)
     yours = f" Yours: {named}." if own else ""
-    price = "" if plan.gpu_hour else " Cost: with --gpu-hour."
+    unpriced = {"--gpu-hour": plan.prices.gpu, "--machine-hour": plan.prices.machine}
+    missing = " and ".join(option for option, price in unpriced.items() if price is None)
+    price = f" Cost: with {missing}." if missing else ""
     return f"From {len(fields(Constants))} measured constants: personaplug plan --constants.{yours}{price}"
 
 

@@ -1,0 +1,49 @@
+"""How many items a second a store's one writer stores, when others have encoded their texts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from jaxtyping import Float32
+
+from benchmarks.scale.filling import Crowd
+from benchmarks.speed.effort import Effort
+from benchmarks.speed.row import Row
+from benchmarks.speed.turns import timed
+from personaplug.records import HistoryItem
+from personaplug.store.indexing import index
+from personaplug.store.persona_store import PersonaStore
+
+_CROWD, _TOY = Crowd(500, 100, views=2, dim=384, words=80), Crowd(10, 2, views=2, dim=4, words=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A row of a log."""
+
+    user_id: str
+    item: HistoryItem
+    has_output: bool = True
+
+
+def measure(effort: Effort) -> Iterator[Row]:
+    """Index a log whose vectors cost nothing."""
+    crowd = _TOY if effort.is_quick else _CROWD
+    with TemporaryDirectory() as folder, PersonaStore.open(Path(folder) / "store.db", layout=crowd.layout) as store:
+        spent = timed(partial(index, _log(crowd), store, encode=partial(_drawn, dim=crowd.dim)))
+        stored = store.count()
+    words = f"{crowd.users} users of {crowd.items} items, {crowd.views} x {crowd.dim} dimensions, {crowd.words} words"
+    details = {"seconds": spent.wall, "cpu_seconds": spent.cpu, "items_a_cpu_second": stored / spent.cpu}
+    yield Row("storing an index", f"SQLite, {words}", stored / spent.wall, "items/s", None, details)
+
+
+def _log(crowd: Crowd) -> Iterator[Logged]:
+    return (Logged(crowd.name(user), crowd.item(user, at)) for at in range(crowd.items) for user in range(crowd.users))
+
+
+def _drawn(texts: Sequence[str], *, dim: int) -> Float32[np.ndarray, "texts dim"]:
+    vectors = np.random.default_rng(0).standard_normal((len(texts), dim), np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
