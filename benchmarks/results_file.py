@@ -8,7 +8,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from personaplug.evaluation.machine import describe_machine
+from personaplug.evaluation.machine import describe_machine, describe_software
 
 
 def write(path: Path, found: Mapping[str, object]) -> None:
@@ -16,6 +16,7 @@ def write(path: Path, found: Mapping[str, object]) -> None:
     made = {
         "command": shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
         "machine": describe_machine(),
+        "software": describe_software(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ import operator
 import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,12 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from personaplug.evaluation.machine import describe_machine
+from personaplug.evaluation.machine import commit, describe_machine, processor
 
 RESULTS = Path(__file__).parent.parent / "results" / "speed"
 """A file a processor: figures of two do not stand in one table."""
-
-_BFLOAT16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
 
 Made = Mapping[str, str | int | float | bool]
 
@@ -70,7 +67,7 @@ class Row:
 
 def results_here() -> Path:
     """Name the file of this machine's processor."""
-    return RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', _processor().lower()).strip('-')}.json"
+    return RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', processor().lower()).strip('-')}.json"
 
 
 def write_rows(rows: Iterable[Row], path: Path, *, made: Made) -> None:
@@ -84,32 +81,12 @@ def write_rows(rows: Iterable[Row], path: Path, *, made: Made) -> None:
 def how_made(*, threads: int, is_quick: bool) -> Made:
     """Say where, when, from which commit and by which command something is about to be measured."""
     return {
-        "machine": f"{describe_machine()}, {_processor()}",
+        "machine": describe_machine(),
         "threads": threads,
         "cores": len(os.sched_getaffinity(0)),
         "load": os.getloadavg()[0],
-        "commit": _commit(),
+        "commit": commit(),
         "command": shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "is_quick": is_quick,
     }
-
-
-def _processor() -> str:
-    """Name the processor, and what it computes bfloat16 with: of one name, some can and some cannot."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    name, flags = said.get("model name", "processor unknown"), said.get("flags", "").split()
-    return next((f"{name} with {words}" for flag, words in _BFLOAT16.items() if flag in flags), name)
-
-
-def _commit() -> str:
-    """Name the commit, and say where the code is not the commit's; results and documents do not count."""
-    code = ("--", ".", ":!benchmarks/results", ":!docs")
-    changes = _git("status", "--porcelain", *code)
-    return _git("rev-parse", "--short=12", "HEAD") + (", changed" if changes else "")
-
-
-def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()

@@ -92,6 +92,7 @@ def test_the_page_and_the_markdown_hold_every_table_and_the_pictures(finished):
     out = finished[0].parent / "out"
     page, text = (out / "report.html").read_text(), (out / "report.md").read_text()
     for word in (
+        "with personaplug 0.1.0",
         "plug",
         "tuned-prompt",
         "s / 1,000",

@@ -28,7 +28,8 @@ def measured(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.speed.row.RESULTS", tmp_path)
 
     def measure(*rows, processor="Abacus 9", file=None, threads=1, is_quick=False, time="2026-11-29"):
-        monkeypatch.setattr("benchmarks.speed.row._processor", lambda: processor)
+        for place in ("benchmarks.speed.row", "personaplug.evaluation.machine"):
+            monkeypatch.setattr(f"{place}.processor", lambda: processor)
         made = how_made(threads=threads, is_quick=is_quick) | {"time": time}
         write_rows(rows, tmp_path / file if file else results_here(), made=made)
         return read_results()

@@ -9,7 +9,7 @@ from personaplug.evaluation.averaging import averages
 from personaplug.evaluation.bench import BenchResult, best_retrieval, choose_k, summarize
 from personaplug.evaluation.cost import Cost, TrainingCost
 from personaplug.evaluation.published import PublishedScore
-from personaplug.reports.bench_markdown import COSTS, bench_markdown, costs_in_words
+from personaplug.reports.bench_markdown import COSTS, bench_markdown, costs_in_words, made_in_words
 from personaplug.reports.bench_page import bench_html
 from tests.evaluation.factories import RATINGS, make_examples, make_report
 
@@ -135,6 +135,24 @@ def test_averages_at_hand_are_not_made_again(monkeypatch):
     for module in (bench, comparison):
         monkeypatch.setattr(module, "averages", lambda _: pytest.fail("averaged again"))
     assert summarize(runs, choices, means=means) == expected
+
+
+def made_as(report, *, time="", **changes):
+    return replace(report, setting=replace(report.setting, time=time, **changes))
+
+
+def test_a_task_says_once_for_each_machine_and_software_on_which_days_it_was_measured():
+    first, second, third = named("plug", 0.8, 0.9, 1.0)
+    with_new = {"machine": "an abacus", "software": "beads 2"}
+    days = [
+        made_as(first, time="2026-11-30T23:59:00+00:00", **with_new),
+        made_as(second, time="2026-11-28T01:00:00+00:00", **with_new),
+        made_as(third),  # of before reports said it
+    ]
+    runs = {"plug": days, "plain": [made_as(*named("plain", 1.0), time="2026-11-29T00:00:00+00:00", **with_new)]}
+    made = summarize(runs, []).made
+    assert made == ("2026-11-28 to 2026-11-30 on an abacus with beads 2", "on a machine")
+    assert made_in_words(summarize(runs, [])) == f"Measured {'; '.join(made)}."
 
 
 @pytest.fixture

@@ -80,6 +80,14 @@ def test_a_setting_names_the_machine_by_itself():
     assert "cores" in Setting().machine
 
 
+def test_a_report_of_before_software_and_time_were_kept_is_read_without_them(path):
+    make_report().write(path)
+    values = json.loads(path.read_text())
+    del values["setting"]["software"], values["setting"]["time"]
+    path.write_text(json.dumps(values))
+    assert (Report.read(path).setting.software, Report.read(path).setting.time) == ("", "")
+
+
 def test_a_missing_file_is_an_error_that_names_it(path):
     with pytest.raises(DataError, match=r"report\.json: there is no such report"):
         Report.read(path)

@@ -101,6 +101,7 @@ class TaskResult:
         choices: How many items each retrieval method goes with.
         seeds: The main score of each trained contender, seed by seed.
         costs: Of each contender on the users' own histories.
+        made: When, where and with what it was measured, once for all reports of which that is the same.
         published: What others measured.
     """
 
@@ -113,6 +114,7 @@ class TaskResult:
     choices: tuple[KChoice, ...]
     seeds: tuple[SeedRow, ...]
     costs: tuple[CostRow, ...]
+    made: tuple[str, ...] = ()
     published: tuple[PublishedScore, ...] = ()
 
     def measured(self, method: str, metric: MetricName) -> Score | None:
@@ -206,9 +208,25 @@ def summarize(
         seeds=tuple(
             _seed_row(label, each, metric=comparison.metrics[0]) for label, each in reports.items() if len(each) > 1
         ),
+        made=_made([report for each in reports.values() for report in each]),
         costs=tuple(_cost_row(label, each, trainings=(trainings or {}).get(label, ())) for label, each in own.items()),
         published=tuple(published),
     )
+
+
+def _made(reports: Sequence[Report]) -> tuple[str, ...]:
+    """Say of all reports with what they were measured, and on which days."""
+    ways: dict[str, list[str]] = {}
+    for setting in (report.setting for report in reports):
+        on_and_with = " with ".join(filter(None, [setting.machine, setting.software]))
+        ways.setdefault(on_and_with, []).append(setting.time[: len("2026-11-30")])
+    return tuple(" ".join([*_days(days), "on", way]) for way, days in ways.items())
+
+
+def _days(days: Sequence[str]) -> list[str]:
+    """Write the first and the last day, in ISO 8601; nothing where one is not known."""
+    ends = sorted({min(days), max(days)})
+    return [" to ".join(ends)] if all(ends) else []
 
 
 def _tried(k: int, reports: Sequence[Report], *, metric: MetricName) -> KScore:

@@ -29,6 +29,8 @@ class Setting:
         history: Whose history the method was given: the user's own, or a stranger's, as a control.
         command: What was typed.
         machine: What it ran on.
+        software: What it ran with; empty in files of before reports said it, as the next.
+        time: When it began, in ISO 8601 with a zone.
     """
 
     split: str = "test"
@@ -36,6 +38,8 @@ class Setting:
     history: Literal["own", "stranger"] = "own"
     command: str = ""
     machine: str = field(default_factory=describe_machine)
+    software: str = ""
+    time: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,11 @@ def bench_markdown(result: BenchResult) -> str:
     return "\n\n".join([*parts, f"## Recipe\n\n```toml\n{result.recipe.strip()}\n```"]) + "\n"
 
 
+def made_in_words(task: TaskResult) -> str:
+    """Say when, where and with what a task was measured."""
+    return f"Measured {'; '.join(task.made)}."
+
+
 def choice_text(choice: KChoice) -> str:
     """Say what was tried and chosen, as in ``bm25: k=1 .310, k=2 .340; chosen k=2``."""
     tried = ", ".join(f"k={each.k} {plain_score(each.score)}" for each in choice.tried)
@@ -62,7 +67,7 @@ def _overview(tasks: Sequence[TaskResult]) -> list[str]:
 
 def _task(task: TaskResult, result: BenchResult) -> str:
     about = f"{task.queries:,} queries of {task.users:,} users, split {task.split}."
-    parts = [f"## {escape(task.task)}", about, *([DEV_NOTE] if task.split == "dev" else [])]
+    parts = [f"## {escape(task.task)}", about, made_in_words(task), *([DEV_NOTE] if task.split == "dev" else [])]
     parts += [to_markdown(task.comparison).strip(), *_retrieval(task), *_choices(task), *_seeds(task, result.seeds)]
     parts += [_table(("", *COSTS), map(_cost, task.costs))]
     return "\n\n".join([*parts, *_published(task, result.source)])

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from personaplug.evaluation.bench import BenchResult, TaskResult
 from personaplug.evaluation.report import Report
-from personaplug.reports.bench_markdown import COSTS, DEV_NOTE, METHOD, choice_text, costs_in_words
+from personaplug.reports.bench_markdown import COSTS, DEV_NOTE, METHOD, choice_text, costs_in_words, made_in_words
 from personaplug.reports.overview import overview
 from personaplug.reports.page import template
 from personaplug.reports.pictures import Style, draw_attention, draw_history_lengths, draw_scores, styles_of
@@ -31,12 +31,11 @@ def bench_html(result: BenchResult, means: Sequence[Mapping[str, Report]]) -> st
         result: The bench.
         means: Each task's reports, averaged over seeds, by label, in the order of the result's tasks.
     """
-    machines = dict.fromkeys(report.setting.machine for task in means for report in task.values())
     page = template("bench.html").render(
         result=result,
         overview=overview(result.tasks),
         sections=[_section(task, each) for task, each in zip(result.tasks, means, strict=True)],
-        machine="; ".join(machines),
+        made_in_words=made_in_words,
         METHOD=METHOD,
         DEV_NOTE=DEV_NOTE,
         choice_text=choice_text,

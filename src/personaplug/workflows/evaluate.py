@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -20,6 +21,7 @@ from personaplug.data.stranger import count_shorter, with_one_stranger_each, wit
 from personaplug.errors import ConfigError
 from personaplug.evaluation import harness
 from personaplug.evaluation.cost import TrainingCost
+from personaplug.evaluation.machine import describe_software
 from personaplug.evaluation.report import Report, Setting
 from personaplug.files import check_can_appear
 from personaplug.method_kinds import check_command, kind_of
@@ -73,9 +75,7 @@ def evaluate(
             contender,
             task,
             examples=examples,
-            setting=Setting(
-                queries.split, queries.seed, "stranger" if queries.stranger else "own", _command(), this_machine()
-            ),
+            setting=_setting(queries),
             query_users=[example.profile.user_id for example in own],
             batch_size=queries.batch_size,
             progress=advance,
@@ -170,8 +170,16 @@ def _built(method: MethodSpec, task: Task, *, queries: QuerySpec, profiles: Path
         yield methods.build_method(method.name, task, options=options)
 
 
-def _command() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+def _setting(queries: QuerySpec) -> Setting:
+    return Setting(
+        split=queries.split,
+        seed=queries.seed,
+        history="stranger" if queries.stranger else "own",
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        machine=this_machine(),
+        software=describe_software(),
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _with_gpu_memory(report: Report) -> Report:
