@@ -2,8 +2,8 @@
 
     python -m benchmarks.cold_start RUN CONTROL STORE LOG --out FILE.json
 
-Each query is asked once for each number of items, with the latest so many of its user's. So the users who have fewer
-are in a row with all they have; each row says how many have so many.
+Each query is asked once for each number of items, with its user's latest ones. A user with fewer items has all of them
+in that row; ``with_so_many`` counts the queries whose user has enough.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,10 +33,10 @@ Nats = Float[np.ndarray, " queries"]
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """What a plug gains for users of so many items.
+    """What a plug gains where users have at most so many items.
 
     Attributes:
-        nats: Mean of an answer.
+        nats: Mean of an answer, of the plug.
         against_control: The plug minus its control, nats of an answer.
         with_so_many: Queries whose user has at least so many items by then.
     """
@@ -48,17 +48,17 @@ class ColdStart:
 
 @click.command()
 @click.argument("run", type=click.Path(exists=True, path_type=Path))
-@click.argument("control", type=click.Path(exists=True, path_type=Path))
+@click.argument("control_run", metavar="CONTROL", type=click.Path(exists=True, path_type=Path))
 @click.argument("store", type=click.Path(exists=True, path_type=Path))
 @click.argument("data", metavar="LOG", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON.")
 @click.option("--queries", type=int, default=160, show_default=True, help="Dev queries, drawn with the seed.")
 @click.option("--seed", type=int, default=0, show_default=True)
-def main(run: Path, control: Path, store: Path, data: Path, *, out: Path, queries: int, seed: int) -> None:
+def main(run: Path, control_run: Path, store: Path, data: Path, *, out: Path, queries: int, seed: int) -> None:
     """Measure a plug with few items of its users, against a run without any user."""
     torch.set_num_threads(1)
     with PersonaStore.open(store) as opened:
-        plug, alone = (PersonaPlug.from_pretrained(each, store=opened) for each in (run, control))
+        plug, alone = (PersonaPlug.from_pretrained(each, store=opened) for each in (run, control_run))
         task = showing(plug.task, items=max(ITEMS))
         plug.batcher.task = task
         dev = split_examples(read_log(data, task), task, split="dev").sample(queries, seed=seed)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import click
 import torch
@@ -94,19 +94,20 @@ def _work(model: PreTrainedModel) -> dict[str, float]:
         )  # fmt: skip
 
     return {
-        "step_s": _seconds(step),
-        "answers_a_s_by_1": 1 / _seconds(lambda: answer(1)),
-        "answers_a_s_by_8": 8 / _seconds(lambda: answer(8)),
+        "step_cpu_s": _cpu_seconds(step),
+        "answers_a_cpu_s_by_1": 1 / _cpu_seconds(lambda: answer(1)),
+        "answers_a_cpu_s_by_8": 8 / _cpu_seconds(lambda: answer(8)),
     }
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    """Time some work by the processor, to which it does not matter who else wants it."""
     work()
     took = []
     for _ in range(3):
-        began = perf_counter()
+        began = process_time()
         work()
-        took.append(perf_counter() - began)
+        took.append(process_time() - began)
     return median(took)
 
 

@@ -70,7 +70,7 @@ def _measure(path: Path, address: str, *, users: int, calls: int) -> None:
                     times[kind].append(_timed(work, store, number))
             sqlite, other = (Latency.of(seconds) for seconds in times.values())
             print(  # noqa: T201
-                f"{name}: SQLite {sqlite.p50:.2f} ms (p99 {sqlite.p99:.2f}), Postgres {other.p50:.2f} ms "
+                f"{name}: SQLite {sqlite.p50:.3f} ms (p99 {sqlite.p99:.2f}), Postgres {other.p50:.2f} ms "
                 f"(p99 {other.p99:.2f}), {other.p50 / sqlite.p50:.1f} times"
             )
 

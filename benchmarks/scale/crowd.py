@@ -28,7 +28,7 @@ BETWEEN = (10, 100, 1_000)
 """Requests from one change of the store to the next."""
 _FETCHES, _COLD, _WARMING, _COUNTED = 20_000, 300, 3, 100_000
 _REQUESTS_A_USER = 0.1
-"""So many at least are counted, after twice as many that fill the memory: fewer would leave room in the largest."""
+"""Requests counted, at least, per user where nothing changes. Twice as many come before, to fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ def watch(path: Path, crowd: Crowd, requests: int) -> Seen:
         clock, processor = fetches(store, crowd, asked[:_FETCHES]).T
         hits = {f"kept {share:.0%}": answer(store, crowd, asked, room=share * crowd.users) for share in KEPT}
         resident = memory.resident()
-        first = asked[: min(requests, _COUNTED)]
-        hits |= {f"changed {each}": answer(store, crowd, first, between=each) for each in BETWEEN}
+        few = asked[: min(requests, _COUNTED)]
+        hits |= {f"changed {each}": answer(store, crowd, few, between=each) for each in BETWEEN}
     cold = cold_fetches(path, crowd, asked[-_COLD:])
     quantiles = (float(each) for times in (clock, processor, cold) for each in np.quantile(times, (0.5, 0.99)))
     return Seen(*quantiles, resident, hits)

@@ -1,4 +1,4 @@
-"""How a crowd's figures grow: laws from the two smaller sizes, held against the largest, then drawn on."""
+"""How a crowd's figures grow: laws from the two smallest sizes, held against larger ones, then drawn on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ def growth(rows: Mapping[str, Any], figure: str) -> Growth:
     first, second, *larger = sorted(measured)
     scale = log10 if LAWS[figure] == "by decade" else float
     slope = (measured[second] - measured[first]) / (scale(second) - scale(first))
-    further = {users: measured[first] + slope * (scale(users) - scale(first)) for users in (*larger, FURTHER)}
-    return Growth(measured, further)
+    expected = {users: measured[first] + slope * (scale(users) - scale(first)) for users in (*larger, FURTHER)}
+    return Growth(measured, expected)
 
 
 def hits(rows: Mapping[str, Any], *, kept: float | None = None, between: int | None = None) -> Growth:

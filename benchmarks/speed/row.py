@@ -85,6 +85,7 @@ def how_made(*, threads: int, is_quick: bool) -> Made:
         "threads": threads,
         "cores": len(os.sched_getaffinity(0)),
         "load": os.getloadavg()[0],
+        "wait_policy": os.environ.get("OMP_WAIT_POLICY", ""),
         "commit": commit(),
         "command": shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

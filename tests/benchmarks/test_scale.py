@@ -94,13 +94,14 @@ def test_a_largest_crowd_that_leaves_the_law_is_seen():
 def test_all_parts_run_on_toys_and_say_how_they_were_made(tmp_path, monkeypatch):
     path = tmp_path / "scale.json"
     monkeypatch.setattr(
-        "sys.argv", ["scale", "crowd", "bytes-of-items", "--users", "40", "--quick", "--out", str(path)]
+        "sys.argv", ["scale", "crowd", "bytes-of-items", "writing", "--users", "40", "--quick", "--out", str(path)]
     )
     scale.main()
     rows = json.loads(path.read_text("utf-8"))
     assert 0 < rows["crowd of 40"]["details"]["hits, kept 10%"] < 1
     assert rows["crowd of 40"]["made"]["command"].startswith("python -m benchmarks.scale crowd")
-    assert len(rows) == 1 + 4
+    assert rows["storing an index"]["value"] > 0
+    assert len(rows) == 1 + 4 + 1
 
 
 def test_what_a_process_sees_has_every_figure(store):

@@ -33,6 +33,7 @@ def checkout(tmp_path, monkeypatch):
     for words in (["init", "-q"], ["add", "-A"], [*as_somebody, "commit", "-qm", "first"]):
         subprocess.run(["git", "-C", tmp_path, *words], check=True)
     monkeypatch.setattr(machine, "_PROJECT", tmp_path)
+    monkeypatch.setattr(machine, "commit", machine.commit.__wrapped__)  # which asks but once in a process
     return tmp_path
 
 
@@ -47,11 +48,12 @@ def test_code_that_is_not_the_commits_is_called_changed_and_pages_are_no_code(ch
     (checkout / "docs" / "page.md").write_text("second")
     assert "changed" not in machine.commit()
     (checkout / "code.py").write_text("second")
-    assert machine.commit().endswith(", changed")
+    assert machine.commit().endswith(" (changed)")
 
 
 def test_no_commit_is_named_outside_a_checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "_PROJECT", tmp_path)
+    monkeypatch.setattr(machine, "commit", machine.commit.__wrapped__)
     assert machine.commit() == ""
     assert " at " not in machine.describe_software()
 

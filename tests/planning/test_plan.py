@@ -101,8 +101,11 @@ def test_the_cost_is_that_of_the_paid_hours(load, gpu, machine):
     for way in plan(load, prices=HourlyPrices(gpu, machine)).ways.values():
         assert way.price.cost == (None if gpu is None else pytest.approx(way.price.paid_hours * gpu))
         assert way.price.paid_hours >= way.price.busy_hours * (1 - 1e-9)
-        before = way.preparation.training_hours * (gpu or 0) + way.preparation.encoding_hours * (machine or 0)
-        assert way.price.preparation_cost == (None if gpu is machine is None else pytest.approx(before))
+        training, encoding = way.preparation.training_hours, way.preparation.encoding_hours
+        if (training and gpu is None) or (encoding and machine is None):
+            assert way.price.preparation_cost is None
+        else:
+            assert way.price.preparation_cost == pytest.approx(training * (gpu or 0) + encoding * (machine or 0))
 
 
 @given(loads)

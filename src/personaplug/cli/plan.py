@@ -112,8 +112,10 @@ Examples:
     show_default=True,
     help="What writes: vLLM, or personaplug itself.",
 )
-@click.option("--gpu-hour", type=float, help="Price of an hour of one GPU, in any money; without it answers have none.")
-@click.option("--machine-hour", type=float, help="Price of an hour of a machine of two cores, which encodes.")
+@click.option(
+    "--gpu-hour", type=float, help="Price of an hour of one GPU, in any money; without it answers have no cost."
+)
+@click.option("--machine-hour", type=float, help="Price of an hour of a two-core machine that encodes.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A constant as measured on your machine; repeatable."
 )

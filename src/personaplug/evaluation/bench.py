@@ -219,7 +219,7 @@ def _made(reports: Sequence[Report]) -> tuple[str, ...]:
     ways: dict[str, list[str]] = {}
     for setting in (report.setting for report in reports):
         on_and_with = " with ".join(filter(None, [setting.machine, setting.software]))
-        ways.setdefault(on_and_with, []).append(setting.time[: len("2026-11-30")])
+        ways.setdefault(on_and_with, []).append(setting.time[:10])  # the day of an ISO 8601 time
     return tuple(" ".join([*_days(days), "on", way]) for way, days in ways.items())
 
 

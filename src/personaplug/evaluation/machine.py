@@ -5,15 +5,16 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from shutil import which
 
 _BFLOAT16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
-_DECISIVE = "torch", "transformers"
+_PACKAGES = "torch", "transformers"
 _PROJECT = Path(__file__).parents[3]
 """The checkout, where the package is installed from one."""
-_ABOUT = ":!benchmarks/results", ":!docs"
+_NOT_CODE = ":!benchmarks/results", ":!docs"
 """What may change in a checkout while the code is still the commit's."""
 
 
@@ -34,16 +35,17 @@ def processor() -> str:
 
 def describe_software() -> str:
     """Name the versions that decide what is measured, and the commit where the package is a checkout's."""
-    at = f" at {made_of}" if (made_of := commit()) else ""
-    return ", ".join([f"personaplug {version('personaplug')}{at}", *(f"{n} {version(n)}" for n in _DECISIVE)])
+    at = f" at {found}" if (found := commit()) else ""
+    return ", ".join([f"personaplug {version('personaplug')}{at}", *(f"{name} {version(name)}" for name in _PACKAGES)])
 
 
+@cache
 def commit() -> str:
-    """Name the checkout's commit, and say where the code is not the commit's; empty where there is no checkout."""
+    """Name the checkout's commit when first asked, and say where the code is not the commit's; empty without one."""
     if not (_PROJECT / ".git").exists() or not which("git"):
         return ""
-    changes = _git("status", "--porcelain", "--", ".", *_ABOUT)
-    return _git("rev-parse", "--short=12", "HEAD") + (", changed" if changes else "")
+    changes = _git("status", "--porcelain", "--", ".", *_NOT_CODE)
+    return _git("rev-parse", "--short=12", "HEAD") + (" (changed)" if changes else "")
 
 
 def peak_memory_mb() -> float:
@@ -60,5 +62,7 @@ def peak_memory_mb() -> float:
 
 
 def _git(*words: str) -> str:
-    run = subprocess.run(["git", "-C", _PROJECT, *words], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        ["git", "--no-optional-locks", "-C", _PROJECT, *words], capture_output=True, text=True, check=False
+    )
     return run.stdout.strip()

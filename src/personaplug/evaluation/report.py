@@ -29,7 +29,7 @@ class Setting:
         history: Whose history the method was given: the user's own, or a stranger's, as a control.
         command: What was typed.
         machine: What it ran on.
-        software: What it ran with; empty in files of before reports said it, as the next.
+        software: Versions and commit that it ran with; empty in older reports, as is ``time``.
         time: When it began, in ISO 8601 with a zone.
     """
 

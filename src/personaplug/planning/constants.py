@@ -36,7 +36,7 @@ class Constants:
         source=_XEON,
     )
     written_per_second: float = measured(
-        3200, "items/s", what="which SQLite's one writer stores, each of two texts and vectors", source=_SCALE
+        5500, "items/s", what="SQLite's one writer stores, each of two texts and vectors", source=_SCALE
     )
     bytes_per_token: float = measured(
         4.5, "bytes", what="of text, for a token of smollm2: 3.7 in commits, 5.2 in abstracts", source=_SCALE
@@ -49,7 +49,7 @@ class Constants:
         1.15, "x", what="what texts and vectors take in the file's pages, over their own size", source=_SCALE
     )
     fetch_ms: float = measured(
-        0.33, "ms", what="of a core: a history of 100 items with its vectors out of SQLite", source="docs/operations.md"
+        0.31, "ms", what="of a core: a history of 100 items with its vectors out of SQLite", source="docs/operations.md"
     )
     bm25_ms: float = measured(
         0.045, "ms", what="of a core: BM25, an item of a history; 0.035 of commits, 0.058 of papers", source=_SCALE

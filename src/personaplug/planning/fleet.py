@@ -65,8 +65,8 @@ class Price:
         busy_hours: Of GPUs, all busy.
         paid_hours: Of GPUs that are there for the busiest time all day.
         cost: Of the paid hours; None where an hour's price is not known.
-        preparation_cost: Of what stands before the first answer, training and encoding, as far as prices are known;
-            None where none is.
+        preparation_cost: Of training and encoding before the first answer; None where one of the prices that it needs
+            is not known.
     """
 
     busy_hours: float
@@ -103,8 +103,9 @@ def price_of(
     paid = MILLION * fleet.gpus * 24 / load.requests
     cost = None if prices.gpu is None else paid * prices.gpu
     hours = (preparation.training_hours, prices.gpu), (preparation.encoding_hours, prices.machine)
-    known = [spent * price for spent, price in hours if price is not None]
-    return Price(busy, paid, cost, sum(known) if known else None)
+    is_known = all(price is not None for spent, price in hours if spent)
+    before = sum(spent * (price or 0.0) for spent, price in hours) if is_known else None
+    return Price(busy, paid, cost, before)
 
 
 def _bytes_in_memory(way: Way, load: Workload, answer: AnswerCost) -> float:

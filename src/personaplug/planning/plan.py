@@ -56,8 +56,8 @@ def plan(load: Workload, constants: Constants | None = None, *, prices: HourlyPr
     Raises:
         ConfigError: The model is too large for its engine.
     """
-    known, asked = constants or Constants(), prices or HourlyPrices()
-    return Plan(load, known, asked, {way: _way_plan(way, load, known=known, prices=asked) for way in WAYS})
+    known, paid = constants or Constants(), prices or HourlyPrices()
+    return Plan(load, known, paid, {way: _way_plan(way, load, known=known, prices=paid) for way in WAYS})
 
 
 def _way_plan(way: Way, load: Workload, *, known: Constants, prices: HourlyPrices) -> WayPlan:

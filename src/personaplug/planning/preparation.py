@@ -18,7 +18,7 @@ class Preparation:
     Attributes:
         texts: To encode; fewer where texts are equal, as each is encoded once.
         encoding_hours: Of a machine of two cores.
-        writing_hours: Of the store's one writer, who stores what others have encoded.
+        writing_hours: Of the store's one writer, which stores what others have encoded.
         training_tokens: That a language model is trained on.
         training_hours: Of a GPU.
     """

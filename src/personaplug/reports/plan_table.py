@@ -66,7 +66,7 @@ TOPICS: dict[str, tuple[Line, ...]] = {
         Line("hours of the store's writer", lambda way: way.preparation.writing_hours, amount),
         Line("tokens to train on", lambda way: way.preparation.training_tokens, amount),
         Line("GPU hours", lambda way: way.preparation.training_hours, amount),
-        Line("cost of these", lambda way: way.price.preparation_cost, amount),
+        Line("cost of these", lambda way: way.price.preparation_cost or None, amount),
     ),
     "for each day's new items": (
         Line("hours of a two-core machine", lambda way: way.day.encoding_hours, amount),
