@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
-import numpy as np
 import torch
-from jaxtyping import Float
 
 from benchmarks.intervals import mean_over_answers
+from benchmarks.paired_nats import Nats, nats
 from benchmarks.results_file import write
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
@@ -26,9 +25,6 @@ from personaplug.store.persona_store import PersonaStore
 from personaplug.tasks.task import Task
 
 ITEMS = (0, 1, 2, 4, 8, 16, 64)
-_AT_ONCE = 8
-
-Nats = Float[np.ndarray, " queries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +77,6 @@ def by_items(plug: PersonaPlug, dev: Sequence[Example], *, control: Nats, seed: 
         having = sum(len(each.profile.items) >= count for each in dev)
         rows[str(count)] = ColdStart(float(found.mean()), mean_over_answers(found - control, users, seed=seed), having)
     return rows
-
-
-def nats(plug: PersonaPlug, examples: Sequence[Example]) -> Nats:
-    """Give the nats of each right answer."""
-    batches = [examples[first : first + _AT_ONCE] for first in range(0, len(examples), _AT_ONCE)]
-    return np.concatenate([-plug.score(batch).log_likelihood.numpy() for batch in batches])
 
 
 if __name__ == "__main__":

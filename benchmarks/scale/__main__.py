@@ -1,6 +1,6 @@
 """Measure what a plan for many users stands on, and keep it in one file.
 
-python -m benchmarks.scale                      # all parts: over an hour, 12 GB of disk, 8 GB of memory
+python -m benchmarks.scale                      # all parts, about an hour
 python -m benchmarks.scale crowd --users 10000  # one crowd
 python -m benchmarks.scale crowd --quick        # toy sizes, to see that it works
 python -m benchmarks.scale.pictures             # the picture of docs/scale.md, from the results

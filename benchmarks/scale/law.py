@@ -8,8 +8,8 @@ from typing import Any
 from benchmarks.scale.zipf import EXPONENT
 from personaplug.planning.memory import hit_rate
 
-FURTHER = 100_000_000
-"""What no machine here holds; whatever is said of it is drawn on from smaller ones."""
+FURTHER = 10_000_000
+"""What was not filled; whatever is said of it is drawn on from smaller ones."""
 LAWS = {"file_mb": "straight", "p50_ms": "by decade", "p99_ms": "by decade"}
 """Bytes grow with the users; a fetch goes down a tree whose height grows with the logarithm of their number."""
 

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.cold_start import ITEMS as COUNTS
-from benchmarks.cold_start import by_items, main, nats, showing
+from benchmarks.cold_start import by_items, main, showing
+from benchmarks.paired_nats import nats
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
 from personaplug.plug.model import PersonaPlug
