@@ -10,7 +10,7 @@ from personaplug.planning.memory import hit_rate
 
 FURTHER = 10_000_000
 """What was not filled; whatever is said of it is drawn on from smaller ones."""
-LAWS = {"file_mb": "straight", "p50_ms": "by decade", "p99_ms": "by decade"}
+LAWS = {"file_mb": "straight", "cpu_p50_ms": "by decade", "cpu_p99_ms": "by decade"}
 """Bytes grow with the users; a fetch goes down a tree whose height grows with the logarithm of their number."""
 
 

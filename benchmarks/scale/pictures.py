@@ -14,9 +14,9 @@ from matplotlib.ticker import FuncFormatter
 from benchmarks.scale.crowd import BETWEEN, KEPT
 from benchmarks.scale.law import FURTHER, Growth, growth, hits
 from benchmarks.scale.results import read_rows
-from benchmarks.speed.pictures import PAGE
+from benchmarks.speed.pictures import DOCS
 
-PICTURE = PAGE.with_name("scale-crowd.svg")
+PICTURE = DOCS / "scale-crowd.svg"
 
 
 def main() -> None:
@@ -29,10 +29,10 @@ def main() -> None:
     _draw(found, shares | changes, "found in memory, % of requests", factor=100)
     _draw(disk, {"SQLite's file": growth(rows, "file_mb")}, "MB on disk, 4 items a user")
     fetches = {
-        "half of all fetches": growth(rows, "p50_ms"),
-        "99 of 100 fetches": growth(rows, "p99_ms"),
+        "half of all fetches": growth(rows, "cpu_p50_ms"),
+        "99 of 100 fetches": growth(rows, "cpu_p99_ms"),
     }
-    _draw(time, fetches, "ms to fetch a history")
+    _draw(time, fetches, "ms of a core to fetch a history")
     for words, each in (shares | changes | {"the file": growth(rows, "file_mb")} | fetches).items():
         print(f"{words}: {each.off_by:+.1%}, at {FURTHER:,}: {each.expected[FURTHER]:.4g}")  # noqa: T201
     with mpl.rc_context({"svg.hashsalt": PICTURE.stem}):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.scale import __main__ as scale
+from benchmarks.scale import pictures
 from benchmarks.scale.crowd import answer, watch
 from benchmarks.scale.filling import Crowd, fill, fill_by_time
 from benchmarks.scale.law import FURTHER, growth, hits
@@ -79,16 +80,23 @@ def test_a_figure_that_grows_as_its_law_says_is_off_by_nothing_and_is_drawn_on()
     grown = growth(crowd_rows(bytes_a_user=lambda _: 950.0), "file_mb")
     assert grown.off_by == pytest.approx(0)
     assert grown.expected == {10_000: pytest.approx(9.5), 100_000: pytest.approx(95), FURTHER: pytest.approx(9_500)}
-    slower = growth(crowd_rows(p50_ms=lambda users: 0.1 * np.log10(users)), "p50_ms")
+    slower = growth(crowd_rows(cpu_p50_ms=lambda users: 0.1 * np.log10(users)), "cpu_p50_ms")
     assert slower.off_by == pytest.approx(0)
     assert slower.expected[FURTHER] == pytest.approx(0.7)
 
 
 def test_a_largest_crowd_that_leaves_the_law_is_seen():
-    assert growth(crowd_rows(p50_ms=lambda users: 1.0 if users < 100_000 else 1.5), "p50_ms").off_by == pytest.approx(
-        0.5
-    )
+    assert growth(
+        crowd_rows(cpu_p50_ms=lambda users: 1.0 if users < 100_000 else 1.5), "cpu_p50_ms"
+    ).off_by == pytest.approx(0.5)
     assert hits(crowd_rows(**{"hits, kept 10%": lambda _: 0.0}), kept=0.1).off_by == pytest.approx(-1)
+
+
+def test_the_picture_is_drawn_from_the_results_that_are_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pictures, "PICTURE", tmp_path / "crowd.svg")
+    pictures.main()
+    assert "<svg" in (tmp_path / "crowd.svg").read_text()
+    assert f"at {FURTHER:,}" in capsys.readouterr().out
 
 
 def test_all_parts_run_on_toys_and_say_how_they_were_made(tmp_path, monkeypatch):
