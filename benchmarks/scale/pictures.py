@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator
 
 from benchmarks.scale.crowd import BETWEEN, KEPT
 from benchmarks.scale.law import FURTHER, Growth, growth, hits
@@ -22,7 +22,7 @@ PICTURE = DOCS / "scale-crowd.svg"
 def main() -> None:
     """Write the picture, and say how far the largest crowd lies from each law."""
     rows = read_rows()
-    figure = Figure(figsize=(13.5, 3.8), layout="constrained")
+    figure = Figure(figsize=(13.5, 4.6), layout="constrained")
     found, disk, time = figure.subplots(1, 3)
     shares = {f"room for {kept:.0%} of the users": hits(rows, kept=kept) for kept in KEPT}
     changes = {f"a change after {between:,} requests": hits(rows, between=between) for between in BETWEEN}
@@ -48,13 +48,15 @@ def _draw(panel: Axes, curves: dict[str, Growth], ylabel: str, *, factor: float 
         panel.loglog(*_columns(lawful[:-1], factor), color=dots.get_color(), linewidth=1)
         panel.loglog(*_columns(lawful[-2:], factor), color=dots.get_color(), linewidth=1, linestyle="--")
     sizes = [*(users for users, _ in measured), FURTHER]
-    panel.set_xticks(sizes, [f"{users:,}" for users in sizes], minor=False)
+    panel.set_xticks(sizes, minor=False)
+    panel.xaxis.set_major_formatter(EngFormatter())
     panel.minorticks_off()
     panel.set(xlabel="users", ylabel=ylabel)
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     panel.grid(visible=True, alpha=0.3)
     panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(frameon=False, fontsize="small")
+    panel.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
 
 def _columns(points: Sequence[tuple[int, float]], factor: float) -> tuple[list[int], list[float]]:
