@@ -49,6 +49,22 @@ def test_a_launcher_trains_one_run_in_two_processes_of_which_one_speaks(launcher
     }  # fmt: skip
 
 
+LEAVING = """
+import atexit
+from personaplug.cli.launched import leave
+atexit.register(print, "taken apart")
+print("done")
+leave()
+"""
+
+
+@pytest.mark.parametrize(("processes", "said"), [(1, "done\ntaken apart\n"), (2, "done\n")])
+def test_one_of_many_processes_ends_before_python_takes_it_apart(processes, said, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    result = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, check=True)
+    assert result.stdout == said
+
+
 @pytest.mark.parametrize(
     ("method", "message"),
     [

@@ -47,6 +47,14 @@ def part() -> None:
         distributed.destroy_process_group()
 
 
+def leave() -> None:
+    """End this process at once where there are many: taken apart by Python, one whose threads are torch's may abort."""
+    if is_one_of_many():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
 def quieten() -> None:
     """Keep torch's own notes about the network and its processes off the screen, where there are many."""
     if is_one_of_many():

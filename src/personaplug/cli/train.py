@@ -132,7 +132,7 @@ def train(
       personaplug train log.jsonl --task log --method user-lora --split test --out runs/user-lora
       personaplug train log.jsonl --task log --store log.db --out runs/plug --ray --ray-workers 2
     """
-    from personaplug.cli.launched import part, speaks
+    from personaplug.cli.launched import leave, part, speaks
     from personaplug.cli.screen import Bars
     from personaplug.plug.run import RunConfig
     from personaplug.workflows.cluster import on_ray
@@ -166,6 +166,7 @@ def train(
     part()
     if speaks():
         _tell(outcome, out=out, as_json=as_json)
+    leave()
 
 
 def _value_of(option: str, args: Sequence[str]) -> str:
