@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from benchmarks.batches import in_batches
 from benchmarks.intervals import mean_over_answers
 from benchmarks.results_file import write
 from personaplug.data.log import read_log
@@ -21,8 +22,6 @@ from personaplug.data.split import Split, split_examples
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.store.persona_store import PersonaStore
-
-_AT_ONCE = 8
 
 Nats = Float[np.ndarray, " queries"]
 
@@ -60,8 +59,7 @@ def nats(plug: PersonaPlug, examples: Sequence[Example]) -> Nats:
     """Give the nats of each right answer."""
     if items := plug.prompts.items:
         items.prepare(examples)
-    batches = [examples[first : first + _AT_ONCE] for first in range(0, len(examples), _AT_ONCE)]
-    return np.concatenate([-plug.score(batch).log_likelihood.numpy() for batch in batches])
+    return np.concatenate([-plug.score(batch).log_likelihood.numpy() for batch in in_batches(examples)])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from benchmarks.batches import in_batches
 from benchmarks.intervals import mean_over_answers
 from benchmarks.results_file import write
 from personaplug.data.log import read_log
@@ -25,7 +26,6 @@ from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example, Profile
 from personaplug.store.persona_store import PersonaStore
 
-_AT_ONCE = 8
 NOTHING, VECTORS, WORDS, BOTH = "nothing of the user", "vectors alone", "copied words alone", "both, the plug"
 
 Nats = Mapping[str, Float[np.ndarray, " queries"]]
@@ -58,7 +58,7 @@ def main(run: Path, store: Path, data: Path, *, out: Path, queries: int, seed: i
 
 def nats(plug: PersonaPlug, examples: Sequence[Example]) -> Nats:
     """Give the nats of each right answer with each part of the plug."""
-    batches = [_of_batch(plug, examples[at : at + _AT_ONCE]) for at in range(0, len(examples), _AT_ONCE)]
+    batches = [_of_batch(plug, some) for some in in_batches(examples)]
     return {part: np.concatenate([each[part] for each in batches]) for part in batches[0]}
 
 

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch.nn.utils import clip_grad_norm_
 
+from benchmarks.batches import in_batches
 from benchmarks.ceiling.changes import Change
 from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 
-_AT_ONCE = 8
 _MAX_GRADIENT = 1.0
 
 
@@ -33,8 +33,7 @@ class Batch:
 @torch.no_grad()
 def read(plug: PersonaPlug, examples: Sequence[Example]) -> list[Batch]:
     """Read queries once for all changes."""
-    starts = range(0, len(examples), _AT_ONCE)
-    made = [plug.batcher(examples[start : start + _AT_ONCE]) for start in starts]
+    made = [plug.batcher(some) for some in in_batches(examples)]
     return [Batch(plug.backbone.read_ahead(plug.inputs(each)), each.targets) for each in made]
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import torch
 
+from benchmarks.batches import in_batches
 from benchmarks.leak.population import latest
 from benchmarks.leak.switches import Switch, Vectors
 from personaplug.plug.model import PersonaPlug
@@ -105,7 +106,7 @@ def at_temperature(plug: PersonaPlug, temperature: float | None) -> Iterator[Non
         held.copy_(before)
 
 
-def _batches(examples: Sequence[Example], switch: Switch) -> Iterator[list[Example]]:
+def _batches(examples: Sequence[Example], switch: Switch) -> Iterator[Sequence[Example]]:
     """Cut the histories as the switch says."""
     shown = latest(examples, switch.items)
-    return (shown[first : first + _AT_ONCE] for first in range(0, len(shown), _AT_ONCE))
+    return in_batches(shown, _AT_ONCE)

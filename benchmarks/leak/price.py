@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from benchmarks.batches import in_batches
 from benchmarks.intervals import mean_over_answers
 from benchmarks.leak.forms import PersonaForm, at_temperature, persona_places
 from benchmarks.leak.population import Population, latest
@@ -28,7 +29,6 @@ from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.store.persona_store import PersonaStore
 
-_AT_ONCE = 8
 _ROOM = 1_000_000_000
 """Bytes for what the language model makes of a batch of inputs."""
 
@@ -60,10 +60,7 @@ def nats(
     plug: PersonaPlug, examples: Sequence[Example], switches: Sequence[Switch]
 ) -> Float[np.ndarray, "switches examples"]:
     """Give the nats of each right answer under each switch; a batch's inputs are read once for all of them."""
-    rows = [
-        _of_batch(plug, examples[first : first + _AT_ONCE], switches) for first in range(0, len(examples), _AT_ONCE)
-    ]
-    return np.concatenate(rows, axis=1)
+    return np.concatenate([_of_batch(plug, some, switches) for some in in_batches(examples)], axis=1)
 
 
 def _of_batch(plug: PersonaPlug, examples: Sequence[Example], switches: Sequence[Switch]) -> np.ndarray:

@@ -1,7 +1,6 @@
 """How many items a second a store's one writer stores, when others have encoded their texts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,20 +12,11 @@ from benchmarks.scale.filling import Crowd
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row
 from benchmarks.speed.turns import timed
-from personaplug.records import HistoryItem
+from personaplug.data.log import Interaction
 from personaplug.store.indexing import BATCH_TEXTS, index
 from personaplug.store.persona_store import PersonaStore
 
 _CROWD, _TOY = Crowd(500, 100, views=2, dim=384, words=80), Crowd(10, 2, views=2, dim=4, words=2)
-
-
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """A row of a log."""
-
-    user_id: str
-    item: HistoryItem
-    has_output: bool = True
 
 
 def measure(effort: Effort) -> Iterator[Row]:
@@ -41,8 +31,10 @@ def measure(effort: Effort) -> Iterator[Row]:
     yield Row("storing an index", f"SQLite, {words}", stored / spent.wall, "items/s", None, details)
 
 
-def _log(crowd: Crowd) -> Iterator[Logged]:
-    return (Logged(crowd.name(user), crowd.item(user, at)) for at in range(crowd.items) for user in range(crowd.users))
+def _log(crowd: Crowd) -> Iterator[Interaction]:
+    return (
+        Interaction(crowd.name(user), crowd.item(user, at)) for at in range(crowd.items) for user in range(crowd.users)
+    )
 
 
 def _drawn(count: int, *, dim: int) -> Float32[np.ndarray, "count dim"]:

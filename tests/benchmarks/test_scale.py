@@ -86,9 +86,8 @@ def test_a_figure_that_grows_as_its_law_says_is_off_by_nothing_and_is_drawn_on()
 
 
 def test_a_largest_crowd_that_leaves_the_law_is_seen():
-    assert growth(
-        crowd_rows(cpu_p50_ms=lambda users: 1.0 if users < 100_000 else 1.5), "cpu_p50_ms"
-    ).off_by == pytest.approx(0.5)
+    rows = crowd_rows(cpu_p50_ms=lambda users: 1.0 if users < 100_000 else 1.5)
+    assert growth(rows, "cpu_p50_ms").off_by == pytest.approx(0.5)
     assert hits(crowd_rows(**{"hits, kept 10%": lambda _: 0.0}), kept=0.1).off_by == pytest.approx(-1)
 
 
