@@ -12,9 +12,9 @@ from personaplug.backbone.loading import BackboneConfig
 from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.embedder.user_embedder import EmbedderConfig
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import RunConfig, TrainingConfig
-from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.records import Example, HistoryItem, Profile
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index

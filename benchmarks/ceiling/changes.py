@@ -97,9 +97,10 @@ class Gates(Change):
         shared = plug.adapter
         assert shared is not None, "the command refuses a run without one"
         maps = [plug.backbone.model.get_submodule(name) for name in shared.names]
-        self._parts = list(zip(maps, shared.first, shared.second, strict=True))
+        columns = [[each.detach() for each in pair] for pair in shared.columns(personal=True)]
+        self._parts = [(each, *pair) for each, pair in zip(maps, columns, strict=True)]
         self._scale = shared.config.alpha / shared.config.rank
-        self.gates, self.shifts = (nn.Parameter(torch.zeros(len(maps), shared.config.rank)) for _ in range(2))
+        self.gates, self.shifts = (nn.Parameter(torch.zeros(len(maps), len(columns[0][0]))) for _ in range(2))
 
     def hooks(self, tail: int, answer_tokens: int) -> Sequence[tuple[nn.Module, Hook]]:
         """Add ``B (g * (A x) + b)`` to what the shared path adds."""

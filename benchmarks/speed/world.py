@@ -18,11 +18,11 @@ from personaplug.data.log import Interaction
 from personaplug.data.split import Examples
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.prefix import PersonaPrefix
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig
-from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.records import Example
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index

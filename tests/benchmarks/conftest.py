@@ -8,9 +8,9 @@ import pytest
 
 from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.user_embedder import OURS, EmbedderConfig
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.store.base import StoreLayout
 from personaplug.store.indexing import index
 from personaplug.store.persona_store import PersonaStore

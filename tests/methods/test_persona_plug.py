@@ -9,9 +9,9 @@ from personaplug.backbone.base import GenerationConfig
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.evaluation.harness import AttentiveMethod
 from personaplug.methods.persona_plug import PlugMethod
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.shared_adapter import SharedAdapterConfig
 from tests.world import TASK, USERS, as_if_trained, make_run
 
 MEASURES = ("log_likelihood", "answer_tokens", "prompt_tokens", "attention")

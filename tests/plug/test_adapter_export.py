@@ -12,11 +12,11 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from personaplug.errors import ConfigError
 from personaplug.plug import adapter_export
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.adapter_export import LORA_CONFIG, LORA_WEIGHTS, RunLora
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run_folder import WEIGHTS
-from personaplug.plug.shared_adapter import SharedAdapterConfig
 from tests import tiny
 from tests.world import TASK, as_if_trained, make_run
 
@@ -102,8 +102,16 @@ def test_a_run_whose_adapter_reads_answers_alone_is_refused_with_the_way_out(sav
     assert "--set adapter.reads=all" in caught.value.hint
 
 
+@pytest.mark.parametrize("how", [{"reads": "all", "learns": "apart"}, {"reads": "answer"}])
+def test_a_run_with_columns_for_personas_alone_is_refused_with_the_way_out(saved, how):
+    folder, _ = saved("encoder-decoder", replace(ALL, **how))
+    with pytest.raises(ConfigError, match="columns for personas alone") as caught:
+        RunLora.of(folder)
+    assert "--set adapter.learns=both" in caught.value.hint
+
+
 def test_one_that_stands_beside_a_decoder_alone_is_a_lora(saved, tmp_path):
-    folder, plug = saved("encoder-decoder", replace(ALL, reads="answer"))
+    folder, plug = saved("encoder-decoder", replace(ALL, reads="answer", learns="both"))
     RunLora.of(folder).export(tmp_path / "lora")
     described = json.loads((tmp_path / "lora" / LORA_CONFIG).read_text())
     assert sorted(described["target_modules"]) == sorted(plug.adapter.names)

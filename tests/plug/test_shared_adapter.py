@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainingArguments
 
 from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.backbone.row_generation import RowGeneration
@@ -13,12 +14,13 @@ from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.user_embedder import OURS
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import PRESETS, RunConfig, TrainingConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import ADAPTER, CONFIG, WEIGHTS
-from personaplug.plug.shared_adapter import SharedAdapter, SharedAdapterConfig, each_its_own
+from personaplug.plug.shared_adapter import SharedAdapter, each_its_own
 from personaplug.records import Profile
 from personaplug.rivals.user_lora.adapters import LoraConfig, UserAdapters
 from personaplug.training.trainer import train
@@ -148,15 +150,16 @@ def beside_a_persona(models, family, store, *, training=TrainingConfig(), place=
 def of_the_same_adapter(plug, models, family, store):
     """Make the control: the adapter alone."""
     control = made(models, family, store, adapter=plug.run.adapter, training=plug.run.training)
-    control.adapter.load_state_dict(plug.adapter.state_dict())
+    own = control.adapter.state_dict()
+    control.adapter.load_state_dict({name: weight for name, weight in plug.adapter.state_dict().items() if name in own})
     return control
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
-@pytest.mark.parametrize("reads", ["answer", "all"])
+@pytest.mark.parametrize("adapter", [{}, {"reads": "all"}, {"learns": "both"}, {"reads": "all", "learns": "apart"}])
 @pytest.mark.parametrize("decoding", [SHORT, replace(SHORT, strategy="beam", beams=2, max_new_tokens=6)])
-def test_who_has_no_items_is_answered_by_the_adapter_alone(models, family, store, examples, place, reads, decoding):
-    plug = as_if_trained(beside_a_persona(models, family, store, place=place, reads=reads, copying=True))
+def test_who_has_no_items_is_answered_by_the_adapter_alone(models, family, store, examples, place, adapter, decoding):
+    plug = as_if_trained(beside_a_persona(models, family, store, place=place, copying=True, **adapter))
     control = of_the_same_adapter(plug, models, family, store)
     for each in (plug, control):  # beams are weighed by what is left, where a model's own rules take tokens away
         each.backbone.model.generation_config.suppress_tokens = None
@@ -184,8 +187,17 @@ def scored_bare(plug, examples):
 
 def gradients(plug, examples):
     """Give the gradients of a training's loss, by the names of the weights that get some."""
-    plug.train().zero_grad()
-    plug.loss(plug.batcher(examples)).backward()
+    return gradients_of(plug.train().loss(plug.batcher(examples)), plug)
+
+
+def joined(gradients, part):
+    """Put the gradients of a part in a row."""
+    return torch.cat([gradients[name].flatten() for name in sorted(gradients) if name.startswith(part)])
+
+
+def gradients_of(loss, plug):
+    plug.zero_grad()
+    loss.backward()
     named = plug.named_parameters()
     return {name: weight.grad.clone() for name, weight in named if weight.numel() and weight.grad is not None}
 
@@ -194,6 +206,7 @@ def gradients(plug, examples):
 def test_the_adapter_learns_of_two_readings_and_the_rest_of_the_one_with_the_persona(
     models, family, store, examples, reads
 ):
+    examples = [each for each in examples if each.profile.items]
     plug, together = (
         as_if_trained(beside_a_persona(models, family, store, reads=reads, copying=True, learns=each))
         for each in ("both", "with")
@@ -204,13 +217,49 @@ def test_the_adapter_learns_of_two_readings_and_the_rest_of_the_one_with_the_per
     assert found.keys() == with_it.keys() > alone.keys()
     wanted = with_it | {name: alone[name] + with_it[name] for name in alone}
     for part in ("adapter", "prefix", "copy_head"):
-        own, alike, apart = (
-            torch.cat([each[name].flatten() for name in found if name.startswith(part)])
-            for each in (found, wanted, with_it)
-        )
+        own, alike, apart = (joined(each, part) for each in (found, wanted, with_it))
         assert torch.dist(own, alike) < 1e-3 * alike.norm()
         assert bool(torch.dist(own, apart) > 0.1 * apart.norm()) is (part == "adapter")
     torch.testing.assert_close(plug.loss(plug.batcher(examples)), together.loss(together.batcher(examples)))
+
+
+@pytest.mark.parametrize("reads", ["answer", "all"])
+def test_apart_each_column_learns_of_the_reading_that_is_its_own(models, family, store, examples, reads):
+    plug = as_if_trained(beside_a_persona(models, family, store, reads=reads, copying=True, learns="apart"))
+    found = gradients(plug, examples)
+    alone = gradients(of_the_same_adapter(plug, models, family, store), examples)
+    batch = plug.eval().batcher(examples)
+    wanted = gradients_of(plug.backbone.loss(plug.inputs(batch), batch.targets), plug) | alone
+    assert {name.split(".")[1] for name in found.keys() - alone.keys()} > {"persona_first", "persona_second"}
+    for part in ("adapter.first", "adapter.second", "adapter.persona", "prefix", "copy_head"):
+        own, alike = (joined(each, part) for each in (found, wanted))
+        assert torch.dist(own, alike) < 1e-3 * alike.norm() > 0
+
+
+def test_an_example_without_history_teaches_what_answers_alone_once(models, store, examples):
+    plug = as_if_trained(beside_a_persona(models, "decoder-only", store))
+    unknown = [replace(each, profile=Profile("nobody")) for each in examples]
+    found, alone = (
+        gradients(each, unknown) for each in (plug, of_the_same_adapter(plug, models, "decoder-only", store))
+    )
+    own = {name: found[name] for name in alone}
+    assert torch.dist(joined(own, "adapter"), joined(alone, "adapter")) < 1e-3 * joined(alone, "adapter").norm()
+
+
+@pytest.mark.parametrize("clipped", [1.0, 1e-3])
+def test_what_answers_alone_is_trained_to_the_weights_of_the_control(
+    models, store, examples, tmp_path, monkeypatch, clipped
+):
+    """However large the gradients of the rest are: each is clipped by itself."""
+    monkeypatch.setattr(TrainingArguments, "max_grad_norm", clipped)
+    training = TrainingConfig(epochs=3.0, batch_size=2, precision="float32", adapter_learning_rate=0.1)
+    plug = beside_a_persona(models, "decoder-only", store, training=training, copying=True)
+    control = made(models, "decoder-only", store, adapter=plug.run.adapter, training=training)
+    for name, each in (("plug", plug), ("control", control)):
+        train(each, examples, folder=tmp_path / name)
+    for name, weight in control.adapter.named_parameters():
+        torch.testing.assert_close(plug.adapter.get_parameter(name), weight, atol=1e-4, rtol=1e-3)
+    assert all(weight.any() for weight in plug.adapter.persona_second)
 
 
 @pytest.mark.parametrize("more", [{"gradient_checkpointing": True}, {"kept_megabytes": 0}])
@@ -239,7 +288,7 @@ def test_the_input_of_both_readings_is_read_once(models, store, examples, monkey
 @pytest.mark.parametrize("reads", ["answer", "all"])
 def test_an_answer_is_as_likely_with_gradients_as_without(models, family, store, examples, method, place, reads):
     """With them the input may be read ahead, by the frozen model alone."""
-    run = replace(make_run(models, family, method=method), adapter=replace(SMALL, reads=reads))
+    run = replace(make_run(models, family, method=method), adapter=replace(SMALL, reads=reads, learns="both"))
     run = replace(run, embedder=replace(run.embedder, place=place))
     plug = as_if_trained(build_plug(run, TASK, store=store, query_source=QuerySource.STORE))
     scores = plug.score(examples)
@@ -347,7 +396,8 @@ def test_training_moves_every_part_and_a_loaded_run_answers_the_same(models, sto
     torch.testing.assert_close(again.score(examples).log_likelihood, plug.score(examples).log_likelihood)
     card = (tmp_path / "run" / "README.md").read_text()
     assert f"`{WEIGHTS}` and `{ADAPTER}`" in card
-    assert "| adapter of all users | rank 2, beside attention, reads answers |" in card
+    more = "" if method == "tuned-lora" else " and 2 more beside a persona"
+    assert f"| adapter of all users | rank 2{more}, beside attention, reads answers |" in card
     assert ("| vectors before the input | none |" in card) is (method == "tuned-lora")
 
 

@@ -14,9 +14,9 @@ import uvicorn
 
 from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.user_embedder import OURS, EmbedderConfig
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.ports import address_of
 from personaplug.serving.api.access import KeyAccess
 from personaplug.serving.api.keys import RIGHTS, KeyFile

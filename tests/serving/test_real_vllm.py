@@ -15,10 +15,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from personaplug.backbone.decoder_only import DecoderOnlyBackbone
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.adapter_export import RunLora
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.ports import address_of, listen
 from personaplug.serving.api.service import ServedPaths
 from personaplug.serving.engine.vllm_command import vllm_command

@@ -10,9 +10,9 @@ import torch
 from personaplug.config import override
 from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.user_embedder import OURS
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.shared_adapter import SharedAdapterConfig
 from tests.tiny import FAMILIES
 from tests.world import TASK, make_examples, make_run
 

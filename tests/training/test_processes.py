@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 from personaplug.embedder.copy_head import CopyingConfig
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.errors import ConfigError
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.run import TrainingConfig
-from personaplug.plug.shared_adapter import SharedAdapterConfig
 from tests.training import launched
 from tests.training.curves import assert_alike, curve
 from tests.training.fit import build, fit

@@ -15,9 +15,9 @@ from personaplug.backbone.base import GenerationConfig
 from personaplug.config import read_toml, write_toml
 from personaplug.embedder.user_embedder import OURS, PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import PRESETS, RunConfig, TrainingConfig
-from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.training.checkpoints import CHECKPOINTS, is_finished, starting_point
 from personaplug.training.inputs_once import read_inputs
 from personaplug.training.plug_trainer import PlugTrainer

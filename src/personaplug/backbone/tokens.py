@@ -42,6 +42,7 @@ class TokenEmbeddings:
         ahead: Keys and values of the first tokens, layer by layer, where the language model has read them already.
         mixed: What has a say in the answers' next tokens beside the language model; None where nothing has.
         times: How many times the inputs stand below each other, each time with other vectors at their ends.
+        has_vectors: Which inputs have vectors among them; None where none has.
     """
 
     embeds: Float[Tensor, "batch tokens llm_dim"]
@@ -53,6 +54,7 @@ class TokenEmbeddings:
     ahead: KeysAndValues | None = None
     mixed: NextTokens | None = None
     times: int = 1
+    has_vectors: tuple[bool, ...] | None = None
 
     @property
     def rows(self) -> list[Tensor]:
@@ -96,10 +98,11 @@ class TokenEmbeddings:
             for row, own in zip(self.rows, there, strict=True)
         ]
         rows, masks = zip(*made, strict=True)
-        whole = pad_rows(rows, masks=masks, side=self.side, lead=self.lead)
+        has_vectors = tuple(len(own) > 0 for own in there)
+        whole = replace(pad_rows(rows, masks=masks, side=self.side, lead=self.lead), has_vectors=has_vectors)
         if place == "before":
             return whole
-        is_moved = self.side == "left" and not all(len(own) for own in there)
+        is_moved = self.side == "left" and not all(has_vectors)
         return replace(whole, tail=count + (closing if is_moved else 0))
 
     def _with_vectors(
@@ -136,7 +139,12 @@ def below(above: TokenEmbeddings, other: TokenEmbeddings) -> TokenEmbeddings:
         mask=mask,
         mixed=SeparateRows(mixed) if any(mixed) else None,
         times=above.times + other.times,
+        has_vectors=(*_having(above), *_having(other)),
     )
+
+
+def _having(inputs: TokenEmbeddings) -> tuple[bool, ...]:
+    return inputs.has_vectors or (False,) * len(inputs.embeds)
 
 
 def pad_rows(

@@ -21,10 +21,11 @@ from personaplug.embedder.checkpoint import load_weights, write_tensors
 from personaplug.errors import ConfigError
 from personaplug.files import scratch_folder, write_text
 from personaplug.method_kinds import Prefixed
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import read_config
 from personaplug.plug.run_folder import ADAPTER, CONFIG, check_is_run, check_is_trained, method_of
-from personaplug.plug.shared_adapter import SharedAdapter, SharedAdapterConfig
+from personaplug.plug.shared_adapter import SharedAdapter
 
 LORA_CONFIG, LORA_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -50,7 +51,7 @@ class RunLora:
         """Find the adapter of a trained run.
 
         Raises:
-            ConfigError: It is a run of another kind, has none, or has one that inputs do not go through.
+            ConfigError: It is a run of another kind, has none, or has one that is not the same for all that is read.
         """
         check_is_run(folder)
         if (held := method_of(folder)) not in get_args(Prefixed):
@@ -67,6 +68,11 @@ class RunLora:
                 " engine can do as it does",
                 hint="serve it with --engine local, or train anew with --set adapter.reads=all: a step takes 3.8 times"
                 " as long, and answers on git-subject (dev) were 0.54 nats better",
+            )
+        if run.learns_apart:
+            raise ConfigError(
+                f"the adapter of {folder} has columns for personas alone (adapter.learns): a LoRA is the same for all",
+                hint="train anew with --set adapter.learns=both",
             )
         check_is_trained(folder)
         return cls(folder, run, config, _name(folder, config))

@@ -64,8 +64,13 @@ def build_adapter(run: RunConfig, backbone: Backbone) -> SharedAdapter | None:
     if run.shared_adapter is None:
         return None
     torch.default_generator.manual_seed(run.training.seed)
-    vectors = run.vectors if run.embedder.place == "after" else 0
-    return SharedAdapter(backbone.model, run.shared_adapter, closing=backbone.closing_tokens, vectors=vectors)
+    return SharedAdapter(
+        backbone.model,
+        run.shared_adapter,
+        closing=backbone.closing_tokens,
+        vectors=run.vectors if run.embedder.place == "after" else 0,
+        is_apart=run.learns_apart,
+    )
 
 
 def build_copy_head(run: RunConfig) -> CopyHead | None:

@@ -102,15 +102,19 @@ class PluggedModel(nn.Module):
         """Give the mean negative log-likelihood of an answer token, in nats.
 
         Where the adapter is to answer alone too, a training reads each example twice: with all that the plug puts
-        beside it, and with the adapter alone. The gradients are of both, the loss is that of the former.
+        beside it, and with the adapter alone. The gradients are of both, the loss is that of the former. An example
+        without anything to put beside it teaches once.
         """
         longest = self.run.training.max_output_tokens
         if not (self.training and self.run.learns_alone_too):
             return self.backbone.loss(self.inputs(batch), batch.targets, max_tokens=longest)
         embedded = self._embedded_prompts(batch)
-        both = below(self._with_persona(embedded, batch), self._without_persona(embedded))
+        both = self._adapted(below(self._with_persona(embedded, batch), self._without_persona(embedded)))
         scores = self.backbone.score(both, 2 * batch.targets, max_tokens=longest)
-        whole, alone = -scores.log_likelihood.view(2, -1).sum(dim=1) / scores.tokens.view(2, -1).sum(dim=1)
+        likely, tokens = scores.log_likelihood.view(2, -1), scores.tokens.view(2, -1).sum(dim=1)
+        is_taught = torch.tensor(both.has_vectors, device=likely.device).view(2, -1)[0]
+        whole = -torch.where(is_taught, likely[0], likely[0].detach()).sum() / tokens[0]
+        alone = -likely[1].sum() / tokens[1]
         loss: Tensor = whole + alone - alone.detach()
         return loss
 
@@ -144,7 +148,7 @@ class PluggedModel(nn.Module):
 
     def inputs(self, batch: PlugBatch) -> TokenEmbeddings:
         """Put the vectors of each example into its embedded prompt."""
-        return self._with_persona(self._embedded_prompts(batch), batch)
+        return self._adapted(self._with_persona(self._embedded_prompts(batch), batch))
 
     def _embedded_prompts(self, batch: PlugBatch) -> TokenEmbeddings:
         return self.backbone.embed(batch.prompts, max_tokens=self.prompts.max_tokens)
@@ -154,6 +158,9 @@ class PluggedModel(nn.Module):
         inputs = self._with_vectors(embedded, self.prefix(batch), is_there=self.prefix.is_there(batch))
         if self.copy_head and batch.written:
             inputs = replace(inputs, mixed=Copying(self.copy_head, batch.written, self.run.copying.boost))
+        return inputs
+
+    def _adapted(self, inputs: TokenEmbeddings) -> TokenEmbeddings:
         adapter, is_behind = self.adapter, self.run.reads_inputs_alone
         return adapter.joined(inputs, self.backbone.model, is_behind=is_behind) if adapter else inputs
 

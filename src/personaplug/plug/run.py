@@ -12,8 +12,8 @@ from personaplug.embedder.encoder import BGE, EncoderConfig
 from personaplug.embedder.user_embedder import OURS, PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS, ItemChooser, Prefixed
+from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.run_folder import CONFIG, holds_run
-from personaplug.plug.shared_adapter import SharedAdapterConfig
 from personaplug.tasks.task import Task
 
 
@@ -136,10 +136,18 @@ class RunConfig:
         return replace(self.adapter, rank=rank) if rank else None
 
     @property
+    def learns_apart(self) -> bool:
+        """Whether the adapter has columns that answer alone, and others for a persona."""
+        adapter = self.shared_adapter
+        if not self.has_persona or adapter is None:
+            return False
+        return adapter.learns == "apart" or (adapter.learns == "auto" and adapter.reads == "answer")
+
+    @property
     def learns_alone_too(self) -> bool:
         """Whether training reads each example once more, without vectors and copied words."""
         adapter = self.shared_adapter
-        return self.has_persona and adapter is not None and adapter.learns == "both"
+        return self.has_persona and adapter is not None and adapter.learns != "with"
 
     @property
     def copies(self) -> bool:

@@ -3,53 +3,30 @@
 It has no user in it: alone it is the control for one adapter a user, as a tuned prompt is for the persona; beside a
 persona it is what all users share. The language model's own weights stay as they are.
 
+Beside a persona it has more columns, which read it. Those that it has without one learn as if there were no other: so
+whoever has no items is answered as by the control.
+
 By default inputs do not go through it: the frozen model reads them, and it begins where the answer does. So a training
 step has few tokens to go back through, and what was read of an input can be kept.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import sqrt
 from threading import get_ident
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import PreTrainedModel
 
 from personaplug.backbone.attention_maps import Hook, added_to, attention_projections, hooked
 from personaplug.backbone.tokens import TokenEmbeddings
-from personaplug.config import option
-
-
-@dataclass(frozen=True, slots=True)
-class SharedAdapterConfig:
-    """How large the path is that all users share."""
-
-    rank: int = option(
-        -1,
-        "columns of each of its two matrices beside a frozen one; 0 for none;"
-        " -1 for 8 beside a persona and in tuned-lora, and none beside a tuned prompt",
-    )
-    alpha: float = option(16.0, "what they add is multiplied by alpha / rank")
-    places: Literal["attention", "query-value"] = option(
-        "attention", "every linear map of the attention, or those of queries and values alone"
-    )
-    reads: Literal["answer", "all"] = option(
-        "answer", "what goes through it: answers and what stands right before them, or inputs too"
-    )
-    learns: Literal["with", "both"] = option(
-        "both",
-        "answers with a persona beside them; both: also without one, as users without items are answered",
-    )
-
-    def __post_init__(self) -> None:
-        if self.rank < -1 or not self.alpha > 0:
-            raise ValueError(f"rank {self.rank} must be at least 0, or -1, alpha {self.alpha} above zero")
+from personaplug.plug.adapter_config import SharedAdapterConfig
+from personaplug.plug.low_rank import Shares, low_rank
 
 
 class SharedAdapter(nn.Module):
@@ -60,10 +37,13 @@ class SharedAdapter(nn.Module):
         config: How large; a rank of at least one.
         closing: Tokens that end every input, one at least; where it reads answers, it reads these too.
         vectors: How many stand behind them, which it also reads.
+        is_apart: Whether as many columns more are for inputs with vectors, and the others learn of inputs without.
 
     Attributes:
         first: ``A`` of each map, ``[rank, inputs]``, drawn at random.
         second: ``B`` of each map, ``[outputs, rank]``, zero at first: an untrained adapter changes nothing.
+        persona_first: ``A`` of the columns that are for inputs with vectors; empty where there are none.
+        persona_second: ``B`` of these.
         tail: Tokens and vectors at the end of every input that it reads; None where it reads all that its maps do.
 
     Raises:
@@ -71,7 +51,13 @@ class SharedAdapter(nn.Module):
     """
 
     def __init__(
-        self, model: PreTrainedModel, config: SharedAdapterConfig, *, closing: int = 1, vectors: int = 0
+        self,
+        model: PreTrainedModel,
+        config: SharedAdapterConfig,
+        *,
+        closing: int = 1,
+        vectors: int = 0,
+        is_apart: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
@@ -83,12 +69,15 @@ class SharedAdapter(nn.Module):
             maps = {name: each for name, each in maps.items() if "decoder" in name.split(".")}
         self.names = tuple(maps)
         shapes = [_shape(each) for each in maps.values()]
-        self.first = nn.ParameterList(torch.empty(config.rank, inputs) for inputs, _ in shapes)
-        self.second = nn.ParameterList(torch.zeros(outputs, config.rank) for _, outputs in shapes)
-        for weight in self.first:
-            nn.init.kaiming_uniform_(weight, a=sqrt(5))
+        self.first, self.second = _columns(shapes, config.rank)
+        self.persona_first, self.persona_second = _columns(shapes if is_apart else [], config.rank)
         self._threads: set[int] = set()
         self._until: ExitStack | None = None
+
+    @property
+    def alone(self) -> list[nn.Parameter]:
+        """The matrices that answer without a persona, where others are for one; none where they are the same."""
+        return [*self.first, *self.second] if len(self.persona_first) else []
 
     def joined(self, inputs: TokenEmbeddings, model: PreTrainedModel, *, is_behind: bool) -> TokenEmbeddings:
         """Have it stand beside a language model that reads inputs.
@@ -98,11 +87,17 @@ class SharedAdapter(nn.Module):
             model: That of this adapter, or a copy in another precision.
             is_behind: Whether the frozen model reads them by itself as far as the adapter's ``tail``.
         """
-        return replace(inputs, tail=(self.tail or 0) if is_behind else 0, beside=partial(self.beside, model))
+        beside = partial(self.beside, model, personal=inputs.has_vectors)
+        return replace(inputs, tail=(self.tail or 0) if is_behind else 0, beside=beside)
 
     @contextmanager
     def beside(
-        self, model: PreTrainedModel, answer_tokens: int = 0, *, rows: Sequence[bool] | None = None
+        self,
+        model: PreTrainedModel,
+        answer_tokens: int = 0,
+        *,
+        rows: Sequence[bool] | None = None,
+        personal: Sequence[bool] | None = None,
     ) -> Iterator[None]:
         """Stand beside a language model, for what this thread has it read; entered again inside, it stands there once.
 
@@ -110,16 +105,18 @@ class SharedAdapter(nn.Module):
             model: That of this adapter, or a copy in another precision.
             answer_tokens: Of given answers, read behind the inputs in the same pass.
             rows: Which rows of what the model reads go through it, a row's beams with it; None for all.
+            personal: Which rows have vectors; None for none.
         """
         if (thread := get_ident()) in self._threads:
             yield
             return
-        parts = zip(self.names, self.first, self.second, strict=True)
         last = None if self.tail is None else self.tail + answer_tokens
-        chosen = None if rows is None or all(rows) else self.first[0].new_tensor(rows)
+        is_any = personal is not None and (any(personal) or torch.is_grad_enabled())
+        has_more = is_any and len(self.persona_first) > 0
+        shares = self._shares(rows, personal if has_more else None)
         hooks = [
-            (model.get_submodule(name), _in_thread(thread, self._path(first, second, chosen=chosen, last=last)))
-            for name, first, second in parts
+            (model.get_submodule(name), _in_thread(thread, self._path(*matrices, shares=shares, last=last)))
+            for name, matrices in zip(self.names, self.columns(personal=has_more), strict=True)
         ]
         self._threads.add(thread)
         until = self._until or ExitStack()
@@ -137,27 +134,66 @@ class SharedAdapter(nn.Module):
             finally:
                 self._until = None
 
-    def _path(self, first: Tensor, second: Tensor, *, chosen: Float[Tensor, " rows"] | None, last: int | None) -> Hook:
+    def columns(self, *, personal: bool) -> list[tuple[Tensor, Tensor]]:
+        """Give each map's two matrices, those for inputs with vectors among them or not."""
+        plain = list(zip(self.first, self.second, strict=True))
+        if not (personal and len(self.persona_first)):
+            return plain
+        more = zip(self.persona_first, self.persona_second, strict=True)
+        return [(torch.cat([a, c]), torch.cat([b, d], dim=1)) for (a, b), (c, d) in zip(plain, more, strict=True)]
+
+    def _shares(self, rows: Sequence[bool] | None, personal: Sequence[bool] | None) -> Shares:
+        """Say which columns each row goes through, and which learn of it."""
+        if personal is None:
+            chosen = None if rows is None or all(rows) else self.first[0].new_tensor(rows)
+            return Shares(None if chosen is None else self._spread(chosen))
+        own = self.first[0].new_tensor(personal)
+        every = torch.ones_like(own) if rows is None else self.first[0].new_tensor(rows)
+        read, taught = self._spread(every, every * own), self._spread(every * (1 - own), every * own)
+        return Shares(read, taught) if torch.is_grad_enabled() or not read.all() else Shares()
+
+    def _spread(self, *shares: Float[Tensor, " rows"]) -> Float[Tensor, "rows rank"]:
+        """Say of each column what is said of its kind."""
+        return torch.stack(shares, dim=1).repeat_interleave(self.config.rank, dim=1)
+
+    def _path(self, first: Tensor, second: Tensor, *, shares: Shares, last: int | None) -> Hook:
         scale = self.config.alpha / self.config.rank
 
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             read = inputs[0] if last is None else inputs[0][..., -last:, :]
-            narrow = functional.linear(read.to(first.dtype), first)
-            narrow = narrow if chosen is None else _of_rows(narrow, chosen)
-            return added_to(output, functional.linear(narrow, second), scale=scale)
+            return added_to(output, low_rank(read.to(first.dtype), first, second, shares), scale=scale)
 
         return add
 
 
+def _columns(shapes: Sequence[tuple[int, int]], rank: int) -> tuple[nn.ParameterList, nn.ParameterList]:
+    first = nn.ParameterList(torch.empty(rank, inputs) for inputs, _ in shapes)
+    second = nn.ParameterList(torch.zeros(outputs, rank) for _, outputs in shapes)
+    for weight in first:
+        nn.init.kaiming_uniform_(weight, a=sqrt(5))
+    return first, second
+
+
 @contextmanager
 def each_its_own(
-    model: PreTrainedModel, adapters: Sequence[SharedAdapter | None], answer_tokens: int = 0
+    model: PreTrainedModel,
+    adapters: Sequence[SharedAdapter | None],
+    answer_tokens: int = 0,
+    *,
+    personal: Sequence[bool] | None = None,
 ) -> Iterator[None]:
-    """Let each row of what a language model reads go through an adapter of its own, or through none."""
+    """Let each row of what a language model reads go through an adapter of its own, or through none.
+
+    Args:
+        model: That of the adapters, or a copy in another precision.
+        adapters: One a row.
+        answer_tokens: As in :meth:`SharedAdapter.beside`.
+        personal: As there.
+    """
     with ExitStack() as entered:
         for adapter in dict.fromkeys(each for each in adapters if each):
             rows = [each is adapter for each in adapters]
-            entered.enter_context(adapter.beside(model, answer_tokens, rows=rows))
+            entered.enter_context(adapter.beside(model, answer_tokens, rows=rows, personal=personal))
         yield
 
 
@@ -173,11 +209,6 @@ def _in_thread(thread: int, hook: Hook) -> Hook:
         return hook(module, inputs, output) if is_ours else output
 
     return only
-
-
-def _of_rows(narrow: Float[Tensor, "..."], chosen: Float[Tensor, " rows"]) -> Float[Tensor, "..."]:
-    """Leave out what is added to rows that are not chosen; a query's own rows (beams, or tokens) are neighbours."""
-    return (narrow.reshape(len(chosen), -1) * chosen[:, None]).view_as(narrow)
 
 
 def _shape(linear: nn.Module) -> tuple[int, int]:

@@ -85,7 +85,8 @@ def _adapter(run: RunConfig) -> str:
     if adapter is None:
         return "none"
     reads = "answers" if adapter.reads == "answer" else "inputs and answers"
-    return f"rank {adapter.rank}, beside {adapter.places}, reads {reads}"
+    more = f" and {adapter.rank} more beside a persona" if run.learns_apart else ""
+    return f"rank {adapter.rank}{more}, beside {adapter.places}, reads {reads}"
 
 
 def _inputs(read: InputsRead, *, epochs: float) -> str:

@@ -122,6 +122,15 @@ class PlugTrainer(Trainer):
             self.optimizer = torch.optim.AdamW(self._decayed(groups), weight_decay=self.config.weight_decay, fused=True)
         return self.optimizer
 
+    def _clip_grad_norm(self, model: nn.Module) -> Tensor | None:
+        """Clip what answers without a persona by itself, so that it learns as if there were nothing else."""
+        alone = self.plug.adapter.alone if self.plug.adapter else []
+        if alone:
+            self.accelerator.clip_grad_norm_(alone, self.args.max_grad_norm)
+        others = {*model.parameters()} - {*alone}
+        norm: Tensor | None = self.accelerator.clip_grad_norm_(others, self.args.max_grad_norm)
+        return norm
+
     def _decayed(self, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Split each group in weights that decay and those that do not, where there are such."""
         if self.config.decays_all:

@@ -11,7 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from personaplug.backbone.base import GenerationConfig
 from personaplug.backbone.beams import BeamSearch
 from personaplug.errors import ConfigError, MissingExtraError
-from personaplug.plug.shared_adapter import SharedAdapter, SharedAdapterConfig
+from personaplug.plug.adapter_config import SharedAdapterConfig
+from personaplug.plug.shared_adapter import SharedAdapter
 from personaplug.rivals.user_lora import adapters as lora
 from personaplug.rivals.user_lora.adapters import LoraConfig, UserAdapters, attention_projections
 from tests import tiny

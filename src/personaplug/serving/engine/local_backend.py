@@ -37,7 +37,9 @@ class LocalBackend(Backend):
             plug.adapter if reply.request.with_persona else None for plug, (reply, _) in zip(plugs, read, strict=True)
         ]
         mixed = side_by_side([reading.mixed for _, reading in read])
-        inputs = replace(inputs, beside=partial(each_its_own, backbone.model, adapters), mixed=mixed)
+        personal = [reading.has_vectors for _, reading in read]
+        beside = partial(each_its_own, backbone.model, adapters, personal=personal)
+        inputs = replace(inputs, beside=beside, mixed=mixed)
         backbone.write(inputs, [reply.writing for reply, _ in read])
         self._metrics.stage.labels("write").observe(monotonic() - begun)
         for reply, reading in read:

@@ -37,12 +37,14 @@ class Reading:
         mask: Which of them the language model reads.
         mixed: What has a say in the answer's tokens beside the language model; None where nothing has.
         opening: What is known of the answer so far.
+        has_vectors: Whether vectors are among the embeddings.
     """
 
     embeds: Float[Tensor, "tokens llm_dim"]
     mask: Bool[Tensor, " tokens"]
     opening: AnswerStart
     mixed: NextTokens | None = None
+    has_vectors: bool = False
 
 
 class ServedModel:
@@ -106,7 +108,9 @@ class ServedModel:
                     persona = self._persona(example) if with_persona else "off"
                     mixed = inputs.mixed.row(place) if inputs.mixed else None
                     embeds, mask = inputs.row(place)
-                    read[at] = Reading(embeds, mask, AnswerStart(persona, int(mask.sum())), mixed)
+                    opening = AnswerStart(persona, int(mask.sum()))
+                    has_vectors = bool(inputs.has_vectors and inputs.has_vectors[place])
+                    read[at] = Reading(embeds, mask, opening, mixed, has_vectors=has_vectors)
         return [read[at] for at in range(len(requests))]
 
     def _example(self, request: EngineRequest) -> Example:

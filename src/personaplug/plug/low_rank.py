@@ -1,0 +1,81 @@
+"""The product of a low-rank path, of which some columns are for some rows alone, in reading and in learning."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Which columns of a path a row goes through.
+
+    Attributes:
+        read: 1 where a row goes through a column, 0 where it does not; None where all go through all.
+        taught: The same of the rows that a column learns of; None where it learns of those that go through it.
+    """
+
+    read: Float[Tensor, "rows rank"] | None = None
+    taught: Float[Tensor, "rows rank"] | None = None
+
+
+def low_rank(
+    read: Float[Tensor, "..."],
+    first: Float[Tensor, "rank inputs"],
+    second: Float[Tensor, "outputs rank"],
+    shares: Shares,
+) -> Float[Tensor, "..."]:
+    """Give ``second (share * first x)`` of each row; a row's own rows (beams, or tokens) are neighbours."""
+    if shares.taught is not None and torch.is_grad_enabled():
+        with _as_is(read):
+            product: Tensor = _Taught.apply(read, first, second, shares.read, shares.taught)  # type: ignore[no-untyped-call]
+        return product
+    narrow = functional.linear(read, first)
+    return functional.linear(narrow if shares.read is None else _shared(narrow, shares.read), second)
+
+
+class _Taught(Function):
+    """The same product, whose gradients reach a column's weights from the rows alone that are to teach it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 (torch's context takes any attribute)
+        read: Tensor,
+        first: Tensor,
+        second: Tensor,
+        through: Tensor,
+        taught: Tensor,
+    ) -> Tensor:
+        narrow = functional.linear(read, first)
+        ctx.save_for_backward(read, first, second, through, taught, narrow)
+        return functional.linear(_shared(narrow, through), second)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        read, first, second, through, taught, narrow = ctx.saved_tensors
+        with _as_is(read):
+            back = gradient @ second
+            of_first = _flat(_shared(back, taught)).T @ _flat(read)
+            of_second = _flat(gradient).T @ _flat(_shared(narrow, taught))
+            return _shared(back, through) @ first, of_first, of_second, None, None
+
+
+def _as_is(read: Tensor) -> torch.autocast:
+    """Let no caller's autocast mix precisions: the gradients written out here are of one."""
+    return torch.autocast(read.device.type, enabled=False)
+
+
+def _shared(narrow: Float[Tensor, "..."], share: Float[Tensor, "rows rank"]) -> Float[Tensor, "..."]:
+    """Leave out the columns that a row does not go through."""
+    rows, rank = share.shape
+    return (narrow.reshape(rows, -1, rank) * share[:, None]).view_as(narrow)
+
+
+def _flat(tensor: Float[Tensor, "... dim"]) -> Float[Tensor, "all dim"]:
+    return tensor.reshape(-1, tensor.shape[-1])
