@@ -9,6 +9,7 @@ import pytest
 
 from personaplug.bench import runner
 from personaplug.config import write_toml
+from personaplug.plug.run import RunConfig
 from personaplug.tasks.task import Retrieval, load_task
 from tests.bench.bench_world import SMALL, bench, write_recipe
 
@@ -224,13 +225,15 @@ def test_rows_that_cannot_be_read_are_an_error_or_are_left_out_and_told_of(model
 @pytest.mark.parametrize(("method", "items"), [("tuned-prompt", 0), ("plug+bm25", 2)])
 def test_a_plugs_vectors_and_items_need_room_too(models, tmp_path, method, items):
     beside = items + len("\n") if items else 0
-    room = 512 - 8 - 16 - beside  # the tiny model's positions, an answer, the vectors beside the input, and the items
+    room = (
+        512 - 8 - RunConfig().vectors - beside
+    )  # the tiny model's positions, an answer, the vectors beside the input, and the items
     for tokens, code in ((room, 130), (room + 1, 1)):
         settings = [*SMALL, f"training.max_input_tokens={tokens}"]
         result = bench(write_recipe(tmp_path, models, methods=[method], settings=settings, strangers=False))
         assert result.exit_code == code
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
-    assert "16 vectors" in result.stderr
+    assert "4 vectors" in result.stderr
 
 
 @pytest.mark.usefixtures("stopping")

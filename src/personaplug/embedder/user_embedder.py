@@ -118,13 +118,14 @@ OURS = EmbedderConfig(
     made_of="outputs",
     with_mean=True,
     gain=1.0,
-    instructions=4,
+    output_tokens=1,
+    instructions=0,
     temperature=0.03,
     is_residual=False,
     nobody="nothing",
     first="persona",
 )
-"""How the user's outputs are worded, by their likeness to the query and on the whole: what carries a person best."""
+"""How the user's outputs begin and go on, by their likeness to the query and on the whole: what carries a person best."""
 
 PAPER = EmbedderConfig(
     place="before",
