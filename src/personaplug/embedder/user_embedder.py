@@ -125,7 +125,7 @@ OURS = EmbedderConfig(
     nobody="nothing",
     first="persona",
 )
-"""How the user's outputs begin and go on, by their likeness to the query and on the whole: what carries a person best."""
+"""How the user's outputs begin and go on, by likeness to the query and on the whole: what carries a person best."""
 
 PAPER = EmbedderConfig(
     place="before",
