@@ -11,6 +11,7 @@ import torch
 from personaplug.bench import json_files, runner
 from personaplug.evaluation.report import Report
 from personaplug.methods.persona_plug import PlugMethod
+from personaplug.plug.run import RunConfig
 from personaplug.training.metrics_log import MetricsLog
 from tests.bench.bench_world import USERS, bench, contents, write_recipe
 from tests.cli.conftest import done
@@ -81,7 +82,7 @@ def test_seeds_share_what_was_read_of_inputs_and_nothing_is_left_of_it(finished)
 def test_costs_stand_beside_the_scores(finished):
     rows = {row["label"]: row for row in json.loads(finished[1].stdout)["tasks"][0]["costs"]}
     assert all(row["seconds"] > 0 and row["peak_memory_mb"] > 0 for row in rows.values())
-    assert rows["tuned-prompt"]["prompt_tokens"] == rows["plain"]["prompt_tokens"] + 16
+    assert rows["tuned-prompt"]["prompt_tokens"] == rows["plain"]["prompt_tokens"] + RunConfig().vectors
     assert rows["plain"]["user_bytes"] == rows["tuned-prompt"]["user_bytes"] == 0
     assert rows["plug"]["training_seconds"] > 0
     assert rows["plain"]["training_seconds"] is None

@@ -172,7 +172,7 @@ def test_who_has_no_items_is_answered_by_the_adapter_alone(models, family, store
 
 
 def test_without_an_adapter_the_instruction_stands_there_for_who_has_no_items(models, family, store, examples):
-    run = make_run(models, family, embedder=OURS)
+    run = make_run(models, family, embedder=replace(OURS, instructions=4))
     plug = as_if_trained(build_plug(run, TASK, store=store, query_source=QuerySource.STORE))
     unknown = [replace(examples[0], profile=Profile("nobody"))]
     assert plug.inputs(plug.batcher(unknown)).mask.sum() == plug.embedded(unknown, with_persona=False).mask.sum() + 4

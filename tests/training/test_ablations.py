@@ -24,7 +24,7 @@ ENCODER = re.findall("`([^`]+)`", ENCODERS.partition(". It has rows")[0])
 
 
 ASKED = (
-    "embedder.instructions=0",
+    "embedder.instructions=4",
     "embedder.weighting=mean",
     "embedder.temperature=1",
     "embedder.items=4",

@@ -9,9 +9,9 @@ from personaplug.training.progress import Fitted
 from tests.world import TASK
 
 METHODS = {
-    "plug": "4 for the task, 12 for the user",
+    "plug": "4 for the user",
     "plug+bm25": "4, chosen by bm25",
-    "tuned-prompt": "16, the same for every user",
+    "tuned-prompt": "4, the same for every user",
 }
 
 

@@ -76,7 +76,8 @@ def _files(run: RunConfig) -> list[str]:
 
 def _vectors(run: RunConfig) -> str:
     if run.has_persona:
-        return f"{run.embedder.instructions} for the task, {run.embedder.persona_vectors} for the user"
+        instructions = f"{run.embedder.instructions} for the task, " if run.embedder.instructions else ""
+        return f"{instructions}{run.embedder.persona_vectors} for the user"
     return f"{run.vectors}, the same for every user" if run.vectors else "none"
 
 

@@ -127,7 +127,10 @@ class PlugTrainer(Trainer):
         alone = self.plug.adapter.alone if self.plug.adapter else []
         if alone:
             self.accelerator.clip_grad_norm_(alone, self.args.max_grad_norm)
-        others = {*model.parameters()} - {*alone}
+        by_itself = set(alone)
+        others = [
+            weight for weight in model.parameters() if weight not in by_itself
+        ]  # in their order: sums depend on it
         norm: Tensor | None = self.accelerator.clip_grad_norm_(others, self.args.max_grad_norm)
         return norm
 
