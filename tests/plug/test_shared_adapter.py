@@ -283,19 +283,22 @@ def test_the_input_of_both_readings_is_read_once(models, store, examples, monkey
     assert read == [len(examples)]
 
 
-@pytest.mark.parametrize("method", ["tuned-lora", "plug"])
+@pytest.mark.parametrize("kind", [("tuned-lora", "auto"), ("plug", "both"), ("plug", "apart")])
 @pytest.mark.parametrize("place", ["before", "after"])
 @pytest.mark.parametrize("reads", ["answer", "all"])
-def test_an_answer_is_as_likely_with_gradients_as_without(models, family, store, examples, method, place, reads):
+def test_an_answer_is_as_likely_with_gradients_as_without(models, family, store, examples, kind, place, reads):
     """With them the input may be read ahead, by the frozen model alone."""
-    run = replace(make_run(models, family, method=method), adapter=replace(SMALL, reads=reads, learns="both"))
+    method, learns = kind
+    run = replace(make_run(models, family, method=method), adapter=replace(SMALL, reads=reads, learns=learns))
     run = replace(run, embedder=replace(run.embedder, place=place))
     plug = as_if_trained(build_plug(run, TASK, store=store, query_source=QuerySource.STORE))
     scores = plug.score(examples)
     loss = plug.loss(plug.batcher(examples))
     torch.testing.assert_close(loss.detach(), -scores.log_likelihood.sum() / scores.tokens.sum(), atol=1e-5, rtol=1e-4)
     loss.backward()
-    assert all(weight.grad is not None and weight.grad.any() for weight in plug.adapter.parameters())
+    for_personas = [*plug.adapter.persona_first, *plug.adapter.persona_second]
+    learning = for_personas or plug.adapter.parameters()
+    assert all(weight.grad is not None and weight.grad.any() for weight in learning)
 
 
 @pytest.mark.parametrize("reads", ["answer", "all"])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from personaplug.embedder.autocast import without_autocast
 from personaplug.embedder.text_reader import TextReader
 from personaplug.errors import ConfigError
 
@@ -83,7 +84,7 @@ class LanguageModelStates(nn.Module):
     @torch.no_grad()
     def _means(self, texts: list[list[int]]) -> Float[Tensor, "texts dim"]:
         rows = [torch.tensor([row], device=self.device) for row in texts]
-        with torch.autocast(self.device.type, enabled=False):
+        with without_autocast(self.device):
             return torch.stack([self._states(row, torch.ones_like(row))[0].mean(dim=0) for row in rows])
 
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from personaplug.embedder.autocast import without_autocast
+
 AT_ONCE = 512
 """Items projected together, and the rest of the last user's: enough for fast products, few enough for a cache."""
 
@@ -37,7 +39,7 @@ def weighted_sums(
     """
     weights = weights.to(values.dtype)
     trained = (weights, values, linear.weight, linear.bias)
-    with _as_is(values):
+    with without_autocast(values.device):
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in trained):
             sums: Tensor = _WeightedSums.apply(*trained, counts)  # type: ignore[no-untyped-call]
             return sums
@@ -76,7 +78,7 @@ class _WeightedSums(Function):
         of_weights, of_matrix, of_bias = map(torch.zeros_like, (weights, matrix, matrix[:, 0]))
         of_values = torch.empty_like(values) if ctx.needs_input_grad[1] else None
         room = _room(halfway, ctx.counts)
-        with _as_is(values):
+        with without_autocast(values.device):
             for group in _groups(ctx.counts):
                 rows = group.rows
                 of_halfway = _back(
@@ -116,11 +118,6 @@ def _back(
 def _room(halfway: Tensor, counts: Sequence[int]) -> Tensor:
     """Make room for the memories of the largest group."""
     return torch.empty_like(halfway[: max(sum(group.counts) for group in _groups(counts))])
-
-
-def _as_is(values: Tensor) -> torch.autocast:
-    """Let no caller's autocast mix precisions: the gradients written out here are of one."""
-    return torch.autocast(values.device.type, enabled=False)
 
 
 @dataclass(frozen=True, slots=True)

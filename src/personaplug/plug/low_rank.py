@@ -10,6 +10,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from personaplug.embedder.autocast import without_autocast
+
 
 @dataclass(frozen=True, slots=True)
 class Shares:
@@ -32,7 +34,7 @@ def low_rank(
 ) -> Float[Tensor, "..."]:
     """Give ``second (share * first x)`` of each row; a row's own rows (beams, or tokens) are neighbours."""
     if shares.taught is not None and torch.is_grad_enabled():
-        with _as_is(read):
+        with without_autocast(read.device):
             product: Tensor = _Taught.apply(read, first, second, shares.read, shares.taught)  # type: ignore[no-untyped-call]
         return product
     narrow = functional.linear(read, first)
@@ -59,16 +61,11 @@ class _Taught(Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         read, first, second, through, taught, narrow = ctx.saved_tensors
-        with _as_is(read):
+        with without_autocast(read.device):
             back = gradient @ second
             of_first = _flat(_shared(back, taught)).T @ _flat(read)
             of_second = _flat(gradient).T @ _flat(_shared(narrow, taught))
             return _shared(back, through) @ first, of_first, of_second, None, None
-
-
-def _as_is(read: Tensor) -> torch.autocast:
-    """Let no caller's autocast mix precisions: the gradients written out here are of one."""
-    return torch.autocast(read.device.type, enabled=False)
 
 
 def _shared(narrow: Float[Tensor, "..."], share: Float[Tensor, "rows rank"]) -> Float[Tensor, "..."]:

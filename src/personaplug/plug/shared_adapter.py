@@ -144,11 +144,11 @@ class SharedAdapter(nn.Module):
 
     def _shares(self, rows: Sequence[bool] | None, personal: Sequence[bool] | None) -> Shares:
         """Say which columns each row goes through, and which learn of it."""
+        number = self.first[0].new_tensor
         if personal is None:
-            chosen = None if rows is None or all(rows) else self.first[0].new_tensor(rows)
-            return Shares(None if chosen is None else self._spread(chosen))
-        own = self.first[0].new_tensor(personal)
-        every = torch.ones_like(own) if rows is None else self.first[0].new_tensor(rows)
+            return Shares() if rows is None or all(rows) else Shares(self._spread(number(rows)))
+        own = number(personal)
+        every = torch.ones_like(own) if rows is None else number(rows)
         read, taught = self._spread(every, every * own), self._spread(every * (1 - own), every * own)
         return Shares(read, taught) if torch.is_grad_enabled() or not read.all() else Shares()
 

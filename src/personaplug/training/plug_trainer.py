@@ -125,12 +125,13 @@ class PlugTrainer(Trainer):
     def _clip_grad_norm(self, model: nn.Module) -> Tensor | None:
         """Clip what answers without a persona by itself, so that it learns as if there were nothing else."""
         alone = self.plug.adapter.alone if self.plug.adapter else []
-        if alone:
-            self.accelerator.clip_grad_norm_(alone, self.args.max_grad_norm)
+        if not alone:
+            whole: Tensor | None = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
+            return whole
+        self.accelerator.clip_grad_norm_(alone, self.args.max_grad_norm)
         by_itself = set(alone)
-        others = [
-            weight for weight in model.parameters() if weight not in by_itself
-        ]  # in their order: sums depend on it
+        # In their order: a sum's last bits depend on it, and so would the run.
+        others = [weight for weight in model.parameters() if weight not in by_itself]
         norm: Tensor | None = self.accelerator.clip_grad_norm_(others, self.args.max_grad_norm)
         return norm
 
