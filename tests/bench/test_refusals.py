@@ -233,7 +233,7 @@ def test_a_plugs_vectors_and_items_need_room_too(models, tmp_path, method, items
         result = bench(write_recipe(tmp_path, models, methods=[method], settings=settings, strangers=False))
         assert result.exit_code == code
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
-    assert "4 vectors" in result.stderr
+    assert "12 vectors" in result.stderr
 
 
 @pytest.mark.usefixtures("stopping")

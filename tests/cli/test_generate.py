@@ -203,7 +203,7 @@ def test_an_answer_longer_than_the_language_model_has_room_for_is_refused(genera
     result = generate(SECRET, "--user", "ada", "--max-new-tokens", 400)
     assert (result.exit_code, result.stdout) == (1, "")
     assert (
-        "inputs of 256 tokens beside 4 vectors: the language model has room for 112, beside answers of 400"
+        "inputs of 256 tokens beside 12 vectors: the language model has room for 112, beside answers of 400"
         in result.stderr
     )
     assert "Hint: --max-new-tokens 128" in result.stderr

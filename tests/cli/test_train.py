@@ -184,10 +184,10 @@ def test_inputs_longer_than_the_language_model_reads_are_refused(train):
     result = train("--max-input-tokens", 490, "--max-output-tokens", 28, family="decoder-only")
     assert (result.exit_code, result.stdout) == (1, "")
     assert (
-        "inputs of 490 tokens beside 4 vectors: the language model has room for 484, beside answers of 28"
+        "inputs of 490 tokens beside 12 vectors: the language model has room for 484, beside answers of 28"
         in result.stderr
     )
-    assert "Hint: --max-input-tokens 480" in result.stderr
+    assert "Hint: --max-input-tokens 472" in result.stderr
 
 
 def test_bad_rows_stop_the_training_unless_they_are_to_be_left_out(train, place, tmp_path):

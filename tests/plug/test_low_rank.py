@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaplug.plug.low_rank import Shares, low_rank
+from personaplug.plug.low_rank import Shares, low_rank, with_low_rank
 
 RANK, INPUTS, OUTPUTS, BEAMS, TOKENS = 3, 4, 5, 2, 2
 
@@ -34,6 +34,23 @@ def test_a_row_goes_through_its_own_columns(case):
         torch.testing.assert_close(low_rank(read, first, second, shares), plainly(read, first, second, through))
     whole = torch.ones_like(through)
     torch.testing.assert_close(low_rank(read, first, second, Shares()), plainly(read, first, second, whole))
+
+
+@given(cases(), st.integers(0, 2), st.booleans(), st.booleans())
+def test_a_product_is_added_to_the_last_columns_and_where_no_gradients_are_wanted_in_place(case, more, halved, whole):
+    read, first, second, wanted, through, _ = case
+    made = torch.cat([wanted.new_ones(len(wanted), more, OUTPUTS), wanted], dim=1)
+    shares = Shares() if whole else Shares(through)
+    made = made.float() if halved else made
+    right = made.clone().double()
+    right[:, more:] += 0.5 * plainly(read, first, second, torch.ones_like(through) if whole else through)
+    with_gradients = with_low_rank(made, read, first, second, shares, scale=0.5)
+    torch.testing.assert_close(with_gradients, right.to(made.dtype))
+    assert with_gradients is not made
+    with torch.no_grad():
+        in_place = with_low_rank(made, read, first, second, shares, scale=0.5)
+    torch.testing.assert_close(in_place, right.to(made.dtype))
+    assert in_place.data_ptr() == made.data_ptr()
 
 
 @given(cases())

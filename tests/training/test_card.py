@@ -9,9 +9,9 @@ from personaplug.training.progress import Fitted
 from tests.world import TASK
 
 METHODS = {
-    "plug": "4 for the user",
+    "plug": "12 for the user",
     "plug+bm25": "4, chosen by bm25",
-    "tuned-prompt": "4, the same for every user",
+    "tuned-prompt": "12, the same for every user",
 }
 
 

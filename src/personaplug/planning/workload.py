@@ -93,7 +93,7 @@ class Workload:
     peak: float = 3
     skew: float = 0.8
     memory: float = 512e6
-    persona_vectors: float = 4
+    persona_vectors: float = 12
     k: float = 4
     item_tokens: float = 64
     items_by: ItemsBy = "bm25"

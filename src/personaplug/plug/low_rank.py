@@ -10,6 +10,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from personaplug.backbone.attention_maps import added_to
 from personaplug.embedder.autocast import without_autocast
 
 
@@ -24,6 +25,27 @@ class Shares:
 
     read: Float[Tensor, "rows rank"] | None = None
     taught: Float[Tensor, "rows rank"] | None = None
+
+
+def with_low_rank(
+    output: Float[Tensor, "... outputs"],
+    read: Float[Tensor, "... inputs"],
+    first: Float[Tensor, "rank inputs"],
+    second: Float[Tensor, "outputs rank"],
+    shares: Shares,
+    *,
+    scale: float,
+) -> Float[Tensor, "... outputs"]:
+    """Add ``scale`` times the product to what a map made of what is read, or of more columns of which that is the last.
+
+    In a generation a product and its sum are one operation, in place: its steps are short, and there are many.
+    """
+    is_step = shares.read is None and not torch.is_grad_enabled() and output.is_contiguous()
+    if is_step and read.dtype == output.dtype == first.dtype and read.shape[:-1] == output.shape[:-1]:
+        narrow = functional.linear(read, first)
+        output.view(-1, output.shape[-1]).addmm_(narrow.view(-1, narrow.shape[-1]), second.T, alpha=scale)
+        return output
+    return added_to(output, low_rank(read.to(first.dtype), first, second, shares), scale=scale)
 
 
 def low_rank(

@@ -23,10 +23,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from personaplug.backbone.attention_maps import Hook, added_to, attention_projections, hooked
+from personaplug.backbone.attention_maps import Hook, attention_projections, hooked
 from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.plug.adapter_config import SharedAdapterConfig
-from personaplug.plug.low_rank import Shares, low_rank
+from personaplug.plug.low_rank import Shares, with_low_rank
 
 
 class SharedAdapter(nn.Module):
@@ -161,7 +161,7 @@ class SharedAdapter(nn.Module):
 
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             read = inputs[0] if last is None else inputs[0][..., -last:, :]
-            return added_to(output, low_rank(read.to(first.dtype), first, second, shares), scale=scale)
+            return with_low_rank(output, read, first, second, shares, scale=scale)
 
         return add
 
