@@ -16,9 +16,11 @@ import torch
 from benchmarks.intervals import mean_over_answers
 from benchmarks.paired_nats import Nats, nats
 from benchmarks.results_file import write
+from personaplug.backbone.base import GenerationConfig
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
 from personaplug.evaluation.significance import Estimate
+from personaplug.methods.persona_plug import PlugMethod
 from personaplug.plug.model import PersonaPlug
 from personaplug.records import Example
 from personaplug.store.persona_store import PersonaStore
@@ -58,7 +60,7 @@ def main(run: Path, control_run: Path, store: Path, data: Path, *, out: Path, qu
         task = showing(plug.task, items=max(ITEMS))
         plug.batcher.task = task
         dev = split_examples(read_log(data, task), task, split="dev").sample(queries, seed=seed)
-        rows = by_items(plug, dev, control=nats(alone, dev), seed=seed)
+        rows = by_items(plug, dev, control=plug_nats(alone, dev), seed=seed)
     users = {example.profile.user_id for example in dev}
     write(out, {"queries": len(dev), "users": len(users), "seed": seed, "items": rows})
 
@@ -73,10 +75,15 @@ def by_items(plug: PersonaPlug, dev: Sequence[Example], *, control: Nats, seed: 
     users = [example.profile.user_id for example in dev]
     rows = {}
     for count in ITEMS:
-        found = nats(plug, [replace(each, profile=each.profile.latest(count)) for each in dev])
+        found = plug_nats(plug, [replace(each, profile=each.profile.latest(count)) for each in dev])
         having = sum(len(each.profile.items) >= count for each in dev)
         rows[str(count)] = ColdStart(float(found.mean()), mean_over_answers(found - control, users, seed=seed), having)
     return rows
+
+
+def plug_nats(plug: PersonaPlug, examples: Sequence[Example]) -> Nats:
+    """Give the nats of each right answer by a plug, or by a control of it."""
+    return nats(PlugMethod("plug", plug, GenerationConfig()), examples)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""How likely do trained runs find the same right answers? Nats of each run, and the difference of every two, paired.
+"""How likely do methods find the same right answers? Nats of each, and the difference of every two, paired.
 
-    python -m benchmarks.paired_nats STORE LOG RUN RUN ... --split test --out FILE.json
+    python -m benchmarks.paired_nats STORE LOG RUN METHOD RUN ... --split test --strangers --out FILE.json
 
-It answers nothing, so it takes a fifth of the time of `personaplug evaluate`.
+A method is the folder of what was trained, or the name of one that needs no training, such as ``dense``; it then has
+the language model and the limits of the first run. Nothing is answered, so it takes a fifth of the time of
+``personaplug evaluate``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -19,9 +21,16 @@ from benchmarks.intervals import mean_over_answers
 from benchmarks.results_file import write
 from personaplug.data.log import read_log
 from personaplug.data.split import Split, split_examples
-from personaplug.plug.model import PersonaPlug
+from personaplug.data.stranger import with_strangers
+from personaplug.evaluation.harness import LikelihoodMethod, Method, PreparingMethod
+from personaplug.evaluation.significance import Estimate
+from personaplug.method_kinds import kind_of
+from personaplug.plug.query_source import QuerySource
+from personaplug.plug.run_folder import method_of, task_of
 from personaplug.records import Example
 from personaplug.store.persona_store import PersonaStore
+from personaplug.tasks.task import Task
+from personaplug.workflows.methods import MethodOptions, build_method
 
 Nats = Float[np.ndarray, " queries"]
 
@@ -29,37 +38,63 @@ Nats = Float[np.ndarray, " queries"]
 @click.command()
 @click.argument("store", type=click.Path(exists=True, path_type=Path))
 @click.argument("data", metavar="LOG", type=click.Path(exists=True, path_type=Path))
-@click.argument("runs", metavar="RUN...", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True)
+@click.argument("names", metavar="RUN|METHOD...", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON.")
 @click.option("--split", type=click.Choice(["dev", "test"]), default="dev", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the intervals.")
-def main(store: Path, data: Path, runs: tuple[Path, ...], *, out: Path, split: Split, seed: int) -> None:
-    """Measure runs on the same queries."""
+@click.option("--strangers", is_flag=True, help="Measure with strangers' histories too, where a history is read.")
+@click.option("-k", "--k", type=int, default=2, show_default=True, help="Items, of methods without training.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of intervals and strangers.")
+def main(  # noqa: PLR0913 (each option by itself, as click gives them)
+    store: Path, data: Path, names: tuple[str, ...], *, out: Path, split: Split, strangers: bool, k: int, seed: int
+) -> None:
+    """Measure methods on the same queries."""
     torch.set_num_threads(1)
-    with PersonaStore.open(store) as opened:
-        plugs = {str(run): PersonaPlug.from_pretrained(run, store=opened) for run in runs}
-        task = next(iter(plugs.values())).task
-        asked = split_examples(read_log(data, task), task, split=split)
-        measured = {name: nats(plug, asked) for name, plug in plugs.items()}
+    run = next(Path(name) for name in names if Path(name).is_dir())
+    task = task_of(run)
+    asked = split_examples(read_log(data, task), task, split=split)
+    others = with_strangers(asked, seed=seed) if strangers else []
     users = [example.profile.user_id for example in asked]
-    found = {
-        "split": split,
-        "queries": len(asked),
-        "users": len(set(users)),
+    measured: dict[str, Nats] = {}
+    personal: dict[str, Estimate] = {}
+    with PersonaStore.open(store) as opened:
+        for name in names:
+            method = _opened(name, task, store=opened, like=run, k=k)
+            measured[name] = nats(method, asked)
+            if others and kind_of(_kind(name)).meets_strangers:
+                personal[name] = mean_over_answers(measured[name] - nats(method, others), users, seed=seed)
+    found = {"split": split, "queries": len(asked), "users": len(set(users))} | _compared(measured, users, seed=seed)
+    write(out, found | ({"own_minus_strangers": personal} if strangers else {}))
+
+
+def nats(method: Method, examples: Sequence[Example]) -> Nats:
+    """Give the nats of each right answer."""
+    assert isinstance(method, LikelihoodMethod)
+    if isinstance(method, PreparingMethod):
+        method.prepare(examples)
+    batches = list(in_batches(examples))
+    return np.concatenate([-method.log_likelihood(batch) * method.answer_tokens(batch) for batch in batches])
+
+
+def _kind(name: str) -> str:
+    return method_of(Path(name)) if Path(name).is_dir() else name
+
+
+def _opened(name: str, task: Task, *, store: PersonaStore, like: Path, k: int) -> Method:
+    is_run = Path(name).is_dir()
+    options = MethodOptions(
+        query_source=QuerySource.STORE, run=Path(name) if is_run else like, store=store, k=None if is_run else k
+    )
+    return build_method(_kind(name), task, options=options)
+
+
+def _compared(measured: Mapping[str, Nats], users: Sequence[str], *, seed: int) -> Mapping[str, object]:
+    return {
         "nats": {name: float(each.mean()) for name, each in measured.items()},
         "differences": {
             f"{one} minus {other}": mean_over_answers(measured[one] - measured[other], users, seed=seed)
             for one, other in combinations(measured, 2)
         },
     }
-    write(out, found)
-
-
-def nats(plug: PersonaPlug, examples: Sequence[Example]) -> Nats:
-    """Give the nats of each right answer."""
-    if items := plug.prompts.items:
-        items.prepare(examples)
-    return np.concatenate([-plug.score(batch).log_likelihood.numpy() for batch in in_batches(examples)])
 
 
 if __name__ == "__main__":

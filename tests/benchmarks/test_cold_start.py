@@ -8,8 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.cold_start import ITEMS as COUNTS
-from benchmarks.cold_start import by_items, main, showing
-from benchmarks.paired_nats import nats
+from benchmarks.cold_start import by_items, main, plug_nats, showing
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
 from personaplug.plug.model import PersonaPlug
@@ -26,7 +25,7 @@ def plug(world):
 
 def test_no_items_are_an_empty_history_and_many_are_all_of_it(world, plug):
     dev = list(split_examples(read_log(world / "log.jsonl", plug.task), plug.task, split="dev"))
-    nobody, whole = nats(plug, [replace(each, profile=Profile("nobody")) for each in dev]), nats(plug, dev)
+    nobody, whole = plug_nats(plug, [replace(each, profile=Profile("nobody")) for each in dev]), plug_nats(plug, dev)
     rows = by_items(plug, dev, control=whole, seed=0)
     assert rows["0"].nats == pytest.approx(nobody.mean())
     assert rows["0"].against_control.value == pytest.approx((nobody - whole).mean())

@@ -7,8 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.paired_nats import main, nats
+from personaplug.backbone.base import GenerationConfig
 from personaplug.data.log import read_log
 from personaplug.data.split import split_examples
+from personaplug.data.stranger import with_strangers
+from personaplug.methods.persona_plug import PlugMethod
 from personaplug.plug.model import PersonaPlug
 from personaplug.store.persona_store import PersonaStore
 from tests.benchmarks.conftest import SPLITS
@@ -21,19 +24,42 @@ def test_the_nats_are_those_of_the_right_answers_in_whatever_batches(world):
         plug = PersonaPlug.from_pretrained(world / "copying", store=store)
         asked = list(split_examples(read_log(world / "log.jsonl", plug.task), plug.task, split="train"))
         one_by_one = [-plug.score([each]).log_likelihood.item() for each in asked]
-        assert nats(plug, asked) == pytest.approx(np.array(one_by_one), rel=1e-4)
+        method = PlugMethod("plug", plug, GenerationConfig())
+        assert nats(method, asked) == pytest.approx(np.array(one_by_one), rel=1e-4)
 
 
-def test_the_command_writes_each_runs_nats_and_every_difference(world):
+def measured(world, *names):
     out = world / "nats.json"
-    runs = [str(world / name) for name in RUNS]
-    words = [str(world / "store.db"), str(world / "log.jsonl"), *runs, "--split", "test", "--out", str(out)]
+    words = [str(world / "store.db"), str(world / "log.jsonl"), *names, "--split", "test", "--out", str(out)]
     result = CliRunner().invoke(main, words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    found = json.loads(out.read_text())
-    assert (found["queries"], list(found["nats"])) == (SPLITS["test"], runs)
-    ((name, difference),) = found["differences"].items()
-    assert name == " minus ".join(runs)
-    assert difference["value"] == pytest.approx(found["nats"][runs[0]] - found["nats"][runs[1]])
-    assert difference["low"] <= difference["value"] <= difference["high"]
-    assert difference["value"] != 0
+    return json.loads(out.read_text())
+
+
+def test_the_command_writes_each_methods_nats_and_every_difference(world):
+    runs = [str(world / name) for name in RUNS]
+    found = measured(world, *runs, "plain")
+    assert (found["queries"], list(found["nats"])) == (SPLITS["test"], [*runs, "plain"])
+    assert list(found["differences"]) == [f"{runs[0]} minus {runs[1]}", *(f"{run} minus plain" for run in runs)]
+    for name, difference in found["differences"].items():
+        one, other = name.split(" minus ")
+        assert difference["value"] == pytest.approx(found["nats"][one] - found["nats"][other])
+        assert difference["low"] <= difference["value"] <= difference["high"]
+        assert difference["value"] != 0
+    assert "own_minus_strangers" not in found
+
+
+def test_strangers_are_met_by_what_reads_a_history(world):
+    run = str(world / RUNS[0])
+    found = measured(world, run, "plain", "dense", "--strangers", "--k", "1", "--seed", "3")
+    assert list(found["own_minus_strangers"]) == [run, "dense"]
+    with PersonaStore.open(world / "store.db") as store:
+        plug = PersonaPlug.from_pretrained(run, store=store)
+        asked = split_examples(read_log(world / "log.jsonl", plug.task), plug.task, split="test")
+        own, others = (
+            nats(PlugMethod("plug", plug, GenerationConfig()), each).mean()
+            for each in (asked, with_strangers(asked, seed=3))
+        )
+    assert found["own_minus_strangers"][run]["value"] == pytest.approx(own - others) != 0
+    again = measured(world, run, "dense", "--k", "2")
+    assert again["nats"]["dense"] != pytest.approx(found["nats"]["dense"])
