@@ -33,11 +33,12 @@ def test_the_table_has_a_column_for_each_way_and_says_what_it_stands_on(personap
 
 
 def test_a_cost_is_shown_where_the_price_of_an_hour_is_known(personaplug):
-    said = done(personaplug(*ASKED, "--gpu-hour", 2.5)).stdout
-    (hours,), (cost,) = (
-        [line.split()[-1] for line in said.splitlines() if words in line] for words in ("all day", "cost of the latter")
+    said = done(personaplug(*ASKED, "--gpu-hour", 2.5, "--machine-hour", 7)).stdout
+    paid, beside, cost = (
+        next(line.split()[-2] for line in said.splitlines() if words in line)
+        for words in ("all day", "hours of two-core machines", "cost of these two")
     )
-    assert float(cost) == pytest.approx(2.5 * float(hours), rel=0.02)
+    assert float(cost) == pytest.approx(2.5 * float(paid) + 7 * float(beside), rel=0.02)
 
 
 def test_a_program_reads_all_numbers_as_json(personaplug):

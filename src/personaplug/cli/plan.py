@@ -113,9 +113,9 @@ Examples:
     help="What writes: vLLM, or personaplug itself.",
 )
 @click.option(
-    "--gpu-hour", type=float, help="Price of an hour of one GPU, in any money; without it answers have no cost."
+    "--gpu-hour", type=float, help="Price of an hour of one GPU, in any money; what needs it has no cost without it."
 )
-@click.option("--machine-hour", type=float, help="Price of an hour of a two-core machine that encodes.")
+@click.option("--machine-hour", type=float, help="Price of an hour of a two-core machine; as above.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A constant as measured on your machine; repeatable."
 )

@@ -9,7 +9,7 @@ from personaplug.planning.workload import BYTES_A_WEIGHT, Workload
 
 FLOPS_A_WEIGHT = 2
 """Of one token that is read or written: a product and a sum (Kaplan and others, arXiv 2001.08361, table 1)."""
-_CORES = 2
+CORES = 2
 """Of the machine whose texts a second are known."""
 _FETCHED_ITEMS = 100
 """Of the history whose fetch is known."""
@@ -79,7 +79,7 @@ def _step_ms(way: Way, load: Workload, known: Constants) -> float:
 
 
 def _core_ms(way: Way, load: Workload, known: Constants) -> float:
-    question = 1e3 * _CORES / known.texts_per_second if has_vectors(way, load) else 0.0
+    question = 1e3 * CORES / known.texts_per_second if has_vectors(way, load) else 0.0
     fetched = known.fetch_ms * load.items / _FETCHED_ITEMS if has_store(way) else 0.0
     ranked = known.bm25_ms * load.items if way == "items" and load.items_by == "bm25" else 0.0
     return question + fetched + ranked

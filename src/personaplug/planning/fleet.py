@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil, inf, isfinite
 
 from personaplug.errors import ConfigError
-from personaplug.planning.answer_cost import AnswerCost, batch_bytes
+from personaplug.planning.answer_cost import CORES, AnswerCost, batch_bytes
 from personaplug.planning.memory import hit_rate
 from personaplug.planning.preparation import Preparation
 from personaplug.planning.ways import Way, has_store
@@ -64,13 +64,14 @@ class Price:
     Attributes:
         busy_hours: Of GPUs, all busy.
         paid_hours: Of GPUs that are there for the busiest time all day.
-        cost: Of the paid hours; None where an hour's price is not known.
-        preparation_cost: Of training and encoding before the first answer; None where one of the prices that it needs
-            is not known.
+        machine_hours: Of the two-core machines that are there beside them.
+        cost: Of the hours of both; None where one of the prices that it needs is not known.
+        preparation_cost: Of training and encoding before the first answer; None as above.
     """
 
     busy_hours: float
     paid_hours: float
+    machine_hours: float
     cost: float | None
     preparation_cost: float | None
 
@@ -100,12 +101,16 @@ def price_of(
 ) -> Price:
     """Price a million answers and what stands before the first."""
     busy = MILLION * answer.gpu_ms / 1e3 / 3600
-    paid = MILLION * fleet.gpus * 24 / load.requests
-    cost = None if prices.gpu is None else paid * prices.gpu
-    hours = (preparation.training_hours, prices.gpu), (preparation.encoding_hours, prices.machine)
-    is_known = all(price is not None for spent, price in hours if spent)
-    before = sum(spent * (price or 0.0) for spent, price in hours) if is_known else None
-    return Price(busy, paid, cost, before)
+    days = MILLION / load.requests
+    paid, beside = days * 24 * fleet.gpus, days * 24 * fleet.cores / CORES
+    before = _cost(prices, gpu_hours=preparation.training_hours, machine_hours=preparation.encoding_hours)
+    return Price(busy, paid, beside, _cost(prices, gpu_hours=paid, machine_hours=beside), before)
+
+
+def _cost(prices: HourlyPrices, *, gpu_hours: float, machine_hours: float) -> float | None:
+    spent = (gpu_hours, prices.gpu), (machine_hours, prices.machine)
+    is_known = all(price is not None for hours, price in spent if hours)
+    return sum(hours * (price or 0.0) for hours, price in spent) if is_known else None
 
 
 def _bytes_in_memory(way: Way, load: Workload, answer: AnswerCost) -> float:

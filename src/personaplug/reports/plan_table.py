@@ -90,7 +90,8 @@ TOPICS: dict[str, tuple[Line, ...]] = {
     "a million answers": (
         Line("GPU hours, all busy", lambda way: way.price.busy_hours, amount),
         Line("GPU hours, those above all day", lambda way: way.price.paid_hours, amount),
-        Line("cost of the latter", lambda way: way.price.cost, amount),
+        Line("hours of two-core machines", lambda way: way.price.machine_hours, amount),
+        Line("cost of these two", lambda way: way.price.cost, amount),
     ),
 }
 
