@@ -16,7 +16,6 @@ import pytest
 PASSWORD = "a-pass-word-of-the-tests"
 _SETTINGS = (
     "fsync=off",  # the machine does not fail while the tests run
-    "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "shared_buffers=16MB",
     "max_connections=60",
@@ -35,10 +34,11 @@ class PostgresServer:
         data: Its data directory.
         port: Where it listens.
         binaries: The folder of its programs.
+        listens: Its addresses.
     """
 
-    def __init__(self, data, port, binaries):
-        self.data, self.port, self.binaries = data, port, binaries
+    def __init__(self, data, port, binaries, listens):
+        self.data, self.port, self.binaries, self.listens = data, port, binaries, listens
 
     def url(self, schema=None, *, user="owner", database="test", password=PASSWORD):
         """Give the address of a store, of one that nobody has used where no schema is named."""
@@ -60,7 +60,9 @@ class PostgresServer:
 
     def start(self):
         """Start it and wait until it answers."""
-        settings = " ".join(f"-c {setting}" for setting in (*_SETTINGS, f"port={self.port}"))
+        settings = " ".join(
+            f"-c {setting}" for setting in (*_SETTINGS, f"listen_addresses={self.listens}", f"port={self.port}")
+        )
         log = self.data.with_name("log")
         _as_nobody_special([self.binaries / "pg_ctl", "-D", self.data, "-l", log, "-w", "-o", settings, "start"])
 
@@ -70,17 +72,26 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server():
-    """Start a server that is gone in the end; skip the test where there is none to start."""
+def postgres_server(*, also="", network=""):
+    """Start a server that is gone in the end; skip the test where there is none to start.
+
+    Args:
+        also: A further address to listen at.
+        network: Whom it lets in there.
+    """
     binaries = _binaries()
     if binaries is None:
         pytest.skip("there is no Postgres server on this machine: apt install postgresql")
     home = Path(mkdtemp(prefix="personaplug-postgres-"))
     if os.geteuid() == 0:
         shutil.chown(home, _other().pw_uid, _other().pw_gid)
-    server = PostgresServer(home / "data", _free_port(), binaries)
+    listens = ",".join(filter(None, ("127.0.0.1", also)))
+    server = PostgresServer(home / "data", _free_port(), binaries, listens)
     try:
         _make(server)
+        if network:
+            with (server.data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {network} scram-sha-256\n")
         server.start()
         try:
             server.run(f"CREATE ROLE owner LOGIN PASSWORD '{PASSWORD}'", database="postgres")

@@ -43,13 +43,11 @@ class Replicas:
 @contextmanager
 def three_replicas(run, store, folder):
     """Start three servers and the proxy, which are gone in the end; skip the test where there is no proxy."""
-    haproxy = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
-    if haproxy is None:
-        pytest.skip("there is no haproxy on this machine: apt install haproxy")
+    haproxy = found_haproxy()
     secret = KeyFile(folder / "keys.json").add("all", rights=RIGHTS)
-    with served(run, store, folder, count=3) as (ports, running), proxied(haproxy, ports, folder) as port:
+    with served(run, store, folder, count=3) as (ports, running), proxied(haproxy, local(ports), folder) as port:
         replicas = Replicas(
-            [f"http://127.0.0.1:{each}" for each in ports],
+            [f"http://{each}" for each in local(ports)],
             running,
             f"http://127.0.0.1:{port}",
             {"Authorization": f"Bearer {secret}"},
@@ -57,6 +55,19 @@ def three_replicas(run, store, folder):
         for url in (*replicas.urls, replicas.proxy):
             wait_until_ready(replicas, url, folder)
         yield replicas
+
+
+def found_haproxy():
+    """Give the proxy's program; skip the test where there is none."""
+    haproxy = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
+    if haproxy is None:
+        pytest.skip("there is no haproxy on this machine: apt install haproxy")
+    return haproxy
+
+
+def local(ports):
+    """Give addresses on this machine."""
+    return [f"127.0.0.1:{port}" for port in ports]
 
 
 @contextmanager
@@ -76,10 +87,10 @@ def served(run, store, folder, *, count):
 
 
 @contextmanager
-def proxied(haproxy, ports, folder):
+def proxied(haproxy, addresses, folder):
     """Put the proxy before servers."""
     (port,) = free_ports(1)
-    own = {f"PERSONAPLUG_REPLICA_{at}": f"127.0.0.1:{each}" for at, each in enumerate(ports, 1)}
+    own = {f"PERSONAPLUG_REPLICA_{at}": each for at, each in enumerate(addresses, 1)}
     own |= {"PERSONAPLUG_BIND": f"127.0.0.1:{port}"}
     with (folder / "haproxy").open("w") as said:
         process = subprocess.Popen([haproxy, "-db", "-f", CONFIG], env=os.environ | own, stdout=said, stderr=said)

@@ -1,6 +1,5 @@
 """The proxy repeats a question whose replica went away, in however many pieces it came, and never an append."""
 
-import shutil
 import socket
 import time
 from contextlib import ExitStack, contextmanager
@@ -9,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from tests.serving.replicas import proxied
+from tests.serving.replicas import found_haproxy, local, proxied
 
 BODY = b'{"model": "any", "messages": []}'
 QUESTION, APPEND = "/v1/chat/completions", "/v1/personas/ada/history"
@@ -60,13 +59,11 @@ def replica(kind):
 @pytest.fixture
 def replicas(tmp_path):
     """Put the proxy before two that go away and one that answers; give its port and them."""
-    haproxy = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
-    if haproxy is None:
-        pytest.skip("there is no haproxy on this machine: apt install haproxy")
+    haproxy = found_haproxy()
     with ExitStack() as entered:
         servers = [entered.enter_context(replica(kind)) for kind in (GoingAway, GoingAway, Answering)]
         ports = [server.server_address[1] for server in servers]
-        port = entered.enter_context(proxied(haproxy, ports, tmp_path))
+        port = entered.enter_context(proxied(haproxy, local(ports), tmp_path))
         wait_until_it_listens(port)
         yield port, servers
 

@@ -46,6 +46,7 @@ _SETTINGS = {
     "tcp_keepalives_idle": "10",  # s; a machine that is lost in the middle of an append would else lock out all others
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",  # ms; where the server's last words were on the way to it, no keepalive is sent
 }
 
 
