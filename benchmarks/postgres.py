@@ -1,4 +1,4 @@
-"""Append to a store and fetch from it, in Postgres and in SQLite's file in turn, with the same users.
+"""Append to a store, fetch from it, and index into it, in Postgres and in SQLite's file in turn, with the same users.
 
 python -m benchmarks.postgres postgresql://user@host/database?schema=speed    # a schema that is not there yet
 """
@@ -14,6 +14,7 @@ from time import perf_counter
 
 import numpy as np
 
+from benchmarks.scale.writing import CROWD, indexed
 from personaplug.records import HistoryItem
 from personaplug.store.base import StoreLayout
 from personaplug.store.copying import copy
@@ -47,12 +48,17 @@ class Latency:
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("address", help="of a store in Postgres, which is made")
+    parser.add_argument("address", help="of a store in Postgres, which is made; another, ADDRESS_index, is too")
     parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--calls", type=int, default=1000)
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
         _measure(Path(folder) / "store.db", options.address, users=options.users, calls=options.calls)
+        for kind, address in (("SQLite", Path(folder) / "index.db"), ("Postgres", f"{options.address}_index")):
+            with PersonaStore.open(address, layout=CROWD.layout) as store:
+                spent = indexed(store, CROWD)
+                rate = store.count() / spent.wall
+            print(f"index, of texts encoded before: {kind} {rate:,.0f} items a second")  # noqa: T201
 
 
 def _measure(path: Path, address: str, *, users: int, calls: int) -> None:
