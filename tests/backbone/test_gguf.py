@@ -20,7 +20,7 @@ from personaplug.backbone.loading import BackboneConfig, load_backbone, read_set
 from personaplug.errors import ConfigError
 from tests import tiny
 from tests.full_disk import full_disk
-from tests.gguf_files import CHAT, PIECES, llama, write_gguf
+from tests.gguf_files import CHAT, CONFIGS, PIECES, random_model, write_gguf
 
 SHORT = GenerationConfig(max_new_tokens=5)
 
@@ -48,17 +48,20 @@ def weights(backbone):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_the_weights_are_those_of_the_file_unpacked(tmp_path, packed):
-    kept = write_gguf(tmp_path / "tiny.gguf", packed=packed)
+@pytest.mark.parametrize("architecture", CONFIGS)
+def test_the_weights_are_those_of_the_file_unpacked(tmp_path, architecture, packed):
+    kept = write_gguf(tmp_path / "tiny.gguf", architecture=architecture, packed=packed)
     loaded = weights(load_backbone(BackboneConfig(str(tmp_path / "tiny.gguf"))))
     assert loaded.keys() == kept.keys() | {"lm_head.weight"}
     assert all(torch.equal(loaded[name], tensor) for name, tensor in kept.items())
 
 
-def test_the_model_of_a_file_scores_as_the_one_it_was_written_from(file):
-    ids = torch.tensor([[5, 9, 200, 260, 7]])
-    backbone = load_backbone(BackboneConfig(str(file)))
-    torch.testing.assert_close(backbone.model(ids).logits, llama()(ids).logits)
+@pytest.mark.parametrize("architecture", CONFIGS)
+def test_the_model_of_a_file_scores_as_the_one_it_was_written_from(tmp_path, architecture):
+    ids, path = torch.tensor([[5, 9, 200, 260, 7]]), tmp_path / "tiny.gguf"
+    write_gguf(path, architecture=architecture)
+    backbone = load_backbone(BackboneConfig(str(path)))
+    torch.testing.assert_close(backbone.model(ids).logits, random_model(architecture)(ids).logits)
 
 
 def test_a_file_takes_a_training_step_and_answers_to_the_chats_end(file):
@@ -270,9 +273,14 @@ def incomplete(path):
     write_gguf(path, leave_out=["model.layers.1.mlp.up_proj.weight"])
 
 
+def otherwise_large(path):
+    write_gguf(path, random_model("qwen3", head_dim=16), architecture="qwen3")
+
+
 REFUSED = [
     (not_one, "no GGUF file"), (empty, "no GGUF file"), (cut, "cut short or damaged"), (unknown, "'rwkv6'"),
     (encoder, "an encoder"), (part, "one of 3 parts"), (incomplete, "lacks 1 of"), (Path.unlink, "no such file"),
+    (otherwise_large, "has in another size 12 of the qwen3 model's weights"),
 ]  # fmt: skip
 
 
@@ -280,7 +288,7 @@ REFUSED = [
 @pytest.mark.parametrize("load", [load_backbone, read_settings])
 def test_a_file_that_holds_no_whole_model_is_refused_with_a_hint(file, cache, spoil, words, load):
     spoil(file)
-    if spoil is incomplete and load is read_settings:
+    if spoil in (incomplete, otherwise_large) and load is read_settings:
         return  # which looks at no tensor
     with pytest.raises(ConfigError, match=words) as caught:
         load(BackboneConfig(str(file)))
