@@ -1,8 +1,10 @@
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from personaplug.backbone.decoder_only import DecoderOnlyBackbone
 from personaplug.backbone.encoder_decoder import EncoderDecoderBackbone
@@ -10,6 +12,8 @@ from personaplug.backbone.loading import BackboneConfig, in_folder, load_backbon
 from personaplug.config import override, read_toml, write_toml
 from personaplug.errors import ConfigError, MissingExtraError
 from tests import tiny
+
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,17 @@ def test_a_model_of_the_catalog_is_opened_by_its_path(opened_by, monkeypatch):
 def test_a_model_that_writes_no_text_is_refused(models):
     with pytest.raises(ConfigError, match="cannot be loaded"):
         load_backbone(BackboneConfig(str(Path(models["encoder"]).parent)))
+
+
+@pytest.mark.parametrize("fault", ["lacks 1", "has in another size 1"])
+def test_a_model_that_lacks_weights_is_refused_and_not_filled_with_random_ones(models, family, tmp_path, fault):
+    folder = Path(shutil.copytree(models[family], tmp_path / "model"))
+    weights = load_file(folder / WEIGHTS)
+    name = next(key for key, weight in weights.items() if weight.ndim == 2 and weight.shape[0] != weight.shape[1])
+    whole = weights.pop(name)
+    save_file(weights if fault.startswith("lacks") else weights | {name: whole[1:].clone()}, folder / WEIGHTS)
+    with pytest.raises(ConfigError, match=f"{fault} of the .* model's weights, such as"):
+        load_backbone(BackboneConfig(str(folder)))
 
 
 def test_pickled_weights_are_never_read(family, tmp_path):

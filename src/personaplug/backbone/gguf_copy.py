@@ -7,7 +7,7 @@ transformers unpacks them whatever it is asked for, and for the rest it runs ker
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +17,6 @@ import torch
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     GgufConfig,
     PreTrainedConfig,
@@ -26,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from personaplug.backbone.completeness import load_whole
 from personaplug.backbone.gguf import read_head
 from personaplug.cache import converted_folder
 from personaplug.errors import ConfigError
@@ -73,19 +72,10 @@ def read_gguf(
         ConfigError: The file holds no model that can be read, or lacks weights, or has them in another size.
     """
     settings, unpacked = _settings(file), GgufConfig(dequantize=True)
-    kind = AutoModelForSeq2SeqLM if settings.is_encoder_decoder else AutoModelForCausalLM
     with _alone(file) as source:
-        loaded: Any = kind.from_pretrained(
-            **source,
-            dtype=dtype,
-            device_map=device,
-            quantization_config=unpacked,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told, in our words
-        )
+        how = source | {"dtype": dtype, "device_map": device, "quantization_config": unpacked}
+        model = load_whole(str(file), settings, **how)
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(**source)
-    model, report = loaded
-    _check_is_complete(file, settings.model_type, report)
     return model, tokenizer
 
 
@@ -113,17 +103,6 @@ def _settings(file: Path) -> PreTrainedConfig:
             hint="give the model's folder or name in Hugging Face's format instead",
         ) from error
     return settings
-
-
-def _check_is_complete(file: Path, kind: str, report: Mapping[str, Any]) -> None:
-    """Refuse weights that transformers did not find, or found in another size: it leaves random ones in their place."""
-    others = sorted(name for name, *_ in report["mismatched_keys"])
-    for names, fault in ((sorted(report["missing_keys"]), "lacks"), (others, "has in another size")):
-        if names:
-            raise ConfigError(
-                f"{file} {fault} {len(names)} of the {kind} model's weights, such as {names[0]}",
-                hint="give another file of this model, or its folder in Hugging Face's format",
-            )
 
 
 @contextmanager

@@ -11,8 +11,6 @@ from typing import Literal
 import torch
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedConfig,
@@ -21,6 +19,7 @@ from transformers import (
 )
 
 from personaplug.backbone.base import Backbone
+from personaplug.backbone.completeness import load_whole
 from personaplug.backbone.decoder_only import DecoderOnlyBackbone
 from personaplug.backbone.encoder_decoder import EncoderDecoderBackbone
 from personaplug.backbone.gguf import find_gguf
@@ -147,14 +146,9 @@ def _load_from_hub(config: BackboneConfig, *, device: str, copy: Path | None = N
     dtype, name = config.torch_dtype(device), str(copy or config.model)
     source = {"revision": None if copy else config.revision or None, "trust_remote_code": False}
     settings = AutoConfig.from_pretrained(name, **source)
-    kind = AutoModelForSeq2SeqLM if settings.is_encoder_decoder else AutoModelForCausalLM
-    model: PreTrainedModel = kind.from_pretrained(
-        name,
-        dtype=dtype,
-        use_safetensors=True,
-        device_map=device,
-        quantization_config=_quantization(config, dtype),
-        **source,
+    how = {"dtype": dtype, "device_map": device, "quantization_config": _quantization(config, dtype)}
+    model = load_whole(
+        config.model, settings, pretrained_model_name_or_path=name, use_safetensors=True, **how, **source
     )
     return _backbone(model, AutoTokenizer.from_pretrained(name, **source), config)
 
