@@ -1,6 +1,8 @@
 import os
 import random
 import secrets
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from time import sleep
 
@@ -24,6 +26,10 @@ from tests.workflows.dying_job import At, job_that_dies
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'personaplug[ray]'")
 pytestmark = pytest.mark.timeout(600)  # processes that import torch are started, on whatever cores are free
 WORDS = ["night", "day", "dusk", "dawn", "late", "early", "asked", "told", "written", "read"]
+
+
+OWN = ("identity", "version")
+"""What a store says of itself, and no other store does."""
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +110,23 @@ def test_a_job_that_was_killed_and_then_lost_a_worker_encodes_the_rest_alone_and
     assert 0 < again.encoded_texts < counts.encoded_texts * 6 / 8
     with PersonaStore.open(killed) as store, PersonaStore.open(whole) as expected:
         assert rows_of(store) == rows_of(expected)
+
+
+def test_a_job_on_a_cluster_fills_a_file_with_the_very_rows_of_one_machine(alone, cluster, log, encoder, tmp_path):
+    whole, counts = alone
+    assert index(log, "log", store_path=tmp_path / "log.db", encoder=encoder, ray=cluster) == counts
+    ours, expected = (held_in(path) for path in (tmp_path / "log.db", whole))
+    assert ours.keys() == expected.keys() > {"items", "users"}
+    assert all(ours[table] == expected[table] for table in ours)
+
+
+def held_in(path):
+    """Give all rows of a file's tables, but what names the store itself."""
+    with closing(sqlite3.connect(path)) as file:
+        tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        held = {table: sorted(file.execute(f"SELECT * FROM {table}")) for table in tables}
+    held["meta"] = [row for row in held["meta"] if row[0] not in OWN]
+    return held
 
 
 def test_a_log_that_is_refused_makes_no_store(cluster, encoder, tmp_path):
