@@ -8,6 +8,7 @@ the language model and the limits of the first run. Nothing is answered, so it t
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from benchmarks.results_file import write
 from personaplug.data.log import read_log
 from personaplug.data.split import Split, split_examples
 from personaplug.data.stranger import with_strangers
+from personaplug.errors import ConfigError
 from personaplug.evaluation.harness import LikelihoodMethod, Method, PreparingMethod
 from personaplug.evaluation.significance import Estimate
 from personaplug.method_kinds import kind_of
@@ -29,7 +31,6 @@ from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run_folder import method_of, task_of
 from personaplug.records import Example
 from personaplug.store.persona_store import PersonaStore
-from personaplug.tasks.task import Task
 from personaplug.workflows.methods import MethodOptions, build_method
 
 Nats = Float[np.ndarray, " queries"]
@@ -49,8 +50,11 @@ def main(  # noqa: PLR0913 (each option by itself, as click gives them)
 ) -> None:
     """Measure methods on the same queries."""
     torch.set_num_threads(1)
-    run = next(Path(name) for name in names if Path(name).is_dir())
-    task = task_of(run)
+    kinds = {name: kind_of(method_of(Path(name)) if Path(name).is_dir() else name) for name in names}
+    runs = [Path(name) for name in names if Path(name).is_dir()]
+    if not runs:
+        raise click.UsageError("name one folder at least: whatever needs no training has its language model and limits")
+    task = task_of(runs[0])
     asked = split_examples(read_log(data, task), task, split=split)
     others = with_strangers(asked, seed=seed) if strangers else []
     users = [example.profile.user_id for example in asked]
@@ -58,9 +62,12 @@ def main(  # noqa: PLR0913 (each option by itself, as click gives them)
     personal: dict[str, Estimate] = {}
     with PersonaStore.open(store) as opened:
         for name in names:
-            method = _opened(name, task, store=opened, like=run, k=k)
+            options = MethodOptions(query_source=QuerySource.STORE, store=opened, run=runs[0], k=k)
+            if Path(name) in runs:
+                options = replace(options, run=Path(name), k=None)
+            method = build_method(kinds[name].name, task, options=options)
             measured[name] = nats(method, asked)
-            if others and kind_of(_kind(name)).meets_strangers:
+            if others and kinds[name].meets_strangers:
                 personal[name] = mean_over_answers(measured[name] - nats(method, others), users, seed=seed)
     found = {"split": split, "queries": len(asked), "users": len(set(users))} | _compared(measured, users, seed=seed)
     write(out, found | ({"own_minus_strangers": personal} if strangers else {}))
@@ -68,23 +75,12 @@ def main(  # noqa: PLR0913 (each option by itself, as click gives them)
 
 def nats(method: Method, examples: Sequence[Example]) -> Nats:
     """Give the nats of each right answer."""
-    assert isinstance(method, LikelihoodMethod)
+    if not isinstance(method, LikelihoodMethod):
+        raise ConfigError(f"{method.name} has no likelihood of a right answer", hint="leave it out")
     if isinstance(method, PreparingMethod):
         method.prepare(examples)
     batches = list(in_batches(examples))
     return np.concatenate([-method.log_likelihood(batch) * method.answer_tokens(batch) for batch in batches])
-
-
-def _kind(name: str) -> str:
-    return method_of(Path(name)) if Path(name).is_dir() else name
-
-
-def _opened(name: str, task: Task, *, store: PersonaStore, like: Path, k: int) -> Method:
-    is_run = Path(name).is_dir()
-    options = MethodOptions(
-        query_source=QuerySource.STORE, run=Path(name) if is_run else like, store=store, k=None if is_run else k
-    )
-    return build_method(_kind(name), task, options=options)
 
 
 def _compared(measured: Mapping[str, Nats], users: Sequence[str], *, seed: int) -> Mapping[str, object]:

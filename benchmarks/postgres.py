@@ -6,7 +6,7 @@ python -m benchmarks.postgres postgresql://user@host/database?schema=speed    # 
 import argparse
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.scale.writing import CROWD, indexed
 from personaplug.records import HistoryItem
+from personaplug.store.address import PostgresUrl
 from personaplug.store.base import StoreLayout
 from personaplug.store.copying import copy
 from personaplug.store.persona_store import PersonaStore
@@ -48,13 +49,17 @@ class Latency:
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("address", help="of a store in Postgres, which is made; another, ADDRESS_index, is too")
+    parser.add_argument("address", help="of a store in Postgres, which is made; SCHEMA_index is too")
     parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--calls", type=int, default=1000)
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
         _measure(Path(folder) / "store.db", options.address, users=options.users, calls=options.calls)
-        for kind, address in (("SQLite", Path(folder) / "index.db"), ("Postgres", f"{options.address}_index")):
+        url = PostgresUrl.read(options.address)
+        for kind, address in (
+            ("SQLite", Path(folder) / "index.db"),
+            ("Postgres", replace(url, schema=f"{url.schema}_index")),
+        ):
             with PersonaStore.open(address, layout=CROWD.layout) as store:
                 spent = indexed(store, CROWD)
                 rate = store.count() / spent.wall

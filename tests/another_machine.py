@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import random
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -28,10 +29,12 @@ class Machine:
 
     def __init__(self, name, cable, here, address):
         self.name, self.cable, self.here, self.address = name, cable, here, address
+        self.running = []
 
     def start(self, work, *arguments, stderr):
-        """Start a module's function there."""
-        return processes.start(_there, self.name, work, *arguments, stderr=stderr)
+        """Start a module's function there; it is killed with the machine."""
+        self.running.append(processes.start(_there, self.name, work, *arguments, stderr=stderr))
+        return self.running[-1]
 
     def cut(self):
         """Cut the cable: whatever is sent is lost, and no connection is closed."""
@@ -48,7 +51,7 @@ def another_machine():
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("networks are cut as root, with `ip`: apt install iproute2")
     number = f"{os.getpid() % 60000}-{next(_NUMBERS)}"
-    net = f"10.213.{os.getpid() % 256}"
+    net = f"10.213.{random.randrange(256)}"
     machine = Machine(f"pplug-{number}", f"pp{number}", f"{net}.1", f"{net}.2")
     if subprocess.run(["ip", "netns", "add", machine.name], capture_output=True, check=False).returncode:
         pytest.skip("this machine allows no network namespaces")
@@ -65,7 +68,10 @@ def another_machine():
             _run(*end, "up")
         yield machine
     finally:
-        _run("ip", "netns", "del", machine.name)
+        for process in machine.running:
+            process.kill()
+            process.join()
+        _run("ip", "netns", "del", machine.name)  # and with its last process the cable
 
 
 def _there(name, work, *arguments):

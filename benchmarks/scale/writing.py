@@ -16,12 +16,12 @@ from personaplug.data.log import Interaction
 from personaplug.store.indexing import BATCH_TEXTS, index
 from personaplug.store.persona_store import PersonaStore
 
-CROWD, TOY = Crowd(500, 100, views=2, dim=384, words=80), Crowd(10, 2, views=2, dim=4, words=2)
+CROWD, _TOY = Crowd(500, 100, views=2, dim=384, words=80), Crowd(10, 2, views=2, dim=4, words=2)
 
 
 def measure(effort: Effort) -> Iterator[Row]:
     """Index a log whose texts and vectors are made before the clock runs."""
-    crowd = TOY if effort.is_quick else CROWD
+    crowd = _TOY if effort.is_quick else CROWD
     with TemporaryDirectory() as folder, PersonaStore.open(Path(folder) / "store.db", layout=crowd.layout) as store:
         spent, stored = indexed(store, crowd), store.count()
     words = f"{crowd.users} users of {crowd.items} items, {crowd.views} x {crowd.dim} dimensions, {crowd.words} words"

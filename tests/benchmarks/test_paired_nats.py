@@ -49,6 +49,18 @@ def test_the_command_writes_each_methods_nats_and_every_difference(world):
     assert "own_minus_strangers" not in found
 
 
+@pytest.mark.parametrize(
+    ("names", "words"), [(["plain"], "name one folder at least"), (["RUN", "densely"], "there is no method 'densely'")]
+)
+def test_a_name_that_is_no_method_is_refused_before_anything_is_measured(world, names, words):
+    words_of = [str(world / "store.db"), str(world / "log.jsonl"), "--out", str(world / "refused.json")]
+    named = [str(world / RUNS[0]) if name == "RUN" else name for name in names]
+    result = CliRunner().invoke(main, [*words_of, *named])
+    assert result.exit_code != 0
+    assert words in f"{result.output} {result.exception}"
+    assert not (world / "refused.json").exists()
+
+
 def test_strangers_are_met_by_what_reads_a_history(world):
     run = str(world / RUNS[0])
     found = measured(world, run, "plain", "dense", "--strangers", "--k", "1", "--seed", "3")

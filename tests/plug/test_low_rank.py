@@ -1,5 +1,6 @@
 """Of a low-rank path each row goes through its own columns, and each column learns of its own rows."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,20 +38,36 @@ def test_a_row_goes_through_its_own_columns(case):
 
 
 @given(cases(), st.integers(0, 2), st.booleans(), st.booleans())
-def test_a_product_is_added_to_the_last_columns_and_where_no_gradients_are_wanted_in_place(case, more, halved, whole):
+def test_a_product_is_added_to_the_last_tokens_and_where_no_gradients_are_wanted_in_place(case, more, narrowed, whole):
     read, first, second, wanted, through, _ = case
     made = torch.cat([wanted.new_ones(len(wanted), more, OUTPUTS), wanted], dim=1)
     shares = Shares() if whole else Shares(through)
-    made = made.float() if halved else made
+    path = {"first": first, "second": second, "shares": shares, "scale": 0.5}
+    made = made.float() if narrowed else made
     right = made.clone().double()
     right[:, more:] += 0.5 * plainly(read, first, second, torch.ones_like(through) if whole else through)
-    with_gradients = with_low_rank(made, read, first, second, shares, scale=0.5)
+    with_gradients = with_low_rank(made, read, **path)
     torch.testing.assert_close(with_gradients, right.to(made.dtype))
     assert with_gradients is not made
     with torch.no_grad():
-        in_place = with_low_rank(made, read, first, second, shares, scale=0.5)
+        in_place = with_low_rank(made, read, **path)
     torch.testing.assert_close(in_place, right.to(made.dtype))
     assert in_place.data_ptr() == made.data_ptr()
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shares", [Shares(), Shares(torch.ones(3, RANK))], ids=["all columns", "each row its own"])
+def test_a_step_of_a_generation_is_one_operation_and_alike_whatever_the_other_rows_are(shares, precision, monkeypatch):
+    monkeypatch.setattr("personaplug.plug.low_rank.added_to", None)
+    torch.manual_seed(0)
+    shapes = (3, 1, 64), (RANK, 64), (96, RANK), (3, 1, 96)
+    read, first, second, made = (torch.randn(shape).to(precision) for shape in shapes)
+    path = {"first": first, "second": second, "scale": 0.5}
+    shares = Shares(shares.read.to(precision)) if shares.read is not None else shares
+    with torch.no_grad():
+        found = with_low_rank(made.clone(), read, shares=shares, **path)
+        assert torch.equal(found, with_low_rank(made.clone(), read, shares=Shares(), **path))
+    assert not torch.equal(found, made)
 
 
 @given(cases())

@@ -26,7 +26,7 @@ pytestmark = [
 ]
 CHAT = "/v1/chat/completions"
 ASKED = {"model": "llama", "user": "ada", "max_tokens": 6, "messages": [{"role": "user", "content": "about x"}]}
-DROPPED, UNDONE, REFUSED = 15, 25, 10
+DROPPED, UNDONE, REFUSED = 15, 26, 10
 """Seconds, as docs/replicas.md promises them: until the proxy leaves a lost replica out, until Postgres undoes what a
 lost machine left unfinished, and until a question is refused while Postgres is away."""
 MARGIN = 8
@@ -116,7 +116,7 @@ def test_questions_to_a_lost_replica_are_answered_by_another_and_no_later_one_wa
                 thread.join()
     assert {status for status, *_ in told} == {200}
     longest = max(took for *_, took in told)
-    assert 1 < longest < UNDONE + MARGIN  # some were under way on the lost one
+    assert UNDONE - MARGIN < longest < UNDONE + MARGIN  # some were under way on the lost one
     assert max(took for _, began, took in told if began > lost + DROPPED) < MARGIN
 
 
@@ -140,7 +140,9 @@ def append_and_stay(url, out, talks):
 def test_an_append_that_a_lost_machine_left_unfinished_is_undone(machine, url, tmp_path, talks):
     held, far = tmp_path / "held", url.replace("127.0.0.1", machine.here)
     machine.start(append_and_stay, far, str(held), talks, stderr=tmp_path / "there")
+    end = time.monotonic() + 60
     while not held.exists():
+        assert time.monotonic() < end, (tmp_path / "there").read_text()
         time.sleep(0.1)
     machine.cut()
     began = time.monotonic()
@@ -148,7 +150,7 @@ def test_an_append_that_a_lost_machine_left_unfinished_is_undone(machine, url, t
         append(store, "other")
         waited = time.monotonic() - began
         assert {"held", "other"} & set(store.users()) == {"other"}
-    assert 1 < waited < UNDONE + MARGIN
+    assert UNDONE - MARGIN < waited < UNDONE + MARGIN
 
 
 @pytest.mark.usefixtures("secret")

@@ -89,7 +89,7 @@ def show_constants(ctx: click.Context, param: click.Parameter, asked: bool) -> N
     epilog="""\b
 Examples:
   personaplug plan --users 1e7 --items 100
-  personaplug plan --users 1e6 --items 50 --requests 5e6 --gpu-hour 2.5 --set texts_per_second=900
+  personaplug plan --users 1e6 --items 50 --requests 5e6 --gpu-hour 2.5 --machine-hour 0.1 --set texts_per_second=900
   personaplug plan --constants
 """
 )
@@ -113,9 +113,15 @@ Examples:
     help="What writes: vLLM, or personaplug itself.",
 )
 @click.option(
-    "--gpu-hour", type=float, help="Price of an hour of one GPU, in any money; what needs it has no cost without it."
+    "--gpu-hour",
+    type=float,
+    help="Price of an hour of one GPU, in any money; without it nothing that takes GPU hours has a cost.",
 )
-@click.option("--machine-hour", type=float, help="Price of an hour of a two-core machine; as above.")
+@click.option(
+    "--machine-hour",
+    type=float,
+    help="Price of an hour of a two-core machine; without it nothing that takes such hours has a cost.",
+)
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A constant as measured on your machine; repeatable."
 )

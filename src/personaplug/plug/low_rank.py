@@ -30,20 +30,20 @@ class Shares:
 def with_low_rank(
     output: Float[Tensor, "... outputs"],
     read: Float[Tensor, "... inputs"],
+    *,
     first: Float[Tensor, "rank inputs"],
     second: Float[Tensor, "outputs rank"],
     shares: Shares,
-    *,
     scale: float,
 ) -> Float[Tensor, "... outputs"]:
-    """Add ``scale`` times the product to what a map made of what is read, or of more columns of which that is the last.
+    """Add ``scale`` times the product to a map's output; what is read may be the last of its tokens alone.
 
-    In a generation a product and its sum are one operation, in place: its steps are short, and there are many.
+    A generation takes many short steps: there a product and its sum are one operation, in place.
     """
-    is_step = shares.read is None and not torch.is_grad_enabled() and output.is_contiguous()
-    if is_step and read.dtype == output.dtype == first.dtype and read.shape[:-1] == output.shape[:-1]:
-        narrow = functional.linear(read, first)
-        output.view(-1, output.shape[-1]).addmm_(narrow.view(-1, narrow.shape[-1]), second.T, alpha=scale)
+    is_step = not torch.is_grad_enabled() and output.is_contiguous() and read.shape[:-1] == output.shape[:-1]
+    if is_step and read.dtype == output.dtype == first.dtype:
+        narrow = _narrow(read, first, shares)
+        output.view(-1, output.shape[-1]).addmm_(_flat(narrow), second.T, alpha=scale)
         return output
     return added_to(output, low_rank(read.to(first.dtype), first, second, shares), scale=scale)
 
@@ -59,8 +59,14 @@ def low_rank(
         with without_autocast(read.device):
             product: Tensor = _Taught.apply(read, first, second, shares.read, shares.taught)  # type: ignore[no-untyped-call]
         return product
+    return functional.linear(_narrow(read, first, shares), second)
+
+
+def _narrow(
+    read: Float[Tensor, "... inputs"], first: Float[Tensor, "rank inputs"], shares: Shares
+) -> Float[Tensor, "... rank"]:
     narrow = functional.linear(read, first)
-    return functional.linear(narrow if shares.read is None else _shared(narrow, shares.read), second)
+    return narrow if shares.read is None else _shared(narrow, shares.read)
 
 
 class _Taught(Function):

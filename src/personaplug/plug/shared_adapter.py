@@ -161,7 +161,7 @@ class SharedAdapter(nn.Module):
 
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             read = inputs[0] if last is None else inputs[0][..., -last:, :]
-            return with_low_rank(output, read, first, second, shares, scale=scale)
+            return with_low_rank(output, read, first=first, second=second, shares=shares, scale=scale)
 
         return add
 
