@@ -13,6 +13,8 @@ import pytest
 
 from personaplug.cli.main import main
 from personaplug.serving.api.keys import RIGHTS, KeyFile
+from personaplug.store.copying import copy
+from personaplug.store.persona_store import PersonaStore
 from tests import processes
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "haproxy.cfg"
@@ -55,6 +57,14 @@ def three_replicas(run, store, folder):
         for url in (*replicas.urls, replicas.proxy):
             wait_until_ready(replicas, url, folder)
         yield replicas
+
+
+def copied(path, postgres):
+    """Copy a store into Postgres; give its address."""
+    url = postgres.url()
+    with PersonaStore.open(path) as source, PersonaStore.open(url, layout=source.layout) as target:
+        copy(source, target)
+    return url
 
 
 def found_haproxy():

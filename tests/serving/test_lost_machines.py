@@ -11,12 +11,11 @@ import pytest
 
 from personaplug.cli.main import main
 from personaplug.serving.api.keys import RIGHTS, KeyFile
-from personaplug.store.copying import copy
 from personaplug.store.persona_store import PersonaStore
 from tests.another_machine import another_machine
 from tests.factories import make_item
 from tests.postgres_server import postgres_server
-from tests.serving.replicas import found_haproxy, free_ports, proxied, served
+from tests.serving.replicas import copied, found_haproxy, free_ports, proxied, served
 
 pytestmark = [
     pytest.mark.skipif(
@@ -47,10 +46,7 @@ def postgres(machine):
 
 @pytest.fixture
 def url(place, postgres):
-    url = postgres.url()
-    with PersonaStore.open(place.store) as source, PersonaStore.open(url, layout=source.layout) as target:
-        copy(source, target)
-    return url
+    return copied(place.store, postgres)
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from itertools import count, product
 import httpx2
 import pytest
 
-from personaplug.store.copying import copy
 from personaplug.store.persona_store import PersonaStore
-from tests.serving.replicas import three_replicas
+from tests.serving.replicas import copied, three_replicas
 
 CHAT = "/v1/chat/completions"
 ASKED = [
@@ -24,10 +23,7 @@ GONE = 502
 
 @pytest.fixture
 def url(place, postgres):
-    url = postgres.url()
-    with PersonaStore.open(place.store) as source, PersonaStore.open(url, layout=source.layout) as target:
-        copy(source, target)
-    return url
+    return copied(place.store, postgres)
 
 
 @pytest.fixture
