@@ -8,7 +8,6 @@ the language model and the limits of the first run. Nothing is answered, so it t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -50,11 +49,12 @@ def main(  # noqa: PLR0913 (each option by itself, as click gives them)
 ) -> None:
     """Measure methods on the same queries."""
     torch.set_num_threads(1)
-    kinds = {name: kind_of(method_of(Path(name)) if Path(name).is_dir() else name) for name in names}
-    runs = [Path(name) for name in names if Path(name).is_dir()]
+    runs = {name: Path(name) for name in names if Path(name).is_dir()}
+    kinds = {name: kind_of(method_of(runs[name]) if name in runs else name) for name in names}
     if not runs:
         raise click.UsageError("name one folder at least: whatever needs no training has its language model and limits")
-    task = task_of(runs[0])
+    first = next(iter(runs.values()))
+    task = task_of(first)
     asked = split_examples(read_log(data, task), task, split=split)
     others = with_strangers(asked, seed=seed) if strangers else []
     users = [example.profile.user_id for example in asked]
@@ -62,9 +62,8 @@ def main(  # noqa: PLR0913 (each option by itself, as click gives them)
     personal: dict[str, Estimate] = {}
     with PersonaStore.open(store) as opened:
         for name in names:
-            options = MethodOptions(query_source=QuerySource.STORE, store=opened, run=runs[0], k=k)
-            if Path(name) in runs:
-                options = replace(options, run=Path(name), k=None)
+            own_k = None if name in runs else k  # a run has that of its training
+            options = MethodOptions(QuerySource.STORE, run=runs.get(name, first), store=opened, k=own_k)
             method = build_method(kinds[name].name, task, options=options)
             measured[name] = nats(method, asked)
             if others and kinds[name].meets_strangers:
@@ -79,8 +78,8 @@ def nats(method: Method, examples: Sequence[Example]) -> Nats:
         raise ConfigError(f"{method.name} has no likelihood of a right answer", hint="leave it out")
     if isinstance(method, PreparingMethod):
         method.prepare(examples)
-    batches = list(in_batches(examples))
-    return np.concatenate([-method.log_likelihood(batch) * method.answer_tokens(batch) for batch in batches])
+    each = (-method.log_likelihood(batch) * method.answer_tokens(batch) for batch in in_batches(examples))
+    return np.concatenate(list(each))
 
 
 def _compared(measured: Mapping[str, Nats], users: Sequence[str], *, seed: int) -> Mapping[str, object]:

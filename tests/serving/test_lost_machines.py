@@ -15,7 +15,7 @@ from personaplug.store.persona_store import PersonaStore
 from tests.another_machine import another_machine
 from tests.factories import make_item
 from tests.postgres_server import postgres_server
-from tests.serving.replicas import copied, found_haproxy, free_ports, proxied, served
+from tests.serving.replicas import copied, found_haproxy, free_ports, local, proxied, served
 
 pytestmark = [
     pytest.mark.skipif(
@@ -96,7 +96,7 @@ def test_questions_to_a_lost_replica_are_answered_by_another_and_no_later_one_wa
     there = serve_there(machine, place, url, tmp_path)
     is_over, told = threading.Event(), []
     with served(place.runs["llama"], url, tmp_path, count=2) as (ports, _):
-        addresses = [f"{machine.address}:{there}", *(f"127.0.0.1:{port}" for port in ports)]
+        addresses = [f"{machine.address}:{there}", *local(ports)]
         with proxied(found_haproxy(), addresses, tmp_path) as port:
             proxy = f"http://127.0.0.1:{port}"
             asking = [threading.Thread(target=ask_all_the_time, args=(proxy, secret, is_over, told)) for _ in range(6)]

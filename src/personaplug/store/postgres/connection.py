@@ -39,14 +39,15 @@ _LOST_LINES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,  # ms
 }
-"""A machine that is gone closes no connection; the system's own defaults wait for it for minutes, or hours."""
+"""When a line counts as lost, at both of its ends: a machine that is gone closes no connection, and the system's own
+defaults wait for it for minutes, or hours. The server would meanwhile let its unfinished append lock out all others.
+
+Where words were on the way to it no keepalive is sent; then the last of them counts.
+"""
 _SETTINGS = {
     "enable_seqscan": "off",  # the columns have no statistics (see schema.py), by which the planner would choose
     "jit": "off",
-    "tcp_keepalives_idle": "10",  # s; a machine that is lost in the middle of an append would else lock out all others
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "25000",  # ms; where the server's last words were on the way to it, no keepalive is sent
+    **{f"tcp_{name.removeprefix('tcp_')}": str(limit) for name, limit in _LOST_LINES.items()},  # as Postgres names them
 }
 
 
