@@ -63,8 +63,8 @@ def test_peft_with_the_exported_adapter_gives_the_logits_of_the_run(saved, examp
     row = inputs.rows[0][None].double()
     for each in (plug.backbone.model, plug.adapter, bare):
         each.double()  # in float32 the order of sums, which differs from processor to processor, is as large as 1e-4
-    with inputs.beside(0):
-        ours = logits(plug.backbone.model, row, targets)
+    with inputs.beside(0) as model:
+        ours = logits(model, row, targets)
     assert not torch.allclose(logits(bare, row, targets), ours, atol=0.1)
     theirs = logits(PeftModel.from_pretrained(bare, tmp_path / "lora").eval().double(), row, targets)
     torch.testing.assert_close(theirs, ours, atol=1e-6, rtol=1e-6)

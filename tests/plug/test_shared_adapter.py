@@ -126,14 +126,14 @@ def test_the_frozen_model_reads_inputs_as_without_it():
     adapter, texts = moved(backbone, closing=2, vectors=3), ["abc and more", "a"]
     inputs = backbone.embed(texts).with_prefix(torch.randn(2, 3, backbone.dim), place="after")
 
-    def read():
-        layers = backbone.model(inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long()).past_key_values.layers
+    def read(model):
+        layers = model(inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long()).past_key_values.layers
         return torch.stack([torch.stack([layer.keys, layer.values]) for layer in layers])
 
     with torch.no_grad():
-        bare = read()
-        with adapter.beside(backbone.model):
-            ours = read()
+        bare = read(backbone.model)
+        with adapter.beside(backbone.model) as model:
+            ours = read(model)
     known = inputs.embeds.shape[1] - adapter.tail
     assert known > 0
     torch.testing.assert_close(ours[..., :known, :], bare[..., :known, :])

@@ -6,8 +6,10 @@ What the two families, encoder-decoder and decoder-only, do differently is in ``
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -154,8 +156,8 @@ class Backbone(ABC):
         """Answer a batch of inputs, each as without the others: sampling draws a row by the seed alone."""
         config = config or GenerationConfig()
         if config.strategy == "beam":
-            with inputs.beside(0):
-                ids = self.model.generate(
+            with self._reading(inputs) as model:
+                ids = model.generate(
                     **self._decoding(inputs, longest=config.max_new_tokens, beams=config.beams),
                     logits_processor=LogitsProcessorList(self._mixed_in(inputs)),
                 )
@@ -179,12 +181,18 @@ class Backbone(ABC):
     def write(self, inputs: TokenEmbeddings, writings: Sequence[RowGeneration]) -> None:
         """Answer a batch of inputs, each into its own writing, token by token, until all have ended."""
         configs = [writing.config for writing in writings]
-        with inputs.beside(0):
-            self.model.generate(
+        with self._reading(inputs) as model:
+            model.generate(
                 **self._decoding(inputs, longest=max(config.max_new_tokens for config in configs)),
                 logits_processor=LogitsProcessorList([*self._mixed_in(inputs), RowSampling(configs)]),
                 stopping_criteria=StoppingCriteriaList([RowStopping(writings, ends=self._ends, decode=self._decode)]),
             )
+
+    @contextmanager
+    def _reading(self, inputs: TokenEmbeddings, *, answer_tokens: int = 0) -> Iterator[Any]:
+        """Give the language model as it is to read inputs, with what stands beside it."""
+        with inputs.beside(answer_tokens) as model:
+            yield model or self.model
 
     def _mixed_in(self, inputs: TokenEmbeddings) -> list[MixedIn]:
         start = int(self.model.config.is_encoder_decoder)

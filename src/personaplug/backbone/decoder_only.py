@@ -28,8 +28,8 @@ class DecoderOnlyBackbone(Backbone):
         )
         ahead = self._ahead(inputs)
         known = ahead.get_seq_length() if ahead else 0
-        with inputs.beside(labels.shape[1]):
-            outputs = self.model(
+        with self._reading(inputs, answer_tokens=labels.shape[1]) as model:
+            outputs = model(
                 inputs_embeds=whole.embeds[:, known:],
                 attention_mask=whole.mask.long(),
                 position_ids=whole.position_ids[:, known:],

@@ -25,13 +25,13 @@ class EncoderDecoderBackbone(Backbone):
         """Answer a batch of inputs."""
         if config is None or config.strategy != "beam" or inputs.mixed or not self._searches_plainly(config):
             return super().generate(inputs, config)
-        with inputs.beside(0):
-            found = BeamSearch(self.model, inputs, beams=config.beams, ends=self._ends).run(most=config.max_new_tokens)
+        with self._reading(inputs) as model:
+            found = BeamSearch(model, inputs, beams=config.beams, ends=self._ends).run(most=config.max_new_tokens)
         return [self._decode(tokens).strip() for tokens in found]
 
     def _answer_logits(self, inputs: TokenEmbeddings, labels: Tensor) -> Tensor:
-        with inputs.beside(labels.shape[1]):
-            outputs = self.model(
+        with self._reading(inputs, answer_tokens=labels.shape[1]) as model:
+            outputs = model(
                 inputs_embeds=inputs.embeds,
                 attention_mask=inputs.mask.long(),
                 decoder_input_ids=self.model.prepare_decoder_input_ids_from_labels(labels),

@@ -9,20 +9,23 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel
 
 from personaplug.backbone.mixing import NextTokens, SeparateRows
 
 Side = Literal["left", "right"]
 Place = Literal["before", "after"]
 
-Beside = Callable[[int], AbstractContextManager[None]]
-"""Has something stand beside a language model while it reads and answers; given the tokens of answers that it reads."""
+Beside = Callable[[int], AbstractContextManager[PreTrainedModel | None]]
+"""Has something stand beside a language model while it reads and answers; given the tokens of answers that it reads.
 
+Gives the model that is to do so, where it is not the language model itself.
+"""
 
 KeysAndValues = tuple[tuple[Float[Tensor, "batch heads known dim"], Float[Tensor, "batch heads known dim"]], ...]
 
 
-def alone(answer_tokens: int) -> AbstractContextManager[None]:  # noqa: ARG001 (as of what does)
+def alone(answer_tokens: int) -> AbstractContextManager[PreTrainedModel | None]:  # noqa: ARG001 (as of what does)
     """Have nothing stand beside the language model."""
     return nullcontext()
 

@@ -26,6 +26,7 @@ from transformers import PreTrainedModel
 from personaplug.backbone.attention_maps import Hook, attention_projections, hooked
 from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.plug.adapter_config import SharedAdapterConfig
+from personaplug.plug.folded import Fold, folded, versions_of
 from personaplug.plug.low_rank import Shares, with_low_rank
 
 
@@ -73,6 +74,12 @@ class SharedAdapter(nn.Module):
         self.persona_first, self.persona_second = _columns(shapes if is_apart else [], config.rank)
         self._threads: set[int] = set()
         self._until: ExitStack | None = None
+        self._folds: dict[bool, Fold] = {}
+
+    @property
+    def scale(self) -> float:
+        """What it adds is multiplied by this."""
+        return self.config.alpha / self.config.rank
 
     @property
     def alone(self) -> list[nn.Parameter]:
@@ -98,8 +105,11 @@ class SharedAdapter(nn.Module):
         *,
         rows: Sequence[bool] | None = None,
         personal: Sequence[bool] | None = None,
-    ) -> Iterator[None]:
+    ) -> Iterator[PreTrainedModel]:
         """Stand beside a language model, for what this thread has it read; entered again inside, it stands there once.
+
+        Gives the model that is to read: this one or, for writing answers where all rows go through the same columns, a
+        copy that it is folded into.
 
         Args:
             model: That of this adapter, or a copy in another precision.
@@ -108,12 +118,16 @@ class SharedAdapter(nn.Module):
             personal: Which rows have vectors; None for none.
         """
         if (thread := get_ident()) in self._threads:
-            yield
+            yield model
             return
         last = None if self.tail is None else self.tail + answer_tokens
         is_any = personal is not None and (any(personal) or torch.is_grad_enabled())
         has_more = is_any and len(self.persona_first) > 0
         shares = self._shares(rows, personal if has_more else None)
+        is_writing = not answer_tokens and not torch.is_grad_enabled()
+        if is_writing and shares.read is None and (own := self._folded(model, personal=has_more)):
+            yield own
+            return
         hooks = [
             (model.get_submodule(name), _in_thread(thread, self._path(*matrices, shares=shares, last=last)))
             for name, matrices in zip(self.names, self.columns(personal=has_more), strict=True)
@@ -123,7 +137,7 @@ class SharedAdapter(nn.Module):
         until.callback(self._threads.discard, thread)
         until.enter_context(hooked(hooks))
         with nullcontext() if self._until else until:
-            yield
+            yield model
 
     @contextmanager
     def staying(self) -> Iterator[None]:
@@ -142,6 +156,15 @@ class SharedAdapter(nn.Module):
         more = zip(self.persona_first, self.persona_second, strict=True)
         return [(torch.cat([a, c]), torch.cat([b, d], dim=1)) for (a, b), (c, d) in zip(plain, more, strict=True)]
 
+    def _folded(self, model: PreTrainedModel, *, personal: bool) -> PreTrainedModel | None:
+        """Fold these columns into a copy of the model, once for as long as neither changes."""
+        fold, versions = self._folds.get(personal), versions_of([*self.parameters(), *model.parameters()])
+        if fold is None or fold.of is not model or fold.versions != versions:
+            paths = dict(zip(self.names, self.columns(personal=personal), strict=True))
+            own = folded(model, paths, scale=self.scale, tail=self.tail)
+            fold = self._folds[personal] = Fold(own, model, versions)
+        return fold.model
+
     def _shares(self, rows: Sequence[bool] | None, personal: Sequence[bool] | None) -> Shares:
         """Say which columns each row goes through, and which learn of it."""
         number = self.first[0].new_tensor
@@ -157,11 +180,9 @@ class SharedAdapter(nn.Module):
         return torch.stack(shares, dim=1).repeat_interleave(self.config.rank, dim=1)
 
     def _path(self, first: Tensor, second: Tensor, *, shares: Shares, last: int | None) -> Hook:
-        scale = self.config.alpha / self.config.rank
-
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             read = inputs[0] if last is None else inputs[0][..., -last:, :]
-            return with_low_rank(output, read, first=first, second=second, shares=shares, scale=scale)
+            return with_low_rank(output, read, first=first, second=second, shares=shares, scale=self.scale)
 
         return add
 
@@ -181,8 +202,10 @@ def each_its_own(
     answer_tokens: int = 0,
     *,
     personal: Sequence[bool] | None = None,
-) -> Iterator[None]:
+) -> Iterator[PreTrainedModel]:
     """Let each row of what a language model reads go through an adapter of its own, or through none.
+
+    Gives the model that is to read, as :meth:`SharedAdapter.beside` does.
 
     Args:
         model: That of the adapters, or a copy in another precision.
@@ -191,10 +214,11 @@ def each_its_own(
         personal: As there.
     """
     with ExitStack() as entered:
+        reads = model
         for adapter in dict.fromkeys(each for each in adapters if each):
             rows = [each is adapter for each in adapters]
-            entered.enter_context(adapter.beside(model, answer_tokens, rows=rows, personal=personal))
-        yield
+            reads = entered.enter_context(adapter.beside(model, answer_tokens, rows=rows, personal=personal))
+        yield reads
 
 
 def _in_thread(thread: int, hook: Hook) -> Hook:

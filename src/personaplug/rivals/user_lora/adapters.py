@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from personaplug.backbone.attention_maps import Hook, added_to, attention_projections, hooked
@@ -179,7 +180,7 @@ class UserAdapters:
         write_tensors(weights, folder / ADAPTER_FILE)
         self.settings.save_pretrained(str(folder))
 
-    def _stand(self, answer_tokens: int) -> AbstractContextManager[None]:
+    def _stand(self, answer_tokens: int) -> AbstractContextManager[PreTrainedModel | None]:
         return self._standing(answer_tokens)
 
     @contextmanager
