@@ -67,6 +67,17 @@ def test_another_schema_version_is_refused_with_both_numbers(store, path):
     assert "personaplug index" in caught.value.hint
 
 
+def test_what_a_newer_version_has_brought_up_to_date_meanwhile_is_not_written_to(store, path):
+    store.append("ada", ITEMS, stack(ITEMS))
+    with sqlite3.connect(path) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    with pytest.raises(StoreError, match="version 99") as caught:
+        store.append("bob", ITEMS, stack(ITEMS))
+    assert "install the personaplug that wrote it" in caught.value.hint
+    assert store.count() == len(ITEMS)
+
+
 def test_a_damaged_file_is_our_error(store, path):
     items = [make_item(day, "x" * 20_000) for day in range(40)]
     store.append("ada", items, stack(items))

@@ -201,6 +201,20 @@ def test_a_store_of_the_first_version_is_read_as_it_is_and_brought_up_to_date_by
         assert store._tables.rows("SELECT tenant FROM users ORDER BY user_id") == [("",), ("shop",)]
 
 
+def test_while_replicas_are_replaced_those_of_the_version_before_go_on_appending(url, monkeypatch):
+    with monkeypatch.context() as former:
+        former.setattr(schema, "SCHEMA_VERSION", 1)
+        older = PersonaStore.open(url, layout=LAYOUT)
+        older.append("ada", ITEMS[:1], stack(ITEMS[:1]))
+    with older, PersonaStore.open(url) as newer:
+        newer.append("bob", ITEMS, stack(ITEMS))
+        assert schema.version_of(older._tables) == schema.SCHEMA_VERSION
+        older.append("ada", ITEMS[1:], stack(ITEMS[1:]))
+        older.append("cy", ITEMS, stack(ITEMS))
+        for each in (older, newer):
+            assert [each.get(user).items for user in ("ada", "bob", "cy")] == [ITEMS] * 3
+
+
 DAMAGE = [
     "DELETE FROM meta WHERE key = 'version'",
     "UPDATE words SET value = '[' WHERE key = 'views'",

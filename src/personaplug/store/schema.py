@@ -82,8 +82,11 @@ def bring_up_to_date(database: Database) -> None:
     """Give a store of the first version what it lacks; items that it holds keep their order, and come before new ones.
 
     For use inside a transaction.
+
+    Raises:
+        StoreError: A newer personaplug has brought the store up to a version that this one does not know.
     """
-    if _version(database) == FIRST_VERSION:
+    if _known_version(database) == FIRST_VERSION:
         database.rows("ALTER TABLE items ADD COLUMN place INTEGER NOT NULL DEFAULT 0")
         database.rows("INSERT INTO meta VALUES ('placed', 0)")
         database.rows(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -112,18 +115,24 @@ def check_version(database: Database) -> None:
         StoreError: The file is no store, or one of another schema version.
     """
     application = database.value(int, "PRAGMA application_id")
-    schema = _version(database)
     if application != APPLICATION_ID:
         raise StoreError(
             f"{database.path}: an SQLite file, but not a persona store",
             hint="check the path; personaplug index makes a store from a log",
         )
+    _known_version(database)
+
+
+def _known_version(database: Database) -> int:
+    schema = _version(database)
     if schema not in (FIRST_VERSION, SCHEMA_VERSION):
         raise StoreError(
             f"{database.path}: a store of schema version {schema}; this personaplug reads versions "
             f"{FIRST_VERSION} and {SCHEMA_VERSION}",
-            hint="index the log again into a new store: personaplug index LOG --task TASK --store NEW_FILE",
+            hint="install the personaplug that wrote it, or index the log again into a new store: "
+            "personaplug index LOG --task TASK --store NEW_FILE",
         )
+    return schema
 
 
 def _version(database: Database) -> int:

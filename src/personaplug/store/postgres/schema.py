@@ -112,6 +112,7 @@ def check_version(database: PostgresDatabase) -> None:
 
 
 _STEPS = {1: POLICIES}
+"""From each version to the next. Replicas of the version before read and write on meanwhile: add, take nothing."""
 
 
 def _statements(script: str) -> list[str]:
