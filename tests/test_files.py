@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import errno
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,6 +64,15 @@ def test_a_link_stays_a_link_and_a_closed_file_stays_closed(path):
     assert link.is_symlink()
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_what_root_writes_in_anothers_place_still_belongs_to_them(path):
+    path.chmod(0o600)
+    os.chown(path, 10001, 10002)
+    write_text(path, "new")
+    after = path.stat()
+    assert (after.st_uid, after.st_gid, after.st_mode & 0o777) == (10001, 10002, 0o600)
 
 
 def test_the_longest_name_can_be_written(tmp_path):

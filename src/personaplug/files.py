@@ -8,7 +8,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -17,7 +17,8 @@ def appearing(path: Path) -> Iterator[Path]:
     """Give a name to write a file under; it takes its own name in one step, and on an error it is gone.
 
     A process that is killed or fails leaves what stood there before, or nothing; two at once do not mix. A link is
-    followed, and a file that takes another's place is open to nobody new. A device or a pipe is written as it is.
+    followed, and a file that takes another's place is open to nobody new and, where whoever writes may give files away,
+    belongs to whom the other did. A device or a pipe is written as it is.
 
     Raises:
         OSError: The file cannot be written; it names ``path``.
@@ -127,7 +128,10 @@ def _draft(path: Path) -> Path:
 
 def _take_place(fresh: Path, target: Path) -> None:
     if target.exists():
-        fresh.chmod(fresh.stat().st_mode & target.stat().st_mode)
+        before = target.stat()
+        with suppress(PermissionError):
+            os.chown(fresh, before.st_uid, before.st_gid)
+        fresh.chmod(fresh.stat().st_mode & before.st_mode)
     fresh.replace(target)
 
 

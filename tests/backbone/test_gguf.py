@@ -160,6 +160,13 @@ def test_a_second_load_reads_the_copy_and_unpacks_nothing(file, cache, monkeypat
     assert all(torch.equal(second[name], tensor) for name, tensor in first.items())
 
 
+def test_a_copy_is_as_open_as_any_new_file_so_that_a_container_may_read_it(file, cache, tmp_path):
+    load_backbone(BackboneConfig(str(file)))
+    (tmp_path / "new").touch()
+    (copy,) = copies(cache)
+    assert {path.stat().st_mode for path in copy.iterdir()} == {(tmp_path / "new").stat().st_mode}
+
+
 def test_a_file_of_other_bytes_has_another_copy(file, cache):
     load_backbone(BackboneConfig(str(file)))
     write_gguf(file, packed=True)

@@ -1,5 +1,6 @@
 """The proxy repeats a question whose replica went away, in however many pieces it came, and never an append."""
 
+import json
 import socket
 import time
 from contextlib import ExitStack, contextmanager
@@ -101,3 +102,15 @@ def test_an_append_is_sent_once_and_its_sender_told_that_nobody_knows(replicas):
     answers = [said(port, APPEND, BODY) for _ in range(4)]
     assert {answer.split(" ")[1] for answer in answers} == {"200", "502"}
     assert sum(server.asked for server in servers) == 4
+    (lost,) = {answer for answer in answers if answer.split(" ")[1] == "502"}
+    assert json.loads(lost.partition("\r\n\r\n")[2])["error"]["code"] == "replica_lost"
+
+
+def test_where_no_replica_is_ready_the_proxy_says_so_in_the_form_of_the_api(replicas):
+    port, servers = replicas
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+    lost = said(port, QUESTION, BODY)
+    assert lost.split(" ")[1] == "503"
+    assert json.loads(lost.partition("\r\n\r\n")[2])["error"]["code"] == "not_ready"

@@ -78,6 +78,19 @@ def test_a_revoked_key_is_refused_from_the_next_request_on(http, server):
     assert http.get("/v1/models", headers=headers).status_code == 401
 
 
+def test_while_the_keys_cannot_be_read_nobody_is_let_in_and_that_is_said(http, server):
+    path = server.key_file.path
+    held = path.read_bytes()
+    path.write_text("[]")
+    try:
+        response = http.get("/v1/models", headers=server.headers())
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "keys_unreadable")
+        assert http.get("/v1/models").status_code == 401
+    finally:
+        path.write_bytes(held)
+    assert http.get("/v1/models", headers=server.headers()).status_code == 200
+
+
 def test_the_same_id_in_two_tenants_is_two_people(http, server):
     assert tell(http, server, "twin", caller="acme").status_code == 200
     for caller in ("other", "all"):

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaplug.errors import StoreError
+from personaplug.store.address import PostgresUrl
 from personaplug.store.base import text_hash
 from personaplug.store.persona_store import PersonaStore
 from personaplug.store.postgres import connection, schema
+from personaplug.store.postgres.failures import not_connected
 from personaplug.store.postgres.text import escaped, unescaped
 from tests.factories import make_item, make_items
 from tests.postgres_server import PASSWORD
@@ -132,6 +134,13 @@ def test_a_server_that_is_away_is_our_error_tells_no_password_and_is_found_again
         assert "psycopg" in {record.name.partition(".")[0] for record in caplog.records}
         assert PASSWORD not in caplog.text
         assert store.append("ada", ITEMS, stack(ITEMS)) == 3
+
+
+def test_a_host_that_has_no_address_is_named():
+    error = psycopg.OperationalError("failed to resolve host 'database': Name or service not known")
+    told = not_connected(PostgresUrl.read("postgresql://owner@database/test"), error)
+    assert "failed to resolve host 'database'" in str(told)
+    assert "the server runs" in told.hint
 
 
 def test_a_writer_that_takes_too_long_is_our_error_and_nothing_is_stored(url, store, monkeypatch):

@@ -6,6 +6,7 @@ transformers unpacks them whatever it is asked for, and for the rest it runs ker
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,10 +119,12 @@ def _place(file: Path) -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Tell whether a copy is there, all its files as long as they were written."""
+    """Tell whether a copy is there that can be read, all its files as long as they were written."""
     try:
         sizes: dict[str, int] = json.loads((folder / _SIZES).read_text(encoding="utf-8"))
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+        return all(
+            (folder / name).stat().st_size == size and os.access(folder / name, os.R_OK) for name, size in sizes.items()
+        )
     except (OSError, ValueError):
         return False
 
@@ -146,6 +149,8 @@ def _write(file: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     (folder / _SIZES).write_text(json.dumps(sizes), encoding="utf-8")
+    for path in folder.iterdir():  # weights too, which safetensors closes to all others: a container is another user
+        path.chmod((folder / _SIZES).stat().st_mode)
 
 
 def _take_place(fresh: Path, place: Path, *, aside: Path) -> None:

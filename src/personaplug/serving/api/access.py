@@ -1,12 +1,16 @@
 """Who may do what, and whose users they see."""
 
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 from unicodedata import category
 
+from personaplug.errors import ConfigError
 from personaplug.serving.api.errors import ApiError
-from personaplug.serving.api.keys import RIGHTS, KeyFile, Right
+from personaplug.serving.api.keys import RIGHTS, Key, KeyFile, Right
 from personaplug.serving.engine.limits import LONGEST_ID
+
+log = logging.getLogger(__name__)
 
 _BETWEEN = "\x1f"
 """Stands between tenant and user in the store's ids. No id that is accepted has it, so no caller can reach over it."""
@@ -30,7 +34,7 @@ class Caller:
         """Refuse a caller without a right.
 
         Raises:
-            RefusalError: They lack it.
+            ApiError: They lack it.
         """
         if right not in self.rights and "admin" not in self.rights:
             raise ApiError(403, f"This key lacks the right {right!r}.", code="missing_right")
@@ -39,7 +43,7 @@ class Caller:
         """Give the store's own id of a user, which no other tenant's user has.
 
         Raises:
-            RefusalError: The id is none.
+            ApiError: The id is none.
         """
         check_id(user, "user")
         return f"{self.tenant}{_BETWEEN}{user}" if self.tenant else user
@@ -52,7 +56,7 @@ class Access(Protocol):
         """Tell who calls, by the header ``Authorization``.
 
         Raises:
-            RefusalError: Nobody who may.
+            ApiError: Nobody who may.
         """
 
 
@@ -69,11 +73,19 @@ class KeyAccess:
     def caller(self, authorization: str | None) -> Caller:
         """Tell who calls, by ``Bearer KEY``."""
         scheme, _, secret = (authorization or "").partition(" ")
-        key = self.keys.find(secret.strip()) if scheme.lower() == "bearer" else None
+        key = self._found(secret.strip()) if scheme.lower() == "bearer" else None
         if key is None:
             challenge = {"WWW-Authenticate": "Bearer"}
             raise ApiError(401, "No valid API key was sent.", code="invalid_api_key", headers=challenge)
         return Caller(key.id, key.tenant, key.rights)
+
+    def _found(self, secret: str) -> Key | None:
+        """Find a key; where the file cannot be read, nobody is let in by what it held before."""
+        try:
+            return self.keys.find(secret)
+        except (OSError, ConfigError) as error:
+            log.error("nobody is let in: %s", error)
+            raise ApiError(503, "The server cannot read its keys.", code="keys_unreadable") from error
 
 
 class OpenAccess:
@@ -88,7 +100,7 @@ def check_id(value: str, param: str) -> None:
     """Refuse an id that is empty, too long, or has signs in it that are no text.
 
     Raises:
-        RefusalError: It is one.
+        ApiError: It is one.
     """
     is_text = all(category(sign) not in ("Cc", "Cs") for sign in value)
     if not value.strip() or len(value) > LONGEST_ID or not is_text:

@@ -52,7 +52,7 @@ async def named_user(
     """Read a user's id out of a path.
 
     Raises:
-        RefusalError: It is none.
+        ApiError: It is none.
     """
     try:
         name = unquote(user, errors="strict")

@@ -32,7 +32,7 @@ async def respond(
     """Answer texts or chats, whole or piece by piece; whoever leaves meanwhile wants no more, and their rows end.
 
     Raises:
-        RefusalError: They cannot be asked so.
+        ApiError: They cannot be asked so.
     """
     if sum(len(_text(each)) for each in inputs) > LONGEST_PROMPTS:
         message = f"The prompts of a request have at most {LONGEST_PROMPTS:,} characters together."
@@ -56,7 +56,7 @@ def model_named(service: Service, name: str) -> None:
     """Refuse a model that is not served.
 
     Raises:
-        RefusalError: There is none of this name.
+        ApiError: There is none of this name.
     """
     if name not in service.engine.models.by_name:
         known = ", ".join(service.engine.models.by_name)

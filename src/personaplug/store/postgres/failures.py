@@ -21,6 +21,7 @@ BUSY = "another process is using the store"
 NOT_ALLOWED = ("this role may not do that", "connect as the role that made the store, or have it granted")
 
 _FAILED_TO_CONNECT = "connection failed: "
+_FAILED_TO_RESOLVE = "failed to resolve host "
 _REPEAT = "repeat when it is done"
 _AWAY = ("the server cannot be reached or has closed the connection", "see that it runs, then repeat the command")
 _FAILED = ("the server failed; whether the last change was stored is not known", "see its log, then repeat the command")
@@ -62,7 +63,7 @@ def told(url: PostgresUrl) -> Iterator[None]:
 def not_connected(url: PostgresUrl, error: psycopg.Error) -> StoreError:
     """Make the error for a first connection that failed, in libpq's own words where no password can stand in them."""
     words = str(error).partition("\n")[0]
-    if not words.startswith(_FAILED_TO_CONNECT):
+    if not words.startswith((_FAILED_TO_CONNECT, _FAILED_TO_RESOLVE)):
         return StoreError(f"{url}: the address cannot be used", hint="see its options: host, port, sslmode and so on")
     reason = words.removeprefix(_FAILED_TO_CONNECT)
     hint = "see that the server runs, and the address; the password may stand in PGPASSWORD or ~/.pgpass"
