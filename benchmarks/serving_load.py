@@ -90,6 +90,7 @@ class Report:
 @click.option("--requests", "count", type=click.IntRange(1), default=2_000, show_default=True)
 @click.option("--users", "most_users", type=click.IntRange(1), default=1_000, show_default=True)
 @click.option("--alone", type=click.IntRange(1), help="Requests asked alone; by default all.")
+@click.option("--characters", type=click.IntRange(1), default=300, show_default=True, help="Longer inputs are cut.")
 @click.option("--max-tokens", type=click.IntRange(1), default=24, show_default=True)
 @click.option("--batch-rows", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the report; by default on stdout.")
@@ -101,13 +102,14 @@ def main(  # noqa: PLR0913 (each option by itself, as click gives them)
     count: int,
     most_users: int,
     alone: int | None,
+    characters: int,
     max_tokens: int,
     batch_rows: int,
     out: Path | None,
     serving: tuple[str, ...],
 ) -> None:
     """Measure a server under load."""
-    requests = read_requests(store, count=count, most_users=most_users)
+    requests = read_requests(store, count=count, most_users=most_users, characters=characters)
     chosen, model = requests[: alone or count], run.resolve().name
     with server(run, store, *serving, batch_rows=batch_rows) as (url, _):
         ask = asking(url, model=model, max_tokens=max_tokens)
@@ -148,11 +150,11 @@ def main(  # noqa: PLR0913 (each option by itself, as click gives them)
         raise click.ClickException(f"{report.different} answers differ, {report.lost} are lost")
 
 
-def read_requests(store: Path, *, count: int, most_users: int) -> list[Request]:
+def read_requests(store: Path, *, count: int, most_users: int, characters: int) -> list[Request]:
     """Ask, in turn for each user, what another once read: no two requests are alike."""
     with PersonaStore.open(store) as opened:
         users = list(islice(opened.users(), most_users))
-        texts = [opened.get(user).items[-1].input for user in users]
+        texts = [opened.get(user).items[-1].input[:characters] for user in users]
     size = len(users)
     pairs = ((at % size, (at + 7 * (1 + at // size)) % size) for at in range(count))
     return [Request(users[user], texts[text]) for user, text in pairs]

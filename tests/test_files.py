@@ -3,6 +3,7 @@
 import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,29 @@ def test_what_root_writes_in_anothers_place_still_belongs_to_them(path):
     write_text(path, "new")
     after = path.stat()
     assert (after.st_uid, after.st_gid, after.st_mode & 0o777) == (10001, 10002, 0o600)
+
+
+def test_a_link_in_the_place_of_a_draft_leads_nobody_to_another_file(path, tmp_path):
+    other = tmp_path / "other"
+    other.write_text("whose")
+    other.chmod(0o640)
+    before = other.stat()
+    path.chmod(0o600)
+    with pytest.raises(OSError, match="symbolic links"), appearing(path) as fresh:
+        fresh.symlink_to(other)
+    after = other.stat()
+    assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+
+
+def test_a_disk_that_knows_of_no_owners_is_written_to_all_the_same(path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with suppress(PermissionError):
+        os.chown(path, 10001, 10002)
+    write_text(path, "new")
+    assert path.read_text() == "new"
 
 
 def test_the_longest_name_can_be_written(tmp_path):

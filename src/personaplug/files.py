@@ -81,6 +81,14 @@ def write_text(path: Path, text: str) -> None:
         fresh.write_bytes(text.encode("utf-8", errors="backslashreplace"))
 
 
+def give_as(descriptor: int, like: os.stat_result) -> None:
+    """Give an open file to whom another belongs, where whoever runs this may, and the disk knows of owners."""
+    now = os.fstat(descriptor)
+    if (now.st_uid, now.st_gid) != (like.st_uid, like.st_gid):
+        with suppress(OSError):
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+
+
 def sha256_of(path: Path) -> str:
     """Give the SHA-256 of a file, as 64 hexadecimal digits.
 
@@ -129,9 +137,13 @@ def _draft(path: Path) -> Path:
 def _take_place(fresh: Path, target: Path) -> None:
     if target.exists():
         before = target.stat()
-        with suppress(PermissionError):
-            os.chown(fresh, before.st_uid, before.st_gid)
-        fresh.chmod(fresh.stat().st_mode & before.st_mode)
+        # Not by name: whoever may write into the folder could have put a link to another file there.
+        descriptor = os.open(fresh, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            give_as(descriptor, before)
+            os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode & before.st_mode))
+        finally:
+            os.close(descriptor)
     fresh.replace(target)
 
 

@@ -1,6 +1,7 @@
 """GGUF files: what is found, what is loaded, what is kept converted, and what is refused in one clear sentence."""
 
 import json
+import os
 import shutil
 import sys
 from contextlib import suppress
@@ -165,6 +166,18 @@ def test_a_copy_is_as_open_as_any_new_file_so_that_a_container_may_read_it(file,
     (tmp_path / "new").touch()
     (copy,) = copies(cache)
     assert {path.stat().st_mode for path in copy.iterdir()} == {(tmp_path / "new").stat().st_mode}
+    weights_of = next(copy.glob("*.safetensors"))
+    weights_of.chmod(0o600)  # as before copies were opened
+    load_backbone(BackboneConfig(str(file)))
+    assert weights_of.stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
+def test_a_copy_that_may_not_be_read_is_none(file, cache, monkeypatch):
+    load_backbone(BackboneConfig(str(file)))
+    (copy,) = copies(cache)
+    assert gguf_copy._is_whole(copy)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # tests may run as root, who may read anything
+    assert not gguf_copy._is_whole(copy)
 
 
 def test_a_file_of_other_bytes_has_another_copy(file, cache):

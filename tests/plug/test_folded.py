@@ -1,5 +1,7 @@
 """An adapter folded into a copy of the language model: the same answers, and nothing beside its maps."""
 
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -90,16 +92,53 @@ def test_it_is_made_once_and_anew_when_the_adapter_learns():
     assert not torch.allclose(*reads, atol=1e-2)
 
 
-def test_a_copy_in_another_precision_has_a_fold_of_its_own():
+@pytest.mark.parametrize("change", ["precision", "weights"])
+def test_it_is_made_anew_when_the_language_model_is_no_more_what_it_was(change):
     backbone = tiny.decoder_only()
     adapter = moved(backbone)
+    with torch.no_grad(), adapter.beside(backbone.model) as first:
+        before = read(first, backbone, tokens=4)
+    if change == "precision":
+        backbone.model.double()
+    else:
+        backbone.model.load_state_dict({name: 2 * each for name, each in backbone.model.state_dict().items()})
     with torch.no_grad(), adapter.beside(backbone.model) as model:
-        single = read(model, backbone, tokens=4)
-    backbone.model.double()
-    with torch.no_grad(), adapter.beside(backbone.model) as model:
-        double = read(model, backbone, tokens=4)
-    assert double.dtype == torch.float64
-    torch.testing.assert_close(double.float(), single, atol=1e-2, rtol=1e-2)
+        after = read(model, backbone, tokens=4)
+    with torch.no_grad(), moved_like(adapter, backbone).beside(backbone.model) as fresh:
+        torch.testing.assert_close(after, read(fresh, backbone, tokens=4))
+    assert model is not first
+    assert torch.allclose(after.float(), before, atol=1e-2) == (change == "precision")
+
+
+def moved_like(adapter, backbone):
+    other = SharedAdapter(backbone.model, adapter.config)
+    other.load_state_dict(adapter.state_dict())
+    return other
+
+
+def test_while_another_stands_beside_the_model_nothing_is_folded_and_nothing_of_it_stays():
+    backbone = tiny.decoder_only()
+    one, other = moved(backbone), moved(backbone)
+
+    def own():
+        with torch.no_grad(), other.beside(backbone.model) as model:
+            return model
+
+    with ThreadPoolExecutor(1) as pool:
+        with torch.no_grad(), one.beside(backbone.model, answer_tokens=1):
+            assert pool.submit(own).result() is backbone.model
+        alone = pool.submit(own).result()
+    assert alone is not backbone.model
+    assert not any(each._forward_hooks for each in alone.modules())
+
+
+def test_a_copy_of_the_adapter_takes_no_language_model_with_it():
+    backbone = tiny.decoder_only()
+    adapter = moved(backbone)
+    with torch.no_grad(), adapter.beside(backbone.model):
+        pass
+    assert adapter._folds._made
+    assert not deepcopy(adapter)._folds._made
 
 
 def test_maps_that_are_packed_or_where_rows_differ_have_the_adapter_beside_them():
@@ -124,6 +163,17 @@ def test_maps_that_are_packed_or_where_rows_differ_have_the_adapter_beside_them(
 
 def test_in_16_bits_nothing_is_folded_in_that_rounding_would_take():
     backbone = tiny.decoder_only()
-    backbone.model.to(torch.bfloat16)
-    with torch.no_grad(), moved(backbone).beside(backbone.model) as model:
+    adapter = moved(backbone)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), adapter.beside(backbone.model) as model:
         assert model is backbone.model
+    backbone.model.to(torch.bfloat16)
+    with torch.no_grad(), adapter.beside(backbone.model) as model:
+        assert model is backbone.model
+
+
+def test_weights_whose_changes_do_not_show_are_not_folded_in():
+    backbone = tiny.decoder_only()
+    with torch.inference_mode():
+        adapter = SharedAdapter(backbone.model, SMALL)
+        with adapter.beside(backbone.model) as model:
+            assert model is backbone.model

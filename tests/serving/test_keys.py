@@ -1,4 +1,5 @@
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -44,6 +45,16 @@ def test_keys_made_and_revoked_at_once_are_all_made_and_revoked(keys):
         pool.map(lambda key_id: KeyFile(keys.path).revoke(key_id), old)
         secrets = list(pool.map(lambda name: KeyFile(keys.path).add(str(name), rights=["read"]), range(8)))
     assert {key.id for key in keys.keys} == {keys.find(secret).id for secret in secrets}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_what_root_makes_belongs_to_whom_the_folder_does_and_stays_theirs(keys):
+    keys.path.parent.mkdir()
+    os.chown(keys.path.parent, 10001, 10001)
+    for _ in range(2):
+        keys.add("laptop", rights=["read"])
+        assert {file.stat().st_uid for file in keys.path.parent.iterdir()} == {10001}
+    assert keys.path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("tenant", ["Acme", "a b", "../a", "a\x1fb", "-a", "x" * 64])

@@ -72,9 +72,10 @@ def test_what_a_newer_version_has_brought_up_to_date_meanwhile_is_not_written_to
     with sqlite3.connect(path) as newer:
         newer.execute("PRAGMA user_version = 99")
     newer.close()
-    with pytest.raises(StoreError, match="version 99") as caught:
-        store.append("bob", ITEMS, stack(ITEMS))
-    assert "install the personaplug that wrote it" in caught.value.hint
+    for change in (lambda: store.append("bob", ITEMS, stack(ITEMS)), lambda: store.forget("ada")):
+        with pytest.raises(StoreError, match="version 99") as caught:
+            change()
+        assert "install the personaplug that wrote it" in caught.value.hint
     assert store.count() == len(ITEMS)
 
 

@@ -190,7 +190,7 @@ class Backbone(ABC):
 
     @contextmanager
     def _reading(self, inputs: TokenEmbeddings, *, answer_tokens: int = 0) -> Iterator[Any]:
-        """Give the language model as it is to read inputs, with what stands beside it."""
+        """Give the model that is to read inputs: the language model, or a copy that stands in for it."""
         with inputs.beside(answer_tokens) as model:
             yield model or self.model
 

@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -50,6 +50,8 @@ def copy_of(file: Path) -> Path | None:
     """
     place = _place(file)
     if _is_whole(place):
+        with suppress(OSError):  # of a copy that is another's, or on a disk that may only be read
+            _open_up(place)
         return place
     needed = _FLOAT32 * read_head(file).weights
     try:
@@ -149,7 +151,12 @@ def _write(file: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     (folder / _SIZES).write_text(json.dumps(sizes), encoding="utf-8")
-    for path in folder.iterdir():  # weights too, which safetensors closes to all others: a container is another user
+    _open_up(folder)
+
+
+def _open_up(folder: Path) -> None:
+    """Open weights as any new file is, which safetensors closes to all others: a container is another user."""
+    for path in folder.iterdir():
         path.chmod((folder / _SIZES).stat().st_mode)
 
 

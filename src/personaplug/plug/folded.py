@@ -1,14 +1,15 @@
 """A low-rank path folded into copies of the maps that it stands beside, so that an answer's steps cost nothing more.
 
-A step of a small model is many short products, and a path beside each map shows. Folded in, a step has as many as the
-bare model's. The language model's own weights stay as they are: the copy shares all but these maps with it.
+A step of a small model is many short products, so a path beside each map takes a visible share of its time. Folded in,
+a step has as many products as the bare model's. The language model's own weights stay as they are: the copy shares all
+but these maps with it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeGuard
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -22,6 +23,24 @@ MOST_BYTES = 2**29
 """Of maps that are copied. Of larger models it would take too much memory, and there a path hardly shows."""
 
 Matrices = tuple[Float[Tensor, "rank inputs"], Float[Tensor, "outputs rank"]]
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """An adapter as folding knows it."""
+
+    names: tuple[str, ...]
+    tail: int | None
+
+    @property
+    def scale(self) -> float:
+        """What it adds is multiplied by this."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Give its weights."""
+
+    def columns(self, *, personal: bool) -> Sequence[Matrices]:
+        """Give the two matrices beside each map."""
 
 
 class FoldedMap(nn.Module):
@@ -55,19 +74,48 @@ class Fold:
     """A language model with paths folded into it, as long as it is true.
 
     Attributes:
-        model: The copy; None where this model's maps cannot be folded into.
+        model: The copy.
         of: The model that it is a copy of.
-        versions: Of the weights of the paths, which a training moves on.
+        versions: Of the weights of both, which a training moves on.
     """
 
-    model: PreTrainedModel | None
+    model: PreTrainedModel
     of: PreTrainedModel
     versions: tuple[tuple[int, int], ...]
 
 
-def versions_of(weights: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:
-    """Name weights by where they are and how often they were changed; those made for inference never are."""
-    return tuple((weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights)
+class Folds:
+    """The copies of one adapter: for inputs with a persona, and for those without one, where it has columns for each.
+
+    A copy is made when it is first wanted, and anew when weights have changed, as all but changes through ``.data``
+    show. None goes with a copy of the adapter, nor into a file.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[bool, Fold] = {}
+
+    def __reduce__(self) -> tuple[type["Folds"], tuple[()]]:
+        return Folds, ()
+
+    def of(self, adapter: "Foldable", model: PreTrainedModel, *, personal: bool) -> PreTrainedModel | None:
+        """Give a copy of the model with the adapter folded in; None where that cannot be.
+
+        Args:
+            adapter: Whose copies these are.
+            model: That of the adapter, or a copy in another precision.
+            personal: Whether for inputs with a persona.
+        """
+        weights = [*adapter.parameters(), *model.parameters()]
+        if any(weight.is_inference() for weight in weights) or torch.is_autocast_enabled(model.device.type):
+            return None
+        made, versions = self._made.get(personal), tuple((weight.data_ptr(), weight._version) for weight in weights)
+        if made is None or made.of is not model or made.versions != versions:
+            self._made.pop(personal, None)  # before there is another: each takes as much memory
+            paths = dict(zip(adapter.names, adapter.columns(personal=personal), strict=True))
+            if (copy := folded(model, paths, scale=adapter.scale, tail=adapter.tail)) is None:
+                return None
+            made = self._made[personal] = Fold(copy, model, versions)
+        return made.model
 
 
 def folded(
@@ -75,8 +123,9 @@ def folded(
 ) -> PreTrainedModel | None:
     """Copy a language model for answers, with paths folded into the maps that they are named by.
 
-    Only where these are plain maps, neither packed nor split over devices, and small enough to copy; else None. In 16
-    bits too: what is folded in would be rounded, and an answer would hang on who shares its batch.
+    Only where these are plain maps, neither packed nor split over devices, and small enough to copy, and nothing else
+    stands beside the model; else None. In 16 bits too: what is folded in would be rounded, and an answer would hang on
+    who shares its batch.
     """
     maps = {name: model.get_submodule(name) for name in paths}
     plain = {name: each for name, each in maps.items() if _is_plain(each)}
@@ -84,6 +133,8 @@ def folded(
         return None
     shared = chain(model.parameters(), model.buffers(), [model.config, model.generation_config])
     copy: PreTrainedModel = deepcopy(model, {id(each): each for each in shared})
+    if any(each._forward_hooks or each._forward_pre_hooks for each in copy.modules()):
+        return None  # they were copied too, and would stay: such as those of another thread's adapter
     for name, linear in plain.items():
         copy.set_submodule(name, FoldedMap(linear, paths[name], scale=scale, tail=tail))
     return copy

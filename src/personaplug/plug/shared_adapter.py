@@ -26,7 +26,7 @@ from transformers import PreTrainedModel
 from personaplug.backbone.attention_maps import Hook, attention_projections, hooked
 from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.plug.adapter_config import SharedAdapterConfig
-from personaplug.plug.folded import Fold, folded, versions_of
+from personaplug.plug.folded import Folds
 from personaplug.plug.low_rank import Shares, with_low_rank
 
 
@@ -74,7 +74,7 @@ class SharedAdapter(nn.Module):
         self.persona_first, self.persona_second = _columns(shapes if is_apart else [], config.rank)
         self._threads: set[int] = set()
         self._until: ExitStack | None = None
-        self._folds: dict[bool, Fold] = {}
+        self._folds = Folds()
 
     @property
     def scale(self) -> float:
@@ -117,7 +117,7 @@ class SharedAdapter(nn.Module):
             rows: Which rows of what the model reads go through it, a row's beams with it; None for all.
             personal: Which rows have vectors; None for none.
         """
-        if (thread := get_ident()) in self._threads:
+        if get_ident() in self._threads:
             yield model
             return
         last = None if self.tail is None else self.tail + answer_tokens
@@ -125,19 +125,22 @@ class SharedAdapter(nn.Module):
         has_more = is_any and len(self.persona_first) > 0
         shares = self._shares(rows, personal if has_more else None)
         is_writing = not answer_tokens and not torch.is_grad_enabled()
-        if is_writing and shares.read is None and (own := self._folded(model, personal=has_more)):
+        if is_writing and shares.read is None and (own := self._folds.of(self, model, personal=has_more)):
             yield own
             return
-        hooks = [
-            (model.get_submodule(name), _in_thread(thread, self._path(*matrices, shares=shares, last=last)))
-            for name, matrices in zip(self.names, self.columns(personal=has_more), strict=True)
-        ]
-        self._threads.add(thread)
+        paths = [self._path(*matrices, shares=shares, last=last) for matrices in self.columns(personal=has_more)]
+        with self._hooked([(model.get_submodule(name), path) for name, path in zip(self.names, paths, strict=True)]):
+            yield model
+
+    @contextmanager
+    def _hooked(self, paths: Sequence[tuple[nn.Module, Hook]]) -> Iterator[None]:
+        """Have paths beside maps, for what this thread has them read."""
+        self._threads.add(thread := get_ident())
         until = self._until or ExitStack()
         until.callback(self._threads.discard, thread)
-        until.enter_context(hooked(hooks))
+        until.enter_context(hooked([(each, _in_thread(thread, path)) for each, path in paths]))
         with nullcontext() if self._until else until:
-            yield model
+            yield
 
     @contextmanager
     def staying(self) -> Iterator[None]:
@@ -155,15 +158,6 @@ class SharedAdapter(nn.Module):
             return plain
         more = zip(self.persona_first, self.persona_second, strict=True)
         return [(torch.cat([a, c]), torch.cat([b, d], dim=1)) for (a, b), (c, d) in zip(plain, more, strict=True)]
-
-    def _folded(self, model: PreTrainedModel, *, personal: bool) -> PreTrainedModel | None:
-        """Fold these columns into a copy of the model, once for as long as neither changes."""
-        fold, versions = self._folds.get(personal), versions_of([*self.parameters(), *model.parameters()])
-        if fold is None or fold.of is not model or fold.versions != versions:
-            paths = dict(zip(self.names, self.columns(personal=personal), strict=True))
-            own = folded(model, paths, scale=self.scale, tail=self.tail)
-            fold = self._folds[personal] = Fold(own, model, versions)
-        return fold.model
 
     def _shares(self, rows: Sequence[bool] | None, personal: Sequence[bool] | None) -> Shares:
         """Say which columns each row goes through, and which learn of it."""

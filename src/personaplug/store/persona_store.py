@@ -251,6 +251,7 @@ class PersonaStore:
         if was_cut_short := self.has_remains:
             wipe_remains(self._tables, identity=self.identity)
         with self._tables.transaction():
+            self._tables.bring_up_to_date()
             if not any(keys_of(self._tables, user_id) for user_id in user_ids):
                 destroy_outdated(self._tables, identity=self.identity, version=self.version)
                 if was_cut_short:

@@ -56,7 +56,7 @@ class Access(Protocol):
         """Tell who calls, by the header ``Authorization``.
 
         Raises:
-            ApiError: Nobody who may.
+            ApiError: Nobody who may, or who may is not known now.
         """
 
 
@@ -69,6 +69,7 @@ class KeyAccess:
 
     def __init__(self, keys: KeyFile) -> None:
         self.keys = keys
+        self._told = ""
 
     def caller(self, authorization: str | None) -> Caller:
         """Tell who calls, by ``Bearer KEY``."""
@@ -82,10 +83,14 @@ class KeyAccess:
     def _found(self, secret: str) -> Key | None:
         """Find a key; where the file cannot be read, nobody is let in by what it held before."""
         try:
-            return self.keys.find(secret)
+            found = self.keys.find(secret)
         except (OSError, ConfigError) as error:
-            log.error("nobody is let in: %s", error)
+            if self._told != str(error):
+                self._told = str(error)
+                log.error("nobody is let in: %s", error)
             raise ApiError(503, "The server cannot read its keys.", code="keys_unreadable") from error
+        self._told = ""
+        return found
 
 
 class OpenAccess:

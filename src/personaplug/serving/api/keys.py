@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from personaplug.config import from_mapping
 from personaplug.errors import ConfigError
-from personaplug.files import appearing
+from personaplug.files import appearing, give_as
 
 Right = Literal["generate", "read", "write", "admin"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
@@ -75,6 +75,7 @@ class KeyFile:
 
         Raises:
             ConfigError: The file holds something else.
+            OSError: It cannot be read.
         """
         stamp = self._stamp()
         if stamp != self._read_at:
@@ -125,6 +126,7 @@ class KeyFile:
         """Let one process at a time change the keys, lest a change undo another's."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_name(f".{self.path.name}.lock").open("w") as file:
+            give_as(file.fileno(), self.path.parent.stat())
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -145,10 +147,14 @@ class KeyFile:
         return from_mapping(_Content, values, where=str(self.path)).keys
 
     def _write(self, keys: tuple[Key, ...]) -> None:
-        """Put a new file in the old one's place, so that no reader sees half of it."""
+        """Put a new file in the old one's place, so that no reader sees half of it.
+
+        What root writes belongs to whom the old one did; the first one, to whom the folder does: a server reads it.
+        """
         with appearing(self.path) as fresh:
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                give_as(descriptor, self.path.parent.stat())
                 json.dump(asdict(_Content(keys)), file, indent=2)
                 file.flush()
                 os.fsync(file.fileno())
