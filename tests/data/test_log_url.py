@@ -4,6 +4,7 @@ from pathlib import Path
 import fsspec
 import pyarrow
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import parquet
 
 from personaplug.data.log import read_log
@@ -91,6 +92,21 @@ def test_an_address_where_there_is_no_log_is_one_clear_error(url, message):
     with pytest.raises(DataError, match=message) as caught:
         list(read_log(log_address(url), TASK))
     assert caught.value.hint or "no such file" in message
+
+
+@pytest.mark.parametrize("verb", ["isdir", "_open"])
+def test_whatever_the_library_of_a_place_raises_is_one_clear_error_without_a_password(bucket, verb, monkeypatch):
+    class OutOfReachError(Exception):
+        """As botocore's are: none of Python's kinds."""
+
+    def fail(*_, **__):
+        raise OutOfReachError("no connection to https://ada:secret@host/bucket\nand more")
+
+    put(f"{bucket}/part-0.parquet", ROWS)
+    monkeypatch.setattr(MemoryFileSystem, verb, fail)
+    with pytest.raises(DataError, match=r"OutOfReachError: no connection to https://host/bucket$") as caught:
+        list(read_log(log_address(bucket), TASK))
+    assert "check the address" in caught.value.hint
 
 
 def test_a_password_in_an_address_is_not_shown():

@@ -47,14 +47,17 @@ def read_parts(log: LogUrl) -> Iterator[tuple[LogUrl, Iterator[dict[str, object]
     They come in the order of their names: the log itself, or what a folder holds that ends in ``.parquet``.
 
     Raises:
-        DataError: There are none, one cannot be read as Parquet, or nothing installed reads such addresses.
+        DataError: There are none, one cannot be read as Parquet, their place is out of reach, or nothing installed
+            reads such addresses.
     """
     try:
         files, place = url_to_fs(log.url)
         names = sorted(files.find(place)) if files.isdir(place) else [place]
-    except (ImportError, ValueError, OSError) as error:
+    except (ImportError, ValueError) as error:
         hint = f"what fsspec says: {error}"
         raise DataError("nothing that is installed reads such an address", path=str(log), hint=hint) from error
+    except Exception as error:  # whatever the library of such places raises: botocore's errors are none of Python's
+        raise _out_of_reach(log, error) from error
     names = [name for name in names if name.lower().endswith(".parquet")]
     if not names:
         raise DataError("holds no Parquet", path=str(log), hint="of other places than files only .parquet is read")
@@ -71,6 +74,10 @@ def _read_part(files: AbstractFileSystem, name: str, *, part: LogUrl) -> Iterato
         raise DataError("there is no such file", path=str(part)) from error
     except _UNREADABLE as error:
         raise _broken(part, error) from error
+    except DataError:
+        raise
+    except Exception as error:
+        raise _out_of_reach(part, error) from error
 
 
 def _rows(source: IO[bytes], path: LogAddress) -> Iterator[dict[str, object]]:
@@ -85,6 +92,12 @@ def _rows(source: IO[bytes], path: LogAddress) -> Iterator[dict[str, object]]:
 def _broken(path: LogAddress, error: Exception) -> DataError:
     known = from_error(path, error) if isinstance(path, Path) else ""
     return DataError(f"cannot be read as Parquet: {error}", path=str(path), hint=known or "fetch or write it again")
+
+
+def _out_of_reach(log: LogUrl, error: Exception) -> DataError:
+    said = LogUrl(str(error).partition("\n")[0])  # as text it has no password
+    hint = "check the address, the network, and what its library asks for, such as AWS_PROFILE and AWS_ENDPOINT_URL"
+    return DataError(f"cannot be read: {type(error).__name__}: {said!s:.300}", path=str(log), hint=hint)
 
 
 def _check(columns: pyarrow.Schema, path: LogAddress) -> None:
