@@ -2,6 +2,7 @@
 
 python -m benchmarks.scale                      # all parts, about an hour
 python -m benchmarks.scale crowd --users 10000  # one crowd
+python -m benchmarks.scale crowd --users 100000 --skew 0.3
 python -m benchmarks.scale crowd --quick        # toy sizes, to see that it works
 python -m benchmarks.scale.pictures             # the picture of docs/scale.md, from the results
 """
@@ -15,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.scale.results import RESULTS
+from benchmarks.scale.zipf import EXPONENT
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row, how_made, write_rows
 
@@ -26,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--users", type=int, nargs="+", default=(), help="sizes of the crowd; by default all")
+    parser.add_argument("--skew", type=float, default=EXPONENT, help="Zipf's exponent of the crowd's requests")
     parser.add_argument("--quick", action="store_true", help="toy sizes: only to try it out")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -42,8 +45,8 @@ def main() -> None:
 
 def _measure(part: str, options: argparse.Namespace) -> Iterator[Row]:
     measure = import_module(f"benchmarks.scale.{part.replace('-', '_')}").measure
-    sizes = [options.users] if part == "crowd" else []
-    rows: Iterator[Row] = measure(Effort(options.quick), *sizes)
+    asked = [options.users, options.skew] if part == "crowd" else []
+    rows: Iterator[Row] = measure(Effort(options.quick), *asked)
     return rows
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from benchmarks.scale.filling import Crowd, fill
-from benchmarks.scale.zipf import ZipfUsers
+from benchmarks.scale.zipf import EXPONENT, ZipfUsers
 from benchmarks.speed import memory
 from benchmarks.speed.effort import Effort
 from benchmarks.speed.row import Row
@@ -69,32 +69,33 @@ class Seen:
     hits: dict[str, Hits]
 
 
-def measure(effort: Effort, sizes: Sequence[int] = ()) -> Iterator[Row]:
+def measure(effort: Effort, sizes: Sequence[int] = (), skew: float = EXPONENT) -> Iterator[Row]:
     """Measure crowds of these sizes, or of all; the largest takes half an hour, 4 GB of disk and 3 GB of memory."""
     counted = 1_000 if effort.is_quick else _COUNTED
     for users in sizes or (TOYS if effort.is_quick else SIZES):
-        yield crowd_row(users, requests=max(counted, int(_REQUESTS_A_USER * users)))
+        yield crowd_row(users, requests=max(counted, int(_REQUESTS_A_USER * users)), skew=skew)
 
 
-def crowd_row(users: int, *, requests: int) -> Row:
+def crowd_row(users: int, *, requests: int, skew: float = EXPONENT) -> Row:
     """Fill a store, and answer requests out of it in a process of its own."""
     crowd = Crowd(users, ITEMS)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "store.db"
         filled = timed(partial(_fill, path, crowd)).wall
         size = path.stat().st_size
-        seen = memory.run_isolated(watch, path, crowd, requests)
+        seen = memory.run_isolated(watch, path, crowd, requests, skew)
     details = {name: value for name, value in asdict(seen).items() if name != "hits"}
     for name, hits in seen.hits.items():
         details |= {f"hits, {name}": hits.rate, f"histories, {name}": hits.kept}
-    words = f"{ITEMS} items of {crowd.dim} dimensions a user, Zipf {ZipfUsers(users).exponent}, SQLite"
+    words = f"{ITEMS} items of {crowd.dim} dimensions a user, Zipf {skew}, SQLite"
     details |= {"bytes_a_user": size / users, "fill_seconds": filled, "users": users, "requests": requests}
-    return Row(f"crowd of {users:,}", words, seen.p99_ms, "ms at p99", None, details)
+    name = f"crowd of {users:,}" if skew == EXPONENT else f"crowd that asks by Zipf {skew}, of {users:,}"
+    return Row(name, words, seen.p99_ms, "ms at p99", None, details)
 
 
-def watch(path: Path, crowd: Crowd, requests: int) -> Seen:
+def watch(path: Path, crowd: Crowd, requests: int, skew: float = EXPONENT) -> Seen:
     """Answer a crowd out of a store, with memory of several sizes."""
-    zipf = ZipfUsers(crowd.users)
+    zipf = ZipfUsers(crowd.users, skew)
     asked = zipf.requests(_WARMING * requests).tolist()
     with PersonaStore.open(path) as store:
         clock, processor = fetches(store, crowd, asked[:_FETCHES]).T
