@@ -82,9 +82,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def give_as(descriptor: int, like: os.stat_result) -> None:
-    """Give an open file to whom another belongs, where whoever runs this may, and the disk knows of owners."""
+    """Give an open file to whom another belongs, where whoever runs this may, and the disk knows of owners.
+
+    Not one that has a second name elsewhere.
+    """
     now = os.fstat(descriptor)
-    if (now.st_uid, now.st_gid) != (like.st_uid, like.st_gid):
+    if now.st_nlink == 1 and (now.st_uid, now.st_gid) != (like.st_uid, like.st_gid):
         with suppress(OSError):
             os.fchown(descriptor, like.st_uid, like.st_gid)
 

@@ -57,6 +57,16 @@ def test_what_root_makes_belongs_to_whom_the_folder_does_and_stays_theirs(keys):
     assert keys.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_link_in_the_place_of_the_lock_leads_nobody_to_another_file(keys, tmp_path):
+    other = tmp_path / "other"
+    other.write_text("whose")
+    keys.path.parent.mkdir()
+    (keys.path.parent / ".keys.json.lock").symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"):
+        keys.add("laptop", rights=["read"])
+    assert other.read_text() == "whose"
+
+
 @pytest.mark.parametrize("tenant", ["Acme", "a b", "../a", "a\x1fb", "-a", "x" * 64])
 def test_a_tenants_name_is_plain(keys, tenant):
     with pytest.raises(ConfigError, match="tenant"):

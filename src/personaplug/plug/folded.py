@@ -141,5 +141,5 @@ def folded(
 
 
 def _is_plain(linear: nn.Module) -> TypeGuard[nn.Linear]:
-    is_own = type(linear) is nn.Linear and type(linear.weight) is nn.Parameter
-    return is_own and linear.weight.dtype in (torch.float32, torch.float64)
+    is_own = type(linear) is nn.Linear and type(linear.weight) is nn.Parameter and not hasattr(linear, "_hf_hook")
+    return is_own and not linear.weight.is_meta and linear.weight.dtype in (torch.float32, torch.float64)

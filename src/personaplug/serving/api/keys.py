@@ -125,10 +125,15 @@ class KeyFile:
     def _alone(self) -> Iterator[None]:
         """Let one process at a time change the keys, lest a change undo another's."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(f".{self.path.name}.lock").open("w") as file:
-            give_as(file.fileno(), self.path.parent.stat())
-            fcntl.flock(file, fcntl.LOCK_EX)
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        # A link is not followed: root, who keeps the keys, could be led to another file.
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            give_as(descriptor, self.path.parent.stat())
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(descriptor)
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
