@@ -9,21 +9,12 @@ import torch
 from torch import nn
 
 from personaplug.plug import folded as folding
-from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.folded import FoldedMap
 from personaplug.plug.shared_adapter import SharedAdapter, each_its_own
 from tests import tiny
+from tests.plug.adapters import SMALL, moved, of_the_same_weights
 
-SMALL = SharedAdapterConfig(rank=2)
 FAMILIES = [tiny.decoder_only, tiny.encoder_decoder]
-
-
-def moved(backbone, **parts):
-    adapter = SharedAdapter(backbone.model, parts.pop("config", SMALL), **parts)
-    with torch.no_grad():
-        for weight in (*adapter.second, *adapter.persona_second):
-            weight.normal_()
-    return adapter
 
 
 def read(model, backbone, *, tokens):
@@ -49,8 +40,7 @@ def test_it_reads_as_the_language_model_with_the_adapter_beside_it(make, persona
         assert torch.equal(read(backbone.model, backbone, tokens=tokens), bare)  # nothing stands beside that one
     with pytest.MonkeyPatch.context() as patched, torch.no_grad():
         patched.setattr(folding, "MOST_BYTES", 0)
-        other = SharedAdapter(backbone.model, adapter.config, closing=1, vectors=3, is_apart=True).double()
-        other.load_state_dict(adapter.state_dict())
+        other = of_the_same_weights(adapter, backbone, closing=1, vectors=3, is_apart=True)
         with other.beside(backbone.model, personal=personal) as same:
             assert same is backbone.model
             beside = read(same, backbone, tokens=tokens)
@@ -104,16 +94,10 @@ def test_it_is_made_anew_when_the_language_model_is_no_more_what_it_was(change):
         backbone.model.load_state_dict({name: 2 * each for name, each in backbone.model.state_dict().items()})
     with torch.no_grad(), adapter.beside(backbone.model) as model:
         after = read(model, backbone, tokens=4)
-    with torch.no_grad(), moved_like(adapter, backbone).beside(backbone.model) as fresh:
+    with torch.no_grad(), of_the_same_weights(adapter, backbone).beside(backbone.model) as fresh:
         torch.testing.assert_close(after, read(fresh, backbone, tokens=4))
     assert model is not first
     assert torch.allclose(after.float(), before, atol=1e-2) == (change == "precision")
-
-
-def moved_like(adapter, backbone):
-    other = SharedAdapter(backbone.model, adapter.config)
-    other.load_state_dict(adapter.state_dict())
-    return other
 
 
 def test_while_another_stands_beside_the_model_nothing_is_folded_and_nothing_of_it_stays():

@@ -25,25 +25,16 @@ from personaplug.records import Profile
 from personaplug.rivals.user_lora.adapters import LoraConfig, UserAdapters
 from personaplug.training.trainer import train
 from tests import tiny
+from tests.plug.adapters import SMALL, moved
 from tests.world import TASK, as_if_trained, make_run
 
 TUNED_LORA = [name for name, kind in METHOD_KINDS.items() if kind.is_shared_adapter]
-SMALL = SharedAdapterConfig(rank=2)
 SHORT = GenerationConfig(max_new_tokens=40)
 
 
 def made(models, family, store, *, method="tuned-lora", adapter=SMALL, training=TrainingConfig()):  # noqa: B008 (frozen)
     run = replace(make_run(models, family, method=method, training=training), adapter=adapter)
     return build_plug(run, TASK, store=store, query_source=QuerySource.STORE)
-
-
-def moved(backbone, config=SMALL, **parts):
-    """Make an adapter that changes what the language model answers."""
-    adapter = SharedAdapter(backbone.model, config, **parts)
-    with torch.no_grad():
-        for weight in adapter.second:
-            weight.normal_()
-    return adapter
 
 
 def test_an_untrained_adapter_answers_as_the_bare_language_model(models, family, store, examples):

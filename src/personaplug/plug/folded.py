@@ -5,7 +5,7 @@ a step has as many products as the bare model's. The language model's own weight
 but these maps with it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain
@@ -97,7 +97,7 @@ class Folds:
     def __reduce__(self) -> tuple[type["Folds"], tuple[()]]:
         return Folds, ()
 
-    def of(self, adapter: "Foldable", model: PreTrainedModel, *, personal: bool) -> PreTrainedModel | None:
+    def of(self, adapter: Foldable, model: PreTrainedModel, *, personal: bool) -> PreTrainedModel | None:
         """Give a copy of the model with the adapter folded in; None where that cannot be.
 
         Args:
@@ -111,33 +111,34 @@ class Folds:
         made, versions = self._made.get(personal), tuple((weight.data_ptr(), weight._version) for weight in weights)
         if made is None or made.of is not model or made.versions != versions:
             self._made.pop(personal, None)  # before there is another: each takes as much memory
-            paths = dict(zip(adapter.names, adapter.columns(personal=personal), strict=True))
-            if (copy := folded(model, paths, scale=adapter.scale, tail=adapter.tail)) is None:
+            if (copy := folded(adapter, model, personal=personal)) is None:
                 return None
             made = self._made[personal] = Fold(copy, model, versions)
         return made.model
 
 
-def folded(
-    model: PreTrainedModel, paths: Mapping[str, Matrices], *, scale: float, tail: int | None
-) -> PreTrainedModel | None:
-    """Copy a language model for answers, with paths folded into the maps that they are named by.
-
-    Only where these are plain maps, neither packed nor split over devices, and small enough to copy, and nothing else
-    stands beside the model; else None. In 16 bits too: what is folded in would be rounded, and an answer would hang on
-    who shares its batch.
-    """
-    maps = {name: model.get_submodule(name) for name in paths}
-    plain = {name: each for name, each in maps.items() if _is_plain(each)}
-    if len(plain) < len(maps) or sum(each.weight.nbytes for each in plain.values()) > MOST_BYTES:
+def folded(adapter: Foldable, model: PreTrainedModel, *, personal: bool) -> PreTrainedModel | None:
+    """Copy a language model for answers, with an adapter folded in; None where its maps or what stands there forbid."""
+    if (maps := _plain_maps(model, adapter.names)) is None:
         return None
     shared = chain(model.parameters(), model.buffers(), [model.config, model.generation_config])
     copy: PreTrainedModel = deepcopy(model, {id(each): each for each in shared})
     if any(each._forward_hooks or each._forward_pre_hooks for each in copy.modules()):
         return None  # they were copied too, and would stay: such as those of another thread's adapter
-    for name, linear in plain.items():
-        copy.set_submodule(name, FoldedMap(linear, paths[name], scale=scale, tail=tail))
+    for (name, linear), matrices in zip(maps.items(), adapter.columns(personal=personal), strict=True):
+        copy.set_submodule(name, FoldedMap(linear, matrices, scale=adapter.scale, tail=adapter.tail))
     return copy
+
+
+def _plain_maps(model: PreTrainedModel, names: Sequence[str]) -> dict[str, nn.Linear] | None:
+    """Find maps that can be folded into: all of them plain, neither packed nor split over devices, and small to copy.
+
+    Not in 16 bits: what is folded in would be rounded, and an answer would hang on who shares its batch.
+    """
+    maps = {name: model.get_submodule(name) for name in names}
+    plain = {name: each for name, each in maps.items() if _is_plain(each)}
+    is_small = sum(each.weight.nbytes for each in plain.values()) <= MOST_BYTES
+    return plain if len(plain) == len(maps) and is_small else None
 
 
 def _is_plain(linear: nn.Module) -> TypeGuard[nn.Linear]:
