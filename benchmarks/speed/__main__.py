@@ -24,6 +24,7 @@ PARTS = (
     "answering",
     "adapters",
     "real-model",
+    "real-model-float32",
     "real-answers",
     "start-up",
     "training-memory",

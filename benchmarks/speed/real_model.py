@@ -19,7 +19,7 @@ from benchmarks.speed.turns import Turns, in_turn
 from benchmarks.speed.world import NO_ADAPTER, World, open_world
 from personaplug.backbone.base import Backbone
 from personaplug.backbone.device import start_torch
-from personaplug.backbone.precision import for_steps
+from personaplug.backbone.precision import Precision, for_steps
 from personaplug.embedder.encoder import has_native_bfloat16
 from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.model import PersonaPlug, build_plug
@@ -42,12 +42,14 @@ class Stage:
         name: The language model's.
         plug: Untrained.
         course: What a turn of training is.
+        precision: Of our steps; PEFT's are in float32.
     """
 
     world: World
     name: str
     plug: PersonaPlug
     course: Course
+    precision: Precision = "auto"
 
     @property
     def words(self) -> str:
@@ -72,14 +74,13 @@ class Opponent:
     at_least: tuple[float, float] | None = None
 
 
-def measure(effort: Effort) -> Iterator[Row]:
+def measure(effort: Effort, precision: Precision = "auto") -> Iterator[Row]:
     """Measure the vectors alone and the default beside PEFT's prompt tuning, and the default beside PEFT's LoRA."""
-    with staged(effort) as default:
+    with staged(effort) as stage:
+        default = replace(stage, precision=precision)
         vectors = _vectors_alone(default)
-        beside_vectors = Opponent("a training step against PEFT's prompt tuning", *_prompt_tuning(vectors.plug))
-        beside_default = Opponent(
-            "the default's training step against PEFT's prompt tuning", *_prompt_tuning(default.plug)
-        )
+        beside_vectors = Opponent("a training step against PEFT's prompt tuning", *_prompt_tuning(vectors))
+        beside_default = Opponent("the default's training step against PEFT's prompt tuning", *_prompt_tuning(default))
         yield from _training(vectors, beside_vectors, pairs=effort.pairs)
         yield from _training(default, beside_default, pairs=effort.pairs)
         yield from _training(default, _lora(default.plug), pairs=effort.pairs)
@@ -105,10 +106,11 @@ def _plug(world: World, run: RunConfig, backbone: Backbone) -> PersonaPlug:
     return build_plug(run, world.log.task, store=world.store, query_source=QuerySource.STORE, backbone=backbone)
 
 
-def _prompt_tuning(plug: PersonaPlug) -> tuple[PeftConfig, tuple[float, float]]:
+def _prompt_tuning(stage: Stage) -> tuple[PeftConfig, tuple[float, float]]:
     """Tune as many vectors as a plug has, and say what is to be reached beside that."""
-    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=plug.run.vectors)
-    return config, (2.5, 4.0) if has_native_bfloat16(plug.backbone.device) else (1.7, 2.9)
+    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=stage.plug.run.vectors)
+    is_half = stage.precision != "float32" and has_native_bfloat16(stage.plug.backbone.device)
+    return config, (2.5, 4.0) if is_half else (1.7, 2.9)
 
 
 def _lora(plug: PersonaPlug) -> Opponent:
@@ -127,7 +129,7 @@ def _training(stage: Stage, opponent: Opponent, *, pairs: int) -> Iterator[Row]:
     with TemporaryDirectory() as folder:
         examples, path = stage.world.examples, Path(folder)
         theirs = peft_steps(plug, examples, opponent.config, course=stage.course, folder=path).train
-        plug.backbone = copy(for_steps(own, "auto", place="after"))  # what is kept is kept for these steps alone
+        plug.backbone = copy(for_steps(own, stage.precision, place="after"))  # what is kept is theirs alone
         ours = our_steps(plug, batches, course=stage.course)
         yield _row(f"{opponent.title}, first visit", stage, in_turn(ours, theirs, pairs=pairs), at_least=new)
         read_inputs(plug, examples, through=plug.backbone)
@@ -143,4 +145,5 @@ def _row(name: str, stage: Stage, turns: Turns, *, at_least: float | None) -> Ro
     vectors = stage.plug.run.vectors
     words = f"{stage.words}, {vectors} vectors, batches of {batch}, our steps in {precision}"
     target = None if at_least is None else Target("at least", at_least)
-    return Row(f"real model: {name}", words, median(turns.ratios), "x", target, turns.details(per=steps))
+    prefix = "real model, float32" if stage.precision == "float32" else "real model"
+    return Row(f"{prefix}: {name}", words, median(turns.ratios), "x", target, turns.details(per=steps))

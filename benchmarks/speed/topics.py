@@ -67,6 +67,7 @@ OTHER_ANSWERS = Topic(
 _DEFAULT_STEP = "real model: the default's training step against PEFT's LoRA"
 _DEFAULT_BESIDE_VECTORS = "real model: the default's training step against PEFT's prompt tuning"
 _VECTORS_STEP = "real model: a training step against PEFT's prompt tuning"
+_VISITS = (("new", "first visit"), ("kept", "input kept"))
 _SECONDS, _EXAMPLES, _QUERIES = "our_seconds", "our_examples_per_second", "our_queries_per_second"
 
 TRAINING = Topic(
@@ -79,7 +80,16 @@ TRAINING = Topic(
                 (f"{_DEFAULT_BESIDE_VECTORS}, {visit}",),
                 _SECONDS,
             )
-            for inputs, visit in (("new", "first visit"), ("kept", "input kept"))
+            for inputs, visit in _VISITS
+        ),
+        *(
+            Line(
+                f"SmolLM2, the default in float32, inputs {inputs}",
+                "PEFT's prompt tuning",
+                (f"{_DEFAULT_BESIDE_VECTORS}, {visit}".replace("real model", "real model, float32"),),
+                _SECONDS,
+            )
+            for inputs, visit in _VISITS
         ),
         Line("SmolLM2, the default, inputs new", "PEFT's LoRA", (f"{_DEFAULT_STEP}, first visit",), _SECONDS),
         Line("SmolLM2, the default, inputs kept", "PEFT's LoRA", (f"{_DEFAULT_STEP}, input kept",), _SECONDS),

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.speed import adapters, answering, real_answers, real_model
+from benchmarks.speed import adapters, answering, real_answers, real_model, real_model_float32
 from benchmarks.speed.adapters import language_model
 from benchmarks.speed.answering import Answering
 from benchmarks.speed.effort import Effort
@@ -74,19 +74,21 @@ def test_the_small_language_model_is_of_30_million_weights_and_reads_words():
     assert backbone.embed(["a town"]).embeds.shape == (1, 4, backbone.dim)
 
 
-def test_a_step_of_the_real_model_is_timed_beside_two_of_pefts_on_new_inputs_and_on_kept_ones():
-    rows = {row.name: row for row in real_model.measure(Effort(is_quick=True, pairs=1))}
+@pytest.mark.parametrize(("part", "prefix"), [(real_model, "real model"), (real_model_float32, "real model, float32")])
+def test_a_step_of_the_real_model_is_timed_beside_two_of_pefts_on_new_inputs_and_on_kept_ones(part, prefix):
+    rows = {row.name: row for row in part.measure(Effort(is_quick=True, pairs=1))}
     has_aim = {
         "a training step against PEFT's prompt tuning": True,
         "the default's training step against PEFT's prompt tuning": True,
         "the default's training step against PEFT's LoRA": False,
     }
     assert {name: row.target is not None for name, row in rows.items()} == {
-        f"real model: {name}, {visit}": is_aimed
+        f"{prefix}: {name}, {visit}": is_aimed
         for name, is_aimed in has_aim.items()
         for visit in ("first visit", "input kept")
     }
     assert all(row.value > 0 for row in rows.values())
+    assert part is real_model or all("our steps in float32" in row.measured_on for row in rows.values())
     found = {name: row.details["inputs_found"] for name, row in rows.items() if name.endswith("input kept")}
     assert found == dict.fromkeys(found, 2 * 2)  # each of both inputs, in the turn before the first and in that
 
