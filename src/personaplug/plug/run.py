@@ -27,7 +27,7 @@ class TrainingConfig:
     learning_rate: float = option(1e-3, "peak of AdamW's learning rate, for the maps that make the persona")
     vector_learning_rate: float = option(1e-2, "the same for vectors that are trained directly, as a prompt's")
     encoder_learning_rate: float = option(1e-4, "the same for a trained query encoder")
-    adapter_learning_rate: float = option(2e-3, "the same for an adapter that all users share")
+    adapter_learning_rate: float = option(4e-3, "the same for an adapter that all users share")
     weight_decay: float = option(1e-4, "of AdamW")
     decays_all: bool = option(True, "biases and the weights of layer norms decay too")
     backbone_dropout: bool = option(False, "train with the language model's own dropout; its weights stay frozen")

@@ -58,7 +58,7 @@ class AdaptationConfig:
     epochs: float = option(0.0, "passes over them; 0 for none: users start from the bare language model")
     queries: int = option(0, "so many of them, drawn with training's seed; 0 for all")
     batch_size: int = option(8, "queries a step")
-    learning_rate: float = option(1e-3, "peak of AdamW's learning rate")
+    learning_rate: float = option(4e-3, "peak of AdamW's learning rate; as that of an adapter of all users")
     use: Literal["start", "base"] = option(
         "start", "start: users' adapters go on from it; base: it stays under them, frozen, and they start untrained"
     )
