@@ -193,7 +193,7 @@ def test_a_database_that_holds_no_unicode_gets_no_store(postgres):
 
 def test_another_version_is_refused_with_both_numbers(store, url):
     store._tables.rows("UPDATE meta SET value = 99 WHERE key = 'schema'")
-    with pytest.raises(StoreError, match="version 99; this personaplug reads versions 1 to 2"):
+    with pytest.raises(StoreError, match="version 99; this personaplug reads versions 1 to 3"):
         PersonaStore.open(url)
 
 

@@ -9,6 +9,7 @@ from personaplug.errors import ConfigError, StoreError, UnknownUserError
 from personaplug.store.base import text_hash
 from personaplug.store.opening import admit
 from personaplug.store.persona_store import PersonaStore
+from personaplug.store.postgres import schema
 from tests.factories import make_items
 from tests.postgres_server import PASSWORD
 from tests.store.fakes import LAYOUT, stack
@@ -81,6 +82,7 @@ def test_a_statement_written_by_hand_reaches_nobody_elses_rows(postgres, owner, 
         "UPDATE tenants SET tenant = 'other'",
         "INSERT INTO users (user_id, hash) VALUES ('other' || U&'\\001F' || 'eve', 'x')",
         "INSERT INTO items SELECT 2, time, 'forged', place, content, hashes, vectors, input, output FROM items LIMIT 1",
+        "INSERT INTO users (key, user_id, hash) OVERRIDING SYSTEM VALUE VALUES (9, 'shop' || U&'\\001F' || 'eve', 'x')",
         "ALTER TABLE users DISABLE ROW LEVEL SECURITY",
         "UPDATE users SET user_id = 'x'",
         "INSERT INTO snapshots VALUES ('x')",
@@ -89,6 +91,61 @@ def test_a_statement_written_by_hand_reaches_nobody_elses_rows(postgres, owner, 
 def test_what_would_reach_further_is_refused(postgres, owner, role, statement):
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         postgres.run(f"SET search_path = {owner.path.schema}", statement, user=role)
+
+
+def forged(postgres, owner, role, *, user, hash_of):
+    """Have a tenant's role write another user's hash for one of its own."""
+    values = f"'shop' || U&'\\001F' || '{user}', '\\x{text_hash(hash_of).hex()}'"
+    postgres.run(
+        f"SET search_path = {owner.path.schema}", f"INSERT INTO users (user_id, hash) VALUES ({values})", user=role
+    )
+    key = f"(SELECT key FROM users WHERE user_id = 'shop' || U&'\\001F' || '{user}')"
+    columns = "time, id, place, content, hashes, vectors, input, output"
+    postgres.run(
+        f"SET search_path = {owner.path.schema}",
+        f"INSERT INTO items SELECT {key}, {columns} FROM items LIMIT 1",
+        user=role,
+    )
+
+
+def test_a_wrong_hash_tells_a_tenant_nothing_and_keeps_nobody_out(postgres, owner, role):
+    forged(postgres, owner, role, user="asks", hash_of="other\x1fada")  # who is there
+    forged(postgres, owner, role, user="squats", hash_of="other\x1feve")  # who is not, yet
+    owner.append("other\x1feve", ITEMS, stack(ITEMS))
+    assert owner.get("other\x1feve").items == ITEMS
+
+
+def test_a_snapshot_finds_every_user_whatever_hashes_tenants_have_written(postgres, owner, role, tmp_path):
+    for number in range(12):
+        user = f"other\x1f{number}"
+        owner.append(user, ITEMS, stack(ITEMS))
+        forged(postgres, owner, role, user=f"eve-{number}", hash_of=f"{number} of nobody")
+    bank = owner.snapshot(tmp_path / "bank")
+    users = list(owner.users())
+    assert (len(users), bank.manifest.users) == (3 + 2 * 12, 3 + 2 * 12)
+    for user in users:
+        profile = owner.get(user)
+        assert (bank.vectors(profile) == owner.vectors(profile)).all()
+
+
+def test_roles_of_the_version_before_go_on_and_may_no_longer_choose_a_key(postgres, url, monkeypatch):
+    name = f"shop_{next(_NUMBERS)}"
+    postgres.run(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+    with monkeypatch.context() as former:
+        former.setattr(schema, "SCHEMA_VERSION", 2)
+        with PersonaStore.open(url, layout=LAYOUT) as owner:
+            admit(owner.path, name, tenant="shop")
+            postgres.run(f"SET search_path = {owner.path.schema}", f"GRANT INSERT ON users TO {name}")
+    with PersonaStore.open(url) as owner, PersonaStore.open(postgres.url(owner.path.schema, user=name)) as shop:
+        assert shop.append("shop\x1fada", ITEMS, stack(ITEMS)) == 3  # the steps are its owner's to take
+        assert schema.version_of(owner._tables) == 2
+        owner.append("ada", ITEMS, stack(ITEMS))
+        assert schema.version_of(owner._tables) == schema.SCHEMA_VERSION
+        assert shop.append("shop\x1fbob", ITEMS, stack(ITEMS)) == 3
+        values = "9, 'shop' || U&'\\001F' || 'eve', 'x'"
+        statement = f"INSERT INTO users (key, user_id, hash) OVERRIDING SYSTEM VALUE VALUES ({values})"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            postgres.run(f"SET search_path = {owner.path.schema}", statement, user=name)
 
 
 def test_a_policy_that_is_switched_off_gives_an_error_and_no_rows(postgres, owner, role):

@@ -10,11 +10,11 @@ from personaplug.store.base import StoreLayout
 from personaplug.store.meta import first_meta
 from personaplug.store.postgres.connection import PostgresDatabase
 from personaplug.store.postgres.failures import NOT_ALLOWED
-from personaplug.store.postgres.tenants import POLICIES
+from personaplug.store.postgres.tenants import POLICIES, TIGHTER
 from personaplug.store.schema import APPLICATION_ID, hash_of
 
-FIRST_VERSION = 1  # without tenants; still read, and brought up to date by the first append
-SCHEMA_VERSION = 2
+FIRST_VERSION = 1  # without tenants; still read, and brought up to date by the owner's first append
+SCHEMA_VERSION = 3
 
 _COLUMNS = {
     "users": ("key", "user_id", "hash"),
@@ -77,9 +77,11 @@ def is_there(database: PostgresDatabase) -> bool:
 
 
 def bring_up_to_date(database: PostgresDatabase) -> None:
-    """Give a store of an older version the steps that it lacks, inside a transaction."""
+    """Give a store of an older version the steps that it lacks, inside a transaction; only its owner may, and does."""
+    if not database.value(bool, "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'users'::regclass"):
+        return
     for version in range(version_of(database), SCHEMA_VERSION):
-        for statement in _statements(_STEPS[version]):
+        for statement in _STEPS[version]:
             database.rows(statement)
         database.rows("UPDATE meta SET value = ? WHERE key = 'schema'", version + 1)
 
@@ -111,12 +113,12 @@ def check_version(database: PostgresDatabase) -> None:
         )
 
 
-_STEPS = {1: POLICIES}
-"""From each version to the next. Replicas of the version before read and write on meanwhile: add, take nothing."""
-
-
 def _statements(script: str) -> list[str]:
     return [statement for statement in script.split(";") if statement.strip()]
+
+
+_STEPS = {1: _statements(POLICIES), 2: TIGHTER}
+"""From each version to the next. Replicas of the version before read and write on meanwhile."""
 
 
 def _indexes(layout: StoreLayout) -> list[str]:

@@ -28,6 +28,18 @@ CREATE POLICY own_items ON items USING ({_ITEMS_OWN}) WITH CHECK ({_ITEMS_OWN});
 CREATE POLICY all_numbers ON meta FOR SELECT USING (true);
 CREATE POLICY changing_numbers ON meta FOR UPDATE USING (key IN {_CHANGING}) WITH CHECK (key IN {_CHANGING});
 """
+TIGHTER = (
+    "ALTER TABLE users DROP CONSTRAINT users_hash_key",
+    "CREATE INDEX users_by_hash ON users (hash)",
+    """DO $$ DECLARE name TEXT; BEGIN
+    FOR name IN SELECT quote_ident(role) FROM tenants JOIN pg_roles ON rolname = role LOOP
+        EXECUTE 'REVOKE INSERT ON users FROM ' || name;
+        EXECUTE 'GRANT INSERT (user_id, hash) ON users TO ' || name;
+    END LOOP; END $$""",
+)
+"""No two users have one hash, unless a role has written a wrong one: a refusal would tell it who is there, and take the
+place of another tenant's user. Nor may it choose a key, which the next user of all would have.
+"""
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 
 
@@ -51,7 +63,8 @@ def admit(database: PostgresDatabase, role: str, *, tenant: str) -> None:
         database.rows(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
         database.rows(f"GRANT SELECT ON words, snapshots, tenants TO {name}")
         database.rows(f"GRANT SELECT, UPDATE ON meta TO {name}")
-        database.rows(f"GRANT SELECT, INSERT, DELETE ON users, items TO {name}")
+        database.rows(f"GRANT SELECT, DELETE, INSERT (user_id, hash) ON users TO {name}")
+        database.rows(f"GRANT SELECT, DELETE, INSERT ON items TO {name}")
         database.rows(
             "INSERT INTO tenants VALUES (?, ?) ON CONFLICT (role) DO UPDATE SET tenant = ?", role, tenant, tenant
         )
