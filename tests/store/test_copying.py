@@ -1,4 +1,4 @@
-"""A store that is copied into one of another kind is the same there, to the bit."""
+"""A store that is copied into another, of whatever kind, is the same there, to the bit."""
 
 import json
 import signal
@@ -24,11 +24,13 @@ HISTORIES = {
 }
 
 
-@pytest.fixture(params=["sqlite to postgres", "postgres to sqlite"])
+@pytest.fixture(params=["sqlite to postgres", "postgres to sqlite", "sqlite to sqlite", "postgres to postgres"])
 def places(request, tmp_path, postgres):
     """Two addresses, with a store at the first."""
-    places = [tmp_path / "log.db", postgres.url()]
-    source, target = places if request.param.startswith("sqlite") else reversed(places)
+    source, target = (
+        tmp_path / f"{place}.db" if kind == "sqlite" else postgres.url()
+        for place, kind in enumerate(request.param.split(" to "))
+    )
     with PersonaStore.open(source, layout=LAYOUT) as store:
         for user, items in HISTORIES.items():
             for item in items:

@@ -4,6 +4,7 @@ import json
 import os
 from itertools import count
 from pathlib import Path
+from time import sleep
 
 from torch import distributed
 from torch.distributed.tensor import DTensor
@@ -31,7 +32,7 @@ def launch(work, *arguments, stderr):
     """Run a module's function in two processes with a launcher's words around them; give their exit codes."""
     meeting = distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)  # as torchrun's agent has it
     told = (meeting.port, work, *arguments)
-    started = [processes.start(_as_one_of, place, *told, stderr=str(stderr)) for place in (0, 1)]
+    started = [processes.start(as_one_of, place, *told, stderr=str(stderr)) for place in (0, 1)]
     for process in started:
         process.join(timeout=100)
     return [process.exitcode for process in started]
@@ -51,6 +52,15 @@ def train(models, store, folder, training, parts, resume, dies_at):
     with group.needing_each_other():
         fit(plug, folder, resume=resume)
     folder.with_name(f"{folder.name}-read-{group.rank}.json").write_text(json.dumps(plug.source.read))
+
+
+def train_until_cut(models, store, folder, training, parts, cut):
+    """Train as one of the processes; at the second loss wait until the cable between them is cut, then go on."""
+    group = Processes.joined()
+    plug = build(models, "decoder-only", PersonaStore.open(store), training, **parts)
+    _wait_at(plug, 2, folder.with_name(f"ready-{group.rank}"), cut)
+    with group.needing_each_other():
+        fit(plug, folder)
 
 
 def command(*words):
@@ -75,7 +85,24 @@ def _die_at(plug, loss):
     plug.loss = dying
 
 
-def _as_one_of(place, port, work, *arguments):
+def _wait_at(plug, loss, ready, cut):
+    """Have this process say that it is ready before the loss of this number, and wait for a file."""
+    taken, whole = count(1), plug.loss
+
+    def waiting(batch):
+        if next(taken) == loss:
+            ready.touch()
+            while not cut.exists():
+                sleep(0.05)
+        return whole(batch)
+
+    plug.loss = waiting
+
+
+def as_one_of(place, port, work, *arguments, host="localhost", cable=""):
+    """Run a module's function with a launcher's words around it; over a cable, if one is named."""
     os.environ |= {"RANK": str(place), "LOCAL_RANK": str(place), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    os.environ |= {"MASTER_ADDR": host, "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    if cable:
+        os.environ["GLOO_SOCKET_IFNAME"] = cable
     work(*arguments)

@@ -2,8 +2,12 @@ import os
 import random
 import secrets
 import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from time import sleep
 
 import numpy as np
@@ -118,6 +122,58 @@ def test_a_job_on_a_cluster_fills_a_file_with_the_very_rows_of_one_machine(alone
     ours, expected = (held_in(path) for path in (tmp_path / "log.db", whole))
     assert ours.keys() == expected.keys() > {"items", "users"}
     assert all(ours[table] == expected[table] for table in ours)
+
+
+@contextmanager
+def another_node():
+    """Join a node of one CPU to this session's cluster: a raylet with processes of its own, which can all be killed."""
+    words = ("--address", ray.get_runtime_context().gcs_address, "--num-cpus", "1", "--object-store-memory", "80000000")
+    ray_command = str(Path(sys.executable).with_name("ray"))
+    raylet = subprocess.Popen(
+        [ray_command, "start", *words, "--block"], start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    lost = partial(kill_all, raylet.pid)
+    try:
+        until(lambda: ray.cluster_resources()["CPU"] == 3)
+        yield lost
+    finally:
+        lost()
+        raylet.wait()
+
+
+def kill_all(pid):
+    """Kill a process and all that it has started, at once; say how many of them encoded."""
+    try:
+        ended = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return 0
+    titles = [" ".join(process.cmdline()) for process in ended]
+    for process in (*ended, psutil.Process(pid)):
+        process.kill()
+    psutil.wait_procs(ended, 10)
+    return sum("MapBatches(_Actor)" in title for title in titles)
+
+
+def until(is_so):
+    for _ in range(600):
+        if is_so():
+            return
+        sleep(0.1)
+    pytest.fail("waited a minute in vain")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_a_machine_was_to_encode_is_encoded_by_the_others_when_it_is_lost(alone, log, encoder, tmp_path):
+    whole, counts = alone
+    with another_node() as lost:
+        at = At(3 * 512, lost)
+        found = index(
+            log, "log", store_path=tmp_path / "log.db", encoder=encoder, ray=RayCluster(actors=3), progress=at
+        )
+    assert at.result == 1
+    assert found == counts
+    with PersonaStore.open(tmp_path / "log.db") as store, PersonaStore.open(whole) as expected:
+        assert rows_of(store) == rows_of(expected)
 
 
 def held_in(path):

@@ -61,7 +61,10 @@ class Constants:
         210, "TFLOP/s", what="of an H100 that reads prompts: taken from training, not measured by itself", source=_XEON
     )
     writing_terabytes: float = measured(
-        2.12, "TB/s", what="of an H100 that writes by vLLM: 7.56 ms a token, 16.06 GB of weights", source=_VLLM
+        2.12,
+        "TB/s",
+        what="of an H100 that writes by vLLM: a median of 7.56 ms a token, 16.06 GB of weights",
+        source=_VLLM,
     )
     layer_ms: float = measured(
         0.85, "ms", what="a token and layer of an H100 that writes here, not by vLLM: launching kernels", source=_XEON

@@ -63,14 +63,14 @@ TOPICS: dict[str, tuple[Line, ...]] = {
     "before the first answer": (
         Line("texts to encode", lambda way: way.preparation.texts, amount),
         Line("hours of a two-core machine", lambda way: way.preparation.encoding_hours, amount),
-        Line("hours of the store's writer", lambda way: way.preparation.writing_hours, amount),
+        Line("hours to store it, at least", lambda way: way.preparation.writing_hours, amount),
         Line("tokens to train on", lambda way: way.preparation.training_tokens, amount),
         Line("GPU hours", lambda way: way.preparation.training_hours, amount),
         Line("cost of these", lambda way: way.price.preparation_cost or None, amount),
     ),
     "for each day's new items": (
         Line("hours of a two-core machine", lambda way: way.day.encoding_hours, amount),
-        Line("hours of the store's writer", lambda way: way.day.writing_hours, amount),
+        Line("hours to store it, at least", lambda way: way.day.writing_hours, amount),
         Line("GPU hours", lambda way: way.day.training_hours, amount),
     ),
     "one answer": (

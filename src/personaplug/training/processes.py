@@ -21,8 +21,16 @@ R = TypeVar("R")
 TIMEOUT = timedelta(hours=2)
 """How long a process waits for the others, as while the first makes a snapshot of a large store."""
 
-_LOST = ("closed by peer", "connection reset", "broken pipe", "remote process exited", "connection refused")
-"""What gloo and NCCL say, in whatever case, where another process is gone."""
+_LOST = (
+    "closed by peer",
+    "connection reset",
+    "broken pipe",
+    "remote process exited",
+    "connection refused",
+    "connection timed out",
+    "no route to host",
+)
+"""What gloo and NCCL say, in whatever case, where another process is gone, or the machine that it was on."""
 
 
 @dataclass(frozen=True, slots=True)
