@@ -33,16 +33,18 @@ class Machine:
 
     def start(self, work, *arguments, stderr):
         """Start a module's function there; it is killed with the machine."""
-        return self.with_it(processes.start(_there, self.name, work, *arguments, stderr=stderr))
+        return self.also_kills(processes.start(_there, self.name, work, *arguments, stderr=stderr))
 
-    def with_it(self, process):
+    def also_kills(self, process):
         """Have a process of this end killed with the machine too."""
         self.running.append(process)
         return process
 
     def gives_up_after(self, tries):
         """Have connections there end after a few tries to reach the other end, seconds in place of minutes."""
-        _run("ip", "netns", "exec", self.name, "sysctl", "-w", f"net.ipv4.tcp_retries2={tries}")
+        write = ("ip", "netns", "exec", self.name, "sh", "-c", f"echo {tries} > /proc/sys/net/ipv4/tcp_retries2")
+        if subprocess.run(write, capture_output=True, check=False).returncode:
+            pytest.skip("this machine lets nobody say how often a connection tries")
 
     def cut(self):
         """Cut the cable: whatever is sent is lost, and no connection is closed."""

@@ -129,7 +129,7 @@ def _training(stage: Stage, opponent: Opponent, *, pairs: int) -> Iterator[Row]:
     with TemporaryDirectory() as folder:
         examples, path = stage.world.examples, Path(folder)
         theirs = peft_steps(plug, examples, opponent.config, course=stage.course, folder=path).train
-        plug.backbone = copy(for_steps(own, stage.precision, place="after"))  # what is kept is theirs alone
+        plug.backbone = copy(for_steps(own, stage.precision, place="after"))  # its inputs are these steps' alone
         ours = our_steps(plug, batches, course=stage.course)
         yield _row(f"{opponent.title}, first visit", stage, in_turn(ours, theirs, pairs=pairs), at_least=new)
         read_inputs(plug, examples, through=plug.backbone)

@@ -202,10 +202,8 @@ def test_a_download_goes_on_where_the_connection_broke_off(model, index, content
 def test_a_connection_that_always_breaks_off_is_told_as_what_it_is(model, index, cache, monkeypatch):
     monkeypatch.setenv("PIP_RESUME_RETRIES", "1")
     index.breaks = 1000
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(DownloadError, match="pip cannot fetch" if OLD_PIP else "Download failed after 2 attempts"):
         quietly(model)
-    assert "hint" not in str(caught.value)
-    assert "go on where it broke off" in caught.value.hint or OLD_PIP
     assert names_in(cache) == []
 
 

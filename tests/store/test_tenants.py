@@ -2,6 +2,7 @@
 
 from itertools import count
 
+import numpy as np
 import psycopg
 import pytest
 
@@ -93,24 +94,22 @@ def test_what_would_reach_further_is_refused(postgres, owner, role, statement):
         postgres.run(f"SET search_path = {owner.path.schema}", statement, user=role)
 
 
-def forged(postgres, owner, role, *, user, hash_of):
+def forge(postgres, owner, role, *, user, hash_of):
     """Have a tenant's role write another user's hash for one of its own."""
     values = f"'shop' || U&'\\001F' || '{user}', '\\x{text_hash(hash_of).hex()}'"
-    postgres.run(
-        f"SET search_path = {owner.path.schema}", f"INSERT INTO users (user_id, hash) VALUES ({values})", user=role
-    )
     key = f"(SELECT key FROM users WHERE user_id = 'shop' || U&'\\001F' || '{user}')"
     columns = "time, id, place, content, hashes, vectors, input, output"
     postgres.run(
         f"SET search_path = {owner.path.schema}",
+        f"INSERT INTO users (user_id, hash) VALUES ({values})",
         f"INSERT INTO items SELECT {key}, {columns} FROM items LIMIT 1",
         user=role,
     )
 
 
 def test_a_wrong_hash_tells_a_tenant_nothing_and_keeps_nobody_out(postgres, owner, role):
-    forged(postgres, owner, role, user="asks", hash_of="other\x1fada")  # who is there
-    forged(postgres, owner, role, user="squats", hash_of="other\x1feve")  # who is not, yet
+    forge(postgres, owner, role, user="asks", hash_of="other\x1fada")  # who is there
+    forge(postgres, owner, role, user="squats", hash_of="other\x1feve")  # who is not, yet
     owner.append("other\x1feve", ITEMS, stack(ITEMS))
     assert owner.get("other\x1feve").items == ITEMS
 
@@ -119,13 +118,42 @@ def test_a_snapshot_finds_every_user_whatever_hashes_tenants_have_written(postgr
     for number in range(12):
         user = f"other\x1f{number}"
         owner.append(user, ITEMS, stack(ITEMS))
-        forged(postgres, owner, role, user=f"eve-{number}", hash_of=f"{number} of nobody")
+        forge(postgres, owner, role, user=f"eve-{number}", hash_of=f"{number} of nobody")
     bank = owner.snapshot(tmp_path / "bank")
     users = list(owner.users())
     assert (len(users), bank.manifest.users) == (3 + 2 * 12, 3 + 2 * 12)
     for user in users:
         profile = owner.get(user)
         assert (bank.vectors(profile) == owner.vectors(profile)).all()
+
+
+def test_the_vector_that_a_tenant_has_written_stands_for_nobody_elses_text(shop, owner):
+    lies = stack(make_items("elsewhere", "elsewhere", "elsewhere"))
+    shop.append("shop\x1feve", make_items("what others may ask"), lies[:1])
+    asked = text_hash(make_items("what others may ask")[0].input)
+    assert not owner.known([asked])
+    assert asked in shop.known([asked])
+    owner.append("ada", make_items("what others may ask"), stack(make_items("what others may ask")))
+    assert np.allclose(owner.known([asked])[asked], stack(make_items("what others may ask"))[0, 0], atol=1e-3)
+
+
+def test_a_role_that_was_renamed_after_it_was_let_in_may_not_choose_a_key_either(postgres, url, monkeypatch):
+    name = f"shop_{next(_NUMBERS)}"
+    postgres.run(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+    with monkeypatch.context() as former:
+        former.setattr(schema, "SCHEMA_VERSION", 2)
+        with PersonaStore.open(url, layout=LAYOUT) as owner:
+            admit(owner.path, name, tenant="shop")
+            postgres.run(f"SET search_path = {owner.path.schema}", f"GRANT INSERT ON users TO {name}")
+    postgres.run(f"ALTER ROLE {name} RENAME TO {name}_renamed", f"ALTER ROLE {name}_renamed PASSWORD '{PASSWORD}'")
+    with PersonaStore.open(url) as owner:
+        owner.append("ada", ITEMS, stack(ITEMS))
+        granted = postgres.run(
+            f"SET search_path = {owner.path.schema}",
+            f"SELECT has_table_privilege('{name}_renamed', 'users', 'INSERT'),"
+            f" has_column_privilege('{name}_renamed', 'users', 'hash', 'INSERT')",
+        )
+    assert granted == [(False, True)]
 
 
 def test_roles_of_the_version_before_go_on_and_may_no_longer_choose_a_key(postgres, url, monkeypatch):

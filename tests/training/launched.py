@@ -54,11 +54,11 @@ def train(models, store, folder, training, parts, resume, dies_at):
     folder.with_name(f"{folder.name}-read-{group.rank}.json").write_text(json.dumps(plug.source.read))
 
 
-def train_until_cut(models, store, folder, training, parts, cut):
-    """Train as one of the processes; at the second loss wait until the cable between them is cut, then go on."""
+def train_until_apart(models, store, folder, training, parts, apart):
+    """Train as one of the processes; at the second loss wait until a file says that the cable between them is cut."""
     group = Processes.joined()
     plug = build(models, "decoder-only", PersonaStore.open(store), training, **parts)
-    _wait_at(plug, 2, folder.with_name(f"ready-{group.rank}"), cut)
+    _wait_at(plug, 2, folder.with_name(f"ready-{group.rank}"), apart)
     with group.needing_each_other():
         fit(plug, folder)
 
@@ -85,14 +85,14 @@ def _die_at(plug, loss):
     plug.loss = dying
 
 
-def _wait_at(plug, loss, ready, cut):
+def _wait_at(plug, loss, ready, go_on):
     """Have this process say that it is ready before the loss of this number, and wait for a file."""
     taken, whole = count(1), plug.loss
 
     def waiting(batch):
         if next(taken) == loss:
             ready.touch()
-            while not cut.exists():
+            while not go_on.exists():
                 sleep(0.05)
         return whole(batch)
 

@@ -13,17 +13,18 @@ from tests.training.test_processes import EACH, PARTS
 
 def test_where_the_machine_of_a_process_is_lost_the_other_says_so(models, store, tmp_path):
     cut, stderr = tmp_path / "cut", tmp_path / "stderr"
-    work = (launched.train_until_cut, models, store.path, tmp_path / "run", EACH, PARTS, cut)
+    work = (launched.train_until_apart, models, store.path, tmp_path / "run", EACH, PARTS, cut)
     with another_machine() as machine:
         machine.gives_up_after(3)
         meeting = distributed.TCPStore(machine.here, 0, is_master=True, wait_for_workers=False)
         on_cable = partial(launched.as_one_of, host=machine.here)
         here = partial(on_cable, cable=machine.cable)
-        machine.with_it(processes.start(here, 0, meeting.port, *work, stderr=str(tmp_path / "here")))
+        near = machine.also_kills(processes.start(here, 0, meeting.port, *work, stderr=str(tmp_path / "here")))
         there = machine.start(partial(on_cable, cable="out"), 1, meeting.port, *work, stderr=str(stderr))
         ready = [tmp_path / f"ready-{rank}" for rank in (0, 1)]
         while not all(file.exists() for file in ready):
             assert there.is_alive(), stderr.read_text()
+            assert near.is_alive(), (tmp_path / "here").read_text()
             time.sleep(0.05)
         machine.cut()
         cut.touch()

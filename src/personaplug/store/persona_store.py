@@ -176,9 +176,10 @@ class PersonaStore:
         Returns:
             The vectors of those found.
         """
-        dim, found = self.layout.dim, dict[bytes, Float16[np.ndarray, " dim"]]()
+        dim, found, believed = self.layout.dim, dict[bytes, Float16[np.ndarray, " dim"]](), self._tables.believed()
         for view in range(len(self.layout.views)):
-            one = f"SELECT {schema.vector_of(view, dim)} FROM items WHERE {schema.hash_of(view)} = wanted.hash LIMIT 1"
+            is_it = f"{schema.hash_of(view)} = wanted.hash AND {believed}"
+            one = f"SELECT {schema.vector_of(view, dim)} FROM items WHERE {is_it} LIMIT 1"
             for some in parts([key for key in dict.fromkeys(hashes) if key not in found]):
                 listed = f"WITH wanted (hash) AS (VALUES {', '.join(['(?)'] * len(some))})"
                 rows = self._tables.rows(f"{listed} SELECT hash, ({one}) FROM wanted", *some)

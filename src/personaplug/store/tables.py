@@ -65,6 +65,9 @@ class Tables(Protocol):
     def order_of_items(self) -> str:
         """Write the order of a user's items."""
 
+    def believed(self) -> str:
+        """Write the condition on an item whose vectors may stand for equal texts of other users."""
+
     def bring_up_to_date(self) -> None:
         """Give a store of an older version what it lacks; for use inside a transaction."""
 

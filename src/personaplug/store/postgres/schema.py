@@ -10,7 +10,7 @@ from personaplug.store.base import StoreLayout
 from personaplug.store.meta import first_meta
 from personaplug.store.postgres.connection import PostgresDatabase
 from personaplug.store.postgres.failures import NOT_ALLOWED
-from personaplug.store.postgres.tenants import POLICIES, TIGHTER
+from personaplug.store.postgres.tenants import NARROWER, POLICIES
 from personaplug.store.schema import APPLICATION_ID, hash_of
 
 FIRST_VERSION = 1  # without tenants; still read, and brought up to date by the owner's first append
@@ -117,7 +117,7 @@ def _statements(script: str) -> list[str]:
     return [statement for statement in script.split(";") if statement.strip()]
 
 
-_STEPS = {1: _statements(POLICIES), 2: TIGHTER}
+_STEPS = {1: _statements(POLICIES), 2: NARROWER}
 """From each version to the next. Replicas of the version before read and write on meanwhile."""
 
 

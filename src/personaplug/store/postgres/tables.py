@@ -81,6 +81,11 @@ class PostgresTables(PostgresDatabase):
         """Write the order of a user's items: oldest first, those of one moment as appended."""
         return "time, place, id"
 
+    def believed(self) -> str:
+        """Write the condition: no tenant's role can have written the item, but this one."""
+        has_tenants = self._was_up_to_date or schema.version_of(self) > schema.FIRST_VERSION
+        return tenants.WRITTEN_BY_NO_OTHER if has_tenants else "true"
+
     def bring_up_to_date(self) -> None:
         """Give a store of an older version the steps that it lacks."""
         if not self._was_up_to_date:

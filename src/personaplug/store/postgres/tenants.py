@@ -28,18 +28,26 @@ CREATE POLICY own_items ON items USING ({_ITEMS_OWN}) WITH CHECK ({_ITEMS_OWN});
 CREATE POLICY all_numbers ON meta FOR SELECT USING (true);
 CREATE POLICY changing_numbers ON meta FOR UPDATE USING (key IN {_CHANGING}) WITH CHECK (key IN {_CHANGING});
 """
-TIGHTER = (
-    "ALTER TABLE users DROP CONSTRAINT users_hash_key",
+NARROWER = (
     "CREATE INDEX users_by_hash ON users (hash)",
+    "ALTER TABLE users DROP CONSTRAINT users_hash_key",
     """DO $$ DECLARE name TEXT; BEGIN
-    FOR name IN SELECT quote_ident(role) FROM tenants JOIN pg_roles ON rolname = role LOOP
+    FOR name IN SELECT DISTINCT quote_ident(rolname)
+        FROM pg_class, aclexplode(relacl) AS granted JOIN pg_roles ON pg_roles.oid = granted.grantee
+        WHERE pg_class.oid = 'users'::regclass AND privilege_type = 'INSERT' AND grantee <> relowner LOOP
         EXECUTE 'REVOKE INSERT ON users FROM ' || name;
         EXECUTE 'GRANT INSERT (user_id, hash) ON users TO ' || name;
     END LOOP; END $$""",
 )
-"""No two users have one hash, unless a role has written a wrong one: a refusal would tell it who is there, and take the
-place of another tenant's user. Nor may it choose a key, which the next user of all would have.
+"""What a role may write decides about nobody else. Were hashes unique, a refusal would tell it who is there, and a
+wrong one keep another tenant's new user out. So would a key that it has taken beforehand.
 """
+
+WRITTEN_BY_NO_OTHER = """NOT EXISTS (
+    SELECT 1 FROM users u JOIN tenants t ON t.tenant = u.tenant WHERE u.key = items."user" AND t.role <> current_user
+)"""
+"""The condition on an item that no other role can have written: its vectors may stand for equal texts of anybody."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 
 
@@ -63,6 +71,7 @@ def admit(database: PostgresDatabase, role: str, *, tenant: str) -> None:
         database.rows(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
         database.rows(f"GRANT SELECT ON words, snapshots, tenants TO {name}")
         database.rows(f"GRANT SELECT, UPDATE ON meta TO {name}")
+        database.rows(f"REVOKE INSERT ON users FROM {name}")  # as a role had it in schema 2
         database.rows(f"GRANT SELECT, DELETE, INSERT (user_id, hash) ON users TO {name}")
         database.rows(f"GRANT SELECT, DELETE, INSERT ON items TO {name}")
         database.rows(
