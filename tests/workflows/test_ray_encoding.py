@@ -63,14 +63,24 @@ def encoder(tmp_path_factory):
     return save_model(text_encoder(), tmp_path_factory.mktemp("encoder"))
 
 
-def kill_an_encoder_at_work():
+def is_encoder(process):
+    with suppress(psutil.NoSuchProcess):  # a zombie, too
+        return " ".join(process.cmdline()).startswith("ray::MapWorker(MapBatches(_Actor))")
+    return False
+
+
+def started_by(pid):
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def kill_an_encoder():
     for _ in range(1000):
-        for process in psutil.Process().children(recursive=True):
-            title = " ".join(process.cmdline()) if process.is_running() else ""
-            if title.startswith("ray::MapWorker(MapBatches(_Actor)).") and process.status() != psutil.STATUS_ZOMBIE:
-                process.kill()
-                process.wait(10)
-                return process
+        for process in filter(is_encoder, started_by(os.getpid())):
+            process.kill()
+            process.wait(10)
+            return process
         sleep(0.01)
     return None
 
@@ -106,7 +116,7 @@ def test_a_job_that_was_killed_and_then_lost_a_worker_encodes_the_rest_alone_and
     whole, counts = alone
     with PersonaStore.open(killed) as store:
         assert store.count() == 2 * 512
-    at = At(3 * 512, kill_an_encoder_at_work)
+    at = At(3 * 512, kill_an_encoder)
     again = index(log, "log", store_path=killed, encoder=encoder, ray=cluster, progress=at)
     assert at.result is not None
     assert not at.result.is_running()
@@ -134,31 +144,18 @@ def another_node():
     )
     try:
         until(lambda: ray.cluster_resources()["CPU"] == 3)
-        yield partial(lose_at_work, raylet.pid)
+        yield partial(lose_with_encoder, raylet.pid)
     finally:
         kill_all(raylet.pid)
         raylet.wait()
         until(lambda: ray.cluster_resources()["CPU"] == 2)  # the next test's cluster is without it
 
 
-def lose_at_work(pid):
-    """Kill a node's processes once one of them encodes."""
-    until(lambda: any(is_encoding(process) for process in started_by(pid)))
+def lose_with_encoder(pid):
+    """Kill a node's processes once one of them is an encoder."""
+    until(lambda: any(is_encoder(process) for process in started_by(pid)))
     kill_all(pid)
     return True
-
-
-def is_encoding(process):
-    with suppress(psutil.NoSuchProcess):
-        title = " ".join(process.cmdline())
-        return title.startswith("ray::MapWorker(MapBatches(_Actor)).") and not title.endswith("__init__")
-    return False
-
-
-def started_by(pid):
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).children(recursive=True)
-    return []
 
 
 def kill_all(pid):
