@@ -39,6 +39,19 @@ def role(postgres, owner):
 
 
 @pytest.fixture
+def former_role(postgres, url, monkeypatch):
+    """A role that schema 2 let in, to the users of `shop`."""
+    name = f"shop_{next(_NUMBERS)}"
+    postgres.run(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+    with monkeypatch.context() as former:
+        former.setattr(schema, "SCHEMA_VERSION", 2)
+        with PersonaStore.open(url, layout=LAYOUT) as owner:
+            admit(owner.path, name, tenant="shop")
+            postgres.run(f"SET search_path = {owner.path.schema}", f"GRANT INSERT ON users TO {name}")
+    return name
+
+
+@pytest.fixture
 def shop(postgres, owner, role):
     with PersonaStore.open(postgres.url(owner.path.schema, user=role)) as store:
         yield store
@@ -137,14 +150,8 @@ def test_the_vector_that_a_tenant_has_written_stands_for_nobody_elses_text(shop,
     assert np.allclose(owner.known([asked])[asked], stack(make_items("what others may ask"))[0, 0], atol=1e-3)
 
 
-def test_a_role_that_was_renamed_after_it_was_let_in_may_not_choose_a_key_either(postgres, url, monkeypatch):
-    name = f"shop_{next(_NUMBERS)}"
-    postgres.run(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
-    with monkeypatch.context() as former:
-        former.setattr(schema, "SCHEMA_VERSION", 2)
-        with PersonaStore.open(url, layout=LAYOUT) as owner:
-            admit(owner.path, name, tenant="shop")
-            postgres.run(f"SET search_path = {owner.path.schema}", f"GRANT INSERT ON users TO {name}")
+def test_a_role_that_was_renamed_after_it_was_let_in_may_not_choose_a_key_either(postgres, url, former_role):
+    name = former_role
     postgres.run(f"ALTER ROLE {name} RENAME TO {name}_renamed", f"ALTER ROLE {name}_renamed PASSWORD '{PASSWORD}'")
     with PersonaStore.open(url) as owner:
         owner.append("ada", ITEMS, stack(ITEMS))
@@ -156,14 +163,8 @@ def test_a_role_that_was_renamed_after_it_was_let_in_may_not_choose_a_key_either
     assert granted == [(False, True)]
 
 
-def test_roles_of_the_version_before_go_on_and_may_no_longer_choose_a_key(postgres, url, monkeypatch):
-    name = f"shop_{next(_NUMBERS)}"
-    postgres.run(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
-    with monkeypatch.context() as former:
-        former.setattr(schema, "SCHEMA_VERSION", 2)
-        with PersonaStore.open(url, layout=LAYOUT) as owner:
-            admit(owner.path, name, tenant="shop")
-            postgres.run(f"SET search_path = {owner.path.schema}", f"GRANT INSERT ON users TO {name}")
+def test_roles_of_the_version_before_go_on_and_may_no_longer_choose_a_key(postgres, url, former_role):
+    name = former_role
     with PersonaStore.open(url) as owner, PersonaStore.open(postgres.url(owner.path.schema, user=name)) as shop:
         assert shop.append("shop\x1fada", ITEMS, stack(ITEMS)) == 3  # the steps are its owner's to take
         assert schema.version_of(owner._tables) == 2
