@@ -4,7 +4,6 @@ import re
 import shutil
 import socket
 import threading
-import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,6 +12,7 @@ from personaplug.ports import listen
 from personaplug.studio.server import build_app, server
 from personaplug.studio.sessions import Sessions
 from tests.studio.conftest import QUESTION
+from tests.waiting import wait_until
 
 CHROMIUM = shutil.which("chromium")
 SECRET = "the cat is called Mnemosyne"
@@ -149,10 +149,3 @@ def answers(page):
 
 def rows(page):
     return page.get_by_role("region", name="Memories by weight").locator("tbody tr")
-
-
-def wait_until(claim):
-    end = time.monotonic() + 60
-    while not claim():
-        assert time.monotonic() < end
-        time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from itertools import count
 from pathlib import Path
 from time import sleep
@@ -48,7 +49,7 @@ def train(models, store, folder, training, parts, resume, dies_at):
         parts = [weight for weight in plug.backbone.model.parameters() if isinstance(weight, DTensor)]
         assert sum(part.to_local().numel() for part in parts) == sum(part.numel() for part in parts) / 2 > 0
     if dies_at and group.rank == 1:
-        _die_at(plug, dies_at)
+        _before_loss(plug, dies_at, processes.die)
     with group.needing_each_other():
         fit(plug, folder, resume=resume)
     folder.with_name(f"{folder.name}-read-{group.rank}.json").write_text(json.dumps(plug.source.read))
@@ -58,7 +59,7 @@ def train_until_apart(models, store, folder, training, parts, apart):
     """Train as one of the processes; at the second loss wait until a file says that the cable between them is cut."""
     group = Processes.joined()
     plug = build(models, "decoder-only", PersonaStore.open(store), training, **parts)
-    _wait_at(plug, 2, folder.with_name(f"ready-{group.rank}"), apart)
+    _before_loss(plug, 2, partial(_wait, folder.with_name(f"ready-{group.rank}"), apart))
     with group.needing_each_other():
         fit(plug, folder)
 
@@ -73,32 +74,6 @@ def read_by(folder, place):
     return json.loads(Path(folder).with_name(f"{folder.name}-read-{place}.json").read_text())
 
 
-def _die_at(plug, loss):
-    """Have this process killed before the loss of this number."""
-    taken, whole = count(1), plug.loss
-
-    def dying(batch):
-        if next(taken) == loss:
-            processes.die()
-        return whole(batch)
-
-    plug.loss = dying
-
-
-def _wait_at(plug, loss, ready, go_on):
-    """Have this process say that it is ready before the loss of this number, and wait for a file."""
-    taken, whole = count(1), plug.loss
-
-    def waiting(batch):
-        if next(taken) == loss:
-            ready.touch()
-            while not go_on.exists():
-                sleep(0.05)
-        return whole(batch)
-
-    plug.loss = waiting
-
-
 def as_one_of(place, port, work, *arguments, host="localhost", cable=""):
     """Run a module's function with a launcher's words around it; over a cable, if one is named."""
     os.environ |= {"RANK": str(place), "LOCAL_RANK": str(place), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
@@ -106,3 +81,22 @@ def as_one_of(place, port, work, *arguments, host="localhost", cable=""):
     if cable:
         os.environ["GLOO_SOCKET_IFNAME"] = cable
     work(*arguments)
+
+
+def _before_loss(plug, number, act):
+    """Have this process do something before the loss of this number."""
+    taken, whole = count(1), plug.loss
+
+    def acting(batch):
+        if next(taken) == number:
+            act()
+        return whole(batch)
+
+    plug.loss = acting
+
+
+def _wait(ready, go_on):
+    """Say that this process is ready, and wait for a file."""
+    ready.touch()
+    while not go_on.exists():
+        sleep(0.05)

@@ -25,6 +25,7 @@ from personaplug.workflows.cluster import RayCluster
 from personaplug.workflows.index import index
 from tests.processes import kill_itself
 from tests.store.fakes import rows_of
+from tests.waiting import wait_until
 from tests.workflows.dying_job import At, job_that_dies
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'personaplug[ray]'")
@@ -143,17 +144,17 @@ def another_node():
         [ray_command, "start", *words, "--block"], start_new_session=True, stdout=subprocess.DEVNULL
     )
     try:
-        until(lambda: ray.cluster_resources()["CPU"] == 3)
+        wait_until(lambda: ray.cluster_resources()["CPU"] == 3)
         yield partial(lose_with_encoder, raylet.pid)
     finally:
         kill_all(raylet.pid)
         raylet.wait()
-        until(lambda: ray.cluster_resources()["CPU"] == 2)  # the next test's cluster is without it
+        wait_until(lambda: ray.cluster_resources()["CPU"] == 2)  # the next test's cluster is without it
 
 
 def lose_with_encoder(pid):
     """Kill a node's processes once one of them is an encoder."""
-    until(lambda: any(is_encoder(process) for process in started_by(pid)))
+    wait_until(lambda: any(is_encoder(process) for process in started_by(pid)))
     kill_all(pid)
     return True
 
@@ -166,14 +167,6 @@ def kill_all(pid):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(ended, 10)
-
-
-def until(is_so):
-    for _ in range(600):
-        if is_so():
-            return
-        sleep(0.1)
-    pytest.fail("waited a minute in vain")
 
 
 @pytest.mark.usefixtures("cluster")

@@ -102,7 +102,8 @@ class PostgresTables(PostgresDatabase):
         wrong = sorted(
             (text_hash(user), user, key) for user, key, hashed in self.stream(told) if hashed != text_hash(user)
         )
-        right = ((hashed, user, key) for user, key, hashed in self.stream(told) if hashed == text_hash(user))
+        wrong_keys = {key for _, _, key in wrong}
+        right = ((hashed, user, key) for user, key, hashed in self.stream(told) if key not in wrong_keys)
         return ((user, key) for _, user, key in merge(right, wrong))
 
     def wipe(self) -> None:
