@@ -10,8 +10,8 @@ import torch
 
 from personaplug.backbone.loading import BackboneConfig
 from personaplug.embedder.copy_head import CopyingConfig
+from personaplug.embedder.embedder_config import EmbedderConfig
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
-from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.run import RunConfig, TrainingConfig

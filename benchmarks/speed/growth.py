@@ -12,7 +12,7 @@ from benchmarks.speed.row import Row
 from benchmarks.speed.turns import in_turn, timed
 from benchmarks.speed.user_embedder import BATCH, Size, our_work, published_work
 from benchmarks.speed.world import World, open_world
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+from personaplug.embedder.embedder_config import PAPER, EmbedderConfig
 from personaplug.plug.query_source import QuerySource
 
 Work = Callable[[], object]

@@ -20,8 +20,8 @@ from benchmarks.speed.world import NO_ADAPTER, World, open_world
 from personaplug.backbone.base import Backbone
 from personaplug.backbone.device import start_torch
 from personaplug.backbone.precision import Precision, for_steps
+from personaplug.embedder.embedder_config import EmbedderConfig
 from personaplug.embedder.encoder import has_native_bfloat16
-from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
 from personaplug.plug.run import RunConfig, TrainingConfig

@@ -15,8 +15,9 @@ from benchmarks.speed.logs import open_log
 from benchmarks.speed.memory import peak_of
 from benchmarks.speed.row import Row, Target
 from benchmarks.speed.turns import in_turn
+from personaplug.embedder.embedder_config import PAPER, EmbedderConfig
 from personaplug.embedder.history import History, HistoryBatch
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
+from personaplug.embedder.user_embedder import UserEmbedder
 
 Work = Callable[[], object]
 BATCH = 8

@@ -16,8 +16,9 @@ from benchmarks.speed.logs import Log, open_log
 from personaplug.backbone.base import Backbone
 from personaplug.data.log import Interaction
 from personaplug.data.split import Examples
+from personaplug.embedder.embedder_config import PAPER, EmbedderConfig
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
+from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.prefix import PersonaPrefix

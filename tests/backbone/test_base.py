@@ -22,7 +22,7 @@ ANSWERS = ["no", "a very long answer indeed", "", "yes 🙂"]
 SHORT = GenerationConfig(max_new_tokens=10)
 BEAM = GenerationConfig(strategy="beam", max_new_tokens=10)
 WORDS = st.text(max_size=12)
-PLACES = ("before", "after")
+PLACES = ("before", "inside", "after")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def random_prefixes(backbone, rows, *, count=3, seed=0):
 
 def inputs_of(backbone, texts, prefixes, *, place="before"):
     inputs = backbone.embed(texts)
-    return inputs if prefixes is None else inputs.with_prefix(prefixes, place=place)
+    return inputs if prefixes is None else inputs.with_prefix(prefixes, place=place, closing=backbone.closing_tokens)
 
 
 def embedded(backbone, ids):
@@ -196,7 +196,7 @@ def test_an_input_read_ahead_gives_the_loss_and_gradients_of_one_pass(name, monk
     assert (ahead[1].abs().sum(dim=-1) > 0).all()
 
 
-@pytest.mark.parametrize(("place", "passes"), [("before", [True]), ("after", [False, True])])
+@pytest.mark.parametrize(("place", "passes"), [("before", [True]), ("inside", [False, True]), ("after", [False, True])])
 def test_what_stands_before_the_vectors_is_read_once_and_without_gradients(place, passes, monkeypatch):
     backbone = tiny.decoder_only()
     own, with_gradients, lengths = backbone.model.forward, [], []
@@ -212,11 +212,12 @@ def test_what_stands_before_the_vectors_is_read_once_and_without_gradients(place
     longest = max(backbone.count_answer_tokens(ANSWERS))
     assert with_gradients == passes
     assert sum(lengths) == inputs.embeds.shape[1] + longest
-    assert lengths[-1] == (sum(lengths) if place == "before" else 3 + longest)
+    behind = {"before": sum(lengths) - longest, "inside": 3 + backbone.closing_tokens, "after": 3}[place]
+    assert lengths[-1] == behind + longest
 
 
 @pytest.mark.parametrize("name", DECODERS)
-@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("place", PLACES)
 def test_the_head_reads_a_batch_in_one_block_so_that_torch_makes_one_product_of_it(name, place):
     backbone, blocks = DECODERS[name](), []
     head = backbone.model.get_output_embeddings()

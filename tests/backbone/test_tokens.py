@@ -54,7 +54,27 @@ def test_vectors_after_the_input_are_the_last_of_every_row_and_are_counted(lengt
 
 
 @few
-@given(lengths=LENGTHS, side=SIDES, place=st.sampled_from(["before", "after"]), count=st.integers(1, 3), data=st.data())
+@given(lengths=LENGTHS, side=SIDES, count=st.integers(0, 3))
+def test_vectors_inside_stand_before_the_closing_tokens_which_are_counted_with_them(lengths, side, count):
+    rows = list(rows_of(lengths))
+    vectors = -1.0 - torch.arange(len(rows) * count * DIM, dtype=torch.float32).reshape(len(rows), count, DIM)
+    result = pad_rows(rows, side=side).with_prefix(vectors, place="inside", closing=1)
+    for own, row, within in zip(result.rows, rows, vectors, strict=True):
+        assert own.tolist() == [*row[:-1].tolist(), *within.tolist(), *row[-1:].tolist()]
+    assert (result.side, result.tail) == (side, count + 1)
+
+
+PLACES = st.sampled_from(["before", "inside", "after"])
+
+
+@few
+@given(
+    lengths=LENGTHS.map(lambda found: [each + 1 for each in found]),
+    side=SIDES,
+    place=PLACES,
+    count=st.integers(1, 3),
+    data=st.data(),
+)
 def test_an_input_is_read_as_if_vectors_that_are_not_there_had_not_been_given(lengths, side, place, count, data):
     rows = list(rows_of(lengths))
     vectors = -1.0 - torch.arange(len(rows) * count * DIM, dtype=torch.float32).reshape(len(rows), count, DIM)
@@ -65,13 +85,13 @@ def test_an_input_is_read_as_if_vectors_that_are_not_there_had_not_been_given(le
         for each in (there, None)
     )
     for own, row, made, real in zip(result.rows, rows, vectors, there, strict=True):
-        at = 1 if place == "before" else len(row)
+        at = {"before": 1, "inside": len(row) - 1, "after": len(row)}[place]
         assert own.tolist() == [*row[:at].tolist(), *made[real].tolist(), *row[at:].tolist()]
     assert not result.embeds[~result.mask].any()
     is_bare = place == "after" and side == "left" and not there.any(dim=1).all()
     assert (result.embeds.shape, result.tail) == (whole.embeds.shape, whole.tail + is_bare)
     assert (result.mask[:, -1] if side == "left" else result.mask[:, 0]).all()
-    if place == "after" and side == "left":  # what may be read ahead is the same, whoever has vectors behind it
+    if place != "before" and side == "left":  # what may be read ahead is the same, whoever has vectors behind it
         known = result.embeds.shape[1] - count - 1
         assert torch.equal(result.embeds[:, :known], whole.embeds[:, :known])
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from personaplug.embedder.copy_head import CopyingConfig
-from personaplug.embedder.user_embedder import OURS, EmbedderConfig
+from personaplug.embedder.embedder_config import OURS, EmbedderConfig
 from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource

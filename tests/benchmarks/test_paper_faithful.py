@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.paper_faithful import COPIES, PublishedEmbedder, PublishedPlug, eleven_copies, encode_histories
+from personaplug.embedder.embedder_config import PAPER
 from personaplug.embedder.history import HistoryBatch
-from personaplug.embedder.user_embedder import PAPER, UserEmbedder
+from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.plug.batch import Batcher
 from personaplug.plug.model import PersonaPlug
 from personaplug.plug.prefix import PersonaPrefix

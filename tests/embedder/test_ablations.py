@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personaplug.embedder.embedder_config import PAPER, EmbedderConfig
 from personaplug.embedder.history import History
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
+from personaplug.embedder.user_embedder import UserEmbedder
 from tests.embedder.histories import (
     DIM,
     LLM_DIM,

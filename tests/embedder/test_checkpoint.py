@@ -4,7 +4,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from personaplug.embedder.checkpoint import load_weights, save_weights
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
+from personaplug.embedder.embedder_config import PAPER, EmbedderConfig
+from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.errors import ConfigError
 from tests.embedder.histories import DIM, LLM_DIM, VIEWS, as_if_trained
 from tests.full_disk import full_disk

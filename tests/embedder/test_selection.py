@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaplug.embedder.history import History
-from personaplug.embedder.selection import selected
+from personaplug.embedder.selection import likest, selected
 from tests.embedder.histories import few, pack, random_histories, random_history, random_queries
 
 COUNTS = st.lists(st.integers(0, 7), min_size=1, max_size=5)
@@ -55,3 +55,17 @@ def test_padding_is_never_kept_whatever_stands_in_it(by, junk):
     batch = pack(*random_histories([1, 5], seed=2))
     batch.vectors[~batch.mask] = junk
     assert selected(batch, random_queries(2, seed=2), count=3, by=by).mask.sum(dim=1).tolist() == [1, 3]
+
+
+@few
+@given(counts=COUNTS, count=st.integers(1, 8), seed=SEEDS)
+def test_the_likest_are_the_most_similar_alone_and_the_likest_of_all_stands_last(counts, count, seed):
+    batch, queries = pack(*random_histories(counts, seed=seed)), random_queries(len(counts), seed=seed)
+    whole, some = selected(batch, queries, count=count, by="similar"), likest(batch, queries, count=count)
+    for row, query in enumerate(queries):
+        expected, found = (each.ages[row][each.mask[row]] for each in (whole, some))
+        assert found.sort().values.tolist() == expected.sort().values.tolist()
+        if len(expected):
+            best = (batch.keys[row] @ query).masked_fill(~batch.mask[row], -torch.inf).argmax()
+            assert some.mask[row, -1]
+            assert torch.equal(some.wording.vectors[row, -1], batch.wording.vectors[row, best])

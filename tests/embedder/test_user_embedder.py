@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaplug.config import from_mapping
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig, UserEmbedder
+from personaplug.embedder.embedder_config import PAPER, EmbedderConfig
+from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.errors import ConfigError
 from tests.embedder.histories import (
     DIM,
@@ -29,6 +30,7 @@ CONFIGS = {
     "paper": PAPER,
     "outputs": EmbedderConfig(made_of="outputs", output_tokens=PLACES - 1, gain=0.5),
     "outputs alone": EmbedderConfig(made_of="outputs", output_tokens=PLACES - 1, gain=0.5, is_residual=False),
+    "quotes": EmbedderConfig(made_of="quotes", quotes=3, output_tokens=PLACES - 1, is_residual=False),
     "bare": EmbedderConfig(personas=2, instructions=0, is_residual=False, use_recency=False, learn_temperature=False),
 }
 COUNTS = st.lists(st.integers(0, 7), min_size=1, max_size=5)
@@ -169,6 +171,7 @@ def test_a_trained_query_encoder_needs_no_query_map():
         {"output_tokens": 0},
         {"gain": float("nan")},
         {"made_of": "words"},
+        {"quotes": 0},
         {"place": "beside"},
     ],
 )

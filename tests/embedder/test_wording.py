@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaplug.embedder.user_embedder import EmbedderConfig, UserEmbedder
+from personaplug.embedder.embedder_config import EmbedderConfig
+from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.embedder.wording import Wording
 from tests.embedder.histories import (
     DIM,

@@ -7,8 +7,8 @@ import pytest
 
 from personaplug.backbone.base import GenerationConfig
 from personaplug.backbone.loading import BackboneConfig, load_backbone
+from personaplug.embedder.embedder_config import EmbedderConfig
 from personaplug.embedder.encoder import EncoderConfig, TextEncoder
-from personaplug.embedder.user_embedder import EmbedderConfig
 from personaplug.evaluation.cost import CountingMethod
 from personaplug.evaluation.harness import LikelihoodMethod
 from personaplug.method_kinds import METHOD_KINDS

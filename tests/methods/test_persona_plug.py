@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from personaplug.backbone.base import GenerationConfig
-from personaplug.embedder.user_embedder import EmbedderConfig
+from personaplug.embedder.embedder_config import EmbedderConfig
 from personaplug.evaluation.harness import AttentiveMethod
 from personaplug.methods.persona_plug import PlugMethod
 from personaplug.plug.adapter_config import SharedAdapterConfig

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from personaplug.backbone.base import GenerationConfig
 from personaplug.embedder.copy_head import CopyingConfig
-from personaplug.embedder.user_embedder import PAPER, EmbedderConfig
+from personaplug.embedder.embedder_config import PAPER, EmbedderConfig
 from personaplug.errors import ConfigError, FingerprintMismatchError
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
@@ -26,6 +26,8 @@ METHODS = {
     "tuned": {"method": "tuned-prompt"},
     "outputs": {"embedder": OUTPUTS},
     "after": {"embedder": EmbedderConfig(place="after")},
+    "inside": {"embedder": replace(OUTPUTS, place="inside")},
+    "quotes": {"embedder": replace(OUTPUTS, place="inside", made_of="quotes", quotes=2)},
     "copying": {"embedder": OUTPUTS, "copying": CopyingConfig(order=2)},
 }
 

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaplug.embedder.user_embedder import OURS, PAPER, EmbedderConfig, UserEmbedder
+from personaplug.embedder.embedder_config import OURS, PAPER, EmbedderConfig
+from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.plug.batch import Batcher, PlugBatch
 from personaplug.plug.memory import weigh
 from personaplug.plug.prefix import PersonaPrefix, TunedPrefix
@@ -73,10 +74,13 @@ def test_a_persona_begins_as_the_tuned_prompt_of_the_same_seed(store, examples):
     counts=st.lists(st.integers(0, 6), min_size=1, max_size=3),
     items=st.integers(0, 3),
     by=st.sampled_from(["latest", "similar"]),
+    made_of=st.sampled_from(["outputs", "quotes"]),
     seed=st.integers(0, 99),
 )
-def test_a_persona_vector_stands_there_where_an_item_that_it_is_made_of_speaks(counts, items, by, seed):
-    config = replace(OURS, output_tokens=PLACES - 1, instructions=0, items=items, items_by=by)
+def test_a_persona_vector_stands_there_where_an_item_that_it_is_made_of_speaks(counts, items, by, made_of, seed):
+    config = replace(
+        OURS, made_of=made_of, output_tokens=PLACES - 1, instructions=0, items=items, items_by=by, quotes=2
+    )
     made = UserEmbedder(config, views=VIEWS, dim=DIM, llm_dim=LLM_DIM, embedding_norm=2.0).eval()
     history, queries = pack(*random_histories(counts, seed=seed)), random_queries(len(counts), seed=seed)
     batch = PlugBatch(("",) * len(counts), (), (), queries, history)

@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 from personaplug.backbone.generation_config import GenerationConfig
 from personaplug.backbone.row_generation import RowGeneration
 from personaplug.embedder.copy_head import CopyingConfig
-from personaplug.embedder.user_embedder import OURS
+from personaplug.embedder.embedder_config import OURS
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS
 from personaplug.plug.adapter_config import SharedAdapterConfig
@@ -146,7 +146,7 @@ def of_the_same_adapter(plug, models, family, store):
     return control
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("place", ["before", "inside", "after"])
 @pytest.mark.parametrize("adapter", [{}, {"reads": "all"}, {"learns": "both"}, {"reads": "all", "learns": "apart"}])
 @pytest.mark.parametrize("decoding", [SHORT, replace(SHORT, strategy="beam", beams=2, max_new_tokens=6)])
 def test_who_has_no_items_is_answered_by_the_adapter_alone(models, family, store, examples, place, adapter, decoding):

@@ -33,6 +33,18 @@ def test_the_first_tokens_have_a_place_each_and_the_last_is_the_mean_of_the_rest
             torch.testing.assert_close(vector, expected)
 
 
+@few
+@given(texts=TEXTS)
+def test_what_stands_ahead_has_the_first_place_of_each_output_that_says_anything(backbone, texts):
+    made = Wordings(OutputTokens(backbone, longest=LONGEST), places=PLACES, ahead="-")(texts)
+    table, dash = backbone.model.get_input_embeddings().weight, backbone._ids("-")
+    assert made.vectors.shape == (len(texts), PLACES + 1, backbone.dim)
+    for text, vectors, mask in zip(texts, made.vectors, made.mask, strict=True):
+        ids = backbone._ids(text)[:PLACES]
+        expected = [*dash, *ids] if ids else []
+        assert torch.equal(vectors[mask], table[expected].view(-1, backbone.dim))
+
+
 def test_a_command_in_an_output_is_read_as_words(backbone):
     made = Wordings(OutputTokens(backbone, longest=9), places=4)(["</s>"])
     spelled = [token for character in "</s>" for token in backbone._ids(character)]

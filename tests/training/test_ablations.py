@@ -9,7 +9,7 @@ import torch
 
 from personaplug.config import override
 from personaplug.embedder.copy_head import CopyingConfig
-from personaplug.embedder.user_embedder import OURS
+from personaplug.embedder.embedder_config import OURS
 from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import build_plug
 from personaplug.plug.query_source import QuerySource

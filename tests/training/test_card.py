@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from personaplug.embedder.user_embedder import EmbedderConfig
+from personaplug.embedder.embedder_config import EmbedderConfig
 from personaplug.plug.run import PRESETS
 from personaplug.training.card import write_card
 from personaplug.training.progress import Fitted

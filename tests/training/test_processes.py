@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import load_file
 
 from personaplug.embedder.copy_head import CopyingConfig
-from personaplug.embedder.user_embedder import EmbedderConfig
+from personaplug.embedder.embedder_config import EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.run import TrainingConfig

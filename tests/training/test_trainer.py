@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from personaplug.backbone.base import GenerationConfig
 from personaplug.config import read_toml, write_toml
-from personaplug.embedder.user_embedder import OURS, PAPER, EmbedderConfig
+from personaplug.embedder.embedder_config import OURS, PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.model import PersonaPlug
@@ -256,10 +256,12 @@ def test_a_resumed_run_goes_on_in_the_precision_it_has_begun_in(held, goes_on, m
     assert read_toml(RunConfig, config).training.precision == goes_on
 
 
-def test_inputs_that_are_kept_change_a_training_by_roundings_alone(models, store, tmp_path):
-    kept = {}
+@pytest.mark.parametrize("place", ["inside", "after"])
+@pytest.mark.parametrize("rank", [0, 2])
+def test_inputs_that_are_kept_change_a_training_by_roundings_alone(place, rank, models, store, tmp_path):
+    kept, parts = {}, {"embedder": replace(AFTER, place=place), "adapter": SharedAdapterConfig(rank=rank)}
     for megabytes in (0, 1):
-        plug = build(models, "decoder-only", store, replace(SHORT, kept_megabytes=megabytes), embedder=AFTER)
+        plug = build(models, "decoder-only", store, replace(SHORT, kept_megabytes=megabytes), **parts)
         kept[megabytes] = fit(plug, tmp_path / str(megabytes)).inputs_read
     assert kept[0].inputs == 0 < kept[1].inputs <= kept[1].queries == 25
     assert (kept[0].found, kept[1].found) == (0, 25 * SHORT.epochs)

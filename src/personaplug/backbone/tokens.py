@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from personaplug.backbone.mixing import NextTokens, SeparateRows
 
 Side = Literal["left", "right"]
-Place = Literal["before", "after"]
+Place = Literal["before", "inside", "after"]
+"""Where vectors stand: behind an input's leading tokens, ahead of those that close it, or behind all of it."""
 
 Beside = Callable[[int], AbstractContextManager[PreTrainedModel | None]]
 """Has something stand beside a language model while it reads and answers; given the tokens of answers that it reads.
@@ -83,7 +84,7 @@ class TokenEmbeddings:
         is_there: Bool[Tensor, "batch prefix"] | None = None,
         closing: int = 0,
     ) -> "TokenEmbeddings":
-        """Put vectors into each input, after its leading tokens or at its very end; padding stays where it was.
+        """Put vectors into each input: before its words, behind them or at its very end; padding stays where it was.
 
         An input is read as if those vectors that are not there had not been given. There is room for them all the same,
         so that all inputs are equally long behind what the frozen model reads by itself.
@@ -92,7 +93,8 @@ class TokenEmbeddings:
             prefix: The vectors.
             place: Where they stand.
             is_there: Which of them are there; None for all.
-            closing: Tokens that end every input. Where none of its vectors is there, the room is before these.
+            closing: Tokens that end every input: what stands inside is before these, as is the room of vectors of which
+                none is there.
         """
         count, vectors = prefix.shape[1], list(prefix.to(self.embeds.dtype))
         there = vectors if is_there is None else [own[real] for own, real in zip(vectors, is_there, strict=True)]
@@ -105,8 +107,8 @@ class TokenEmbeddings:
         whole = replace(pad_rows(rows, masks=masks, side=self.side, lead=self.lead), has_vectors=has_vectors)
         if place == "before":
             return whole
-        is_moved = self.side == "left" and not all(has_vectors)
-        return replace(whole, tail=count + (closing if is_moved else 0))
+        is_inside = place == "inside" or (self.side == "left" and not all(has_vectors))
+        return replace(whole, tail=count + (closing if is_inside else 0))
 
     def _with_vectors(
         self,
@@ -118,9 +120,10 @@ class TokenEmbeddings:
         closing: int,
     ) -> tuple[Float[Tensor, "longer llm_dim"], Bool[Tensor, " longer"]]:
         """Put vectors into one input and leave room; say which of its places are real."""
-        at = self.lead if place == "before" else len(row)
+        words = len(row) - closing
+        at = {"before": self.lead, "inside": words, "after": len(row)}[place]
         whole = torch.cat([row[:at], own, row[at:]])
-        free = self._room(len(row) - (0 if len(own) else closing), end=len(whole), place=place)
+        free = self._room(at if len(own) else words, end=len(whole), place=place)
         real = torch.ones(len(whole), dtype=torch.bool, device=row.device)
         nothing, none = whole.new_zeros(room, whole.shape[1]), real.new_zeros(room)
         return torch.cat([whole[:free], nothing, whole[free:]]), torch.cat([real[:free], none, real[free:]])

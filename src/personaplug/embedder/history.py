@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from personaplug.embedder.wording import Wording
@@ -55,6 +55,12 @@ class HistoryBatch:
     def is_empty(self) -> Bool[Tensor, " batch"]:
         """True where a user has no history."""
         return ~self.mask.any(dim=1)
+
+    def at(self, items: Int[Tensor, "batch some"]) -> "HistoryBatch":
+        """Give some items of each user, in another order."""
+        rows = torch.arange(len(items), device=items.device)[:, None]
+        wording = self.wording and Wording(self.wording.vectors[rows, items], self.wording.mask[rows, items])
+        return HistoryBatch(self.vectors[rows, items], self.ages[rows, items], self.mask[rows, items], wording)
 
     @classmethod
     def pack(cls, histories: Sequence[History]) -> "HistoryBatch":

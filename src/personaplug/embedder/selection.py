@@ -26,11 +26,28 @@ def selected(history: HistoryBatch, query: Float[Tensor, "batch dim"], *, count:
     """
     if not count:
         return history
+    return replace(history, mask=history.mask & (_ranks(_scores(history, query, by=by)) < count))
+
+
+def likest(history: HistoryBatch, query: Float[Tensor, "batch dim"], *, count: int) -> HistoryBatch:
+    """Give the items most like the query alone, so many of each history at most; the likest stands last.
+
+    Args:
+        history: As of :func:`selected`.
+        query: As there.
+        count: At least one.
+    """
+    ranks = _ranks(_scores(history, query, by="similar"))
+    return history.at(ranks.argsort(dim=1)[:, :count].flip(1))
+
+
+def _scores(history: HistoryBatch, query: Float[Tensor, "batch dim"], *, by: By) -> Float[Tensor, "batch items"]:
+    """Say how well items fit; those that are not there do not at all."""
     if by == "similar":
         scores = (history.keys.float() * query[:, None].float()).sum(dim=-1)
     else:
         scores = torch.arange(history.mask.shape[1], device=history.mask.device).expand_as(history.mask).float()
-    return replace(history, mask=history.mask & (_ranks(scores.masked_fill(~history.mask, -torch.inf)) < count))
+    return scores.masked_fill(~history.mask, -torch.inf)
 
 
 def _ranks(scores: Float[Tensor, "batch items"]) -> Int[Tensor, "batch items"]:

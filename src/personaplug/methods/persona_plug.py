@@ -98,14 +98,13 @@ class PlugMethod:
         if source is None or isinstance(prefix, TunedPrefix):
             return 0
         config, projector = prefix.embedder.config, prefix.embedder.projector
-        attended = 1 if config.weighting == "attention" else 0
-        views = projector.views if isinstance(projector, Projector) else attended
+        views = projector.views if isinstance(projector, Projector) else int(config.compares)
         return views * source.layout.dim * VECTOR_TYPE.itemsize
 
     def _text_bytes(self, example: Example) -> int:
         """Count the bytes of the outputs that a persona made of them reads, unless items' whole texts are counted."""
         run = self.plug.run
-        reads_outputs = run.copies or (run.has_persona and run.embedder.made_of == "outputs")
+        reads_outputs = run.copies or (run.has_persona and run.embedder.made_of != "encoder")
         if not reads_outputs or self.plug.prompts.items:
             return 0
         return sum(len(item.output.encode()) for item in self.plug.seen(example).items)

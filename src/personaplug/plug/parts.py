@@ -68,7 +68,7 @@ def build_adapter(run: RunConfig, backbone: Backbone) -> SharedAdapter | None:
         backbone.model,
         run.shared_adapter,
         closing=backbone.closing_tokens,
-        vectors=run.vectors if run.embedder.place == "after" else 0,
+        vectors=run.vectors if run.embedder.place != "before" else 0,
         is_apart=run.learns_apart,
     )
 
@@ -108,8 +108,8 @@ def build_batcher(
     read = partial(backbone.cut, max_tokens=run.training.max_input_tokens) if run.training.cuts_queries else None
     longest = run.training.max_output_tokens - 1  # as of an answer, whose end is the last
     outputs = OutputTokens(backbone, longest=longest, source=query_source)
-    is_of_outputs, places = run.embedder.made_of == "outputs", run.embedder.output_tokens
-    wordings = Wordings(outputs, places=places) if is_of_outputs else None
+    ahead = {"outputs": "", "quotes": "\n"}.get(run.embedder.made_of)
+    wordings = None if ahead is None else Wordings(outputs, places=run.embedder.output_tokens, ahead=ahead)
     written = WrittenOutputs(outputs, run.copying) if run.copies else None
     return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read, wordings=wordings, written=written)
 

@@ -82,6 +82,12 @@ class PluggedModel(nn.Module):
         """Holds the vectors of users' histories; None where no history is read."""
         return self.batcher.source
 
+    @property
+    def tokens_behind(self) -> int:
+        """Count the tokens at the end of every input that vectors stand before, or that the adapter reads."""
+        is_inside = self.run.vectors > 0 and self.run.embedder.place == "inside"
+        return self.backbone.closing_tokens if self.adapter or is_inside else 0
+
     def query(self, example: Example) -> str:
         """Read an example's query out of its input."""
         return self.batcher.query(example)

@@ -30,7 +30,7 @@ class PersonaPrefix(nn.Module):
 
     def is_there(self, batch: PlugBatch) -> Bool[Tensor, "batch prefix"]:
         """Say which vectors of each example are to stand beside its input."""
-        if self.embedder.config.items:
+        if self.embedder.config.chooses:
             return self.embedder.is_there(self.embedder.chosen(self.query(batch), batch.history))
         return self.embedder.is_there(batch.history)
 

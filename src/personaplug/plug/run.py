@@ -8,8 +8,8 @@ from personaplug.backbone.loading import BackboneConfig
 from personaplug.backbone.precision import Precision
 from personaplug.config import from_mapping, option, read_values
 from personaplug.embedder.copy_head import CopyingConfig
+from personaplug.embedder.embedder_config import OURS, PAPER, EmbedderConfig
 from personaplug.embedder.encoder import BGE, EncoderConfig
-from personaplug.embedder.user_embedder import OURS, PAPER, EmbedderConfig
 from personaplug.errors import ConfigError
 from personaplug.method_kinds import METHOD_KINDS, ItemChooser, Prefixed
 from personaplug.plug.adapter_config import SharedAdapterConfig
@@ -28,6 +28,7 @@ class TrainingConfig:
     vector_learning_rate: float = option(1e-2, "the same for vectors that are trained directly, as a prompt's")
     encoder_learning_rate: float = option(1e-4, "the same for a trained query encoder")
     adapter_learning_rate: float = option(4e-3, "the same for an adapter that all users share")
+    persona_adapter_learning_rate: float = option(4e-3, "the same for its columns that are for a persona alone")
     weight_decay: float = option(1e-4, "of AdamW")
     decays_all: bool = option(True, "biases and the weights of layer norms decay too")
     backbone_dropout: bool = option(False, "train with the language model's own dropout; its weights stay frozen")
@@ -62,7 +63,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if min(self.batch_size, self.gradient_accumulation, self.max_input_tokens) < 1 or self.max_output_tokens < 2:
             raise ValueError("batch_size, gradient_accumulation and the token limits must be positive")
-        rates = (self.learning_rate, self.vector_learning_rate, self.adapter_learning_rate)
+        adapter = (self.adapter_learning_rate, self.persona_adapter_learning_rate)
+        rates = (self.learning_rate, self.vector_learning_rate, *adapter)
         if not min(self.epochs, *rates) > 0:
             raise ValueError(f"epochs {self.epochs} and the learning rates {rates} must be above zero")
         if not 0 <= self.without_history < 1:
@@ -158,7 +160,7 @@ class RunConfig:
     def reads_inputs_alone(self) -> bool:
         """Whether the frozen model reads inputs by itself, and all that is trained stands behind them."""
         adapter = self.shared_adapter
-        return (self.embedder.place == "after" or not self.vectors) and (adapter is None or adapter.reads == "answer")
+        return (self.embedder.place != "before" or not self.vectors) and (adapter is None or adapter.reads == "answer")
 
     @property
     def reads_vectors(self) -> bool:

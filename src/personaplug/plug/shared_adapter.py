@@ -11,11 +11,10 @@ step has few tokens to go back through, and what was read of an input can be kep
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from math import sqrt
-from threading import get_ident
 from typing import Any
 
 import torch
@@ -23,11 +22,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from personaplug.backbone.attention_maps import Hook, attention_projections, hooked
+from personaplug.backbone.attention_maps import Hook, attention_projections
 from personaplug.backbone.tokens import TokenEmbeddings
 from personaplug.plug.adapter_config import SharedAdapterConfig
 from personaplug.plug.folded import Folds
 from personaplug.plug.low_rank import Shares, with_low_rank
+from personaplug.plug.standing import Standing
 
 
 class SharedAdapter(nn.Module):
@@ -72,8 +72,7 @@ class SharedAdapter(nn.Module):
         shapes = [_shape(each) for each in maps.values()]
         self.first, self.second = _columns(shapes, config.rank)
         self.persona_first, self.persona_second = _columns(shapes if is_apart else [], config.rank)
-        self._threads: set[int] = set()
-        self._until: ExitStack | None = None
+        self._standing = Standing()
         self._folds = Folds()
 
     @property
@@ -85,6 +84,11 @@ class SharedAdapter(nn.Module):
     def alone(self) -> list[nn.Parameter]:
         """The matrices that answer without a persona, where others are for one; none where they are the same."""
         return [*self.first, *self.second] if len(self.persona_first) else []
+
+    @property
+    def apart(self) -> list[nn.Parameter]:
+        """The matrices of the columns that are for a persona alone; none where there are none."""
+        return [*self.persona_first, *self.persona_second]
 
     def joined(self, inputs: TokenEmbeddings, model: PreTrainedModel, *, is_behind: bool) -> TokenEmbeddings:
         """Have it stand beside a language model that reads inputs.
@@ -117,7 +121,7 @@ class SharedAdapter(nn.Module):
             rows: Which rows of what the model reads go through it, a row's beams with it; None for all.
             personal: Which rows have vectors; None for none.
         """
-        if get_ident() in self._threads:
+        if self._standing.is_here:
             yield model
             return
         last = None if self.tail is None else self.tail + answer_tokens
@@ -129,27 +133,14 @@ class SharedAdapter(nn.Module):
             yield own
             return
         paths = [self._path(*matrices, shares=shares, last=last) for matrices in self.columns(personal=has_more)]
-        with self._hooked([(model.get_submodule(name), path) for name, path in zip(self.names, paths, strict=True)]):
+        with self._standing.on(
+            [(model.get_submodule(name), path) for name, path in zip(self.names, paths, strict=True)]
+        ):
             yield model
 
-    @contextmanager
-    def _hooked(self, paths: Sequence[tuple[nn.Module, Hook]]) -> Iterator[None]:
-        """Have paths beside maps, for what this thread has them read."""
-        self._threads.add(thread := get_ident())
-        until = self._until or ExitStack()
-        until.callback(self._threads.discard, thread)
-        until.enter_context(hooked([(each, _in_thread(thread, path)) for each, path in paths]))
-        with nullcontext() if self._until else until:
-            yield
-
-    @contextmanager
-    def staying(self) -> Iterator[None]:
+    def staying(self) -> AbstractContextManager[None]:
         """Let it stay where it stood until this is left: gradients that make activations again need it there."""
-        with ExitStack() as self._until:
-            try:
-                yield
-            finally:
-                self._until = None
+        return self._standing.staying()
 
     def columns(self, *, personal: bool) -> list[tuple[Tensor, Tensor]]:
         """Give each map's two matrices, those for inputs with vectors among them or not."""
@@ -213,20 +204,6 @@ def each_its_own(
             rows = [each is adapter for each in adapters]
             reads = entered.enter_context(adapter.beside(model, answer_tokens, rows=rows, personal=personal))
         yield reads
-
-
-def _in_thread(thread: int, hook: Hook) -> Hook:
-    """Leave alone what other threads have the model read.
-
-    In a training they are torch's own: on a GPU, activations are computed again in the thread of the backward pass.
-    """
-    trains = torch.is_grad_enabled()
-
-    def only(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        is_ours = get_ident() == thread or (trains and torch.is_grad_enabled())
-        return hook(module, inputs, output) if is_ours else output
-
-    return only
 
 
 def _shape(linear: nn.Module) -> tuple[int, int]:

@@ -17,12 +17,14 @@ class Wordings:
     Args:
         outputs: Reads them.
         places: First tokens of an output with a place each; one more is that of the mean of the rest.
+        ahead: What has a place before these, in place of that mean; empty for the mean.
     """
 
-    def __init__(self, outputs: OutputTokens, *, places: int) -> None:
+    def __init__(self, outputs: OutputTokens, *, places: int, ahead: str = "") -> None:
         self.outputs = outputs
         self.backbone = outputs.backbone
         self.places = places
+        self._ahead = torch.tensor(self.backbone.reader.ids([ahead])[0] if ahead else [], dtype=torch.int32)
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> Wording:
@@ -34,8 +36,11 @@ class Wordings:
         return Wording(means.view(*shape, self.backbone.dim), (lengths > 0).view(shape))
 
     def _bags(self, ids: Int[Tensor, " tokens"]) -> list[Int[Tensor, " bag"]]:
-        """Cut the tokens of a text into places: one each, or none, and the rest."""
-        return [*(ids[at : at + 1] for at in range(self.places)), ids[self.places :]]
+        """Cut the tokens of a text into places: one each, or none, and the rest behind or what stands ahead."""
+        first = [ids[at : at + 1] for at in range(self.places)]
+        if not len(self._ahead):
+            return [*first, ids[self.places :]]
+        return [self._ahead if len(ids) else ids, *first]
 
     def _means(self, ids: Int[Tensor, " tokens"], lengths: Int[Tensor, " bags"]) -> Float[Tensor, "bags llm_dim"]:
         """Give the mean embedding of each bag; zeros for an empty one. Each token is looked up once."""

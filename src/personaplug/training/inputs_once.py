@@ -91,15 +91,15 @@ def _made(
     """Read a batch of inputs; what other processes are to get is on the CPU."""
     through.kept = KeptInputs(budget)
     inputs = through.embed(plug.prompts(batch), max_tokens=plug.prompts.max_tokens)
-    through.keep(replace(inputs, tail=plug.adapter.closing) if plug.adapter else inputs)
+    through.keep(replace(inputs, tail=plug.tokens_behind))
     rows = through.kept.rows
     return rows if processes.count == 1 else {name: made.cpu() for name, made in rows.items()}
 
 
 def _decisive(plug: PersonaPlug, examples: Sequence[Example]) -> list[object]:
     """Say what decides what is kept, beside the language model's weights."""
-    config, closing = plug.run.training, plug.adapter.closing if plug.adapter else 0
-    limits = [plug.prompts.max_tokens, closing, config.batch_size, config.kept_megabytes]
+    config = plug.run.training
+    limits = [plug.prompts.max_tokens, plug.tokens_behind, config.batch_size, config.kept_megabytes]
     return [limits, plug.backbone.framed(""), plug.prompts(examples)]
 
 

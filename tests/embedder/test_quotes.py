@@ -1,0 +1,73 @@
+"""The persona that quotes; the laws of every persona are in test_user_embedder.py."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personaplug.embedder.embedder_config import EmbedderConfig
+from personaplug.embedder.user_embedder import UserEmbedder
+from tests.embedder.histories import (
+    DIM,
+    LLM_DIM,
+    PLACES,
+    VIEWS,
+    as_if_trained,
+    few,
+    pack,
+    random_history,
+    random_queries,
+)
+
+MOST = 3
+COUNTS, SEEDS = st.integers(0, 6), st.integers(0, 99)
+
+
+def fresh():
+    torch.manual_seed(0)
+    config = EmbedderConfig(
+        made_of="quotes",
+        quotes=MOST,
+        output_tokens=PLACES - 1,
+        instructions=0,
+        is_residual=False,
+        nobody="nothing",
+    )
+    return UserEmbedder(config, views=VIEWS, dim=DIM, llm_dim=LLM_DIM, embedding_norm=5.0).eval()
+
+
+def words_of(history, query):
+    """By hand: the words of the likest items, the likest item last."""
+    cosines = history.vectors[:, 0] @ query
+    best = sorted(range(len(cosines)), key=lambda item: float(cosines[item]))[-MOST:]
+    return [vector for item in best for vector in history.wording.vectors[item][history.wording.mask[item]]]
+
+
+@few
+@given(count=COUNTS, seed=SEEDS)
+def test_a_fresh_persona_is_the_very_words_of_the_likest_items_and_the_likest_stands_last(count, seed):
+    model, history, queries = fresh(), random_history(count, seed=seed), random_queries(1, seed=seed)
+    batch = pack(history)
+    made, there = model(queries, batch), model.is_there(model.chosen(queries, batch))
+    expected = words_of(history, queries[0])
+    assert made[there].tolist() == [word.tolist() for word in expected]
+    assert not made[~there].any()
+
+
+@few
+@given(count=st.integers(1, 6), seed=SEEDS)
+def test_a_trained_persona_is_each_word_and_what_the_map_makes_of_it(count, seed):
+    model, history, queries = as_if_trained(fresh()), random_history(count, seed=seed), random_queries(1, seed=seed)
+    words = torch.stack(words_of(history, queries[0]))
+    made = model(queries, pack(history))[0, -len(words) :]
+    assert model.config.persona_vectors == MOST * PLACES
+    there = model(queries, pack(history))[0][model.is_there(model.chosen(queries, pack(history)))[0]]
+    torch.testing.assert_close(there, words + words @ model.projector.outer.detach().T)
+    assert made.shape == there.shape
+
+
+def test_whoever_is_quoted_weighs_as_much_as_the_others_and_the_rest_nothing():
+    model, history, queries = fresh(), random_history(5, seed=1), random_queries(1, seed=1)
+    weights = model.weights(queries, pack(history))[0]
+    best = (history.vectors[:, 0] @ queries[0]).topk(MOST).indices
+    expected = torch.zeros(5).index_fill(0, best, 1 / MOST)
+    torch.testing.assert_close(weights, expected[None])
