@@ -253,6 +253,14 @@ def test_what_answers_alone_is_trained_to_the_weights_of_the_control(
     assert all(weight.any() for weight in plug.adapter.persona_second)
 
 
+def test_the_columns_for_a_persona_learn_at_a_rate_of_their_own(models, store, examples, tmp_path):
+    hardly = TrainingConfig(epochs=1.0, batch_size=2, adapter_learning_rate=0.1, persona_adapter_learning_rate=1e-9)
+    plug = beside_a_persona(models, "decoder-only", store, training=hardly)
+    train(plug, examples, folder=tmp_path / "run")
+    assert all(0 < weight.abs().max() < 1e-6 for weight in plug.adapter.persona_second)
+    assert all(weight.abs().max() > 1e-3 for weight in plug.adapter.second)
+
+
 @pytest.mark.parametrize("more", [{"gradient_checkpointing": True}, {"kept_megabytes": 0}])
 def test_however_inputs_are_read_both_readings_teach_the_same(models, store, examples, tmp_path, more):
     weights = []
