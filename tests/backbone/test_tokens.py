@@ -54,14 +54,20 @@ def test_vectors_after_the_input_are_the_last_of_every_row_and_are_counted(lengt
 
 
 @few
-@given(lengths=LENGTHS, side=SIDES, count=st.integers(0, 3))
-def test_vectors_inside_stand_before_the_closing_tokens_which_are_counted_with_them(lengths, side, count):
+@given(
+    lengths=LENGTHS.map(lambda found: [each + 2 for each in found]),
+    side=SIDES,
+    closing=st.integers(1, 3),
+    data=st.data(),
+)
+def test_vectors_inside_stand_before_the_closing_tokens_which_are_counted_with_them(lengths, side, closing, data):
+    count = data.draw(st.integers(0, 3))
     rows = list(rows_of(lengths))
     vectors = -1.0 - torch.arange(len(rows) * count * DIM, dtype=torch.float32).reshape(len(rows), count, DIM)
-    result = pad_rows(rows, side=side).with_prefix(vectors, place="inside", closing=1)
+    result = pad_rows(rows, side=side).with_prefix(vectors, place="inside", closing=closing)
     for own, row, within in zip(result.rows, rows, vectors, strict=True):
-        assert own.tolist() == [*row[:-1].tolist(), *within.tolist(), *row[-1:].tolist()]
-    assert (result.side, result.tail) == (side, count + 1)
+        assert own.tolist() == [*row[:-closing].tolist(), *within.tolist(), *row[-closing:].tolist()]
+    assert (result.side, result.tail) == (side, count + closing)
 
 
 PLACES = st.sampled_from(["before", "inside", "after"])

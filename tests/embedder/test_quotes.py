@@ -13,6 +13,7 @@ from tests.embedder.histories import (
     VIEWS,
     as_if_trained,
     few,
+    only,
     pack,
     random_history,
     random_queries,
@@ -57,15 +58,23 @@ def test_a_fresh_persona_is_the_very_words_of_the_likest_items_and_the_likest_st
 @given(count=st.integers(1, 6), seed=SEEDS)
 def test_a_trained_persona_is_each_word_and_what_the_map_makes_of_it(count, seed):
     model, history, queries = as_if_trained(fresh()), random_history(count, seed=seed), random_queries(1, seed=seed)
-    words = torch.stack(words_of(history, queries[0]))
-    made = model(queries, pack(history))[0, -len(words) :]
-    assert model.config.persona_vectors == MOST * PLACES
-    there = model(queries, pack(history))[0][model.is_there(model.chosen(queries, pack(history)))[0]]
-    torch.testing.assert_close(there, words + words @ model.projector.outer.detach().T)
-    assert made.shape == there.shape
+    words, there = torch.stack(words_of(history, queries[0])), model.is_there(model.chosen(queries, pack(history)))
+    expected = words + words @ model.projector.outer.detach().T
+    torch.testing.assert_close(model(queries, pack(history))[there], expected)
 
 
-def test_whoever_is_quoted_weighs_as_much_as_the_others_and_the_rest_nothing():
+def test_an_item_without_a_word_takes_no_quotes_room():
+    model, history, queries = fresh(), random_history(5, seed=1), random_queries(1, seed=1)
+    likest = int((history.vectors[:, 0] @ queries[0]).argmax())
+    history.wording.mask[likest] = False
+    there = model.is_there(model.chosen(queries, pack(history)))
+    rest = [item for item in range(5) if item != likest]
+    expected = words_of(only(history, rest), queries[0])
+    assert model(queries, pack(history))[there].tolist() == [word.tolist() for word in expected]
+    assert model.weights(queries, pack(history))[0, 0, likest] == 0
+
+
+def test_items_that_are_quoted_weigh_alike_and_the_rest_nothing():
     model, history, queries = fresh(), random_history(5, seed=1), random_queries(1, seed=1)
     weights = model.weights(queries, pack(history))[0]
     best = (history.vectors[:, 0] @ queries[0]).topk(MOST).indices

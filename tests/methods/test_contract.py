@@ -143,9 +143,18 @@ def test_a_plug_keeps_no_vectors_of_views_that_it_does_not_read(models, store, e
     assert first.user_bytes(examples).tolist() == kept
 
 
-@pytest.mark.parametrize(("weighting", "views"), [("attention", 1), ("mean", 0)])
-def test_a_plug_made_of_outputs_keeps_what_it_is_weighed_by_and_their_texts(models, store, examples, weighting, views):
-    config = EmbedderConfig(made_of="outputs", weighting=weighting)
+COMPARED = {
+    "weighed": ({"made_of": "outputs"}, 1),
+    "all alike": ({"made_of": "outputs", "weighting": "mean"}, 0),
+    "some alike": ({"made_of": "outputs", "weighting": "mean", "items": 2, "items_by": "similar"}, 1),
+    "quoted": ({"made_of": "quotes"}, 1),
+}
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_a_plug_made_of_outputs_keeps_what_they_are_compared_by_and_their_texts(models, store, examples, name):
+    settings, views = COMPARED[name]
+    config = EmbedderConfig(**settings)
     plug = build("plug", "decoder-only", models, store, embedder=config)
     dim, float16 = 16, 2
     items = [each.profile.latest(20).items for each in examples]
@@ -153,7 +162,7 @@ def test_a_plug_made_of_outputs_keeps_what_it_is_weighed_by_and_their_texts(mode
     assert plug.user_bytes(examples).tolist() == kept
 
 
-@pytest.mark.parametrize("made_of", ["encoder", "outputs"])
+@pytest.mark.parametrize("made_of", ["encoder", "outputs", "quotes"])
 def test_a_plug_with_items_in_its_prompts_keeps_their_texts_too(models, store, examples, made_of):
     config = EmbedderConfig(made_of=made_of)
     plug, mixed = (build(name, "decoder-only", models, store, embedder=config) for name in ("plug", "plug+bm25"))

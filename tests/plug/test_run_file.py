@@ -14,7 +14,7 @@ from personaplug.embedder.encoder import EncoderConfig, TextEncoder
 from personaplug.errors import ConfigError
 from personaplug.plug.model import PersonaPlug, build_plug
 from personaplug.plug.query_source import QuerySource
-from personaplug.plug.run import RunConfig, TrainingConfig
+from personaplug.plug.run import RunConfig
 from personaplug.plug.run_file import as_kept, at_end_of, is_same_model, read_config, way_to, write_config
 from personaplug.rivals.learned_retrieval.run import RetrievalConfig, SelectionConfig
 from personaplug.rivals.user_lora.run import UserLoraConfig
@@ -181,14 +181,6 @@ def test_a_run_made_of_outputs_that_had_no_word_for_the_order_keeps_its_instruct
     (tmp_path / "config.toml").write_text(tomlkit.dumps(values))
     run = read_config(RunConfig, tmp_path / "config.toml")
     assert run.embedder == replace(OURS, nobody="trained", first="instruction")
-
-
-def test_the_columns_for_a_persona_learned_at_the_rate_of_the_others_before_they_had_their_own(tmp_path):
-    write_toml(RunConfig(training=TrainingConfig(adapter_learning_rate=0.5)), tmp_path / "config.toml")
-    values = read_values(tmp_path / "config.toml")
-    del values["training"]["persona_adapter_learning_rate"]
-    (tmp_path / "config.toml").write_text(tomlkit.dumps(values))
-    assert read_config(RunConfig, tmp_path / "config.toml").training.persona_adapter_learning_rate == 0.5
 
 
 def test_a_persons_own_file_says_what_differs_from_the_default(tmp_path):

@@ -133,7 +133,8 @@ def test_the_frozen_model_reads_inputs_as_without_it():
 
 def beside_a_persona(models, family, store, *, training=TrainingConfig(), place="after", copying=False, **adapter):  # noqa: B008 (frozen)
     """Make the default's persona, where nothing stands for whoever has no items, beside a small adapter."""
-    run = make_run(models, family, embedder=replace(OURS, place=place), training=training)
+    made_of = "quotes" if place == "inside" else "outputs"  # as each is meant
+    run = make_run(models, family, embedder=replace(OURS, place=place, made_of=made_of), training=training)
     run = replace(run, adapter=replace(SMALL, **adapter), copying=CopyingConfig() if copying else run.copying)
     return build_plug(run, TASK, store=store, query_source=QuerySource.STORE)
 

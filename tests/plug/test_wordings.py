@@ -45,6 +45,13 @@ def test_what_stands_ahead_has_the_first_place_of_each_output_that_says_anything
         assert torch.equal(vectors[mask], table[expected].view(-1, backbone.dim))
 
 
+def test_of_what_stands_ahead_the_last_token_alone_has_a_place_and_of_nothing_none(backbone):
+    outputs, table = OutputTokens(backbone, longest=LONGEST), backbone.model.get_input_embeddings().weight
+    two, nothing = (Wordings(outputs, places=PLACES, ahead=ahead)(["abcdef"]) for ahead in ("-+", ""))
+    assert torch.equal(two.vectors[0, 0], table[backbone._ids("-+")[-1]])
+    assert nothing.mask.tolist() == [[False, *[True] * PLACES]]
+
+
 def test_a_command_in_an_output_is_read_as_words(backbone):
     made = Wordings(OutputTokens(backbone, longest=9), places=4)(["</s>"])
     spelled = [token for character in "</s>" for token in backbone._ids(character)]

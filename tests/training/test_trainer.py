@@ -76,6 +76,7 @@ METHODS = {
     "paper": ("decoder-only", {"embedder": PAPER}),
     "mixed": ("decoder-only", {"method": "plug+dense"}),
     "outputs": ("decoder-only", {"embedder": EmbedderConfig(made_of="outputs", place="after")}),
+    "quotes": ("decoder-only", {"embedder": EmbedderConfig(made_of="quotes", place="inside")}),
 }
 
 

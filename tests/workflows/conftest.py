@@ -23,7 +23,7 @@ def _on_ray(name):
 ray_connection, ray_encoding, ray_training = map(_on_ray, ("ray_connection", "ray_encoding", "ray_training"))
 
 
-SOON = {"health_check_period_ms": 500, "health_check_timeout_ms": 2000, "health_check_failure_threshold": 2}
+SOON = {"health_check_period_ms": 500, "health_check_timeout_ms": 5000, "health_check_failure_threshold": 2}
 """When a machine counts as lost: Ray's own patience is a quarter of a minute."""
 
 

@@ -120,7 +120,7 @@ class TokenEmbeddings:
         closing: int,
     ) -> tuple[Float[Tensor, "longer llm_dim"], Bool[Tensor, " longer"]]:
         """Put vectors into one input and leave room; say which of its places are real."""
-        words = len(row) - closing
+        words = max(self.lead, len(row) - closing)
         at = {"before": self.lead, "inside": words, "after": len(row)}[place]
         whole = torch.cat([row[:at], own, row[at:]])
         free = self._room(at if len(own) else words, end=len(whole), place=place)

@@ -75,9 +75,14 @@ class EmbedderConfig:
     @property
     def persona_vectors(self) -> int:
         """How many of them are the user's."""
-        places = self.output_tokens + 1
-        counts = {"encoder": self.personas, "outputs": places * (1 + self.has_mean), "quotes": places * self.quotes}
-        return counts[self.made_of]
+        if not self.reads_outputs:
+            return self.personas
+        return (self.output_tokens + 1) * (self.quotes if self.made_of == "quotes" else 1 + self.has_mean)
+
+    @property
+    def reads_outputs(self) -> bool:
+        """Whether the persona is made of the words of outputs."""
+        return self.made_of != "encoder"
 
     @property
     def persona_places(self) -> slice:
@@ -108,7 +113,7 @@ class EmbedderConfig:
 
     @property
     def weighs(self) -> bool:
-        """Whether items weigh by their match with the query; whoever is quoted has the room of any other."""
+        """Whether items weigh by their match with the query; those that are quoted weigh alike."""
         return self.weighting == "attention" and self.made_of != "quotes"
 
     @property

@@ -40,4 +40,5 @@ class Quotes(nn.Module):
 
     def _spread(self, items: Shaped[Tensor, "batch items places dim"]) -> Shaped[Tensor, "batch most places dim"]:
         """Leave room for as many items as may be quoted."""
+        assert items.shape[1] <= self.most
         return functional.pad(items, (0, 0, 0, 0, self.most - items.shape[1], 0))

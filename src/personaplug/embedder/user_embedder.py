@@ -1,5 +1,6 @@
 """Turn a query and a user's history into the vectors that stand beside the input: an instruction and a persona."""
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -114,20 +115,23 @@ class UserEmbedder(nn.Module):
         queries = (
             query[:, None].expand(-1, self.config.attentions, -1) if self.query_map is None else self.query_map(query)
         )
-        chosen = self._selected(query, history)
+        chosen = self._visible(query, history)
+        if self.config.made_of == "quotes":
+            chosen = selected(chosen, query, count=self.config.quotes, by="similar")
         weights: Tensor = self.aggregator(queries, chosen)
         return torch.cat([weights, MeanPooling()(queries, chosen)], dim=1) if self.config.has_mean else weights
 
     def chosen(self, query: Float[Tensor, "batch dim"], history: HistoryBatch) -> HistoryBatch:
         """Hide the items that the persona is not made of, or take out those that are quoted."""
-        chosen = self._selected(query, history)
+        chosen = self._visible(query, history)
         return likest(chosen, query, count=self.config.quotes) if self.config.made_of == "quotes" else chosen
 
-    def _selected(self, query: Float[Tensor, "batch dim"], history: HistoryBatch) -> HistoryBatch:
-        chosen = selected(history, query, count=self.config.items, by=self.config.items_by)
-        if self.config.made_of == "quotes":
-            return selected(chosen, query, count=self.config.quotes, by="similar")
-        return chosen
+    def _visible(self, query: Float[Tensor, "batch dim"], history: HistoryBatch) -> HistoryBatch:
+        """Hide the items that the persona may not be made of, and those without a word where it quotes."""
+        visible = selected(history, query, count=self.config.items, by=self.config.items_by)
+        if self.config.made_of == "quotes" and visible.wording:
+            return replace(visible, mask=visible.mask & visible.wording.mask.any(dim=-1))
+        return visible
 
     def persona(
         self, query: Float[Tensor, "batch dim"], history: HistoryBatch

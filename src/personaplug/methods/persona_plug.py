@@ -21,7 +21,7 @@ from personaplug.store.base import VECTOR_TYPE
 
 
 class PlugMethod:
-    """Answers with a trained prefix before or after the input.
+    """Answers with a trained prefix before, inside or after the input.
 
     What else is asked about the examples that were answered last does not read them again.
 
@@ -104,7 +104,7 @@ class PlugMethod:
     def _text_bytes(self, example: Example) -> int:
         """Count the bytes of the outputs that a persona made of them reads, unless items' whole texts are counted."""
         run = self.plug.run
-        reads_outputs = run.copies or (run.has_persona and run.embedder.made_of != "encoder")
+        reads_outputs = run.copies or (run.has_persona and run.embedder.reads_outputs)
         if not reads_outputs or self.plug.prompts.items:
             return 0
         return sum(len(item.output.encode()) for item in self.plug.seen(example).items)

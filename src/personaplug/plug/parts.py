@@ -108,8 +108,8 @@ def build_batcher(
     read = partial(backbone.cut, max_tokens=run.training.max_input_tokens) if run.training.cuts_queries else None
     longest = run.training.max_output_tokens - 1  # as of an answer, whose end is the last
     outputs = OutputTokens(backbone, longest=longest, source=query_source)
-    ahead = {"outputs": "", "quotes": "\n"}.get(run.embedder.made_of)
-    wordings = None if ahead is None else Wordings(outputs, places=run.embedder.output_tokens, ahead=ahead)
+    ahead, places = "\n" if run.embedder.made_of == "quotes" else None, run.embedder.output_tokens
+    wordings = Wordings(outputs, places=places, ahead=ahead) if run.embedder.reads_outputs else None
     written = WrittenOutputs(outputs, run.copying) if run.copies else None
     return Batcher(task, store, query_vectors=asked, prompts=prompts, read=read, wordings=wordings, written=written)
 

@@ -31,7 +31,7 @@ class PluggedModel(nn.Module):
     tree.
 
     Args:
-        prefix: Makes the vectors before or after the input.
+        prefix: Makes the vectors before, inside or after the input.
         backbone: The frozen language model.
         batcher: Makes batches of the run's task.
         run: How all this was made.

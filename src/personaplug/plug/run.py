@@ -28,7 +28,9 @@ class TrainingConfig:
     vector_learning_rate: float = option(1e-2, "the same for vectors that are trained directly, as a prompt's")
     encoder_learning_rate: float = option(1e-4, "the same for a trained query encoder")
     adapter_learning_rate: float = option(4e-3, "the same for an adapter that all users share")
-    persona_adapter_learning_rate: float = option(4e-3, "the same for its columns that are for a persona alone")
+    persona_adapter_learning_rate: float = option(
+        0.0, "the same for its columns that are for a persona alone, where there are such; 0: as the others"
+    )
     weight_decay: float = option(1e-4, "of AdamW")
     decays_all: bool = option(True, "biases and the weights of layer norms decay too")
     backbone_dropout: bool = option(False, "train with the language model's own dropout; its weights stay frozen")
@@ -63,10 +65,11 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if min(self.batch_size, self.gradient_accumulation, self.max_input_tokens) < 1 or self.max_output_tokens < 2:
             raise ValueError("batch_size, gradient_accumulation and the token limits must be positive")
-        adapter = (self.adapter_learning_rate, self.persona_adapter_learning_rate)
-        rates = (self.learning_rate, self.vector_learning_rate, *adapter)
+        rates = (self.learning_rate, self.vector_learning_rate, self.adapter_learning_rate)
         if not min(self.epochs, *rates) > 0:
             raise ValueError(f"epochs {self.epochs} and the learning rates {rates} must be above zero")
+        if not self.persona_adapter_learning_rate >= 0:
+            raise ValueError(f"persona_adapter_learning_rate {self.persona_adapter_learning_rate} must not be negative")
         if not 0 <= self.without_history < 1:
             raise ValueError(f"without_history {self.without_history} must be at least 0 and below 1")
         if min(self.queries, self.dev_queries, self.evaluate_every, self.patience, self.kept_megabytes) < 0:
@@ -158,7 +161,7 @@ class RunConfig:
 
     @property
     def reads_inputs_alone(self) -> bool:
-        """Whether the frozen model reads inputs by itself, and all that is trained stands behind them."""
+        """Whether the frozen model reads inputs by itself, and all that is trained stands at their ends."""
         adapter = self.shared_adapter
         return (self.embedder.place != "before" or not self.vectors) and (adapter is None or adapter.reads == "answer")
 

@@ -98,10 +98,7 @@ def _as_today(values: dict[str, Any]) -> dict[str, Any]:
     sections = {name: values.get(name, {}) for name in BEFORE}
     if not all(isinstance(section, dict) for section in sections.values()) or not sections["embedder"].keys() >= _EVER:
         return values
-    whole = {name: BEFORE[name] | section for name, section in sections.items()}
-    if rate := whole["training"].get("adapter_learning_rate"):  # then of all columns
-        whole["training"] = {"persona_adapter_learning_rate": rate} | whole["training"]
-    return values | whole
+    return values | {name: BEFORE[name] | section for name, section in sections.items()}
 
 
 def _renamed(run: R, rename: Callable[[str], str]) -> R:

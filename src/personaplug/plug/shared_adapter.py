@@ -37,7 +37,7 @@ class SharedAdapter(nn.Module):
         model: Whose maps; it is no part of this module.
         config: How large; a rank of at least one.
         closing: Tokens that end every input, one at least; where it reads answers, it reads these too.
-        vectors: How many stand behind them, which it also reads.
+        vectors: How many stand behind these or right ahead of them, which it also reads.
         is_apart: Whether as many columns more are for inputs with vectors, and the others learn of inputs without.
 
     Attributes:

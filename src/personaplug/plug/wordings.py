@@ -17,18 +17,18 @@ class Wordings:
     Args:
         outputs: Reads them.
         places: First tokens of an output with a place each; one more is that of the mean of the rest.
-        ahead: What has a place before these, in place of that mean; empty for the mean.
+        ahead: What stands before each output, its last token in the first place; None for that mean.
     """
 
-    def __init__(self, outputs: OutputTokens, *, places: int, ahead: str = "") -> None:
+    def __init__(self, outputs: OutputTokens, *, places: int, ahead: str | None = None) -> None:
         self.outputs = outputs
         self.backbone = outputs.backbone
         self.places = places
-        self._ahead = torch.tensor(self.backbone.reader.ids([ahead])[0] if ahead else [], dtype=torch.int32)
+        self._ahead = None if ahead is None else outputs([ahead])[0][-1:]
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> Wording:
-        """Give the wordings ``[texts, places + 1, llm_dim]``, in float32 on the backbone's device."""
+        """Give the wordings ``[texts, places + 1, llm_dim]``, in their order, in float32 on the backbone's device."""
         bags = [bag for ids in self.outputs(texts) for bag in self._bags(ids)]
         lengths = torch.tensor([len(bag) for bag in bags], dtype=torch.long, device=self.backbone.device)
         shape = (len(texts), self.places + 1)
@@ -38,7 +38,7 @@ class Wordings:
     def _bags(self, ids: Int[Tensor, " tokens"]) -> list[Int[Tensor, " bag"]]:
         """Cut the tokens of a text into places: one each, or none, and the rest behind or what stands ahead."""
         first = [ids[at : at + 1] for at in range(self.places)]
-        if not len(self._ahead):
+        if self._ahead is None:
             return [*first, ids[self.places :]]
         return [self._ahead if len(ids) else ids, *first]
 

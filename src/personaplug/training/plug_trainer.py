@@ -117,13 +117,13 @@ class PlugTrainer(Trainer):
                 {"params": vectors, "lr": self.config.vector_learning_rate},
                 {"params": encoder, "lr": self.config.encoder_learning_rate},
             ]
-            if self.plug.adapter:
-                apart = self.plug.adapter.apart
+            rate = self.config.persona_adapter_learning_rate
+            apart = self.plug.adapter.apart if self.plug.adapter and rate else []
+            if apart:
+                groups.append({"params": apart, "lr": rate})
+            if adapter:
                 shared = [weight for weight in adapter if weight not in {*apart}]
-                groups += [
-                    {"params": shared, "lr": self.config.adapter_learning_rate},
-                    {"params": apart, "lr": self.config.persona_adapter_learning_rate},
-                ]
+                groups.append({"params": shared, "lr": self.config.adapter_learning_rate})
             self.optimizer = torch.optim.AdamW(self._decayed(groups), weight_decay=self.config.weight_decay, fused=True)
         return self.optimizer
 
