@@ -1,9 +1,14 @@
 import json
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 from rich.cells import cell_len
+from rich.console import Console
 
+from personaplug.cli.explain import _table
+from personaplug.plug.memory import Memory
+from personaplug.records import HistoryItem
 from tests.cli.conftest import USERS, done
 
 QUESTION = "tea?"
@@ -92,3 +97,12 @@ def test_a_tuned_prompt_has_no_memories_to_explain(explain, place):
 @pytest.mark.parametrize("words", [(), ("--user", "ada"), ("--user", "ada", QUESTION, "--top", 0)])
 def test_wrong_usage_exits_2(explain, words):
     assert explain(*words).exit_code == 2
+
+
+def test_what_is_not_quoted_has_no_bar():
+    item = HistoryItem("1", "asked", "told", datetime(2024, 1, 1, tzinfo=UTC))
+    quoted, other = (Memory(item, weight, (weight,), 0.5, 1.0) for weight in (1.0, 0.0))
+    for shown, bars in (([quoted, other], [10, 0]), ([other, other], [0, 0])):
+        with (console := Console(width=WIDTH)).capture() as printed:
+            console.print(_table(shown, title="two"))
+        assert [line.count("█") for line in printed.get().splitlines() if "%" in line] == bars

@@ -62,7 +62,7 @@ def _table(memories: "Sequence[Memory]", *, title: str) -> "Table":
     table.add_column("output", no_wrap=True, ratio=2)
     table.add_column("input", no_wrap=True, ratio=3)
     for memory in memories:
-        bar = "█" * max(1, round(_BAR * memory.weight / memories[0].weight))
+        bar = "█" * max(1, round(_BAR * memory.weight / memories[0].weight)) if memory.weight else ""
         numbers = f"{memory.weight:.1%}", bar, f"{memory.similarity:+.2f}", f"{memory.item.time:%Y-%m-%d}"
         marks = (("  ✓" if memory.is_in_prompt else ""),) if is_mixed else ()
         table.add_row(*numbers, *marks, *(Text(_one_line(part)) for part in (memory.item.output, memory.item.input)))
