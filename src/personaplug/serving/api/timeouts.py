@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from personaplug.serving.api.whole_writes import WholeWrites
+
 LOG = __name__
 """Name of the log of connections, where each could have a line: a server writes few."""
 
@@ -44,7 +46,7 @@ class TimedConnection(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 (uvicorn's own signature)
         """Take a connection in; where it is one too many, close who has been idle the longest."""
-        super().connection_made(transport)
+        super().connection_made(WholeWrites(transport, loop=self.loop))  # type: ignore[arg-type]  # as good as one
         self._watch()
         if len(self.connections) > self.timeouts.connections:
             log.warning("%d connections are open, and no more are held", self.timeouts.connections)
