@@ -67,7 +67,7 @@ def _of_batch(plug: PersonaPlug, examples: Sequence[Example], switches: Sequence
     assert isinstance(plug.backbone, DecoderOnlyBackbone)
     plug.backbone.kept = KeptInputs(_ROOM)
     inputs = plug.backbone.embed(plug.prompts(examples), max_tokens=plug.prompts.max_tokens)
-    plug.backbone.keep(replace(inputs, tail=plug.adapter.closing) if plug.adapter else inputs)
+    plug.backbone.keep(replace(inputs, tail=plug.tokens_behind))
     return np.stack([_scored(plug, examples, switch) for switch in switches])
 
 

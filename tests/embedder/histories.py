@@ -7,10 +7,12 @@ from hypothesis import settings
 from torch import Tensor, nn
 from torch.nn import functional
 
+from personaplug.embedder.embedder_config import EmbedderConfig
 from personaplug.embedder.history import History, HistoryBatch
+from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.embedder.wording import Wording
 
-VIEWS, DIM, LLM_DIM, PLACES = 2, 16, 12, 3
+VIEWS, DIM, LLM_DIM, PLACES, NORM = 2, 16, 12, 3, 5.0
 
 few = settings(max_examples=20)
 """For laws over tensors: each example costs milliseconds, and shapes are few."""
@@ -64,6 +66,12 @@ def random_histories(counts: Sequence[int], *, seed: int) -> list[History]:
 def random_queries(count: int, *, seed: int) -> Tensor:
     """Unit vectors."""
     return functional.normalize(torch.randn(count, DIM, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def fresh_embedder(config: EmbedderConfig, *, llm_dim: int = LLM_DIM) -> UserEmbedder:
+    """An embedder of such histories, always of the same seed."""
+    torch.manual_seed(0)
+    return UserEmbedder(config, views=VIEWS, dim=DIM, llm_dim=llm_dim, embedding_norm=NORM).eval()
 
 
 def as_if_trained(module: nn.Module, *, seed: int = 0) -> nn.Module:

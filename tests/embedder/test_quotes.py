@@ -5,14 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaplug.embedder.embedder_config import EmbedderConfig
-from personaplug.embedder.user_embedder import UserEmbedder
 from tests.embedder.histories import (
-    DIM,
-    LLM_DIM,
     PLACES,
-    VIEWS,
     as_if_trained,
     few,
+    fresh_embedder,
     only,
     pack,
     random_history,
@@ -24,7 +21,6 @@ COUNTS, SEEDS = st.integers(0, 6), st.integers(0, 99)
 
 
 def fresh():
-    torch.manual_seed(0)
     config = EmbedderConfig(
         made_of="quotes",
         quotes=MOST,
@@ -33,7 +29,7 @@ def fresh():
         is_residual=False,
         nobody="nothing",
     )
-    return UserEmbedder(config, views=VIEWS, dim=DIM, llm_dim=LLM_DIM, embedding_norm=5.0).eval()
+    return fresh_embedder(config)
 
 
 def words_of(history, query):

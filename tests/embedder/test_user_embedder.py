@@ -7,15 +7,14 @@ from hypothesis import strategies as st
 
 from personaplug.config import from_mapping
 from personaplug.embedder.embedder_config import PAPER, EmbedderConfig
-from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.errors import ConfigError
 from tests.embedder.histories import (
-    DIM,
     LLM_DIM,
+    NORM,
     PLACES,
-    VIEWS,
     as_if_trained,
     few,
+    fresh_embedder,
     only,
     pack,
     random_histories,
@@ -24,7 +23,6 @@ from tests.embedder.histories import (
     with_padding,
 )
 
-NORM = 5.0
 CONFIGS = {
     "default": EmbedderConfig(),
     "paper": PAPER,
@@ -37,14 +35,9 @@ COUNTS = st.lists(st.integers(0, 7), min_size=1, max_size=5)
 SEEDS = st.integers(0, 99)
 
 
-def fresh(config, *, llm_dim=LLM_DIM):
-    torch.manual_seed(0)
-    return UserEmbedder(config, views=VIEWS, dim=DIM, llm_dim=llm_dim, embedding_norm=NORM).eval()
-
-
 @pytest.fixture(params=list(CONFIGS.values()), ids=list(CONFIGS), scope="module")
 def embedder(request):
-    return as_if_trained(fresh(request.param))
+    return as_if_trained(fresh_embedder(request.param))
 
 
 def linear(layer, vector):
@@ -62,7 +55,7 @@ def mlp(inner, outer, vector):
 @given(count=st.integers(1, 8), seed=SEEDS)
 def test_the_paper_preset_computes_the_equations_of_the_paper(count, seed):
     """Against arXiv 2409.11901, section 3.2, item by item: softmax of q.k, projection before the sum."""
-    model = as_if_trained(fresh(PAPER), seed=seed)
+    model = as_if_trained(fresh_embedder(PAPER), seed=seed)
     query, history = random_queries(1, seed=seed)[0], random_history(count, seed=seed)
     keys = history.vectors[:, 0].double()
     scores = [math.exp(float(query.double() @ key)) for key in keys]
@@ -115,14 +108,14 @@ def test_an_empty_history_gives_exactly_the_generic_persona_and_finite_gradients
 
 @pytest.mark.parametrize("made_of", ["encoder", "outputs"])
 def test_at_the_start_a_residual_plug_gives_every_user_the_generic_persona(made_of):
-    model = fresh(EmbedderConfig(is_residual=True, made_of=made_of, output_tokens=PLACES - 1))
+    model = fresh_embedder(EmbedderConfig(is_residual=True, made_of=made_of, output_tokens=PLACES - 1))
     personas = model(random_queries(3, seed=1), pack(*random_histories([4, 0, 1], seed=1)))[:, 1:]
     assert torch.equal(personas, model.generic(3))
 
 
 @pytest.mark.parametrize("made_of", ["encoder", "outputs"])
 def test_a_fresh_residual_plug_can_still_learn_from_its_histories(made_of):
-    model = fresh(EmbedderConfig(is_residual=True, made_of=made_of, output_tokens=PLACES - 1))
+    model = fresh_embedder(EmbedderConfig(is_residual=True, made_of=made_of, output_tokens=PLACES - 1))
     model(random_queries(2, seed=1), pack(*random_histories([4, 3], seed=1))).square().sum().backward()
     outer = model.projector.outer if made_of == "outputs" else model.projector.outer.weight
     assert outer.grad.abs().sum() > 0
@@ -130,7 +123,7 @@ def test_a_fresh_residual_plug_can_still_learn_from_its_histories(made_of):
 
 @pytest.mark.parametrize("llm_dim", [12, 64])
 def test_a_fresh_paper_persona_is_about_as_long_as_the_token_embeddings(llm_dim):
-    model = fresh(PAPER, llm_dim=llm_dim)
+    model = fresh_embedder(PAPER, llm_dim=llm_dim)
     prefix = model(random_queries(200, seed=1), pack(*random_histories([1] * 200, seed=1)))
     instruction, persona = prefix.norm(dim=-1).mean(dim=0).tolist()
     assert persona == pytest.approx(NORM, rel=0.05)
@@ -138,7 +131,7 @@ def test_a_fresh_paper_persona_is_about_as_long_as_the_token_embeddings(llm_dim)
 
 
 def test_fresh_default_vectors_are_as_long_as_the_token_embeddings():
-    model = fresh(EmbedderConfig())
+    model = fresh_embedder(EmbedderConfig())
     lengths = model(random_queries(2, seed=1), pack(*random_histories([3, 0], seed=1))).norm(dim=-1)
     torch.testing.assert_close(lengths, torch.full_like(lengths, NORM))
 
@@ -153,12 +146,12 @@ def test_instructions_stand_before_the_persona_and_are_the_same_for_every_user(e
 
 
 def test_the_query_map_of_a_frozen_encoder_starts_as_the_identity():
-    model, queries = fresh(EmbedderConfig(personas=3)), random_queries(4, seed=1)
+    model, queries = fresh_embedder(EmbedderConfig(personas=3)), random_queries(4, seed=1)
     torch.testing.assert_close(model.query_map(queries), queries[:, None].expand(-1, 3, -1))
 
 
 def test_a_trained_query_encoder_needs_no_query_map():
-    assert fresh(PAPER).query_map is None
+    assert fresh_embedder(PAPER).query_map is None
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaplug.embedder.embedder_config import EmbedderConfig
-from personaplug.embedder.user_embedder import UserEmbedder
 from personaplug.embedder.wording import Wording
 from tests.embedder.histories import (
     DIM,
     LLM_DIM,
+    NORM,
     PLACES,
     VIEWS,
     as_if_trained,
     few,
+    fresh_embedder,
     only,
     pack,
     random_histories,
@@ -25,14 +26,11 @@ from tests.embedder.histories import (
     random_wording,
 )
 
-NORM = 5.0
 SEEDS = st.integers(0, 99)
 
 
 def fresh(**settings):
-    torch.manual_seed(0)
-    config = EmbedderConfig(made_of="outputs", output_tokens=PLACES - 1, **settings)
-    return UserEmbedder(config, views=VIEWS, dim=DIM, llm_dim=LLM_DIM, embedding_norm=NORM).eval()
+    return fresh_embedder(EmbedderConfig(made_of="outputs", output_tokens=PLACES - 1, **settings))
 
 
 def persona(embedder, query, *histories):

@@ -104,7 +104,7 @@ class EmbedderConfig:
     @property
     def attentions(self) -> int:
         """How many ways items are weighed by the query: one a persona vector; one for all that are made of outputs."""
-        return self.personas if self.made_of == "encoder" else 1
+        return 1 if self.reads_outputs else self.personas
 
     @property
     def chooses(self) -> bool:

@@ -63,8 +63,7 @@ class SharedAdapter(nn.Module):
         super().__init__()
         self.config = config
         is_decoders = config.reads == "answer" and model.config.is_encoder_decoder
-        self.closing = closing
-        self.tail = None if is_decoders or config.reads == "all" else self.closing + vectors
+        self.tail = None if is_decoders or config.reads == "all" else closing + vectors
         maps = attention_projections(model, only=config.places)
         if is_decoders:
             maps = {name: each for name, each in maps.items() if "decoder" in name.split(".")}
@@ -133,9 +132,7 @@ class SharedAdapter(nn.Module):
             yield own
             return
         paths = [self._path(*matrices, shares=shares, last=last) for matrices in self.columns(personal=has_more)]
-        with self._standing.on(
-            [(model.get_submodule(name), path) for name, path in zip(self.names, paths, strict=True)]
-        ):
+        with self._standing.on(zip(map(model.get_submodule, self.names), paths, strict=True)):
             yield model
 
     def staying(self) -> AbstractContextManager[None]:

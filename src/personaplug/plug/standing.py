@@ -1,6 +1,6 @@
 """Where an adapter stands: beside maps of a language model, for what one thread has it read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from threading import get_ident
 from typing import Any
@@ -24,7 +24,7 @@ class Standing:
         return get_ident() in self._threads
 
     @contextmanager
-    def on(self, paths: Sequence[tuple[nn.Module, Hook]]) -> Iterator[None]:
+    def on(self, paths: Iterable[tuple[nn.Module, Hook]]) -> Iterator[None]:
         """Have paths beside maps, for what this thread has them read."""
         self._threads.add(thread := get_ident())
         until = self._until or ExitStack()

@@ -121,9 +121,9 @@ class PlugTrainer(Trainer):
             apart = self.plug.adapter.apart if self.plug.adapter and rate else []
             if apart:
                 groups.append({"params": apart, "lr": rate})
+                adapter = [weight for weight in adapter if weight not in {*apart}]
             if adapter:
-                shared = [weight for weight in adapter if weight not in {*apart}]
-                groups.append({"params": shared, "lr": self.config.adapter_learning_rate})
+                groups.append({"params": adapter, "lr": self.config.adapter_learning_rate})
             self.optimizer = torch.optim.AdamW(self._decayed(groups), weight_decay=self.config.weight_decay, fused=True)
         return self.optimizer
 
